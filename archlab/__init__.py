@@ -1,0 +1,54 @@
+"""archlab: measure what a neural network is, and what its normalisation and skip connections do when it trains.
+
+Names are resolved on first use, so that `import archlab` costs next to nothing and imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from archlab.comparing import compare as compare
+    from archlab.errors import ArchlabError as ArchlabError
+    from archlab.networks import build as build
+    from archlab.records import Comparison as Comparison
+    from archlab.records import Run as Run
+    from archlab.records import Trace as Trace
+    from archlab.records import TrainingConfig as TrainingConfig
+    from archlab.store import open_store as open_store
+    from archlab.tracing import trace as trace
+    from archlab.training import train as train
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ArchlabError": "archlab.errors",
+    "Comparison": "archlab.records",
+    "Run": "archlab.records",
+    "Trace": "archlab.records",
+    "TrainingConfig": "archlab.records",
+    "build": "archlab.networks",
+    "compare": "archlab.comparing",
+    "open_store": "archlab.store",
+    "trace": "archlab.tracing",
+    "train": "archlab.training",
+}
+_MODULES = {"analysis", "networks", "records", "reports", "tables", "tracing", "training"}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        value: object = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"archlab.{name}")
+    else:
+        raise AttributeError(f"module 'archlab' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, *_MODULES})

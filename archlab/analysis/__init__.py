@@ -1,0 +1,1 @@
+"""What the runs mean, from records alone: statistics, comparison, verdicts."""

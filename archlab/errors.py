@@ -1,0 +1,74 @@
+"""The errors that archlab raises on purpose.
+
+    ArchlabError            anything below; catch this one
+    ├── InputError          a value in the call is wrong: a shape, a name, an option
+    │   ├── SourceError     no network can be built from what was named
+    │   └── DataError       a data set can't be had or can't be read
+    ├── ForwardError        the network itself does not take the input it was given
+    ├── StoreError          a folder of runs can't be read or written
+    └── RunError            a training failed: it diverged, ran out of memory, was killed
+
+Every message says what was given, what was expected and what to do. The command line prints it as it is and leaves with
+the exit code of the class: 2 where the call was wrong, 1 where the work failed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from archlab.records import Failure, Trace
+
+
+class ArchlabError(Exception):
+    """The base of all errors that archlab raises on purpose."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class InputError(ArchlabError, ValueError):
+    """A value in the call is wrong."""
+
+
+class SourceError(InputError):
+    """No network can be built from what was named."""
+
+
+class DataError(InputError):
+    """A data set can't be had, or can't be read."""
+
+
+class ForwardError(ArchlabError):
+    """The network does not take the input that it was given.
+
+    `failure` says where and why, `trace` holds the layers up to there.
+    """
+
+    def __init__(self, message: str, failure: Failure | None = None, trace: Trace | None = None) -> None:
+        super().__init__(message)
+        self.failure = failure
+        self.trace = trace
+
+
+class StoreError(ArchlabError):
+    """A folder of runs can't be read or written."""
+
+
+class RunError(ArchlabError):
+    """A training failed."""
+
+    exit_code = 1
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A half sentence that names what the reader may have meant, for the end of a message.
+
+    >>> nearest("densnet", ["lenet", "densenet"])
+    'did you mean densenet? Known: densenet, lenet'
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    listed = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+    return (f"did you mean {' or '.join(close)}? " if close else "") + f"Known: {listed}"

@@ -1,0 +1,78 @@
+"""A record that is a JSON document of its own."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from archlab.errors import InputError
+
+
+class Document:
+    """Mixed into a frozen dataclass: JSON with a `schema` name in front, and back.
+
+    Unknown names are left out when reading, so that a newer archlab may add some; a missing or ill-typed one is an
+    `InputError` that names it.
+    """
+
+    __slots__ = ()
+    SCHEMA: ClassVar[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, lists, numbers and strings, `schema` first; NaN and infinities become None."""
+        import msgspec
+
+        document: dict[str, Any] = msgspec.json.decode(self.to_json(indent=0))
+        return document
+
+    def to_json(self, indent: int = 2) -> str:
+        """The document as JSON text; `indent=0` for the compact form."""
+        import msgspec
+
+        named = {"schema": self.SCHEMA} | {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        text = msgspec.json.encode(named)
+        return (msgspec.json.format(text, indent=indent) if indent else text).decode()
+
+    @classmethod
+    def from_dict(cls, document: object, origin: str = "the document") -> Self:
+        """The record that `to_dict` wrote.
+
+        Raises:
+            InputError: it has another schema, or a field is missing or ill-typed.
+        """
+        import msgspec
+
+        schema = document.get("schema") if isinstance(document, dict) else None
+        if schema != cls.SCHEMA:
+            raise InputError(
+                f"{origin} has schema {schema!r}, expected {cls.SCHEMA!r}: was it written by another command?"
+            )
+        try:
+            return msgspec.convert(document, cls)
+        except msgspec.ValidationError as error:
+            raise InputError(f"{origin} is no {cls.SCHEMA}: {error}") from error
+
+    @classmethod
+    def from_json(cls, text: str | bytes, origin: str = "the document") -> Self:
+        """The record that `to_json` wrote; raises `InputError` as `from_dict` does."""
+        import msgspec
+
+        try:
+            document = msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            raise InputError(f"{origin} is no JSON: {error}") from error
+        return cls.from_dict(document, origin)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """The record in a JSON file.
+
+        Raises:
+            InputError: the file can't be read, or is not such a record.
+        """
+        try:
+            text = Path(path).read_bytes()
+        except OSError as error:
+            raise InputError(f"{path} can't be read: {error.strerror}") from error
+        return cls.from_json(text, str(path))

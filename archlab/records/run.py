@@ -1,0 +1,112 @@
+"""What a training was asked to do, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from archlab.records.document import Document
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+Value = bool | int | float | str
+Status = Literal["running", "finished", "interrupted", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig(Document):
+    """Everything that decides a run's result, apart from the machine. The defaults are the course's."""
+
+    SCHEMA: ClassVar[str] = "archlab.config/1"
+
+    network: str = "lenet"
+    """Source of the network."""
+    options: dict[str, Value] = field(default_factory=dict)
+    """Options of the network's factory: `{"norm": "none"}`."""
+    variant: str = ""
+    """What sets this run apart from those it is compared with: `norm=none`."""
+    dataset: str = "digits"
+    """`digits`, `fashion-mnist`, or a folder of images per class."""
+    seed: int = 0
+    """Decides the first weights and the order of the data."""
+    epochs: int = 5
+    batch_size: int = 256
+    learning_rate: float = 0.001
+    size: int | None = None
+    """Height and width that the images are resized to; None for what the network was made for."""
+    train_samples: int | None = None
+    """How many training images to use, the same ones for every seed; None for all."""
+    test_samples: int | None = None
+    record_every: int = 1
+    """Steps between two records of the normalisation layers; 0 records nothing."""
+    precise_batches: int = 50
+    """Training batches that the population statistics are taken over (all of them, if there are fewer)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Measurements at the end of one epoch. Accuracies are fractions, losses mean cross-entropy in nats."""
+
+    epoch: int
+    """From 1."""
+    step: int
+    """Optimiser steps so far."""
+    seconds: float
+    """Training time so far, evaluation left out."""
+    train_loss: float
+    """Mean over the epoch's batches as they were trained on."""
+    train_accuracy: float
+    test_loss: float
+    """With population statistics where the network has BatchNorm."""
+    test_accuracy: float
+    test_loss_running: float | None = None
+    """With running statistics; None where the network has no BatchNorm."""
+    test_accuracy_running: float | None = None
+    evaluation_seconds: float = 0.0
+    """Time of this epoch's evaluations."""
+    precise_seconds: float = 0.0
+    """Time this epoch for the population statistics, apart from `evaluation_seconds`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NormRecording:
+    """What the BatchNorm layers held while training.
+
+    Steps are optimiser steps done; row i of each array belongs to `steps[i]`.
+    """
+
+    steps: tuple[int, ...]
+    layers: Mapping[str, Mapping[str, Array]]
+    """Path -> quantity -> float32 array (steps, channels); the quantities are `QUANTITIES`."""
+    population: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+    """Path -> `mean`, `variance` -> array (epochs, channels): population statistics at the end of each epoch."""
+
+    QUANTITIES: ClassVar[tuple[str, ...]] = ("running_mean", "running_var", "batch_mean", "batch_var", "gamma", "beta")
+
+
+@dataclass(frozen=True, slots=True)
+class Run(Document):
+    """One training: a variant and a seed."""
+
+    SCHEMA: ClassVar[str] = "archlab.run/1"
+
+    key: str
+    """Name in the store, made from configuration, seed and environment."""
+    config: TrainingConfig
+    status: Status
+    epochs: tuple[Epoch, ...] = ()
+    environment: dict[str, Value] = field(default_factory=dict)
+    """Versions, processor, threads, device, command, data hash."""
+    created: str = ""
+    """Start as ISO 8601 with time zone."""
+    parameters: int = 0
+    error: str = ""
+    """Why it failed, for a failed run."""
+
+    def metric(self, name: str) -> float | None:
+        """A measurement at the end of the last epoch: a field of `Epoch`; None where there is none."""
+        return getattr(self.epochs[-1], name) if self.epochs else None

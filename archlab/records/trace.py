@@ -1,0 +1,177 @@
+"""What tracing a network finds out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
+
+from archlab.records.document import Document
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceptiveField:
+    """How much of the network's input one output position can see.
+
+    Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill 2019.
+    """
+
+    size: Shape
+    """Input positions an axis, the spatial axes in order."""
+    jump: Shape
+    """Input positions between neighbouring output positions, an axis."""
+    kind: Literal["exact", "upper bound", "whole input"]
+    """`upper bound`: paths of unequal stride or dilation leave holes. `whole input`: it pools or attends over everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Where and why a forward pass failed."""
+
+    path: str
+    """The failing layer; empty for the network itself."""
+    kind: str
+    """Its class or operation."""
+    source: str
+    """`file:line` of the call that failed, empty where it isn't known."""
+    got: str
+    """What it was given."""
+    expected: str
+    """What it would have taken, empty where that isn't known."""
+    remedy: str
+    """What to change, empty where nothing follows from the numbers."""
+    error: str
+    """The message of the original exception."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One row: a module call, or a functional operation outside any leaf module.
+
+    Counts of a row cover everything inside it, so that the rows at depth 1 sum to the network's totals. A shared
+    parameter or buffer counts in the first row that uses it; the cost of a module called three times stands in three rows.
+    """
+
+    path: str
+    """Dotted name as `named_modules()` gives it; for an operation its parent's path and its own name (`stage_1.0.add`)."""
+    kind: str
+    """Class of the module, name of the operation, or `Parameter` for one that its container holds directly."""
+    depth: int
+    """1 for the network's children, by the tree of calls."""
+    input_shapes: tuple[Shape, ...]
+    """Shapes of all tensor leaves of the arguments, batch first."""
+    output_shapes: tuple[Shape, ...]
+    """Shapes of all tensor leaves of the result."""
+    parameters: int = 0
+    """Parameters of the subtree, each counted once in the trace."""
+    macs: int = 0
+    """Multiply-accumulates of the subtree in this call."""
+    operation: bool = False
+    """Whether the row is a functional operation and no module."""
+    own_parameters: int = 0
+    """The part of `parameters` that the module holds itself, not in its children."""
+    trainable_parameters: int = 0
+    """The part of `parameters` that has `requires_grad`."""
+    buffers: int = 0
+    """Buffer elements of the subtree, each counted once."""
+    elementwise: int = 0
+    """Operations of normalisation, activation and pooling in the subtree, apart from MACs."""
+    output_bytes: int = 0
+    """Bytes of the results."""
+    saved_bytes: int | None = None
+    """Bytes that autograd keeps for backward, one entry a storage, without parameters; None where it wasn't asked for."""
+    receptive_field: ReceptiveField | None = None
+    """Of the first output; None where it wasn't asked for or means nothing."""
+    dtype: str = ""
+    """Element type of the first output, as torch names it (`float32`)."""
+    call: int = 1
+    """Which of the module's calls this is, from 1; 0 for a layer that is never called."""
+    calls: int = 1
+    """How often the module is called in all."""
+    source: str = ""
+    """`file:line` of the operation's call or the module's class, empty where it isn't known."""
+    detail: str = ""
+    """What the shapes don't say: `64+32 -> 96`, `causal`, `5x5, stride 2`."""
+    inputs: tuple[int, ...] = ()
+    """The rows whose results this one takes, as indices into the trace's layers; -1 - k is the network's k-th input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over a whole network. MACs are a lower bound if `uncounted_operations` is not empty."""
+
+    parameters: int
+    """Each parameter once: `sum(p.numel() for p in network.parameters())`."""
+    trainable_parameters: int
+    buffers: int
+    macs: int
+    flops: int
+    """2 x MACs."""
+    uncounted_operations: dict[str, int] = field(default_factory=dict)
+    """Operations without a formula, and how often they ran."""
+    counted_operations: int = 0
+    """Operations whose cost is known, the free ones among them."""
+    elementwise: int = 0
+    output_bytes: int = 0
+    saved_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace(Document):
+    """The measured layers of a network on given input shapes, with totals."""
+
+    SCHEMA: ClassVar[str] = "archlab.trace/1"
+
+    network: str
+    """The source it was built from, or the class of a module that was given."""
+    inputs: tuple[Shape, ...]
+    layers: tuple[Layer, ...]
+    """Rows in the order of execution, parents before children; unused layers at the place where they are registered."""
+    totals: Totals
+    options: dict[str, str] = field(default_factory=dict)
+    """What the network was built with, where it was built by name."""
+    notes: tuple[str, ...] = ()
+    """Sentences that belong under the table: how it was built, what the counts leave out, where arithmetic was real."""
+    input_names: tuple[str, ...] = ()
+    input_dtypes: tuple[str, ...] = ()
+    failure: Failure | None = None
+    """Set when the forward pass failed; then the layers end at the one that did."""
+
+    def rows(self, depth: int | None = 1) -> Iterator[Layer]:
+        """The layers down to a depth, in order; all of them for None."""
+        return (layer for layer in self.layers if depth is None or layer.depth <= depth)
+
+    def filtered(self, keep: Callable[[Layer], bool]) -> Trace:
+        """The same trace with only the layers that `keep` holds true of.
+
+        Edges into a dropped row move to its nearest kept parent. Edges that would start in a row dropped without a kept parent, or at the row itself, are left out.
+        """
+        places: dict[int, int] = {}
+        kept: list[tuple[int, Layer]] = []
+        ancestors: list[tuple[int, int]] = []  # (depth, place among the kept) of the open parents
+        for index, layer in enumerate(self.layers):
+            while ancestors and ancestors[-1][0] >= layer.depth:
+                ancestors.pop()
+            if keep(layer):
+                places[index] = len(kept)
+                ancestors.append((layer.depth, len(kept)))
+                kept.append((index, layer))
+            elif ancestors:
+                places[index] = ancestors[-1][1]
+        incoming: list[dict[int, None]] = [{} for _ in kept]
+        for index, layer in enumerate(self.layers):
+            if index not in places:
+                continue
+            target = places[index]
+            for origin in layer.inputs:
+                place = origin if origin < 0 else places.get(origin)
+                if place is not None and place != target:
+                    incoming[target][place] = None
+        layers = tuple(replace(layer, inputs=tuple(incoming[place])) for place, (_, layer) in enumerate(kept))
+        return replace(self, layers=layers)
+
+    def to_depth(self, depth: int | None) -> Trace:
+        """The same trace with the layers down to a depth; edges between deeper layers join the rows that hold them."""
+        return self if depth is None else self.filtered(lambda layer: layer.depth <= depth)

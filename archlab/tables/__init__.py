@@ -1,0 +1,1 @@
+"""Records as tables, and tables as text, CSV, Markdown and HTML."""

@@ -1,0 +1,1 @@
+"""What a network is: shapes, parameters, cost and memory, layer by layer."""
