@@ -23,7 +23,7 @@ class ReceptiveField:
     jump: Shape
     """Input positions between neighbouring output positions, an axis."""
     kind: Literal["exact", "upper bound", "whole input"]
-    """`upper bound`: paths of unequal stride or dilation leave holes. `whole input`: it pools or attends over everything."""
+    """`upper bound`: paths of unequal stride or dilation leave holes. `whole input`: it pools or attends over all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class Layer:
     """One row: a module call, or a functional operation outside any leaf module.
 
     Counts of a row cover everything inside it, so that the rows at depth 1 sum to the network's totals. A shared
-    parameter or buffer counts in the first row that uses it; the cost of a module called three times stands in three rows.
+    parameter or buffer counts in the first row that uses it; a module called thrice has three rows, each with its cost.
     """
 
     path: str
-    """Dotted name as `named_modules()` gives it; for an operation its parent's path and its own name (`stage_1.0.add`)."""
+    """Dotted name as `named_modules()` gives it; for an operation the parent's path and its own (`stage_1.0.add`)."""
     kind: str
     """Class of the module, name of the operation, or `Parameter` for one that its container holds directly."""
     depth: int
@@ -81,7 +81,7 @@ class Layer:
     output_bytes: int = 0
     """Bytes of the results."""
     saved_bytes: int | None = None
-    """Bytes that autograd keeps for backward, one entry a storage, without parameters; None where it wasn't asked for."""
+    """Bytes that autograd keeps for backward, each storage once, without parameters; None where it wasn't asked for."""
     receptive_field: ReceptiveField | None = None
     """Of the first output; None where it wasn't asked for or means nothing."""
     dtype: str = ""
@@ -146,7 +146,8 @@ class Trace(Document):
     def filtered(self, keep: Callable[[Layer], bool]) -> Trace:
         """The same trace with only the layers that `keep` holds true of.
 
-        Edges into a dropped row move to its nearest kept parent. Edges that would start in a row dropped without a kept parent, or at the row itself, are left out.
+        Edges into a dropped row move to its nearest kept parent; edges that would start at the row itself, or in
+        a row dropped without a kept parent, are left out.
         """
         places: dict[int, int] = {}
         kept: list[tuple[int, Layer]] = []
