@@ -1,0 +1,88 @@
+"""A table as CSV, Markdown and HTML."""
+
+from __future__ import annotations
+
+import csv as csv_module
+import html as html_module
+import io
+import re
+
+from archlab.tables.table import Table, raw, written
+from archlab.tables.text import printable
+
+
+def csv(table: Table) -> str:
+    """The rows as CSV with a heading: numbers in full, no unit, no total, empty cells empty."""
+    stream = io.StringIO()
+    writer = csv_module.writer(stream, lineterminator="\n")
+    writer.writerow(column.name for column in table.columns)
+    writer.writerows([raw(cell) for cell in row.cells] for row in table.rows)
+    return stream.getvalue().removesuffix("\n")
+
+
+def markdown(table: Table) -> str:
+    """The table in GitHub's Markdown, the total in bold, the footer as paragraphs."""
+    rows = [[_plain(written(c, k)) for c, k in zip(row.cells, table.columns, strict=True)] for row in table.rows]
+    if table.total is not None:
+        total = [_plain(written(c, k)) for c, k in zip(table.total, table.columns, strict=True)]
+        rows.append([f"**{value}**" if value else "" for value in total])
+    marks = ["---:" if column.align == "right" else "---" for column in table.columns]
+    grid = [[_plain(column.title) for column in table.columns], marks, *rows]
+    parts = [f"**{_plain(table.title)}**"] if table.title else []
+    parts.append("\n".join("| " + " | ".join(cells) + " |" for cells in grid))
+    return "\n\n".join([*parts, *map(_plain, table.footer)])
+
+
+STYLE = (
+    ".archlab-table{border-collapse:collapse;font:14px/1.5 system-ui,sans-serif}"
+    ".archlab-table caption{text-align:left;font-weight:600;padding:0 0 .4em}"
+    ".archlab-table th,.archlab-table td{padding:.2em .8em;text-align:left;vertical-align:baseline}"
+    ".archlab-table .right{text-align:right;font-variant-numeric:tabular-nums}"
+    ".archlab-table thead th{border-bottom:1px solid #8888}"
+    ".archlab-table tbody th{font-weight:400}.archlab-table .strong th,.archlab-table .strong td{font-weight:600}"
+    ".archlab-table .dim{opacity:.65}.archlab-table .good{color:#1a7f37}.archlab-table .bad{color:#cf222e}"
+    ".archlab-table .changed{color:#9a6700}"
+    ".archlab-table tfoot tr:first-child>*{border-top:1px solid #8888;font-weight:600}"
+    ".archlab-note{font:13px/1.5 system-ui,sans-serif;opacity:.75;margin:.3em 0}"
+)
+
+
+def html(table: Table) -> str:
+    """The table as an HTML fragment in ASCII with its style beside it: everything that was given is escaped.
+
+    Levels of the tree are indented by a padding, so that what is copied has no guides in it.
+    """
+    head = "".join(f'<th scope="col"{_class(k.align)}>{_escaped(k.title)}</th>' for k in table.columns)
+    lines = [f"<style>{STYLE}</style>", '<table class="archlab-table">']
+    lines += [f"<caption>{_escaped(table.title)}</caption>"] if table.title else []
+    lines += [f"<thead><tr>{head}</tr></thead>", "<tbody>"]
+    for row in table.rows:
+        indent = f' style="padding-left:{0.8 + 1.2 * row.depth:.1f}em"' if row.depth else ""
+        lines.append(f"<tr{_class(row.emphasis)}>{_cells(table, row.cells, indent)}</tr>")
+    lines.append("</tbody>")
+    lines += [f"<tfoot><tr>{_cells(table, table.total)}</tr></tfoot>"] if table.total is not None else []
+    lines.append("</table>")
+    lines += [f'<p class="archlab-note">{_escaped(sentence)}</p>' for sentence in table.footer]
+    return "\n".join(lines)
+
+
+def _cells(table: Table, cells: tuple[object, ...], indent: str = "") -> str:
+    pieces: list[str] = []
+    for place, (cell, column) in enumerate(zip(cells, table.columns, strict=True)):
+        tag, extra = ('th scope="row"', indent) if place == 0 else ("td", "")
+        value = _escaped(written(cell, column))  # type: ignore[arg-type]
+        pieces.append(f"<{tag}{_class(column.align)}{extra}>{value}</{tag[:2]}>")
+    return "".join(pieces)
+
+
+def _class(name: str) -> str:
+    return f' class="{name}"' if name and name != "left" else ""
+
+
+def _escaped(value: str) -> str:
+    return html_module.escape(printable(value)).encode("ascii", "xmlcharrefreplace").decode()
+
+
+def _plain(value: str) -> str:
+    """Escaped where it would mean something; an underscore inside a word means nothing in GitHub's dialect."""
+    return re.sub(r"([\\`*\[\]<|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))", r"\\\1", printable(value))

@@ -1,0 +1,115 @@
+"""A table before it is drawn: typed columns, rows with a depth, a total and footnotes.
+
+The writers in `archlab.tables.text` and `archlab.tables.markup` turn it into text, CSV, Markdown and HTML. A cell holds
+the number itself; only the writers for people round it, group its digits and give it a unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Emphasis = Literal["", "strong", "dim", "good", "bad", "changed"]
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """A number that is a lower bound, since something in it could not be counted."""
+
+    value: int | float
+
+
+Cell = bool | int | float | str | AtLeast | None
+"""None is an empty cell: there is nothing to say. A number that isn't known in full is `AtLeast`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one column holds and how people read it."""
+
+    name: str
+    """Heading in CSV, in the spelling of the JSON fields (`output_shapes`)."""
+    title: str
+    """Heading everywhere else."""
+    align: Literal["left", "right"] = "left"
+    form: str = ""
+    """How a number is written for people: a format specification (`,d`, `.3f`, `+,d`, `.1%`), or `bytes`/`+bytes`
+    for a number of bytes with its unit. Empty: grouped digits for an int, four significant digits for a float."""
+    blank_zero: bool = False
+    """Whether people see nothing instead of 0: a layer that has no such thing at all."""
+    shrinks: bool = False
+    """Whether the text may be shortened where the table is wider than the screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row; `cells` are in the order of the table's columns."""
+
+    cells: tuple[Cell, ...]
+    depth: int = 0
+    """Levels that the row is indented by, beneath the nearest row above with a smaller depth."""
+    emphasis: Emphasis = ""
+    """`good`, `bad` and `changed` mark what was added, removed or altered."""
+    label: str = ""
+    """What the first cell is called beneath its parent where a tree is drawn; empty for the cell itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that knows nothing of screens and files; the first column carries the tree."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    title: str = ""
+    total: tuple[Cell, ...] | None = None
+    """One cell a column, set apart beneath the rows. CSV leaves it out, since it is no row."""
+    footer: tuple[str, ...] = ()
+    """Sentences beneath the table."""
+
+    def __post_init__(self) -> None:
+        for cells in (*(row.cells for row in self.rows), *([] if self.total is None else [self.total])):
+            if len(cells) != len(self.columns):
+                raise ValueError(f"{len(self.columns)} columns, but a row of {len(cells)} cells: {cells}")
+
+
+def written(cell: Cell, column: Column) -> str:
+    """The cell as people read it: `1,234`, `>= 1,234`, `12.5 KiB`, `yes`, or nothing.
+
+    >>> written(AtLeast(130048), Column("macs", "MACs"))
+    '>= 130,048'
+    """
+    match cell:
+        case None:
+            return ""
+        case AtLeast(value):
+            return ">= " + written(value, column)
+        case bool():
+            return "yes" if cell else "no"
+        case str():
+            return cell
+    if column.blank_zero and cell == 0:
+        return ""
+    if column.form.endswith("bytes"):
+        return byte_size(cell, sign=column.form.removesuffix("bytes"))
+    return format(cell, column.form or (",d" if isinstance(cell, int) else ",.4g"))
+
+
+def byte_size(count: int | float, sign: str = "") -> str:
+    """A number of bytes with its unit, in powers of 1,024; `sign` is that of a format specification.
+
+    >>> byte_size(589824)
+    '576.0 KiB'
+    """
+    size = float(count)
+    if abs(size) < 1024:
+        return f"{size:{sign},.0f} B"
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        size /= 1024
+        if abs(size) < 1024 or unit == "TiB":
+            break
+    return f"{size:{sign},.1f} {unit}"
+
+
+def raw(cell: Cell) -> bool | int | float | str | None:
+    """The cell as programs read it: the number in full, without `>=`."""
+    return cell.value if isinstance(cell, AtLeast) else cell

@@ -1,0 +1,169 @@
+"""A table as lines of text, laid out for a given width.
+
+`lines` gives spans that carry a role, so that whoever prints them can colour them; `text` joins them.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from archlab.tables.table import Cell, Column, Row, Table, written
+
+Guides = Literal["plain", "unicode"]
+Role = Literal[
+    "title", "heading", "rule", "guide", "text", "total", "footer", "strong", "dim", "good", "bad", "changed"
+]
+
+GAP = 2
+NARROWEST = 12
+"""Columns that a shrinking column keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a line, with the role that it plays."""
+
+    text: str
+    role: Role = "text"
+
+
+Line = tuple[Span, ...]
+
+
+def text(table: Table, width: int | None = None, guides: Guides = "plain") -> str:
+    """The table as text, one line a row; `width` in columns, None for as wide as it gets.
+
+    `plain` guides indent and give each row its whole name, for files and pipes; `unicode` ones draw the tree.
+    """
+    return "\n".join("".join(span.text for span in line).rstrip() for line in lines(table, width, guides))
+
+
+def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> list[Line]:
+    """The table as lines of spans. Columns that fit no width beside each other follow in blocks of their own."""
+    dots = "…" if guides == "unicode" else "..."
+    prefixes = _prefixes(table.rows, guides)
+    grid = [[printable(written(cell, column)) for cell, column in _pairs(table, row.cells)] for row in table.rows]
+    for cells, row, prefix in zip(grid, table.rows, prefixes, strict=True):
+        if guides == "unicode" and row.label:
+            cells[0] = printable(row.label)
+        cells[0] = prefix + cells[0]
+    total = None if table.total is None else [printable(written(c, k)) for c, k in _pairs(table, table.total)]
+    heads = [column.title for column in table.columns]
+    widths = [max(map(columns_of, cells)) for cells in zip(heads, *grid, *([total] if total else []), strict=True)]
+    widths = _shrunk(table.columns, widths, width)
+
+    result: list[Line] = [(Span(printable(table.title), "title"),), ()] if table.title else []
+    for number, block in enumerate(_blocks(widths, width)):
+
+        def drawn(cells: Sequence[str], role: Role, prefix: str = "", block: Sequence[int] = block) -> Line:
+            return _drawn([(cells[k], table.columns[k], widths[k]) for k in block], role, prefix, dots)
+
+        rule = ("─" if guides == "unicode" else "-") * (sum(widths[k] + GAP for k in block) - GAP)
+        result += [()] if number else []
+        result += [drawn(heads, "heading"), (Span(rule, "rule"),)]
+        for cells, row, prefix in zip(grid, table.rows, prefixes, strict=True):
+            result.append(drawn(cells, row.emphasis or "text", prefix))
+        if total:
+            result += [(Span(rule, "rule"),), drawn(total, "total")]
+    if table.footer:
+        result.append(())
+        for sentence in table.footer:
+            result += [(Span(part, "footer"),) for part in _wrapped(printable(sentence), width)]
+    return result
+
+
+def shorten(name: str, room: int, dots: str = "…") -> str:
+    """The name in at most `room` columns; a dotted path keeps its first and as many of its last parts as fit.
+
+    >>> shorten("features.denseblock3.denselayer12.conv1", 30)
+    'features.….denselayer12.conv1'
+    """
+    if columns_of(name) <= room:
+        return name
+    first, *rest = name.split(".")
+    for start in range(1, len(rest)):
+        candidate = ".".join((first, dots, *rest[start:]))
+        if columns_of(candidate) <= room:
+            return candidate
+    tail = max(0, (room - len(dots)) // 2)
+    head = max(0, room - len(dots) - tail)
+    return (name[:head] + dots + (name[-tail:] if tail else ""))[: max(room, 0)]
+
+
+def printable(value: str) -> str:
+    """The text with control and direction characters written out, so that a name can't move the cursor."""
+    if value.isprintable():
+        return value
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+
+
+def columns_of(value: str) -> int:
+    """How many columns of a terminal the text takes: two for a wide character, none for a combining one."""
+    if value.isascii():
+        return len(value)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in value)
+
+
+def _pairs(table: Table, cells: Iterable[Cell]) -> Iterable[tuple[Cell, Column]]:
+    return zip(cells, table.columns, strict=True)
+
+
+def _prefixes(rows: Sequence[Row], guides: Guides) -> list[str]:
+    if guides == "plain":
+        return ["  " * row.depth for row in rows]
+    prefixes: list[str] = []
+    later: set[int] = set()  # depths at which a sibling follows
+    for row in reversed(rows):
+        later = {depth for depth in later if depth <= row.depth}
+        bars = "".join("│  " if depth in later else "   " for depth in range(1, row.depth))
+        prefixes.append(bars + ("├─ " if row.depth in later else "└─ ") if row.depth else "")
+        later.add(row.depth)
+    return prefixes[::-1]
+
+
+def _shrunk(columns: Sequence[Column], widths: list[int], width: int | None) -> list[int]:
+    """The widths with the shrinking columns, widest first, cut to what the screen leaves them."""
+    excess = 0 if width is None else sum(widths) + GAP * (len(widths) - 1) - width
+    widths = list(widths)
+    shrinking = [k for k, column in enumerate(columns) if column.shrinks]
+    while excess > 0 and shrinking:
+        widest = max(shrinking, key=lambda k: widths[k])
+        if widths[widest] <= NARROWEST:
+            break
+        widths[widest] -= 1
+        excess -= 1
+    return widths
+
+
+def _blocks(widths: Sequence[int], width: int | None) -> list[list[int]]:
+    """The columns in groups that fit the width, the first column at the head of each."""
+    blocks: list[list[int]] = [[0]]
+    taken = widths[0]
+    for k in range(1, len(widths)):
+        if width is not None and taken + GAP + widths[k] > width and len(blocks[-1]) > 1:
+            blocks.append([0])
+            taken = widths[0]
+        blocks[-1].append(k)
+        taken += GAP + widths[k]
+    return blocks
+
+
+def _drawn(cells: Sequence[tuple[str, Column, int]], role: Role, prefix: str, dots: str) -> Line:
+    spans = [Span(prefix, "guide")] if prefix else []
+    for place, (value, column, width) in enumerate(cells):
+        if place == 0 and prefix:
+            value, width = value[len(prefix) :], width - columns_of(prefix)
+        value = shorten(value, width, dots)
+        padding = " " * max(0, width - columns_of(value))
+        ends = place == len(cells) - 1
+        value = padding + value if column.align == "right" else value + ("" if ends else padding)
+        spans.append(Span(value + ("" if ends else " " * GAP), role))
+    return tuple(spans)
+
+
+def _wrapped(sentence: str, width: int | None) -> list[str]:
+    return textwrap.wrap(sentence, width, break_on_hyphens=False) if width else [sentence]

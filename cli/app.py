@@ -1,0 +1,93 @@
+"""The command `archlab`: which commands there are, and what happens when one fails.
+
+A command NAME lives in a file of its own, `cli/NAME.py`, and is imported only when it is called or when `--help` lists
+it. The file holds either a function of that name, whose parameters typer turns into options, or, for a command with
+commands of its own, a `typer.Typer` of that name. It is registered by one line in `COMMANDS`. The docstring's first
+line is its line in `archlab --help`; examples follow after a line that holds the escape `\\b` alone, which keeps their
+line breaks.
+Shared options come from `archlab.cli.options`, data goes out through `archlab.cli.console.emit`. Imports of the library
+beyond `archlab.errors` stand inside the functions, so that every command starts as fast as it can.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from archlab import __version__
+from archlab.cli.console import message
+from archlab.errors import ArchlabError
+
+COMMANDS = ("shapes",)
+"""In the order in which `archlab --help` lists them."""
+
+
+class Commands(TyperGroup):
+    """Commands that are imported on first use, and whose errors become one line and an exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(f"archlab.cli.{cmd_name}"), cmd_name)
+        if not isinstance(command, typer.Typer):
+            application = typer.Typer(add_completion=False, rich_markup_mode=None)
+            application.command(cmd_name)(command)
+            command = application
+        made = typer.main.get_command(command)
+        made.name = cmd_name
+        return made
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error on purpose is a message and its class's exit code, never a traceback."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except ArchlabError as error:
+            message(f"error: {error}")
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            message("interrupted")
+            raise typer.Exit(130) from error
+        except BrokenPipeError as error:  # the reader has seen enough: `archlab shapes resnet | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(141) from error
+        return result
+
+
+app = typer.Typer(cls=Commands, add_completion=True, rich_markup_mode=None, no_args_is_help=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"archlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def archlab(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Measure what a neural network is, and what its normalisation and skip connections do when it trains.
+
+    \b
+    archlab shapes densenet --input 96       shapes, parameters and cost of each layer
+    archlab compare --bn off                 a paired experiment: with and without BatchNorm
+    archlab COMMAND --help                   examples and defaults of a command
+    """
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code: 0 done, 1 a check or a run failed, 2 the call was wrong."""
+    typer.main.get_command(app).main(prog_name="archlab")

@@ -1,0 +1,175 @@
+"""What the command line writes: data on stdout or into a file, messages and progress on stderr.
+
+The only module that knows rich, and loads it only for a terminal: a pipe gets plain text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from archlab.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from archlab.tables import Table
+    from archlab.tables.text import Guides
+
+
+class Format(StrEnum):
+    """The forms that data is shown in."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+    markdown = "markdown"
+    html = "html"
+
+
+SUFFIXES = {".json": Format.json, ".csv": Format.csv, ".md": Format.markdown, ".html": Format.html, ".htm": Format.html}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where data goes, and in which form."""
+
+    form: Format = Format.table
+    path: Path | None = None
+    """None is stdout."""
+
+
+def output(form: Format | None = None, as_json: bool = False, path: Path | None = None) -> Output:
+    """The output that `--format`, `--json` and `-o FILE` ask for; the file's suffix decides where no form is named.
+
+    Raises:
+        InputError: `--json` stands beside another `--format`.
+    """
+    if as_json and form not in (None, Format.json):
+        raise InputError(f"--json means --format json, but --format {form} was given too: leave one of them out")
+    if str(path) == "-":
+        path = None
+    if form is None:
+        form = Format.json if as_json else SUFFIXES.get(path.suffix.lower(), Format.table) if path else Format.table
+    return Output(form, path)
+
+
+def emit(target: Output, tables: Callable[[], Table | Sequence[Table]], document: Callable[[], str]) -> None:
+    """Write data as the output asks for; only the form that is needed is made.
+
+    Raises:
+        InputError: the file can't be written.
+    """
+    if target.form is Format.json:
+        write(document(), target.path)
+        return
+    made = tables()
+    many = [made] if not isinstance(made, Sequence) else list(made)
+    if target.form is Format.table and target.path is None:
+        show(many)
+        return
+    from archlab.tables import csv, html, markdown, text
+
+    writers = {Format.table: text, Format.csv: csv, Format.markdown: markdown, Format.html: html}
+    write("\n\n".join(writers[target.form](table) for table in many), target.path)
+
+
+def write(content: str, path: Path | None = None) -> None:
+    """Write a text to stdout, or into a file: whole or not at all.
+
+    Raises:
+        InputError: the file can't be written.
+    """
+    if not content.endswith("\n"):
+        content += "\n"
+    if path is None:
+        sys.stdout.write(content)
+        return
+    try:
+        if path.exists() and not path.is_file():  # a device or a named pipe takes what comes
+            path.write_text(content, encoding="utf-8")
+            return
+        target = path.resolve()
+        draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            draft.write_text(content, encoding="utf-8")
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} can't be written: {error.strerror}") from error
+
+
+def show(tables: Sequence[Table]) -> None:
+    """Print tables: coloured, as wide as the terminal and with drawn trees there, as plain text in a pipe."""
+    from archlab.tables.text import lines, text
+
+    if not is_terminal(sys.stdout):
+        write("\n\n".join(text(table) for table in tables))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    guides: Guides = "unicode" if (sys.stdout.encoding or "").lower().startswith("utf") else "plain"
+    for number, table in enumerate(tables):
+        if number:
+            console.print()
+        for line in lines(table, width(), guides):
+            spans = [(span.text, STYLES.get(span.role, "")) for span in line]
+            console.print(Text.assemble(*spans), soft_wrap=True)
+
+
+STYLES = {
+    "title": "bold",
+    "heading": "bold cyan",
+    "rule": "bright_black",
+    "guide": "bright_black",
+    "total": "bold",
+    "footer": "bright_black",
+    "strong": "bold",
+    "dim": "bright_black",
+    "good": "green",
+    "bad": "red",
+    "changed": "yellow",
+}
+"""Roles of spans as styles of rich, from the sixteen colours that every terminal's theme makes readable."""
+
+
+def width() -> int:
+    """Columns of the terminal, or those that COLUMNS names."""
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a person looks at the stream."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def message(text: str) -> None:
+    """Tell the user something that is no data, on stderr."""
+    sys.stderr.write(text + "\n")
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Progress]:
+    """Progress bars on stderr: `add_task(name, total=n, note="")`, `update(task, completed=k, note="loss 0.3")`.
+
+    The note stands behind the bar. The bars are gone when they are done, and never drawn where stderr is no terminal.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
+    bars = Progress(
+        *columns, console=Console(stderr=True), transient=True, disable=not is_terminal(sys.stderr), expand=False
+    )
+    with bars:
+        yield bars
