@@ -50,6 +50,10 @@ class VariantResult:
     """The settings that make it this variant."""
     failed: int = 0
     """Runs that diverged or broke off, and are in no estimate."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of the runs that are in the estimates, in the order of their values."""
+    parameters: int = 0
+    """Of the network, in this variant."""
 
 
 @dataclass(frozen=True, slots=True)
