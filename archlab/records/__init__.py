@@ -1,22 +1,30 @@
 """What archlab measures, as frozen dataclasses: free of torch, and JSON both ways."""
 
 from archlab.records.comparison import Comparison, Difference, Estimate, VariantResult
+from archlab.records.diff import Change, Diff, LayerDiff, Side
 from archlab.records.document import Document
+from archlab.records.growth import Growth, Stage
 from archlab.records.run import Epoch, NormRecording, Run, TrainingConfig, Value
 from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals, Trace
 
 __all__ = [
+    "Change",
     "Comparison",
+    "Diff",
     "Difference",
     "Document",
     "Epoch",
     "Estimate",
     "Failure",
+    "Growth",
     "Layer",
+    "LayerDiff",
     "NormRecording",
     "ReceptiveField",
     "Run",
     "Shape",
+    "Side",
+    "Stage",
     "Totals",
     "Trace",
     "TrainingConfig",

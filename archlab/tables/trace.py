@@ -1,6 +1,7 @@
 """A trace as a table: one row a layer, columns on demand.
 
-A column is one entry of `COLUMNS`. `trace_table` draws the rows down to a depth.
+A column is one entry of `COLUMNS`. `trace_table` draws the rows down to a depth; repeated blocks are one row, unless
+they are asked for.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from archlab.analysis.folding import Fold, fold
 from archlab.errors import InputError, nearest
 from archlab.records import Layer, ReceptiveField, Shape, Totals, Trace
 from archlab.tables.table import AtLeast, Cell, Column, Row, Table
@@ -73,6 +75,14 @@ def shapes_text(shapes: Sequence[Shape], most: int = 4) -> str:
     return listed + (f", +{len(shapes) - most}" if len(shapes) > most else "")
 
 
+def kind_text(layer: Layer) -> str:
+    """What the layer is: `Conv2d`, `cat 64+32 -> 96`, `Linear, call 2 of 3`, `Linear, unused`."""
+    text = f"{layer.kind} {layer.detail}" if layer.operation and layer.detail else layer.kind
+    if not layer.call:
+        return f"{text}, unused"
+    return f"{text}, call {layer.call} of {layer.calls}" if layer.calls > 1 else text
+
+
 def field_text(field: ReceptiveField | None) -> str | None:
     """A receptive field in a few words: `435, jump 32`; equal axes are named once.
 
@@ -93,8 +103,8 @@ def lower_bound(value: int, totals: Totals) -> Cell:
 COLUMNS: dict[str, Measure] = {
     "kind": Measure(
         Column("kind", "kind", shrinks=True),
-        "class of the module, or name of the operation",
-        lambda layer, _: layer.kind,
+        "class of the module, or name of the operation with what it does; which call, where there are several",
+        lambda layer, _: kind_text(layer),
     ),
     "input-shape": Measure(
         Column("input_shapes", "input shape"), "shapes that go in", lambda layer, _: shapes_text(layer.input_shapes)
@@ -212,24 +222,44 @@ def costly_columns(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if COLUMNS[name].costly)
 
 
-def trace_table(trace: Trace, depth: int | None = 1, columns: Sequence[str] = DEFAULT) -> Table:
-    """The layers down to a depth as a table (all of them for None), with totals and the counting convention."""
+def trace_table(
+    trace: Trace, depth: int | None = 1, columns: Sequence[str] = DEFAULT, *, unfold: bool = False
+) -> Table:
+    """The layers as a table, with totals and the counting convention.
+
+    Args:
+        trace: the network.
+        depth: levels of the tree of layers to show; None for all.
+        columns: names in `COLUMNS`.
+        unfold: give each of the repeated blocks its row, and each container its level.
+    """
     measures = [COLUMNS[name] for name in columns]
+    shown = [Fold(layer, layer.depth) for layer in trace.rows(depth)] if unfold else fold(trace, depth)
     rows = tuple(
         Row(
-            (layer.path, *(measure.value(layer, trace.totals) for measure in measures)),
-            depth=layer.depth - 1,
+            (marked(row.layer.path, row.count), *(measure.value(row.layer, trace.totals) for measure in measures)),
+            depth=row.depth - 1,
+            emphasis="" if row.layer.call else "dim",
+            label=marked(row.name, row.count) if row.name else "",
         )
-        for layer in trace.rows(depth)
+        for row in shown
     )
-    total = ("total", *(measure.total(trace.totals) for measure in measures))
+    series = any(row.count > 1 for row in shown)
     return Table(
-        columns=(Column("path", "layer", shrinks=True), *(measure.column for measure in measures)),
+        columns=(Column("path", "path", shrinks=True), *(measure.column for measure in measures)),
         rows=rows,
         title=title(trace),
-        total=total,
-        footer=footer(trace),
+        total=("total", *(measure.total(trace.totals) for measure in measures)),
+        footer=(*([FOLDED] if series else []), *footer(trace)),
     )
+
+
+FOLDED = "xN: N equal layers in one row; counts there and beneath are sums over all of them, shapes are those of one."
+
+
+def marked(name: str, count: int) -> str:
+    """The name with the number of layers that it stands for: `blocks.0-11 x12`."""
+    return f"{name} x{count}" if count > 1 else name
 
 
 def title(trace: Trace) -> str:
