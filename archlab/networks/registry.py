@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from archlab.errors import SourceError, nearest
+from archlab.errors import InputError, SourceError, nearest
 from archlab.networks.options import Option, Signature, plain, read_signature
 from archlab.records import Shape
 
@@ -67,6 +67,8 @@ class Entry:
         arguments = self.signature.arguments(options, self.name)
         try:
             return self.factory(**{**self.presets, **arguments})
+        except InputError as error:
+            raise SourceError(f"{self.name}: {error}") from error
         except ValueError as error:
             chosen = ", ".join(f"{name}={plain(value)}" for name, value in arguments.items())
             raise SourceError(f"{self.name} can't be built with {chosen or 'its defaults'}: {error}") from error
