@@ -1,0 +1,168 @@
+"""Curves over training: intervals per step, thinning that keeps extremes, and how far running statistics lag.
+
+Everything here takes and returns NumPy arrays whose first axis is the step.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+Array = Any  # a NumPy array; naming its type would import NumPy
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Band:
+    """The mean of several runs at each step, with its 95 % interval."""
+
+    n: int
+    mean: Array
+    low: Array
+    high: Array
+    """Equal to the mean for a single run, which gives no interval; NaN at steps that only one of several reached."""
+
+
+def band(values: Array) -> Band:
+    """The mean over runs at each step and its 95 % interval by Student's t.
+
+    Args:
+        values: (runs, steps). A run that broke off has NaN from there on; steps that fewer than all the runs reached
+            are averaged over those that did.
+    """
+    import numpy as np
+
+    values = np.asarray(values, dtype=np.float64)
+    present = np.isfinite(values)
+    n = present.sum(axis=0)
+    filled = np.where(present, values, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = filled.sum(axis=0) / n
+        squares = np.where(present, (values - mean) ** 2, 0.0).sum(axis=0)
+        error = np.sqrt(squares / (n - 1) / n)
+    factors = np.array([student_t(int(size) - 1) if size > 1 else 0.0 for size in range(int(n.max(initial=0)) + 1)])
+    half = np.where(n > 1, factors[n] * error, 0.0 if len(values) == 1 else np.nan)
+    return Band(int(n.max(initial=0)), mean, mean - half, mean + half)
+
+
+@functools.cache
+def student_t(freedom: int, level: float = 0.95) -> float:
+    """The two-sided critical value of Student's t: 2.571 for 5 degrees of freedom at 95 %.
+
+    By bisection on the distribution function, which for whole degrees of freedom is a finite sum
+    (Abramowitz and Stegun, 1964, 26.7.3 and 26.7.4).
+
+    >>> round(student_t(5), 3)
+    2.571
+    """
+    low, high = 0.0, 1e4
+    while high - low > 1e-10 * max(1.0, low):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _central_mass(middle, freedom) < level else (low, middle)
+    return (low + high) / 2
+
+
+def _central_mass(value: float, freedom: int) -> float:
+    """The probability that Student's t lies between -value and value."""
+    angle = math.atan2(value, math.sqrt(freedom))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = freedom % 2
+    term = cosine if odd else 1.0
+    total = term if freedom > 1 else 0.0
+    for power in range(3 if odd else 2, freedom - 1, 2):
+        term *= (power - 1) / power * cosine**2
+        total += term
+    return (2 / math.pi) * (angle + sine * total) if odd else sine * total
+
+
+def thinned(values: Array, points: int) -> Array:
+    """At most `points` rows of the values that keep the first, the last and every extreme.
+
+    The rows between are cut into stretches of nearly equal length; each leaves two rows, its least and its greatest
+    value in the order in which they came, column by column. A peak of one step is still there, moved by less than a
+    stretch.
+
+    Args:
+        values: (steps,) or (steps, columns).
+        points: at least 4.
+    """
+    import numpy as np
+
+    values = np.asarray(values)
+    starts, _ = _stretches(len(values), points)
+    if not len(starts):
+        return values
+    inner = values[1:-1]
+    ends = [*starts[1:], len(inner)]
+    result = np.empty((2 * len(starts) + 2, *values.shape[1:]), dtype=values.dtype)
+    result[0], result[-1] = values[0], values[-1]
+    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        stretch = inner[start:end]
+        gaps = np.isnan(stretch)
+        least = np.where(gaps, np.inf, stretch).argmin(axis=0)
+        greatest = np.where(gaps, -np.inf, stretch).argmax(axis=0)
+        picked = np.sort(np.stack([least, greatest]), axis=0)
+        result[1 + 2 * place : 3 + 2 * place] = np.take_along_axis(stretch, picked, axis=0)
+    return result
+
+
+def thinned_steps(steps: Array, points: int) -> Array:
+    """The steps that the rows of `thinned` are drawn at: the start and the middle of each stretch."""
+    import numpy as np
+
+    steps = np.asarray(steps)
+    starts, middles = _stretches(len(steps), points)
+    if not len(starts):
+        return steps
+    inner = np.stack([starts, middles], axis=1).reshape(-1) + 1
+    return steps[np.concatenate([[0], inner, [len(steps) - 1]])]
+
+
+def _stretches(length: int, points: int) -> tuple[Array, Array]:
+    """Where each stretch of the inner rows starts, and its middle; empty where nothing needs to be left out."""
+    import numpy as np
+
+    if length <= max(points, 4):
+        return np.empty(0, dtype=int), np.empty(0, dtype=int)
+    edges = np.linspace(0, length - 2, max(points, 4) // 2).astype(int)
+    starts = edges[:-1]
+    return starts, starts + np.maximum(np.diff(edges) // 2, 1)
+
+
+def spread(values: Array) -> dict[str, Array]:
+    """The distribution over channels at each step: least, 5 %, 25 %, median, 75 %, 95 % and greatest.
+
+    Args:
+        values: (steps, channels).
+    """
+    import numpy as np
+
+    shares = (0, 5, 25, 50, 75, 95, 100)
+    percentiles = np.percentile(np.asarray(values, dtype=np.float64), shares, axis=1)
+    return {f"p{share}": row for share, row in zip(shares, percentiles, strict=True)}
+
+
+def mean_lag(running_mean: Array, population_mean: Array, population_var: Array) -> Array:
+    """How many standard deviations the running mean is off, as the mean over channels of its absolute value.
+
+    Args:
+        running_mean, population_mean, population_var: (steps, channels), row by row at the same steps.
+    """
+    import numpy as np
+
+    deviation = np.sqrt(np.maximum(np.asarray(population_var, dtype=np.float64), 1e-12))
+    return np.abs((np.asarray(running_mean, dtype=np.float64) - population_mean) / deviation).mean(axis=1)
+
+
+def variance_lag(running_var: Array, population_var: Array) -> Array:
+    """How far the running variance is off: the mean over channels of |log(running / population)|.
+
+    Args:
+        running_var, population_var: (steps, channels), row by row at the same steps.
+    """
+    import numpy as np
+
+    smallest = 1e-12
+    ratio = np.maximum(running_var, smallest) / np.maximum(np.asarray(population_var, dtype=np.float64), smallest)
+    return np.abs(np.log(ratio)).mean(axis=1)

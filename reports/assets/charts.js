@@ -1,0 +1,154 @@
+// Charts: drawn when they come near the window, and again when a control of their panel or the theme changes.
+
+const drawn = new Set();
+let library = null;
+
+function plotly() {
+  // plotly.js waits in the page in compressed form; it is unpacked once, when the first chart is needed.
+  library ??= (async () => {
+    const packed = bytesOf(document.getElementById("plotly-js").textContent.trim());
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
+    return window.Plotly;
+  })();
+  return library;
+}
+
+const figures = Array.from(document.querySelectorAll("figure.chart"), (element) => {
+  const panel = page.panels[element.dataset.panel];
+  return { element, panel, chart: panel.charts[element.dataset.chart], plot: element.querySelector(".plot") };
+});
+
+function styledAxis(axis, theme) {
+  return {
+    gridcolor: theme.color("grid", 1),
+    linecolor: theme.color("line", 1),
+    zerolinecolor: theme.color("line", 1),
+    automargin: true,
+    ...axis,
+    title: { standoff: 12, ...(axis.title ?? {}) },
+  };
+}
+
+function specification(figure) {
+  const theme = currentTheme();
+  const state = figure.panel.state;
+  const resolved = resolve(figure.chart.layout, state, theme);
+  const narrow = figure.plot.clientWidth < 480;
+  const layout = {
+    height: figure.chart.height,
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: theme.font, size: narrow ? 11 : 12, color: theme.color("text", 1) },
+    margin: { l: narrow ? 44 : 56, r: 16, t: 12, b: 44 },
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" },
+    hoverlabel: {
+      bgcolor: theme.color("surface", 1),
+      bordercolor: theme.color("line", 1),
+      font: { family: theme.font, size: 12, color: theme.color("text", 1) },
+      namelength: 40,
+    },
+    colorway: [0, 1, 2, 3, 4, 5, 6, 7].map((index) => theme.color(`series-${index}`, 1)),
+    treemapcolorway: [0, 2, 4, 3, 5, 1, 6, 7].map((index) => theme.color(`series-${index}`, 1)),
+    ...resolved,
+  };
+  for (const name of ["xaxis", "yaxis", "xaxis2", "yaxis2"]) {
+    if (layout[name]) layout[name] = styledAxis(layout[name], theme);
+  }
+  const data = resolve(figure.chart.data, state, theme).flat();
+  return { data, layout, config: { displaylogo: false, responsive: true, displayModeBar: narrow ? false : "hover" } };
+}
+
+async function draw(figure) {
+  const Plotly = await plotly();
+  const { data, layout, config } = specification(figure);
+  await Plotly.react(figure.plot, data, layout, config);
+  figure.element.dataset.drawn = "true";
+  drawn.add(figure);
+}
+
+async function redraw(chosen = () => true) {
+  for (const figure of drawn) if (chosen(figure)) await draw(figure);
+}
+
+function failed(figure, error) {
+  figure.plot.textContent = `This chart can't be drawn here: ${error.message}. Its numbers are behind the Data button.`;
+}
+
+function startCharts() {
+  const observer = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries) {
+        if (!entry.isIntersecting) continue;
+        observer.unobserve(entry.target);
+        const figure = figures.find((candidate) => candidate.element === entry.target);
+        draw(figure).catch((error) => failed(figure, error));
+      }
+    },
+    { rootMargin: "400px" },
+  );
+  for (const figure of figures) {
+    figure.plot.style.minHeight = `${figure.chart.height}px`;
+    observer.observe(figure.element);
+    figure.element.querySelector("button.data").addEventListener("click", () => download(figure));
+  }
+}
+
+async function drawEverything() {
+  for (const figure of figures) if (!drawn.has(figure)) await draw(figure);
+}
+
+// The numbers of a chart as it stands, one line a point.
+
+function unescaped(text) {
+  return String(text).replace(/<br>/g, " ").replace(/<[^>]*>/g, "").replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
+}
+
+function cell(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "";
+  if (typeof value === "number") return String(Number(value.toPrecision(7)));
+  let text = unescaped(value);
+  if (/^[=+\-@\t\r]/.test(text)) text = `'${text}`; // a spreadsheet would run it as a formula
+  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function rowsOf(trace) {
+  if (trace.type === "heatmap") {
+    return trace.z.flatMap((row, index) => Array.from(row, (value, channel) => ["channel " + channel, trace.x[index], value]));
+  }
+  if (trace.type === "treemap") return trace.labels.map((label, index) => [trace.parents[index], label, trace.values[index]]);
+  const names = Array.isArray(trace.text) ? trace.text : null;
+  return Array.from(trace.y ?? [], (value, index) => [names ? names[index] : trace.name, trace.x[index], value]).filter(
+    (row) => row[1] !== null,
+  );
+}
+
+function table(figure) {
+  const { data, layout } = specification(figure);
+  const ticks = (axis, value) => {
+    const place = axis?.tickvals ? axis.tickvals.indexOf(value) : -1;
+    return place < 0 ? value : axis.ticktext[place];
+  };
+  const head = data[0]?.type === "treemap" ? ["inside", "layer", "value"] : ["series", "x", "y"];
+  const body = data.filter((trace) => trace.visible !== false).flatMap(rowsOf);
+  return [head, ...body.map(([name, x, y]) => [name, ticks(layout.xaxis, x), ticks(layout.yaxis, y)])];
+}
+
+function csv(rows) {
+  return rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+}
+
+function save(name, text, type) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+function download(figure) {
+  const name = `${figure.element.dataset.panel}-${figure.element.dataset.chart}.csv`;
+  save(name, csv(table(figure)), "text/csv;charset=utf-8");
+}

@@ -1,0 +1,52 @@
+// Controls of a panel: native form elements whose values are the panel's state.
+
+function optionsOf(control, panel) {
+  const options = resolve(control.options, panel.state, currentTheme());
+  return Array.isArray(options) || ArrayBuffer.isView(options) ? Array.from(options) : [];
+}
+
+function fill(element, control, panel) {
+  const options = optionsOf(control, panel);
+  if (control.kind === "toggle") {
+    element.checked = panel.state[control.name] === "on";
+  } else if (control.kind === "range") {
+    element.max = Math.max(0, options.length - 1);
+    panel.state[control.name] = clamp(panel.state[control.name], options.length);
+    element.value = panel.state[control.name];
+    const text = options.length ? String(options[panel.state[control.name]]) : "–";
+    element.setAttribute("aria-valuetext", text);
+    element.parentElement.querySelector("output").textContent = text;
+  } else {
+    const known = options.map(([value]) => value);
+    if (element.dataset.known !== JSON.stringify(known)) {
+      element.replaceChildren(...options.map(([value, text]) => new Option(unescaped(text), value)));
+      element.dataset.known = JSON.stringify(known);
+    }
+    if (!known.includes(panel.state[control.name])) panel.state[control.name] = known[0];
+    element.value = panel.state[control.name];
+  }
+}
+
+function startControls() {
+  for (const form of document.querySelectorAll("form.controls")) {
+    const panel = page.panels[form.dataset.panel];
+    const pairs = panel.controls.map((control) => [form.elements.namedItem(control.name), control]);
+    const refill = () => pairs.forEach(([element, control]) => fill(element, control, panel));
+    let waiting = false;
+    refill();
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", (event) => {
+      const element = event.target;
+      const value = element.type === "checkbox" ? (element.checked ? "on" : "off") : element.value;
+      panel.state[element.name] = element.type === "range" ? Number(value) : value;
+      refill();
+      if (waiting) return;
+      waiting = true; // a slider fires faster than charts can be drawn
+      requestAnimationFrame(async () => {
+        waiting = false;
+        await redraw((figure) => figure.panel === panel);
+      });
+    });
+    form.hidden = false;
+  }
+}

@@ -1,0 +1,71 @@
+// Everything that waits for the reader.
+
+function startPrinting() {
+  let before;
+  addEventListener("beforeprint", () => {
+    before = document.documentElement.dataset.theme;
+    setTheme("light");
+    redraw();
+  });
+  addEventListener("afterprint", () => {
+    if (before) setTheme(before);
+    else delete document.documentElement.dataset.theme;
+    redraw();
+  });
+  const button = document.getElementById("print");
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    setTheme("light");
+    for (const part of document.querySelectorAll("details")) part.open = true;
+    await drawEverything();
+    print();
+  });
+}
+
+function startContents() {
+  const links = new Map(Array.from(document.querySelectorAll("nav a"), (link) => [link.hash.slice(1), link]));
+  const observer = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries) {
+        if (!entry.isIntersecting) continue;
+        for (const link of links.values()) link.removeAttribute("aria-current");
+        links.get(entry.target.id).setAttribute("aria-current", "true");
+      }
+    },
+    { rootMargin: "-10% 0px -80% 0px" },
+  );
+  for (const name of links.keys()) {
+    const part = document.getElementById(name);
+    if (part) observer.observe(part);
+  }
+  const contents = document.querySelector("nav details");
+  if (contents) {
+    const wide = matchMedia("(min-width: 1100px)");
+    const follow = () => {
+      contents.open = wide.matches;
+    };
+    wide.addEventListener("change", follow);
+    follow();
+  }
+}
+
+function startCopying() {
+  for (const button of document.querySelectorAll("button.copy")) {
+    button.hidden = !navigator.clipboard;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.of).textContent);
+      button.textContent = "Copied";
+    });
+  }
+}
+
+document.documentElement.classList.add("scripted");
+startTheme(() => redraw());
+startControls();
+startTables();
+startCharts();
+startPrinting();
+startContents();
+startCopying();
+document.documentElement.dataset.ready = "true";
+(window.requestIdleCallback ?? setTimeout)(() => figures.length && plotly());

@@ -1,0 +1,49 @@
+// Light and dark: the style sheet holds the colours, charts read them from there.
+
+const scales = {
+  light: {
+    sequential: [[0, "#00224e"], [0.25, "#35456c"], [0.5, "#7c7b78"], [0.75, "#bcae6c"], [1, "#fee838"]],
+    diverging: [[0, "#0a5a94"], [0.25, "#7fb3d8"], [0.5, "#f5f5f3"], [0.75, "#f0a36b"], [1, "#b34a00"]],
+  },
+  dark: {
+    sequential: [[0, "#00224e"], [0.25, "#35456c"], [0.5, "#7c7b78"], [0.75, "#bcae6c"], [1, "#fee838"]],
+    diverging: [[0, "#7cc4f5"], [0.25, "#2f6f9f"], [0.5, "#20262d"], [0.75, "#a8581c"], [1, "#ffae70"]],
+  },
+};
+
+function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function currentTheme() {
+  const style = getComputedStyle(document.documentElement);
+  const hex = (name) => style.getPropertyValue(`--${name}`).trim();
+  return {
+    font: style.getPropertyValue("--font"),
+    color(name, alpha) {
+      const value = hex(name);
+      if (alpha === 1) return value;
+      const [red, green, blue] = [1, 3, 5].map((place) => parseInt(value.slice(place, place + 2), 16));
+      return `rgba(${red},${green},${blue},${alpha})`;
+    },
+    scale: (name) => scales[isDark() ? "dark" : "light"][name],
+  };
+}
+
+function setTheme(name) {
+  document.documentElement.dataset.theme = name;
+  const button = document.getElementById("theme");
+  if (button) button.setAttribute("aria-pressed", String(name === "dark"));
+}
+
+function startTheme(redraw) {
+  const button = document.getElementById("theme");
+  button.hidden = false;
+  button.setAttribute("aria-pressed", String(isDark()));
+  button.addEventListener("click", () => {
+    setTheme(isDark() ? "light" : "dark");
+    redraw();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+}

@@ -1,0 +1,85 @@
+// The page's data: arrays are decoded when a chart first needs them, and nodes that depend on a reader's choice or on
+// the theme are filled in each time a chart is drawn. chart.py describes the nodes.
+
+const page = JSON.parse(document.getElementById("archlab-data").textContent);
+const decoded = new Map();
+let halves = null;
+
+function bytesOf(base64) {
+  const text = atob(base64);
+  const bytes = new Uint8Array(text.length);
+  for (let place = 0; place < text.length; place += 1) bytes[place] = text.charCodeAt(place);
+  return bytes;
+}
+
+function halfValues() {
+  // All 65,536 float16 numbers, so that a matrix is decoded by look-ups.
+  const table = new Float32Array(65536);
+  for (let bits = 0; bits < 65536; bits += 1) {
+    const exponent = (bits >> 10) & 31;
+    const fraction = bits & 1023;
+    let value = exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
+    if (exponent === 31) value = fraction ? NaN : Infinity;
+    table[bits] = bits & 0x8000 ? -value : value;
+  }
+  return table;
+}
+
+function decode(entry) {
+  if (entry.f4 !== undefined) return new Float32Array(bytesOf(entry.f4).buffer);
+  halves ??= halfValues();
+  const words = new Uint16Array(bytesOf(entry.f2).buffer);
+  const values = new Float32Array(words.length);
+  const factor = 2 ** entry.exponent;
+  for (let place = 0; place < words.length; place += 1) values[place] = halves[words[place]] * factor;
+  const rows = [];
+  for (let start = 0; start < values.length; start += entry.columns) rows.push(values.subarray(start, start + entry.columns));
+  return rows;
+}
+
+function pooled(index, state, theme) {
+  const entry = page.pool[index];
+  if (Array.isArray(entry)) return entry;
+  if (entry.$switch !== undefined) return resolve(entry, state, theme);
+  if (!decoded.has(index)) decoded.set(index, decode(entry));
+  return decoded.get(index);
+}
+
+function clamp(number, length) {
+  return Math.max(0, Math.min(Number(number) || 0, length - 1));
+}
+
+function slice(whole, position, axis) {
+  if (!whole || !whole.length) return [];
+  if (!axis) return whole[clamp(position, whole.length)];
+  return whole.map((row) => row[clamp(position, row.length)]);
+}
+
+function smoothed(values, weight) {
+  if (!weight) return values;
+  let average = 0;
+  let seen = 0;
+  return Array.from(values, (value) => {
+    if (!Number.isFinite(value)) return value;
+    average = weight * average + (1 - weight) * value;
+    seen = weight * seen + (1 - weight);
+    return average / seen;
+  });
+}
+
+function resolve(node, state, theme) {
+  if (node === null || typeof node !== "object" || ArrayBuffer.isView(node)) return node;
+  if (Array.isArray(node)) return node.map((item) => resolve(item, state, theme));
+  if (node.$ref !== undefined) return pooled(node.$ref, state, theme);
+  if (node.$switch !== undefined) {
+    const choice = String(state[node.$switch]);
+    const key = Object.hasOwn(node.cases, choice) ? choice : Object.keys(node.cases)[0];
+    return resolve(node.cases[key], state, theme);
+  }
+  if (node.$slice !== undefined) return slice(resolve(node.$slice, state, theme), state[node.at], node.axis);
+  if (node.$smooth !== undefined) return smoothed(resolve(node.$smooth, state, theme), Number(state[node.by]));
+  if (node.$at !== undefined) return Number(state[node.$at]);
+  if (node.$color !== undefined) return theme.color(node.$color, node.alpha ?? 1);
+  if (node.$scale !== undefined) return theme.scale(node.$scale);
+  return Object.fromEntries(Object.entries(node).map(([name, value]) => [name, resolve(value, state, theme)]));
+}

@@ -1,0 +1,199 @@
+"""A chart as plotly's own JSON, with the places where a reader's choice decides left open.
+
+A chart's `data` and `layout` are plotly's dictionaries. Where a value depends on a control (which axis, which layer,
+which step) a node stands in its place: `Switch`, `Slice`, `Smooth`, `Position`; where it depends on the theme, `Color` or `Scale`.
+The page's script fills them in as the reader chooses; `Chart.figure` does the same in Python. So every array is
+embedded once, whatever number of charts and views draw it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from archlab.errors import InputError
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+State = Mapping[str, str | int]
+
+
+@dataclass(frozen=True, eq=False)
+class Switch:
+    """What a control's chosen option stands for; the first case where it stands for nothing."""
+
+    control: str
+    cases: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One row (axis 0) or column (axis 1) of a matrix, or one entry of a list, at a control's number."""
+
+    of: Any
+    control: str
+    axis: Literal[0, 1] = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Smooth:
+    """A series under an exponential average with the weight that a control's option names."""
+
+    of: Any
+    control: str
+
+
+@dataclass(frozen=True)
+class Position:
+    """The number that a control stands at."""
+
+    control: str
+
+
+@dataclass(frozen=True)
+class Color:
+    """A colour of the theme: `series-0` to `series-7`, `text`, `muted`, `grid`, `accent`, `surface`."""
+
+    name: str
+    alpha: float = 1.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A colour scale of the theme."""
+
+    name: Literal["sequential", "diverging"]
+
+
+@dataclass(frozen=True)
+class Control:
+    """Something that the reader chooses, for all the charts of a panel."""
+
+    name: str
+    label: str
+    kind: Literal["select", "toggle", "range"]
+    options: Any = ()
+    """The choices as (value, label) pairs, or a node that gives them; for a range the labels of its positions."""
+    start: str | int = ""
+    """The choice at first; for a toggle `on` or `off`."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One picture, with its text alternative."""
+
+    name: str
+    title: str
+    description: str
+    """What the picture shows, for those who don't see it and those who don't know how to read it."""
+    data: Sequence[Mapping[str, Any]]
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    height: int = 340
+    wide: bool = False
+    """Whether it takes the whole width of its panel."""
+    state: State = field(default_factory=dict)
+    """What its controls say at first."""
+
+    def figure(self, **state: str | int) -> Figure:
+        """The plotly figure, to go on from in Python; `state` sets controls by name (`x="epoch"`)."""
+        from plotly.graph_objects import Figure
+
+        chosen = {**self.state, **state}
+        layout = {"title": {"text": self.title}, "height": self.height, **self.layout}
+        return Figure(resolve(self.data, chosen), resolve(layout, chosen))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Charts that share their controls."""
+
+    name: str
+    charts: tuple[Chart, ...]
+    controls: tuple[Control, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was left out or thinned for drawing, in sentences."""
+
+
+def resolve(node: Any, state: State) -> Any:
+    """The plain value of a node, and of all nodes in it.
+
+    Raises:
+        InputError: a control is not in the state.
+    """
+    match node:
+        case Switch():
+            value = _chosen(node.control, state)
+            return resolve(node.cases.get(str(value), next(iter(node.cases.values()))), state)
+        case Slice():
+            whole, index = resolve(node.of, state), int(_chosen(node.control, state))
+            return whole[:, index] if node.axis else whole[index]
+        case Smooth():
+            return smoothed(resolve(node.of, state), float(_chosen(node.control, state)))
+        case Position():
+            return int(_chosen(node.control, state))
+        case Color():
+            red, green, blue = (int(LIGHT[node.name][place : place + 2], 16) for place in (1, 3, 5))
+            return f"rgba({red},{green},{blue},{node.alpha:g})"
+        case Scale():
+            return SCALES[node.name]
+        case Mapping():
+            return {key: resolve(value, state) for key, value in node.items()}
+        case str():
+            return node
+        case list() | tuple():
+            return [resolve(item, state) for item in node]
+        case _:
+            return node
+
+
+def smoothed(values: Sequence[float], weight: float) -> list[float]:
+    """The exponential average of a series: each value is `weight` times the last average and the rest itself.
+
+    The average is divided by the weights it has seen so far, so that its start is not drawn to zero
+    (Kingma and Ba, Adam, 2015, section 3).
+    """
+    if not weight:
+        return list(values)
+    average, seen, result = 0.0, 0.0, []
+    for value in values:
+        if value == value:  # a gap, NaN, changes nothing
+            average = weight * average + (1 - weight) * value
+            seen = weight * seen + (1 - weight)
+        result.append(average / seen if seen and value == value else value)
+    return result
+
+
+def _chosen(control: str, state: State) -> str | int:
+    if control not in state:
+        raise InputError(f"the chart needs a value for {control!r}, got {sorted(state)}")
+    return state[control]
+
+
+# Okabe and Ito, Color Universal Design, 2008; the yellow is darkened to be seen on white. The style sheet holds the
+# same eight for the light theme and lighter ones for the dark theme.
+LIGHT = {
+    "series-0": "#0072b2",
+    "series-1": "#d55e00",
+    "series-2": "#009e73",
+    "series-3": "#cc79a7",
+    "series-4": "#b58900",
+    "series-5": "#56b4e9",
+    "series-6": "#6a51a3",
+    "series-7": "#5f6b76",
+    "text": "#1b2026",
+    "muted": "#59636e",
+    "grid": "#e3e7eb",
+    "accent": "#0b62a8",
+    "surface": "#ffffff",
+}
+SCALES: dict[str, list[list[float | str]]] = {
+    "sequential": [[0, "#00224e"], [0.25, "#35456c"], [0.5, "#7c7b78"], [0.75, "#bcae6c"], [1, "#fee838"]],
+    "diverging": [[0, "#0a5a94"], [0.25, "#7fb3d8"], [0.5, "#f5f5f3"], [0.75, "#f0a36b"], [1, "#b34a00"]],
+}
+
+
+def series_color(index: int, alpha: float = 1.0) -> Color:
+    """The colour of the index-th variant; they repeat after eight."""
+    return Color(f"series-{index % 8}", alpha)

@@ -1,0 +1,1 @@
+"""Charts: functions from a record to plotly's dictionaries."""

@@ -1,0 +1,199 @@
+"""Charts of runs: loss and accuracy over training, with an interval band for each variant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from archlab.analysis import curves
+from archlab.records import Run
+from archlab.reports.chart import Chart, Control, Panel, Smooth, Switch, series_color
+from archlab.reports.material import Experiment, Material
+from archlab.reports.text import label
+
+POINTS = 400
+"""Points of a curve on the page; longer ones are thinned, their extremes kept."""
+SEED_POINTS = 160
+"""Points of a single seed's curve."""
+AXES = {"step": "optimiser step", "epoch": "epoch", "seconds": "training seconds (mean of the variant's runs)"}
+WEIGHTS = {"0": "none", "0.6": "light (0.6)", "0.9": "strong (0.9)", "0.98": "very strong (0.98)"}
+
+
+def training_panel(experiment: Experiment, material: Material, name: str) -> Panel:
+    """Loss and accuracy by step, epoch and second."""
+    variants = {variant: runs for variant, runs in experiment.variants.items() if runs}
+    recorded = {variant: [material.curves(run) for run in runs] for variant, runs in variants.items()}
+    stepwise = any(curve is not None for found in recorded.values() for curve in found)
+    charts = []
+    for metric, title in (("loss", "Training loss"), ("accuracy", "Training accuracy")):
+        series = {
+            variant: _train_series(runs, recorded[variant], f"train_{metric}") for variant, runs in variants.items()
+        }
+        kind = "as each batch was trained on" if stepwise else "mean over each epoch's batches"
+        charts.append(_chart(f"train-{metric}", title, metric, series, kind, smooth=stepwise))
+    for metric, title in (("loss", "Test loss"), ("accuracy", "Test accuracy")):
+        series = {variant: _epoch_series(runs, f"test_{metric}") for variant, runs in variants.items()}
+        running = {
+            f"{variant}, running statistics": _epoch_series(runs, f"test_{metric}_running")
+            for variant, runs in variants.items()
+        }
+        kind = "at the end of each epoch, with population statistics where the network has BatchNorm (dashed: with running statistics)"
+        charts.append(_chart(f"test-{metric}", title, metric, series, kind, running=running))
+    controls = [
+        Control("x", "Horizontal axis", "select", (("step", "step"), ("epoch", "epoch"), ("seconds", "second")), "step"),
+        Control("scale", "Log axis for losses", "toggle", start="off"),
+        Control("seeds", "Show single seeds", "toggle", start="off"),
+    ]
+    if stepwise:
+        controls.append(Control("smoothing", "Smoothing of training curves", "select", tuple(WEIGHTS.items()), "0"))
+    notes = []
+    longest = max((len(curve["step"]) for found in recorded.values() for curve in found if curve), default=0)
+    if longest > POINTS:
+        notes.append(
+            f"Curves of {longest:,} steps are drawn with {POINTS} points ({SEED_POINTS} for single seeds); each stretch "
+            "between them keeps its least and its greatest value."
+        )
+    return Panel(name, tuple(charts), tuple(controls), tuple(notes))
+
+
+def _train_series(runs: Sequence[Run], recorded: Sequence[Mapping[str, Any] | None], metric: str) -> dict[str, Any]:
+    """Values by step where the store has them, else by epoch."""
+    import numpy as np
+
+    found = [(run, curve) for run, curve in zip(runs, recorded, strict=True) if curve is not None]
+    if not found:
+        return _epoch_series(runs, metric)
+    length = max(len(curve["step"]) for _, curve in found)
+    values = np.full((len(found), length), np.nan)
+    for row, (_, curve) in enumerate(found):
+        values[row, : len(curve[metric])] = curve[metric]
+    steps = np.asarray(max((curve["step"] for _, curve in found), key=len), dtype=np.int64)
+    return _series([run for run, _ in found], steps, values)
+
+
+def _epoch_series(runs: Sequence[Run], metric: str) -> dict[str, Any]:
+    import numpy as np
+
+    longest = max(runs, key=lambda run: len(run.epochs))
+    steps = np.array([epoch.step for epoch in longest.epochs], dtype=np.int64)
+    values = np.full((len(runs), len(steps)), np.nan)
+    for row, run in enumerate(runs):
+        for column, epoch in enumerate(run.epochs):
+            value = getattr(epoch, metric)
+            values[row, column] = np.nan if value is None else value
+    return _series(runs, steps, values)
+
+
+def _series(runs: Sequence[Run], steps: Any, values: Any) -> dict[str, Any]:
+    """The values with the three horizontal axes; `x` for the band, `seed_x` for single seeds."""
+    import numpy as np
+
+    reference = max(runs, key=lambda run: len(run.epochs))
+    epoch_steps = np.array([0, *(epoch.step for epoch in reference.epochs)])
+    times = np.full((len(runs), len(epoch_steps)), np.nan)
+    for row, run in enumerate(runs):
+        times[row, : len(run.epochs) + 1] = [0, *(epoch.seconds for epoch in run.epochs)]
+    seconds = np.interp(steps, epoch_steps, np.nanmean(times, axis=0))
+    epochs = np.interp(steps, epoch_steps, np.arange(len(epoch_steps)))
+    return {"runs": runs, "values": values, "x": {"step": steps, "epoch": epochs, "seconds": seconds}}
+
+
+def _axis(series: Mapping[str, Any], points: int) -> Switch:
+    return Switch("x", {name: curves.thinned_steps(values, points) for name, values in series["x"].items()})
+
+
+def _chart(
+    name: str,
+    title: str,
+    metric: str,
+    series: Mapping[str, Mapping[str, Any]],
+    kind: str,
+    *,
+    running: Mapping[str, Mapping[str, Any]] | None = None,
+    smooth: bool = False,
+) -> Chart:
+    import numpy as np
+
+    traces: list[dict[str, Any]] = []
+    for index, (variant, one) in enumerate(series.items()):
+        traces += _variant_traces(variant, one, index, smooth=smooth)
+    for index, (variant, one) in enumerate((running or {}).items()):
+        if np.isfinite(one["values"]).any():
+            traces += _variant_traces(variant, one, index, dash="dash")
+    counts = ", ".join(f"{label(variant)} n = {len(one['values'])}" for variant, one in series.items())
+    smoothing = (
+        Switch("smoothing", {weight: "" if weight == "0" else f", smoothed {weight}" for weight in WEIGHTS})
+        if smooth
+        else ""
+    )
+    axis_titles = {weight: title.lower() + ("" if weight == "0" else f", smoothed with weight {weight}") for weight in WEIGHTS}
+    layout: dict[str, Any] = {
+        "xaxis": {"title": {"text": Switch("x", AXES)}},
+        "yaxis": {"title": {"text": Switch("smoothing", axis_titles) if smoothing else title.lower()}},
+        "hovermode": "x",
+    }
+    if metric == "accuracy":
+        layout["yaxis"] |= {"tickformat": ".0%"}
+    else:
+        layout["yaxis"] |= {"type": Switch("scale", {"off": "linear", "on": "log"})}
+    return Chart(
+        name=name,
+        title=title,
+        description=f"{kind[:1].upper()}{kind[1:]}. Line: mean over seeds; band: 95 % interval of that mean ({counts}).",
+        data=traces,
+        layout=layout,
+        state={"x": "step", "scale": "off", "seeds": "off", "smoothing": "0"},
+    )
+
+
+def _variant_traces(
+    variant: str, series: Mapping[str, Any], index: int, *, smooth: bool = False, dash: str = "solid"
+) -> list[dict[str, Any]]:
+    band = curves.band(series["values"])
+    x = _axis(series, POINTS)
+
+    def line(values: Any, points: int = POINTS) -> Any:
+        thin = curves.thinned(values, points)
+        return Smooth(thin, "smoothing") if smooth else thin
+
+    name, pattern = label(variant), "%{y:.4g}"
+    edge = {"type": "scatter", "mode": "lines", "x": x, "line": {"width": 0}, "hoverinfo": "skip", "legendgroup": str(index) + dash}
+    traces: list[dict[str, Any]] = []
+    if band.n > 1:
+        fill = series_color(index, 0.18)
+        traces += [
+            {**edge, "name": f"{name}, lower bound", "y": line(band.low), "showlegend": False},
+            {**edge, "name": f"{name}, upper bound", "y": line(band.high), "showlegend": False, "fill": "tonexty", "fillcolor": fill},
+        ]
+    traces.append(
+        {
+            "type": "scatter",
+            "mode": "lines+markers" if len(series["x"]["step"]) <= 12 else "lines",
+            "name": name,
+            "legendgroup": str(index) + dash,
+            "x": x,
+            "y": line(band.mean),
+            "line": {"color": series_color(index), "width": 2, "dash": dash},
+            "marker": {"size": 5, "color": series_color(index)},
+            "hovertemplate": pattern,
+        }
+    )
+    if dash == "solid" and band.n > 1:
+        traces += [
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": f"{name}, seed {run.config.seed}",
+                "legendgroup": str(index) + dash,
+                "showlegend": False,
+                "visible": Switch("seeds", {"off": False, "on": True}),
+                "x": _axis(series, SEED_POINTS),
+                "y": line(values, SEED_POINTS),
+                "line": {"color": series_color(index, 0.55), "width": 1},
+                "hovertemplate": pattern,
+            }
+            for run, values in zip(series["runs"], series["values"], strict=True)
+        ]
+    return traces
+
+

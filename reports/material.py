@@ -1,0 +1,129 @@
+"""What a page is about: the records that were handed over, and what the store adds to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from archlab.errors import InputError, StoreError
+from archlab.records import Comparison, NormRecording, Run, Trace
+
+if TYPE_CHECKING:
+    from archlab.store import Store
+
+Item = Trace | Run | Comparison
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Runs that belong together: those of a comparison, or loose ones of the same network and data."""
+
+    title: str
+    variants: Mapping[str, tuple[Run, ...]]
+    """Runs by variant, the baseline first, seeds in order."""
+    comparison: Comparison | None = None
+    missing: int = 0
+    """Runs that the comparison names and nobody has."""
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, variant by variant."""
+        return tuple(run for runs in self.variants.values() for run in runs)
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything that one page shows."""
+
+    traces: tuple[Trace, ...]
+    experiments: tuple[Experiment, ...]
+    store: Store | None = None
+    command: str = ""
+    problems: list[str] = field(default_factory=list)
+    """What could not be read, in sentences."""
+
+    def curves(self, run: Run) -> Mapping[str, Any] | None:
+        """The run's curves by step from the store; None where there are none."""
+        try:
+            return self.store.curves(run.key) if self.store else None
+        except (InputError, StoreError) as error:
+            self._note(error)
+            return None
+
+    def recording(self, run: Run) -> NormRecording | None:
+        """What the run's BatchNorm layers held, from the store; None where nothing was recorded."""
+        try:
+            return self.store.recording(run.key) if self.store else None
+        except (InputError, StoreError) as error:
+            self._note(error)
+            return None
+
+    def _note(self, error: Exception) -> None:
+        if str(error) not in self.problems:
+            self.problems.append(str(error))
+
+
+def gather(items: Sequence[Item], store: Store | None = None, command: str = "") -> Material:
+    """The material of a page: traces in order, comparisons with their runs, then the runs that are in no comparison.
+
+    Raises:
+        InputError: an item is none of the records that a page can show.
+    """
+    for item in items:
+        if not isinstance(item, Item):
+            raise InputError(f"a page shows Trace, Run and Comparison records, got {type(item).__name__}")
+    known = {item.key: item for item in items if isinstance(item, Run)}
+    if store and any(isinstance(item, Comparison) for item in items):
+        known = {run.key: run for run in store.runs()} | known
+    comparisons = [item for item in items if isinstance(item, Comparison)]
+    claimed = {key for comparison in comparisons for key in comparison.runs}
+    loose = [item for item in items if isinstance(item, Run) and item.key not in claimed]
+    return Material(
+        traces=tuple(_unique(item for item in items if isinstance(item, Trace))),
+        experiments=(*(_compared(comparison, known) for comparison in comparisons), *_grouped(loose)),
+        store=store,
+        command=command,
+    )
+
+
+def _unique(traces: Iterable[Trace]) -> list[Trace]:
+    kept: list[Trace] = []
+    for trace in traces:
+        if trace not in kept:
+            kept.append(trace)
+    return kept
+
+
+def _compared(comparison: Comparison, known: Mapping[str, Run]) -> Experiment:
+    variants: dict[str, list[Run]] = {variant.name: [] for variant in comparison.variants}
+    for key in comparison.runs:
+        if key in known and known[key].epochs:
+            variants.setdefault(known[key].config.variant, []).append(known[key])
+    return Experiment(
+        title=f"{comparison.network} on {comparison.dataset}",
+        variants={name: _by_seed(runs) for name, runs in variants.items()},
+        comparison=comparison,
+        missing=sum(key not in known for key in comparison.runs),
+    )
+
+
+def _grouped(runs: Sequence[Run]) -> list[Experiment]:
+    groups: dict[tuple[str, str], dict[str, list[Run]]] = {}
+    for run in runs:
+        group = groups.setdefault((run.config.network, run.config.dataset), {})
+        group.setdefault(variant_name(run), []).append(run)
+    return [
+        Experiment(f"{network} on {dataset}", {name: _by_seed(members) for name, members in variants.items()})
+        for (network, dataset), variants in groups.items()
+    ]
+
+
+def _by_seed(runs: Iterable[Run]) -> tuple[Run, ...]:
+    return tuple(sorted(runs, key=lambda run: run.config.seed))
+
+
+def variant_name(run: Run) -> str:
+    """What a run is called beside others: its variant, or its options, or its network."""
+    options = " ".join(f"{name}={value}" for name, value in run.config.options.items())
+    return run.config.variant or options or run.config.network

@@ -1,0 +1,137 @@
+"""What each measure means, for a student, with its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from archlab.reports.material import Material
+from archlab.reports.section import Section, render
+
+
+@dataclass(frozen=True)
+class Term:
+    """A word of the page."""
+
+    word: str
+    meaning: str
+    source: str = ""
+    about: Literal["network", "training", "comparison"] = "training"
+
+
+TERMS = (
+    Term(
+        "parameters",
+        "Numbers that training changes: weights, biases, and BatchNorm's gamma and beta. Each counts once, also where two "
+        "layers share it.",
+        about="network",
+    ),
+    Term(
+        "buffers",
+        "Numbers that belong to the network and are saved with it, but that no gradient changes: BatchNorm's running "
+        "statistics and its counter of batches.",
+        about="network",
+    ),
+    Term(
+        "MACs",
+        "Multiply-accumulates of one forward pass: convolutions, linear layers, matrix products, recurrent layers, "
+        "attention. A 3 × 3 convolution from 64 to 32 channels needs 3 · 3 · 64 · 32 for each output position. Biases, "
+        "normalisation, activation and pooling are not in it.",
+        about="network",
+    ),
+    Term("FLOPs", "Twice the MACs: a multiplication and an addition each.", about="network"),
+    Term(
+        "receptive field",
+        "How many positions of the input one output position can see.",
+        "Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill 2019",
+        "network",
+    ),
+    Term(
+        "skip connection",
+        "A path around some layers whose value is added to their result (ResNet) or put beside it as further channels "
+        "(DenseNet).",
+        "He et al., Deep Residual Learning for Image Recognition, 2015, section 3; Huang et al., Densely Connected "
+        "Convolutional Networks, 2017, section 3",
+        "network",
+    ),
+    Term(
+        "epoch, step, batch",
+        "A batch is the images that one step sees; a step changes the weights once; an epoch is one pass over all "
+        "training images.",
+    ),
+    Term(
+        "loss",
+        "Mean cross-entropy in nats: minus the logarithm of the probability that the network gives the right class. "
+        "Guessing among ten classes costs ln 10 = 2.303.",
+    ),
+    Term("accuracy", "The share of images whose most probable class is the right one."),
+    Term(
+        "batch statistics",
+        "Mean and variance of a channel over one batch; a BatchNorm layer normalises with them while it trains.",
+        "Ioffe and Szegedy, Batch Normalization, 2015, algorithm 1",
+    ),
+    Term(
+        "running statistics",
+        "Exponential averages of the batch statistics, new = 0.9 · old + 0.1 · batch by default. Evaluation uses them. They "
+        "lag behind weights that still change, so that test accuracy with them can swing from epoch to epoch.",
+        "Ioffe and Szegedy, Batch Normalization, 2015, section 3.1",
+    ),
+    Term(
+        "population statistics",
+        "Mean and variance of a channel over training data with the weights frozen: what the running statistics try to "
+        "be. Also called precise BatchNorm.",
+        "Wu and Johnson, Rethinking “Batch” in BatchNorm, 2021, section 3",
+    ),
+    Term(
+        "gamma and beta",
+        "The scale and the shift that a BatchNorm layer learns for each channel and applies after normalising.",
+        "Ioffe and Szegedy, Batch Normalization, 2015, section 3",
+    ),
+    Term(
+        "lag of the running statistics",
+        "For the mean: the distance between running and population mean in population standard deviations. For the "
+        "variance: the absolute logarithm of running over population variance. Both averaged over channels.",
+    ),
+    Term(
+        "variant, seed, pair",
+        "A variant is one setting of what is compared. A seed decides first weights and the order of the data. Two runs "
+        "with the same seed and different variants are a pair.",
+        about="comparison",
+    ),
+    Term(
+        "95 % interval",
+        "A range made by a procedure that covers the true mean in 95 of 100 repetitions of the whole experiment. Curves: "
+        "by Student's t at each step. Differences: by a bootstrap over the pairs.",
+        "Efron, Better Bootstrap Confidence Intervals, 1987",
+        "comparison",
+    ),
+    Term(
+        "paired difference",
+        "Variant minus baseline within each pair. What both runs share, above all the order of the data, drops out.",
+        about="comparison",
+    ),
+    Term(
+        "p value",
+        "How often a difference at least this large would come up if the two names in each pair were exchanged by "
+        "chance. With n pairs it can't be smaller than 2 / 2ⁿ: .25 for three seeds, .031 for six.",
+        "Fisher, The Design of Experiments, 1935, section 21",
+        "comparison",
+    ),
+    Term(
+        "correlation",
+        "Between the two sides over the seeds: what the pairing achieved. Near 0 the pairs are no closer than strangers, "
+        "near 1 they share nearly all of their noise.",
+        about="comparison",
+    ),
+)
+
+
+def glossary_section(material: Material) -> Section:
+    """The words that this page uses."""
+    wanted = {"network"} if material.traces else set()
+    if material.experiments:
+        wanted.add("training")
+    if any(experiment.comparison for experiment in material.experiments):
+        wanted.add("comparison")
+    terms = [term for term in TERMS if term.about in wanted]
+    return Section("glossary", "Glossary", render("glossary.html", terms=terms))

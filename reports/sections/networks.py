@@ -1,0 +1,76 @@
+"""What each network is: totals, shape table, growth, and where its parameters and MACs sit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from archlab.records import Trace
+from archlab.reports.charts.architecture import architecture_panel, growth_panel
+from archlab.reports.section import Section, render
+from archlab.reports.text import plain, slug
+from archlab.tables.trace import COLUMNS, footer
+
+SHOWN = ("kind", "output-shape", "parameters", "macs")
+"""Columns of the shape table that are open at first."""
+WRITTEN = 60
+"""Rows of a shape table in the HTML itself, for readers without a script."""
+
+
+def networks_section(traces: Sequence[Trace]) -> Section:
+    """All networks side by side, then each by itself."""
+    taken: list[str] = []
+    parts = []
+    for trace in traces:
+        taken.append(slug(f"network-{trace.network}", taken))
+        parts.append(_network(trace, taken[-1]))
+    body = render("networks.html", traces=traces, anchors=taken)
+    return Section("networks", "Architecture", body, parts=tuple(parts))
+
+
+def _network(trace: Trace, anchor: str) -> Section:
+    table = shape_table(trace)
+    growth = growth_panel(trace, f"{anchor}-growth") if any(layer.output_shapes for layer in trace.layers) else None
+    share = architecture_panel(trace, f"{anchor}-share") if trace.totals.parameters and trace.totals.macs else None
+    body = render(
+        "network.html",
+        trace=trace,
+        anchor=anchor,
+        table=table,
+        columns=table["columns"],
+        depths=sorted({layer.depth for layer in trace.layers}),
+        written=[row for row in table["rows"] if row[-1] == 1][:WRITTEN],
+        growth=growth,
+        share=share,
+        footer=footer(trace),
+        diagram=_diagram(trace),
+    )
+    panels = tuple(panel for panel in (growth, share) if panel is not None)
+    return Section(anchor, trace.network, body, panels, {anchor: table})
+
+
+def shape_table(trace: Trace) -> dict[str, Any]:
+    """The layers as rows of plain values with their depth at the end; columns that say nothing are left out."""
+    found = {name: [measure.value(layer, trace.totals) for layer in trace.layers] for name, measure in COLUMNS.items()}
+    kept = [name for name, values in found.items() if name in SHOWN or any(value not in (None, "", 0) for value in values)]
+    columns = [{"name": "path", "title": "layer", "number": False, "form": ""}]
+    columns += [
+        {
+            "name": column.name,
+            "title": column.title,
+            "number": column.align == "right" and column.name != "calls",
+            "form": column.form,
+            "blank": column.blank_zero,
+        }
+        for column in (COLUMNS[name].column for name in kept)
+    ]
+    rows = [
+        [plain(layer.path), *(plain(value) if isinstance(value, str) else value for value in values), layer.depth]
+        for layer, *values in zip(trace.layers, *(found[name] for name in kept), strict=True)
+    ]
+    hidden = [COLUMNS[name].column.name for name in kept if name not in SHOWN]
+    return {"columns": columns, "rows": rows, "hidden": hidden}
+
+
+def _diagram(trace: Trace) -> str:
+    return ""
