@@ -1,0 +1,149 @@
+"""What a comparison shows, in sentences that claim no more than its intervals and p values carry.
+
+A difference is called one only where p < 0.05 and the interval leaves out 0 (`statistics.distinguishes`). Where the
+interval spans 0, the sentence says how large a difference can still be; where there are too few seeds for p < 0.05, it
+says that, however clear the numbers look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from statistics import fmean
+from typing import Literal
+
+from archlab.analysis.metrics import BY_NAME, SHARE, Metric
+from archlab.analysis.statistics import (
+    SIGNIFICANT,
+    distinguishes,
+    excludes_zero,
+    paired_difference,
+    smallest_p_value,
+)
+from archlab.records import Comparison, Difference, Estimate, VariantResult
+
+SPOKEN = ("test_accuracy", "test_accuracy_first_epoch")
+"""The metrics that sentences are made of; the others stand in the table."""
+
+
+def findings(comparison: Comparison) -> tuple[str, ...]:
+    """Sentences about the differences in test accuracy, the running statistics, failed runs and the number of seeds."""
+    variants = {variant.name: variant for variant in comparison.variants}
+    sentences = [
+        _difference_sentence(difference, variants[difference.baseline], variants[difference.variant])
+        for name in SPOKEN
+        for difference in comparison.differences
+        if difference.metric == name
+    ]
+    sentences += filter(None, map(_running_sentence, comparison.variants))
+    sentences += filter(None, (_failure_sentence(variant, len(comparison.seeds)) for variant in comparison.variants))
+    sentences += _seed_sentences(comparison)
+    return tuple(sentences)
+
+
+def _difference_sentence(difference: Difference, baseline: VariantResult, variant: VariantResult) -> str:
+    metric = BY_NAME[difference.metric]
+    shared = set(baseline.seeds) & set(variant.seeds)
+    sides = f"{_mean(variant, metric, shared)} against {_mean(baseline, metric, shared)}"
+    names = f"{variant.name} and {baseline.name}"
+    direction = "higher" if difference.mean > 0 else "lower"
+    if difference.low is None or difference.high is None or difference.p_value is None:
+        return (
+            f"{names}: {metric.title} {sides}, from a single pair of runs (n = 1), which says nothing about what "
+            "chance does."
+        )
+    if not any(difference.values):
+        return f"{names} have the same {metric.title} in each of {difference.n} pairs of runs: {sides}."
+    carried = _carried(difference, metric)
+    if distinguishes(difference):
+        return f"{variant.name} has a {direction} {metric.title} than {baseline.name}: {sides}, {carried}."
+    if not excludes_zero(difference) and difference.p_value >= SIGNIFICANT:
+        largest = max(-difference.low, difference.high)
+        bound = f" A difference larger than {_points(largest)} can be ruled out." if largest < 1 else ""
+        return f"No difference in {metric.title} was found between {names}: {sides}, {carried}.{bound}"
+    if not excludes_zero(difference):
+        doubt = f"the interval includes 0 although p is below {SIGNIFICANT:g}"
+    elif smallest_p_value(difference.n) >= SIGNIFICANT:
+        doubt = f"{difference.n} pairs are too few for the test"
+    else:
+        doubt = "the p value does not confirm the interval"
+    return (
+        f"{variant.name} looks {direction} in {metric.title} than {baseline.name}, but that isn't settled, since "
+        f"{doubt}: {sides}, {carried}."
+    )
+
+
+def _running_sentence(variant: VariantResult) -> str:
+    """What the running statistics cost against precise ones; empty where no difference shows."""
+    if "test_accuracy_running" not in variant.metrics:
+        return ""
+    metric = BY_NAME["test_accuracy"]
+    precise, running = variant.metrics["test_accuracy"], variant.metrics["test_accuracy_running"]
+    difference = paired_difference(precise.values, running.values)
+    if not any(difference.values):
+        return ""
+    means = (
+        f"{variant.name} reaches {metric.written(running.mean)} with its running statistics{_range(running, metric)} "
+        f"and {metric.written(precise.mean)} with precise ones{_range(precise, metric)}"
+    )
+    error = "the error of the running averages, not of the weights"
+    if difference.p_value is None:
+        return f"{means}: in this run the difference is {error}."
+    if distinguishes(difference):
+        return f"{means}, {_carried(difference, metric)}: it is {error}."
+    if excludes_zero(difference):
+        return f"{means}, {_carried(difference, metric)}: it looks like {error}, but that isn't settled."
+    return ""
+
+
+def _failure_sentence(variant: VariantResult, seeds: int) -> str:
+    if not variant.failed:
+        return ""
+    if not variant.seeds:
+        return f"All runs of {variant.name} failed or diverged: nothing can be said of it."
+    return (
+        f"{variant.failed} of {seeds} runs of {variant.name} failed or diverged and are left out, of the differences "
+        "with the runs that they are paired with: its means are those of the runs that went well."
+    )
+
+
+def _seed_sentences(comparison: Comparison) -> list[str]:
+    sentences = []
+    spoken = [difference for difference in comparison.differences if difference.metric == SPOKEN[0]]
+    fewest = min((difference.n for difference in spoken), default=0)
+    if fewest and smallest_p_value(fewest) >= SIGNIFICANT:
+        sentences.append(
+            f"With {fewest} {'pair' if fewest == 1 else 'pairs'} of runs p can't fall below "
+            f"{smallest_p_value(fewest):g}: six seeds or more are needed to call a difference one (p < 0.05)."
+        )
+    if len(spoken) > 1:
+        sentences.append(
+            f"Each of the {len(spoken)} comparisons with {spoken[0].baseline} has a risk of up to 5 % of its own to "
+            "call chance a difference."
+        )
+    return sentences
+
+
+def _mean(variant: VariantResult, metric: Metric, seeds: Set[int]) -> str:
+    """The mean over some seeds only, so that the means of both sides give the difference."""
+    values = zip(variant.seeds, variant.metrics[metric.name].values, strict=True)
+    return metric.written(fmean(value for seed, value in values if seed in seeds))
+
+
+def _range(estimate: Estimate, metric: Metric) -> str:
+    if estimate.n < 2:
+        return ""
+    low, high = (metric.unit.number(value) for value in (min(estimate.values), max(estimate.values)))
+    return f" ({low} to {high} over {estimate.n} seeds)"
+
+
+def _carried(difference: Difference, metric: Metric) -> str:
+    """The difference with all that says how far to trust it."""
+    bounds = [metric.unit.number(bound, "+") for bound in (difference.low, difference.high) if bound is not None]
+    return (
+        f"a difference of {_points(difference.mean, '+')} (95 % interval {' to '.join(bounds)}, "
+        f"p = {difference.p_value:.2g}, n = {difference.n})"
+    )
+
+
+def _points(share: float, sign: Literal["", "+"] = "") -> str:
+    return f"{SHARE.number(share, sign)} percentage points"
