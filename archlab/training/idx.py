@@ -1,0 +1,45 @@
+"""The IDX files that Fashion-MNIST comes as: a magic number, the sizes, then one byte a value."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from archlab.errors import DataError
+
+Bytes = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+
+UNSIGNED_BYTE = 0x08
+
+
+def read(path: Path, shape: tuple[int, ...]) -> Bytes:
+    """The values of an IDX file, plain or `.gz`, as uint8 of the expected shape.
+
+    Raises:
+        DataError: it can't be read, is no IDX file of bytes, is cut short or too long, or has another shape.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} can't be read: {error}. Fetch the file again") from error
+    header = 4 * (1 + len(shape))
+    expected = bytes([0, 0, UNSIGNED_BYTE, len(shape)])
+    if len(content) < header or content[:4] != expected:
+        raise DataError(
+            f"{path} is no IDX file of {len(shape)}-dimensional bytes: it starts with {content[:4].hex() or 'nothing'}, "
+            f"expected {expected.hex()}. Fetch the file again"
+        )
+    found = tuple(np.frombuffer(content, dtype=">u4", count=len(shape), offset=4).tolist())
+    if found != shape:
+        raise DataError(f"{path} says it holds {_times(found)} values, expected {_times(shape)}. Fetch the file again")
+    wanted = header + int(np.prod(shape))
+    if len(content) != wanted:
+        raise DataError(f"{path} has {len(content)} bytes, expected {wanted} by its header. Fetch the file again")
+    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

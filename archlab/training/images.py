@@ -1,0 +1,270 @@
+"""Labelled images as they lie on disk: the embedded digits, Fashion-MNIST, any folder of images per class.
+
+Torch-free; `archlab.training.datasets` makes tensors of them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from archlab.errors import DataError, nearest
+from archlab.training import idx
+
+Bytes = idx.Bytes
+Labels = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+TEST_SHARE = 5
+"""One image of five is for testing, class by class, where a data set comes without a split of its own."""
+DIGITS = 1797
+FASHION_CLASSES = (
+    "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+)  # fmt: skip
+FASHION_FILES = {"train": ("train", 60_000), "test": ("t10k", 10_000)}
+EXTENSIONS = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+TEST_FOLDERS = ("test", "val")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The training or the test images, still to be read at the size that is wanted."""
+
+    labels: Labels
+    """Class of each image."""
+    pixels: Callable[[Labels, int | None], Bytes]
+    """(indices, size) -> uint8 (images, channels, height, width); a size is kept where the source reads at any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """A data set."""
+
+    name: str
+    train: Part
+    test: Part
+    classes: tuple[str, ...]
+    channels: int
+    size: int | None
+    """Height and width of all images; None where they differ."""
+    fingerprint: str
+    """A hash of every image and label."""
+
+
+def read(dataset: str, data_dir: str | Path | None = None, *, download: bool = False) -> Images:
+    """The images that a name or a folder stands for.
+
+    Args:
+        dataset: `digits`, `fashion-mnist`, or the path of a folder.
+        data_dir: where Fashion-MNIST lies, as torchvision lays it out; else `$ARCHLAB_DATA`, else the cache folder.
+        download: fetch Fashion-MNIST through torchvision where it is missing.
+
+    Raises:
+        DataError: they can't be had or can't be read; nothing else is ever used in their place.
+    """
+    if dataset == "digits":
+        return _digits()
+    if dataset == "fashion-mnist":
+        return _fashion_mnist(data_folder(data_dir), download)
+    if Path(dataset).is_dir():
+        return _folder(Path(dataset))
+    raise DataError(
+        f"there is no data set {dataset!r}: expected a folder of images per class, or a name: "
+        + nearest(dataset, ["digits", "fashion-mnist"])
+    )
+
+
+def data_folder(data_dir: str | Path | None = None) -> Path:
+    """The folder where data lies: the one given, else `$ARCHLAB_DATA`, else `archlab` in the user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(data_dir or os.environ.get("ARCHLAB_DATA") or cache / "archlab")
+
+
+def split(labels: Labels) -> tuple[Labels, Labels]:
+    """Indices (train, test), each in order: of every class a fixed random fifth, rounded, is for testing."""
+    random = np.random.RandomState(0)  # its stream is frozen for good, unlike default_rng's
+    chosen = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        chosen.append(random.permutation(members)[: round(len(members) / TEST_SHARE)])
+    test = np.sort(np.concatenate(chosen))
+    train = np.setdiff1d(np.arange(len(labels)), test)
+    return train, test
+
+
+def _digits() -> Images:
+    path = Path(str(metadata.distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")))
+    if path.exists():  # importing scikit-learn would take longer than training on its digits
+        table = np.loadtxt(gzip.decompress(path.read_bytes()).decode().splitlines(), delimiter=",")
+        values, labels = table[:, :-1], table[:, -1].astype(np.int64)
+    else:
+        from sklearn.datasets import load_digits
+
+        values, labels = load_digits(return_X_y=True)
+        labels = labels.astype(np.int64)
+    if values.shape != (DIGITS, 64):
+        raise DataError(
+            f"scikit-learn's digits are {values.shape}, expected {(DIGITS, 64)}: install scikit-learn again"
+        )
+    # 0..16 becomes 0..255, as close as bytes come.
+    pixels = np.round(values * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
+    train, test = split(labels)
+    return _whole("digits", (pixels[train], labels[train]), (pixels[test], labels[test]), tuple("0123456789"))
+
+
+def _fashion_mnist(root: Path, download: bool) -> Images:
+    folder = root / "FashionMNIST" / "raw"
+    names = [f"{stem}-{kind}-ubyte" for stem, _ in FASHION_FILES.values() for kind in ("images-idx3", "labels-idx1")]
+    missing = [name for name in names if not _found(folder / name)]
+    if missing and download:
+        _download_fashion_mnist(root)
+    elif missing:
+        raise DataError(
+            f"Fashion-MNIST is not in {folder}: {missing[0]} is missing. Three ways to get it: name the folder that "
+            "holds FashionMNIST/raw (--data-dir, data_dir=), set ARCHLAB_DATA to it, or let it be downloaded "
+            "(--download, download=True)"
+        )
+    parts = []
+    for stem, count in FASHION_FILES.values():
+        pixels = idx.read(_present(folder / f"{stem}-images-idx3-ubyte"), (count, 28, 28))
+        labels = idx.read(_present(folder / f"{stem}-labels-idx1-ubyte"), (count,))
+        if labels.max() >= len(FASHION_CLASSES):
+            raise DataError(f"{folder} has a label {labels.max()}, expected 0 to 9. Fetch the files again")
+        parts.append((pixels[:, None], labels.astype(np.int64)))
+    return _whole("fashion-mnist", parts[0], parts[1], FASHION_CLASSES)
+
+
+def _download_fashion_mnist(root: Path) -> None:
+    from torchvision.datasets import FashionMNIST
+
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        FashionMNIST(str(root), download=True)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"Fashion-MNIST can't be downloaded into {root}: {error}. Fetch it on another machine, and name the folder "
+            "that holds FashionMNIST/raw (--data-dir, data_dir=, ARCHLAB_DATA)"
+        ) from error
+
+
+def _found(path: Path) -> Path | None:
+    return next((item for item in (path, path.with_name(f"{path.name}.gz")) if item.exists()), None)
+
+
+def _present(path: Path) -> Path:
+    found = _found(path)
+    if found is None:
+        raise DataError(f"{path} is missing though its neighbours are there. Fetch the files again")
+    return found
+
+
+def _whole(name: str, train: tuple[Bytes, Labels], test: tuple[Bytes, Labels], classes: tuple[str, ...]) -> Images:
+    """A data set that is small enough to be read whole at its own size."""
+
+    def part(pixels: Bytes, labels: Labels) -> Part:
+        return Part(labels, lambda indices, _size: pixels[indices])
+
+    arrays = (*train, *test)
+    _, channels, size, _ = train[0].shape
+    digest = fingerprint(np.ascontiguousarray(array).data for array in arrays)
+    return Images(name, part(*train), part(*test), classes, channels, size, digest)
+
+
+def fingerprint(parts: Iterable[bytes | memoryview]) -> str:
+    """The first 16 hexadecimal digits of the parts' common SHA-256."""
+    digest = hashlib.sha256()
+    for item in parts:
+        digest.update(item)
+    return digest.hexdigest()[:16]
+
+
+def _folder(root: Path) -> Images:
+    """Images per class as torchvision's ImageFolder finds them: classes are sub-folders, sorted, files too."""
+    test_root = next((root / name for name in TEST_FOLDERS if (root / name).is_dir()), None)
+    if (root / "train").is_dir() and test_root is not None:
+        train_files, test_files = _by_class(root / "train"), _by_class(test_root)
+        if list(train_files) != list(test_files):
+            odd = sorted(set(train_files) ^ set(test_files))
+            raise DataError(f"{root / 'train'} and {test_root} differ in their classes: {', '.join(odd)}")
+        classes = tuple(train_files)
+        train, test = _listed(train_files), _listed(test_files)
+    else:
+        files = _by_class(root)
+        classes = tuple(files)
+        paths, labels = _listed(files)
+        chosen, held = split(labels)
+        train = [paths[index] for index in chosen], labels[chosen]
+        test = [paths[index] for index in held], labels[held]
+        if not len(held):
+            raise DataError(
+                f"{root} has too few images for a test: expected 3 or more in a class, so that a fifth is one"
+            )
+    everything = [*train[0], *test[0]]
+    channels, size = _inspect(everything)
+    digest = fingerprint(
+        piece for path in everything for piece in (f"{path.parent.name}\n".encode(), path.read_bytes())
+    )
+
+    def part(paths: list[Path], labels: Labels) -> Part:
+        return Part(labels, lambda indices, size: np.stack([_decode(paths[item], channels, size) for item in indices]))
+
+    return Images(root.name, part(*train), part(*test), classes, channels, size, digest)
+
+
+def _by_class(root: Path) -> dict[str, list[Path]]:
+    folders = sorted(item for item in root.iterdir() if item.is_dir() and not item.name.startswith("."))
+    files = {
+        folder.name: sorted(item for item in folder.rglob("*") if item.suffix.lower() in EXTENSIONS)
+        for folder in folders
+    }
+    if len(files) < 2:
+        raise DataError(
+            f"{root} has {len(files)} class folders, expected 2 or more: one sub-folder of images per class"
+        )
+    empty = [name for name, found in files.items() if not found]
+    if empty:
+        kinds = ", ".join(sorted(EXTENSIONS))
+        raise DataError(f"{root / empty[0]} has no images ({kinds}): add some, or remove the folder")
+    return files
+
+
+def _listed(files: Mapping[str, list[Path]]) -> tuple[list[Path], Labels]:
+    labels = [label for label, found in enumerate(files.values()) for _ in found]
+    return [path for found in files.values() for path in found], np.asarray(labels, dtype=np.int64)
+
+
+def _inspect(paths: Iterable[Path]) -> tuple[int, int | None]:
+    """Channels (1 if all images are grey, else 3), and the height and width if all are equal squares."""
+    from PIL import Image, UnidentifiedImageError
+
+    modes, sizes = set(), set()
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                modes.add(image.mode)
+                sizes.add(image.size)
+        except (OSError, UnidentifiedImageError) as error:
+            raise DataError(f"{path} is no readable image: {error}. Mend or remove it") from error
+    (width, height), *others = sizes
+    return (1 if modes <= {"1", "L"} else 3), (width if width == height and not others else None)
+
+
+def _decode(path: Path, channels: int, size: int | None) -> Bytes:
+    """One image as (channels, height, width), stretched to a square of a size by bilinear interpolation."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            converted = image.convert("L" if channels == 1 else "RGB")
+            if size is not None and converted.size != (size, size):
+                converted = converted.resize((size, size), Image.Resampling.BILINEAR)
+            pixels = np.asarray(converted)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path} can't be read: {error}. Mend or remove it") from error
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)

@@ -1,0 +1,208 @@
+"""The training loop: cross-entropy, Adam, whole epochs in a fresh order, the last partial batch kept.
+
+The mathematics is the course's. What is gone is the waiting: images lie on the device as bytes, no step reads a value
+back, losses and predictions stay on the device until the epoch ends, and Adam updates all parameters in one call.
+
+Determinism: with equal configuration, seed, machine, versions and number of threads, training on a CPU gives the same
+bits each time. Accelerators add some sums in an order that changes, so that runs agree up to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from archlab.errors import ArchlabError, RunError
+from archlab.records import Epoch, NormRecording, TrainingConfig
+from archlab.training import population, seeding
+from archlab.training.datasets import Dataset, Split
+from archlab.training.norms import evaluating, norm_layers
+from archlab.training.recording import Recorder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+
+CHECK_EVERY = 100
+"""Steps between two looks at whether the losses are finite; each look waits for the device."""
+EVALUATION_BATCH = 1000
+
+
+class Trainer:
+    """Trains a network on a data set, epoch by epoch. The network's weights change in place."""
+
+    def __init__(self, network: nn.Module, dataset: Dataset, config: TrainingConfig) -> None:
+        self._network = network.train()
+        self._dataset = dataset
+        self._config = config
+        self._device = dataset.train.images.device
+        trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self._optimizer = torch.optim.Adam(trainable, lr=config.learning_rate, fused=True)
+        self._norms = norm_layers(network)
+        self.parameters = sum(parameter.numel() for parameter in network.parameters())
+        self.steps_per_epoch = math.ceil(len(dataset.train) / config.batch_size)
+        steps = config.epochs * self.steps_per_epoch
+        self._losses = torch.empty(steps, device=self._device)
+        self._accuracies = torch.empty(steps, device=self._device)
+        self._step = 0
+        self._recorder: Recorder | None = None
+        if self._norms and config.record_every:
+            self._recorder = Recorder(self._norms, config.record_every, config.epochs, self.steps_per_epoch)
+
+    def epochs(self, on_step: Callable[[int], None] = lambda step: None) -> Iterator[Epoch]:
+        """Train, and yield the measurements of each epoch as it ends.
+
+        Args:
+            on_step: called after each step with the number of steps so far.
+
+        Raises:
+            RunError: the loss is not finite any more, or the network fails on a batch.
+        """
+        seconds = 0.0
+        for epoch in range(1, self._config.epochs + 1):
+            with seeding.preserved(self._device):
+                torch.manual_seed(seeding.derive(self._config.seed, "layers", epoch))  # dropout and its like
+                started = self._now()
+                loss, accuracy = self._train(epoch, on_step)
+                seconds += self._now() - started
+                tested = self._test(epoch)
+            yield Epoch(
+                epoch=epoch, step=self._step, seconds=seconds, train_loss=loss, train_accuracy=accuracy, **tested
+            )
+
+    def curves(self) -> dict[str, Array]:
+        """Loss and accuracy of the batch at each step so far: arrays `step`, `train_loss`, `train_accuracy`."""
+        return {
+            "step": torch.arange(1, self._step + 1).numpy(),
+            "train_loss": self._losses[: self._step].cpu().numpy(),
+            "train_accuracy": self._accuracies[: self._step].cpu().numpy(),
+        }
+
+    def recording(self) -> NormRecording | None:
+        """What the BatchNorm layers held; None where there are none, or nothing was to be recorded."""
+        return None if self._recorder is None else self._recorder.recording()
+
+    def _train(self, epoch: int, on_step: Callable[[int], None]) -> tuple[float, float]:
+        """Train for one epoch; mean loss and accuracy over its images, each as it was when its batch was trained on."""
+        network, optimizer, recorder, split = self._network, self._optimizer, self._recorder, self._dataset.train
+        losses, size, first = self._losses, self._config.batch_size, self._step
+        order = seeding.order(self._config.seed, epoch, len(split)).to(self._device)
+        predictions = torch.empty_like(order)
+        checked = first
+        for start in range(0, len(split), size):
+            images, labels = split.batch(order[start : start + size])
+            recorded = recorder is not None and recorder.due(self._step + 1)
+            if recorder is not None and recorded:
+                recorder.before()
+            logits = self._forward(network, images)
+            loss = F.cross_entropy(logits, labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            losses[self._step] = loss.detach()
+            predictions[start : start + size] = logits.detach().argmax(1)
+            self._step += 1
+            if recorder is not None and recorded:
+                recorder.after(self._step)
+            if self._step - checked == CHECK_EVERY:
+                self._check(checked)
+                checked = self._step
+            on_step(self._step)
+        self._check(checked)
+        correct = (predictions == split.labels.index_select(0, order)).to(torch.float32)
+        counts = torch.tensor([len(part) for part in correct.split(size)], device=self._device)
+        self._accuracies[first : self._step] = torch.stack([part.mean() for part in correct.split(size)])
+        mean_loss = (losses[first : self._step] * counts).sum() / len(split)
+        return mean_loss.item(), correct.mean().item()
+
+    def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
+        try:
+            logits = network(images)
+        except ArchlabError:
+            raise
+        except Exception as error:  # whatever a stranger's network may raise
+            raise RunError(
+                f"step {self._step + 1}: the network failed on a batch of shape {tuple(images.shape)}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(logits, Tensor) or logits.shape != (len(images), len(self._dataset.classes)):
+            given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise RunError(
+                f"the network gave {given} for a batch of {len(images)}, expected one tensor of logits of shape "
+                f"{(len(images), len(self._dataset.classes))}: images x classes"
+            )
+        return logits
+
+    def _check(self, first: int) -> None:
+        finite = torch.isfinite(self._losses[first : self._step])
+        if not finite.all():
+            step = first + int((~finite).nonzero()[0]) + 1
+            raise RunError(
+                f"diverged: the loss at step {step} (epoch {(step - 1) // self.steps_per_epoch + 1}) is "
+                f"{self._losses[step - 1].item()}: lower the learning rate, now {self._config.learning_rate:g}"
+            )
+
+    def _test(self, epoch: int) -> dict[str, Any]:
+        split = self._dataset.test
+        if not self._norms:
+            started = self._now()
+            loss, accuracy = evaluate(self._network, split)
+            self._check_test(epoch, loss)
+            return {"test_loss": loss, "test_accuracy": accuracy, "evaluation_seconds": self._now() - started}
+        started = self._now()
+        running_loss, running_accuracy = evaluate(self._network, split)
+        evaluated = self._now()
+        moments = population.measure(self._network, self._norms, self._precise_batches())
+        measured = self._now()
+        with population.applied(self._norms, moments):
+            loss, accuracy = evaluate(self._network, split)
+        self._check_test(epoch, loss)
+        if self._recorder is not None:
+            self._recorder.add_population(moments)
+        return {
+            "test_loss": loss,
+            "test_accuracy": accuracy,
+            "test_loss_running": running_loss,
+            "test_accuracy_running": running_accuracy,
+            "evaluation_seconds": self._now() - measured + evaluated - started,
+            "precise_seconds": measured - evaluated,
+        }
+
+    def _check_test(self, epoch: int, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise RunError(
+                f"diverged: the test loss after epoch {epoch} (step {self._step}) is {loss}: lower the learning rate, "
+                f"now {self._config.learning_rate:g}"
+            )
+
+    def _precise_batches(self) -> Iterator[Tensor]:
+        """Training batches of a fixed order, the same after each epoch and for every variant of a seed."""
+        split, size = self._dataset.train, self._config.batch_size
+        order = seeding.order(self._config.seed, 0, len(split)).to(self._device)
+        for indices in order.split(size)[: self._config.precise_batches]:
+            yield split.batch(indices)[0]
+
+    def _now(self) -> float:
+        if self._device.type != "cpu":
+            torch.accelerator.synchronize(self._device)
+        return time.perf_counter()
+
+
+def evaluate(network: nn.Module, split: Split) -> tuple[float, float]:
+    """Mean cross-entropy in nats and share of right answers, in evaluation mode; all modes are put back."""
+    places = torch.arange(len(split), device=split.labels.device)
+    losses, correct = [], []
+    with torch.inference_mode(), evaluating(network):
+        for indices in places.split(EVALUATION_BATCH):
+            images, labels = split.batch(indices)
+            logits = network(images)
+            losses.append(F.cross_entropy(logits, labels, reduction="sum"))
+            correct.append((logits.argmax(1) == labels).sum())
+    return torch.stack(losses).sum().item() / len(split), torch.stack(correct).sum().item() / len(split)

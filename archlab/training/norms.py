@@ -1,0 +1,100 @@
+"""The BatchNorm layers of a network that keep running statistics, torch's and archlab's own alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archlab.networks.batchnorm import BatchNorm
+
+
+@dataclass(frozen=True, slots=True)
+class NormLayer:
+    """A BatchNorm layer that keeps running statistics."""
+
+    path: str
+    module: Any
+    """An `nn.BatchNorm*` or `archlab.networks.batchnorm.BatchNorm`."""
+    channels: int
+
+    @property
+    def unbiased(self) -> bool:
+        """Whether the running variance averages the unbiased variance, as torch's does."""
+        return not isinstance(self.module, BatchNorm)
+
+    def share(self, batches: int) -> float:
+        """How much of the running statistics after so many batches is the last batch's: torch's `momentum`."""
+        if isinstance(self.module, BatchNorm):
+            return 1.0 - self.module.momentum
+        return 1.0 / batches if self.module.momentum is None else float(self.module.momentum)
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Running mean and variance, (channels,) each: the buffers themselves."""
+        return self.module.running_mean, self.module.running_var
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Gamma and beta, (channels,) each; ones and zeros where the layer has none."""
+        mean, variance = self.statistics()
+        weight, bias = self.module.weight, self.module.bias
+        return (
+            torch.ones_like(variance) if weight is None else weight.detach(),
+            torch.zeros_like(mean) if bias is None else bias.detach(),
+        )
+
+
+def norm_layers(network: nn.Module) -> list[NormLayer]:
+    """The layers that are in training mode, in the order of `named_modules()`.
+
+    So a layer that its network keeps frozen, in evaluation mode, is not among them.
+    """
+    layers = []
+    for path, module in network.named_modules():
+        known = isinstance(module, (nn.modules.batchnorm._BatchNorm, BatchNorm))
+        mean = getattr(module, "running_mean", None)
+        if known and module.training and isinstance(mean, Tensor):
+            layers.append(NormLayer(path, module, len(mean)))
+    return layers
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """A context in evaluation mode, after which every submodule has the mode that it had."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
+def kept_statistics(layers: Sequence[NormLayer]) -> Iterator[None]:
+    """A context after which running statistics and batch counters are what they were, bit for bit."""
+    kept = [(buffer, buffer.clone()) for layer in layers for buffer in layer.module.buffers(recurse=False)]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in kept:
+                buffer.copy_(value)
+
+
+@contextmanager
+def showing_batches(layers: Sequence[NormLayer]) -> Iterator[None]:
+    """A context in which the layers normalise by the batch, and their running statistics are the last batch's alone."""
+    kept = [(layer.module, layer.module.training, layer.module.momentum) for layer in layers]
+    try:
+        for module, _, _ in kept:
+            module.training = True
+            module.momentum = 0.0 if isinstance(module, BatchNorm) else 1.0
+        yield
+    finally:
+        for module, mode, momentum in kept:
+            module.training = mode
+            module.momentum = momentum

@@ -1,0 +1,109 @@
+"""What the BatchNorm layers hold while they train: a row every k steps, one at each end of an epoch, and the first.
+
+Measuring semantics: row i is the state after the optimiser step `steps[i]`, the running statistics among it; an
+epoch starts in the state in which the last one ended, so those rows are the start's too. The batch statistics are what
+went into the running ones in that step: the batch variance is unbiased in torch's layers and biased in archlab's own.
+They are not computed a second time but solved for from the running statistics before and after the step,
+batch = before + (after - before) / share, so their error is float32's rounding of the running value divided by the
+share (about 1e-6 of it at 0.1). Row 0 comes before any batch: its batch statistics are NaN. A layer called several
+times in a step gives a mixture.
+
+The rows take `BOUND` bytes at most (or two rows an epoch, where that is more). When they are full, k is doubled and
+the rows that no longer fit are dropped, the ends of epochs never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from archlab.records import NormRecording
+from archlab.training.norms import NormLayer
+from archlab.training.population import Moments
+
+BOUND = 16 * 2**20
+"""Bytes of rows a run, on the device."""
+
+
+class Recorder:
+    """Fills rows while a network trains."""
+
+    def __init__(self, layers: Sequence[NormLayer], every: int, epochs: int, steps_per_epoch: int) -> None:
+        self._layers = layers
+        self._every = every
+        self._epoch = steps_per_epoch
+        self._channels = sum(layer.channels for layer in layers)
+        self._bytes = 6 * 4 * self._channels
+        wanted = 1 + epochs * (1 + steps_per_epoch // every)
+        rows = min(wanted, max(BOUND // self._bytes, 2 * (epochs + 1)))
+        device = layers[0].statistics()[0].device
+        self._rows = torch.empty(rows, 6 * self._channels, device=device)
+        self._steps: list[int] = []
+        self._population: list[Mapping[str, Moments]] = []
+        self._tracked = [int(layer.module.num_batches_tracked) for layer in layers]
+        self.before()
+        self.after(0)
+
+    def due(self, step: int) -> bool:
+        """Whether the optimiser step of that number, from 1, gets a row."""
+        return step % self._every == 0 or step % self._epoch == 0
+
+    def before(self) -> None:
+        """Note the running statistics before a step that is due."""
+        if len(self._steps) == len(self._rows):
+            self._thin()
+        row = self._rows[len(self._steps)]
+        torch.cat([tensor for layer in self._layers for tensor in layer.statistics()], out=row[: 2 * self._channels])
+
+    def after(self, step: int) -> None:
+        """Complete the row of a step."""
+        row = self._rows[len(self._steps)]
+        held = [tensor for layer in self._layers for tensor in (*layer.statistics(), *layer.affine())]
+        torch.cat(held, out=row[2 * self._channels :])
+        self._steps.append(step)
+
+    def add_population(self, moments: Mapping[str, Moments]) -> None:
+        """Note the population statistics at the end of an epoch."""
+        self._population.append(moments)
+
+    def recording(self) -> NormRecording:
+        """Everything so far, as arrays."""
+        rows = self._rows[: len(self._steps)].cpu().to(torch.float64)
+        steps = torch.tensor(self._steps, dtype=torch.float64)[:, None]
+        before, after = rows.split([2 * self._channels, 4 * self._channels], dim=1)
+        layers = {}
+        start = 0
+        for layer, tracked in zip(self._layers, self._tracked, strict=True):
+            width = layer.channels
+            old_mean, old_var = before[:, 2 * start : 2 * (start + width)].split(width, dim=1)
+            mean, var, gamma, beta = after[:, 4 * start : 4 * (start + width)].split(width, dim=1)
+            share = torch.tensor([layer.share(tracked + max(step, 1)) for step in self._steps], dtype=torch.float64)
+            share = torch.where((steps > 0) & (share[:, None] > 0), share[:, None], torch.nan)
+            values = (mean, var, old_mean + (mean - old_mean) / share, old_var + (var - old_var) / share, gamma, beta)
+            layers[layer.path] = {
+                quantity: value.to(torch.float32).numpy()
+                for quantity, value in zip(NormRecording.QUANTITIES, values, strict=True)
+            }
+            start += width
+        return NormRecording(tuple(self._steps), layers, self._population_arrays())
+
+    def _population_arrays(self) -> dict[str, dict[str, object]]:
+        paths = self._population[0] if self._population else {}
+        return {
+            path: {
+                "mean": torch.stack([moments[path].mean for moments in self._population]).to(torch.float32).numpy(),
+                "variance": torch.stack([moments[path].variance for moments in self._population])
+                .to(torch.float32)
+                .numpy(),
+            }
+            for path in paths
+        }
+
+    def _thin(self) -> None:
+        kept: list[int] = []
+        while not kept or len(kept) == len(self._steps):
+            self._every *= 2
+            kept = [index for index, step in enumerate(self._steps) if self.due(step)]
+        self._rows[: len(kept)] = self._rows[kept]
+        self._steps = [self._steps[index] for index in kept]

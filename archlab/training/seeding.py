@@ -1,0 +1,155 @@
+"""First weights and data order from a seed, so that variants of a network share all that they can share.
+
+The law of the first weights: the k-th random draw that flows into the parameter (or buffer) named `path` comes from a
+generator seeded by (seed, path, k) alone. So a layer that is added or taken away shifts nobody else's draws, and two
+networks give equally named parameters of equal shape and initialisation equal values.
+
+It holds for any module, whether it initialises itself in constructors, in `reset_parameters`, or in a loop afterwards,
+and changes no distribution, since the network's own code draws: the network is built twice. The first time it is
+watched which draws end in which parameter, through whatever arithmetic; the second time the generator is seeded anew
+before each of them. A draw that ends in several parameters belongs to the first; one that ends in none (a layer that
+was replaced) is numbered among its like. Draws from NumPy or Python's `random` come from a generator seeded
+once with the seed; they are repeatable, but not apart by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from archlab.errors import SourceError
+
+
+def derive(seed: int, *names: object) -> int:
+    """A seed (63 bits) that depends on a seed and names, and on nothing else."""
+    text = "\0".join(map(str, (seed, *names)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def order(seed: int, epoch: int, count: int) -> Tensor:
+    """The permutation of `count` images in an epoch: drawn on the CPU from (seed, epoch) alone, int64."""
+    generator = torch.Generator().manual_seed(derive(seed, "order", epoch))
+    return torch.randperm(count, generator=generator)
+
+
+def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """A network whose first weights follow the law above; all global random states are left as they were.
+
+    Args:
+        make: builds the network on the CPU, and the same way each time it is called.
+        seed: decides the weights.
+
+    Raises:
+        SourceError: it drew differently the second time.
+
+    >>> build(lambda: nn.Linear(2, 3), seed=0).weight.shape
+    torch.Size([3, 2])
+    """
+    with preserved():
+        _seed_others(seed)
+        with _Watch() as watch:
+            names = watch.names(make())
+        _seed_others(seed)
+        with _Reseed(seed, names) as reseed:
+            network = make()
+    if reseed.drawn != len(names):
+        raise SourceError(
+            f"the network drew {len(names)} times when it was built first and {reseed.drawn} times when it was built "
+            "again: its factory must do the same each time it is called"
+        )
+    return network
+
+
+@contextmanager
+def preserved(device: torch.device | None = None) -> Iterator[None]:
+    """A context after which the random states of torch (and of one device), NumPy and Python are what they were."""
+    devices = [device] if device is not None and device.type != "cpu" else []
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    device_type = devices[0].type if devices else "cuda"
+    try:
+        with torch.random.fork_rng(devices, device_type=device_type):
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+
+
+def _seed_others(seed: int) -> None:
+    np.random.seed(derive(seed, "numpy") % 2**32)
+    random.seed(derive(seed, "python"))
+    torch.manual_seed(derive(seed, "torch"))
+
+
+def _is_draw(operation: Any) -> bool:
+    return torch.Tag.nondeterministic_seeded in operation.tags
+
+
+class _Watch(TorchDispatchMode):
+    """Sees which draws flow into which storage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn = 0
+        self._draws: dict[int, set[int]] = {}
+        self._kept: list[torch.UntypedStorage] = []  # a storage that is freed would give its address to another
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        flowing: set[int] = set()
+        for leaf in tree_leaves((args, kwargs)):
+            if isinstance(leaf, Tensor):
+                flowing |= self._draws.get(_address(leaf), set())
+        if _is_draw(func):
+            flowing.add(self.drawn)
+            self.drawn += 1
+        if flowing:
+            for leaf in tree_leaves(result):
+                if isinstance(leaf, Tensor):
+                    self._kept.append(leaf.untyped_storage())
+                    self._draws.setdefault(_address(leaf), set()).update(flowing)
+        return result
+
+    def names(self, network: nn.Module) -> list[str]:
+        """For each draw the name that it belongs to, empty where there is none."""
+        owners = [""] * self.drawn
+        for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+            for draw in self._draws.get(_address(tensor), ()):
+                owners[draw] = owners[draw] or name
+        return owners
+
+
+class _Reseed(TorchDispatchMode):
+    """Seeds the generator before each draw."""
+
+    def __init__(self, seed: int, names: list[str]) -> None:
+        super().__init__()
+        self.drawn = 0
+        self._seed = seed
+        self._names = names
+        self._counts: dict[str, int] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if _is_draw(func):
+            name = self._names[self.drawn] if self.drawn < len(self._names) else ""
+            count = self._counts.get(name, 0)
+            self._counts[name] = count + 1
+            self.drawn += 1
+            torch.default_generator.manual_seed(derive(self._seed, name, count))
+        return func(*args, **(kwargs or {}))
+
+
+def _address(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata if tensor.layout == torch.strided else id(tensor)
