@@ -88,8 +88,9 @@ class Chart:
     title: str
     description: str
     """What the picture shows, for those who don't see it and those who don't know how to read it."""
-    data: Sequence[Mapping[str, Any]]
-    layout: Mapping[str, Any] = field(default_factory=dict)
+    data: Sequence[Any] | Switch
+    """Plotly's traces."""
+    layout: Mapping[str, Any] | Switch = field(default_factory=dict)
     height: int = 340
     wide: bool = False
     """Whether it takes the whole width of its panel."""
@@ -101,8 +102,8 @@ class Chart:
         from plotly.graph_objects import Figure
 
         chosen = {**self.state, **state}
-        layout = {"title": {"text": self.title}, "height": self.height, **self.layout}
-        return Figure(resolve(self.data, chosen), resolve(layout, chosen))
+        layout = {"title": {"text": self.title}, "height": self.height, **resolve(self.layout, chosen)}
+        return Figure(resolve(self.data, chosen), layout)
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,6 @@ def _chart(chart: Chart, pool: Pool) -> dict[str, Any]:
     return {
         "title": chart.title,
         "height": chart.height,
-        "data": pool.encode(list(chart.data)),
+        "data": pool.encode(chart.data),
         "layout": pool.encode(chart.layout),
     }

@@ -46,7 +46,7 @@ class Material:
     def curves(self, run: Run) -> Mapping[str, Any] | None:
         """The run's curves by step from the store; None where there are none."""
         try:
-            return self.store.curves(run.key) if self.store else None
+            return (self.store.curves(run.key) or None) if self.store else None
         except (InputError, StoreError) as error:
             self._note(error)
             return None

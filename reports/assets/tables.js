@@ -20,7 +20,7 @@ function startTables() {
 function startTable(block, source) {
   const view = { depth: 1, search: "", sort: null, descending: false, limit: MOST_ROWS, hidden: new Set(source.hidden) };
   const body = block.querySelector("tbody");
-  const heads = Array.from(block.querySelectorAll("th"));
+  const heads = Array.from(block.querySelectorAll("thead th"));
   const status = block.querySelector(".status");
   const more = block.querySelector(".more");
   const places = source.columns.map((column) => column.name);

@@ -16,7 +16,7 @@ Point = tuple[float, float]
 
 SPACING = 18.0
 """Between neighbouring columns."""
-GAP = 20.0
+GAP = 24.0
 """Between two rows, without labels and tracks."""
 TRACK = 8.0
 """Between neighbouring tracks."""

@@ -1,0 +1,135 @@
+"""What colours a node: its kind, or one of its numbers in five steps.
+
+Colours themselves are in assets/diagram.css; here a row gets the name of a style class.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from archlab.errors import InputError
+from archlab.records import Layer, Trace
+from archlab.reports.text import brief
+
+Colour = Literal["kind", "parameters", "macs", "saved", "receptive-field"]
+COLOURS: tuple[Colour, ...] = get_args(Colour)
+STEPS = 5
+
+TITLES: dict[Colour, str] = {
+    "kind": "Kind of layer",
+    "parameters": "Parameters",
+    "macs": "MACs",
+    "saved": "Bytes saved for backward",
+    "receptive-field": "Receptive field, input positions",
+}
+
+# The first pattern that a kind's name matches says its category; the rest is `other`.
+CATEGORIES = {
+    "attention": r"attention|attn",
+    "recurrent": r"lstm|gru|rnn",
+    "normalisation": r"norm",
+    "pooling": r"pool|interpolate|upsample|unfold",
+    "activation": r"relu|gelu|elu|silu|swish|mish|sigmoid|tanh|softmax|softplus|activation|hardshrink|threshold|glu$",
+    "convolution": r"conv",
+    "linear": r"linear|matmul|^mm$|bmm|einsum|dense$|mlp",
+    "embedding": r"embed|^parameter$",
+    "joint": r"^_*[ir]?(add|sub|mul|div|truediv|cat|concat|concatenate|stack|hstack|vstack)_?$",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One line of a legend."""
+
+    style: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """How one colouring dresses the rows of a trace."""
+
+    name: Colour
+    title: str
+    styles: tuple[str, ...]
+    """The style class of each row."""
+    legend: tuple[Key, ...]
+    """Only what occurs."""
+
+
+def scheme(trace: Trace, colour: str, blocks: Sequence[bool]) -> Scheme:
+    """The styles of a trace's rows under one colouring; `blocks` says which rows hold others.
+
+    Raises:
+        InputError: there is no such colouring.
+    """
+    match colour:
+        case "kind":
+            return _by_kind(trace, blocks)
+        case "parameters":
+            return _by_number(trace, colour, lambda layer: layer.parameters)
+        case "macs":
+            return _by_number(trace, colour, lambda layer: layer.macs)
+        case "saved":
+            return _by_number(trace, colour, lambda layer: layer.saved_bytes)
+        case "receptive-field":
+            return _by_number(trace, colour, lambda layer: layer.receptive_field and max(layer.receptive_field.size, default=1))
+    raise InputError(f"the diagram can't be coloured by {colour!r}; expected one of {', '.join(COLOURS)}")
+
+
+def category(layer: Layer, block: bool) -> str:
+    """The kind's category: `convolution`, `linear`, ...; `block` for what holds other layers."""
+    if block:
+        return "block"
+    kind = layer.kind.lower()
+    return next((name for name, pattern in CATEGORIES.items() if re.search(pattern, kind)), "other")
+
+
+def _by_kind(trace: Trace, blocks: Sequence[bool]) -> Scheme:
+    names = [category(layer, block) for layer, block in zip(trace.layers, blocks, strict=True)]
+    present = [name for name in ("block", *CATEGORIES, "other") if name in set(names)]
+    words = {"joint": "joins (add, cat, ...)", "other": "other operations", "block": "block, opens"}
+    legend = tuple(Key(f"is-{name}", words.get(name, name)) for name in present)
+    return Scheme("kind", TITLES["kind"], tuple(f"is-{name}" for name in names), legend)
+
+
+def _by_number(trace: Trace, colour: Colour, value: Callable[[Layer], int | None]) -> Scheme:
+    values = [value(layer) for layer in trace.layers]
+    limits = _limits([number for number in values if number])
+    styles = [_style(number, limits) for number in values]
+    texts = {"is-unknown": "not measured", "is-step-0": "0"}
+    low = 0.0
+    for step, limit in enumerate(limits, start=1):
+        texts[f"is-step-{step}"] = f"up to {brief(limit)}" if low == 0 else f"{brief(low)} to {brief(limit)}"
+        low = limit
+    legend = tuple(Key(style, text) for style, text in texts.items() if style in set(styles))
+    return Scheme(colour, TITLES[colour], tuple(styles), legend)
+
+
+def _limits(numbers: Sequence[int]) -> list[float]:
+    """The upper end of each step: equal ratios from the smallest number to the largest, ten at most."""
+    if not numbers:
+        return []
+    low, high = min(numbers), max(numbers)
+    ratio = min(10.0, (high / low) ** (1 / STEPS))
+    if ratio < 1.05:
+        return [float(high)]
+    return [*(_rounded(high / ratio ** (STEPS - step)) for step in range(1, STEPS)), float(high)]
+
+
+def _rounded(number: float) -> float:
+    """The number with two digits, never smaller."""
+    unit = 10.0 ** (math.floor(math.log10(number)) - 1)
+    return math.ceil(number / unit - 1e-9) * unit
+
+
+def _style(number: int | None, limits: Sequence[float]) -> str:
+    if number is None:
+        return "is-unknown"
+    if number <= 0:
+        return "is-step-0"
+    return f"is-step-{next((step for step, limit in enumerate(limits, start=1) if number <= limit), len(limits))}"

@@ -1,0 +1,209 @@
+"""What is written on a node, and how large it is: a block ready to be drawn, in Python or in the browser."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from archlab.records import Layer, Shape, Trace
+from archlab.reports.diagram.block import NETWORK, Block, shapes_of
+from archlab.reports.diagram.colour import category
+from archlab.reports.diagram.layout import Plan, placed
+from archlab.reports.text import brief, count, plain, shortened
+
+WIDTH, LEAF, GROUP, OPERATION, JOINT = 184.0, 36.0, 44.0, 24.0, 26.0
+"""Width of a box, and the heights of a leaf, a closed block, an operation; the diameter of a joint."""
+LETTER = 5.9
+"""The width of a letter in a label, a little more than fonts take."""
+SYMBOLS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "truediv": "÷", "cat": "cat", "concat": "cat",
+           "concatenate": "cat", "stack": "stack", "hstack": "stack", "vstack": "stack"}  # fmt: skip
+FACTS = (
+    "path", "kind", "input", "output", "parameters", "MACs", "detail", "elementwise operations", "buffers",
+    "saved for backward", "receptive field", "dtype", "call", "stands for", "source",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A block as it is drawn. Its text is plain: no invisible characters, not yet escaped."""
+
+    number: int
+    """Its place among all nodes, parents first."""
+    row: int
+    path: str
+    title: str
+    subtitle: str
+    symbol: str
+    """What a joint shows; empty for a box."""
+    label: str
+    """The shape under it."""
+    size: tuple[float, float]
+    scaled: tuple[float, float]
+    """Its width by channels and height by spatial size."""
+    badge: str = ""
+    """`×12` for twelve equal blocks."""
+    unused: bool = False
+    repeats: tuple[str, ...] = ()
+    """The paths of all that it stands for."""
+    facts: tuple[str, ...] = ()
+    """The row of the shape table, in the order of `FACTS`, as far as there is something to say."""
+    children: tuple[Node, ...] = ()
+    entries: tuple[str, ...] = ()
+    """The shapes that come in."""
+    exits: int = 0
+    plan: Plan | None = None
+
+    def walk(self) -> Iterable[Node]:
+        """The node and all that is in it, by number."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+def written(block: Block, trace: Trace) -> Node:
+    """The node of a block, with all that is in it."""
+    return _Writer(trace).node(block)
+
+
+class _Writer:
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.numbers = 0
+
+    def node(self, block: Block) -> Node:
+        number, layer = self.numbers, block.layer
+        self.numbers += 1
+        children = tuple(self.node(child) for child in block.children)
+        title, subtitle = _titles(block, self.trace)
+        symbol = _symbol(layer) if layer and not children else ""
+        shapes = layer.output_shapes if layer else ()
+        return Node(
+            number=number,
+            row=block.row,
+            path=plain(block.path),
+            title=title,
+            subtitle=subtitle,
+            symbol=symbol,
+            label=written_shapes(shapes),
+            size=_size(layer, bool(children), symbol),
+            scaled=_scaled(layer, bool(children), symbol),
+            badge=f"×{len(block.repeats)}" if block.repeats else "",
+            unused=bool(layer and layer.call == 0),
+            repeats=tuple(plain(self.trace.layers[row].path) for row in block.repeats),
+            facts=_facts(block, self.trace),
+            children=children,
+            entries=tuple(self._entry(origins) for origins in block.entries),
+            exits=len(block.exits),
+            plan=self._plan(block, children) if children else None,
+        )
+
+    def _entry(self, origins: Sequence[int]) -> str:
+        return f"{len(origins)} tensors" if len(origins) > 1 else written_shapes(shapes_of(self.trace, origins))
+
+    def _plan(self, block: Block, children: Sequence[Node]) -> Plan:
+        first = len(block.entries)
+        joints = [first + place for place, child in enumerate(children) if child.symbol]
+        total = first + len(children) + len(block.exits)
+        return placed(total, block.edges, first, len(block.exits), joints)
+
+
+def written_shapes(shapes: Sequence[Shape]) -> str:
+    """Shapes as a label: `1×64×24×24`; the first and a number for several."""
+    if not shapes:
+        return ""
+    first = "×".join(str(size) for size in shapes[0]) or "scalar"
+    return first if len(shapes) == 1 else f"{first}, +{len(shapes) - 1}"
+
+
+def _titles(block: Block, trace: Trace) -> tuple[str, str]:
+    layer = block.layer
+    if layer is None:
+        return plain(trace.network), ""
+    name = plain(block.name)
+    if block.repeats:
+        last = plain(trace.layers[block.repeats[-1]].path).rpartition(".")[2]
+        name = f"{name} … {last}"
+    if block.children:
+        parts = [plain(layer.kind)] + ([brief(layer.parameters)] if layer.parameters else [])
+        return name, ", ".join(parts)
+    if layer.operation:
+        return plain(layer.kind), ""
+    calls = f" (call {layer.call} of {layer.calls})" if layer.calls > 1 else ""
+    return plain(f"{layer.kind} {layer.detail}".strip()), name + calls
+
+
+def _symbol(layer: Layer) -> str:
+    if not layer.operation:
+        return ""
+    return SYMBOLS.get(re.sub(r"^_*[ir]?(?=add|sub|mul|div|truediv)|_+$", "", layer.kind.lower()), "")
+
+
+def _size(layer: Layer | None, block: bool, symbol: str) -> tuple[float, float]:
+    if symbol:
+        return max(JOINT, 8.0 * len(symbol) + 12.0) if len(symbol) > 1 else JOINT, JOINT
+    if block:
+        return WIDTH, GROUP
+    return WIDTH, OPERATION if layer and layer.operation else LEAF
+
+
+def _scaled(layer: Layer | None, block: bool, symbol: str) -> tuple[float, float]:
+    """Width by the logarithm of the channels, height by that of the spatial size."""
+    width, height = _size(layer, block, symbol)
+    if symbol or layer is None or not layer.output_shapes or len(layer.output_shapes[0]) < 2:
+        return width, height
+    shape = layer.output_shapes[0]
+    channels_last = len(shape) == 3 and "1d" not in layer.kind.lower()
+    channels, spatial = (shape[-1], shape[1:-1]) if channels_last else (shape[1], shape[2:])
+    side = math.prod(spatial) ** (1 / len(spatial)) if spatial else 1.0
+    return (
+        round(min(260.0, 64.0 + 17.0 * math.log2(1 + channels))),
+        round(min(130.0, max(height, 16.0 + 11.0 * math.log2(1 + side)))),
+    )
+
+
+def _facts(block: Block, trace: Trace) -> tuple[str, ...]:
+    layer = block.layer
+    if layer is None:
+        return ()
+    field = layer.receptive_field
+    seen = f"{' × '.join(map(str, field.size))} ({field.kind})" if field else ""
+    many = f"{len(block.repeats)} equal blocks; the numbers are those of one" if block.repeats else ""
+    facts = [
+        layer.path,
+        layer.kind,
+        ", ".join(written_shapes([shape]) for shape in layer.input_shapes),
+        ", ".join(written_shapes([shape]) for shape in layer.output_shapes),
+        count(layer.parameters) if layer.parameters else "",
+        count(layer.macs) if layer.macs else "",
+        layer.detail,
+        count(layer.elementwise) if layer.elementwise else "",
+        count(layer.buffers) if layer.buffers else "",
+        f"{count(layer.saved_bytes)} bytes" if layer.saved_bytes is not None else "",
+        seen,
+        layer.dtype,
+        "never called" if layer.call == 0 else f"{layer.call} of {layer.calls}" if layer.calls > 1 else "",
+        many,
+        layer.source,
+    ]
+    while facts and not facts[-1]:
+        facts.pop()
+    return tuple(shortened(plain(fact), 200) for fact in facts)
+
+
+def input_name(trace: Trace, origins: Sequence[int], place: int, total: int, whole: bool) -> str:
+    """What an entry of the outermost block is called."""
+    if whole and len(origins) == 1 and 0 <= -1 - origins[0] < len(trace.input_names):
+        return plain(trace.input_names[-1 - origins[0]])
+    return "input" if total == 1 else f"input {place + 1}"
+
+
+def is_block(block: Block) -> bool:
+    """Whether a node can be opened."""
+    return bool(block.children) and block.row != NETWORK
+
+
+def colours_as(layer: Layer, block: bool) -> str:
+    """The category that its kind's colour stands for."""
+    return category(layer, block)
