@@ -29,7 +29,7 @@ def read(path: Path, shape: tuple[int, ...]) -> Bytes:
     expected = bytes([0, 0, UNSIGNED_BYTE, len(shape)])
     if len(content) < header or content[:4] != expected:
         raise DataError(
-            f"{path} is no IDX file of {len(shape)}-dimensional bytes: it starts with {content[:4].hex() or 'nothing'}, "
+            f"{path} is no IDX file of {len(shape)}-d bytes: it starts with {content[:4].hex() or 'nothing'}, "
             f"expected {expected.hex()}. Fetch the file again"
         )
     found = tuple(np.frombuffer(content, dtype=">u4", count=len(shape), offset=4).tolist())

@@ -19,7 +19,7 @@ from archlab.errors import DataError, nearest
 from archlab.training import idx
 
 Bytes = idx.Bytes
-Labels = np.ndarray[tuple[int], np.dtype[np.int64]]
+Labels = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 TEST_SHARE = 5
 """One image of five is for testing, class by class, where a data set comes without a split of its own."""

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from archlab.errors import ArchlabError, RunError
+from archlab.errors import RunError
 from archlab.records import Epoch, NormRecording, TrainingConfig
 from archlab.training import population, seeding
+from archlab.training.adam import Adam
 from archlab.training.datasets import Dataset, Split
 from archlab.training.norms import evaluating, norm_layers
 from archlab.training.recording import Recorder
@@ -44,7 +45,7 @@ class Trainer:
         self._config = config
         self._device = dataset.train.images.device
         trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self._optimizer = torch.optim.Adam(trainable, lr=config.learning_rate, fused=True)
+        self._optimizer = Adam(trainable, config.learning_rate)
         self._norms = norm_layers(network)
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
         self.steps_per_epoch = math.ceil(len(dataset.train) / config.batch_size)
@@ -103,8 +104,7 @@ class Trainer:
                 recorder.before()
             logits = self._forward(network, images)
             loss = F.cross_entropy(logits, labels)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             losses[self._step] = loss.detach()
             predictions[start : start + size] = logits.detach().argmax(1)
@@ -117,16 +117,15 @@ class Trainer:
             on_step(self._step)
         self._check(checked)
         correct = (predictions == split.labels.index_select(0, order)).to(torch.float32)
-        counts = torch.tensor([len(part) for part in correct.split(size)], device=self._device)
-        self._accuracies[first : self._step] = torch.stack([part.mean() for part in correct.split(size)])
+        batches = torch.split(correct, size)
+        counts = torch.tensor([len(batch) for batch in batches], device=self._device)
+        self._accuracies[first : self._step] = torch.stack([batch.mean() for batch in batches])
         mean_loss = (losses[first : self._step] * counts).sum() / len(split)
         return mean_loss.item(), correct.mean().item()
 
     def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
         try:
             logits = network(images)
-        except ArchlabError:
-            raise
         except Exception as error:  # whatever a stranger's network may raise
             raise RunError(
                 f"step {self._step + 1}: the network failed on a batch of shape {tuple(images.shape)}: "
@@ -186,7 +185,7 @@ class Trainer:
         """Training batches of a fixed order, the same after each epoch and for every variant of a seed."""
         split, size = self._dataset.train, self._config.batch_size
         order = seeding.order(self._config.seed, 0, len(split)).to(self._device)
-        for indices in order.split(size)[: self._config.precise_batches]:
+        for indices in torch.split(order, size)[: self._config.precise_batches]:
             yield split.batch(indices)[0]
 
     def _now(self) -> float:
@@ -200,7 +199,7 @@ def evaluate(network: nn.Module, split: Split) -> tuple[float, float]:
     places = torch.arange(len(split), device=split.labels.device)
     losses, correct = [], []
     with torch.inference_mode(), evaluating(network):
-        for indices in places.split(EVALUATION_BATCH):
+        for indices in torch.split(places, EVALUATION_BATCH):
             images, labels = split.batch(indices)
             logits = network(images)
             losses.append(F.cross_entropy(logits, labels, reduction="sum"))

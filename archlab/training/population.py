@@ -64,7 +64,7 @@ def measure(network: nn.Module, layers: Sequence[NormLayer], batches: Iterator[T
     values = torch.stack(rows).cpu().to(torch.float64)
     sizes = torch.tensor(counts, dtype=torch.float64)
     moments = {}
-    columns = values.split([layer.channels for layer in layers for _ in range(2)], dim=1)
+    columns = torch.split(values, [layer.channels for layer in layers for _ in range(2)], dim=1)
     for layer, means, variances, size in zip(layers, columns[::2], columns[1::2], sizes.T, strict=True):
         called = size > 0
         if called.any():

@@ -15,12 +15,16 @@ the rows that no longer fit are dropped, the ends of epochs never.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
 from archlab.records import NormRecording
 from archlab.training.norms import NormLayer
 from archlab.training.population import Moments
+
+if TYPE_CHECKING:
+    from archlab.records.run import Array
 
 BOUND = 16 * 2**20
 """Bytes of rows a run, on the device."""
@@ -71,13 +75,13 @@ class Recorder:
         """Everything so far, as arrays."""
         rows = self._rows[: len(self._steps)].cpu().to(torch.float64)
         steps = torch.tensor(self._steps, dtype=torch.float64)[:, None]
-        before, after = rows.split([2 * self._channels, 4 * self._channels], dim=1)
+        before, after = torch.split(rows, [2 * self._channels, 4 * self._channels], dim=1)
         layers = {}
         start = 0
         for layer, tracked in zip(self._layers, self._tracked, strict=True):
             width = layer.channels
-            old_mean, old_var = before[:, 2 * start : 2 * (start + width)].split(width, dim=1)
-            mean, var, gamma, beta = after[:, 4 * start : 4 * (start + width)].split(width, dim=1)
+            old_mean, old_var = torch.split(before[:, 2 * start : 2 * (start + width)], width, dim=1)
+            mean, var, gamma, beta = torch.split(after[:, 4 * start : 4 * (start + width)], width, dim=1)
             share = torch.tensor([layer.share(tracked + max(step, 1)) for step in self._steps], dtype=torch.float64)
             share = torch.where((steps > 0) & (share[:, None] > 0), share[:, None], torch.nan)
             values = (mean, var, old_mean + (mean - old_mean) / share, old_var + (var - old_var) / share, gamma, beta)
@@ -88,17 +92,14 @@ class Recorder:
             start += width
         return NormRecording(tuple(self._steps), layers, self._population_arrays())
 
-    def _population_arrays(self) -> dict[str, dict[str, object]]:
+    def _population_arrays(self) -> dict[str, dict[str, Array]]:
+        def column(path: str, quantity: str) -> Array:
+            values = [getattr(moments[path], quantity) for moments in self._population]
+            array: Array = torch.stack(values).to(torch.float32).numpy()
+            return array
+
         paths = self._population[0] if self._population else {}
-        return {
-            path: {
-                "mean": torch.stack([moments[path].mean for moments in self._population]).to(torch.float32).numpy(),
-                "variance": torch.stack([moments[path].variance for moments in self._population])
-                .to(torch.float32)
-                .numpy(),
-            }
-            for path in paths
-        }
+        return {path: {quantity: column(path, quantity) for quantity in ("mean", "variance")} for path in paths}
 
     def _thin(self) -> None:
         kept: list[int] = []

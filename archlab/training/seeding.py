@@ -93,12 +93,23 @@ def _is_draw(operation: Any) -> bool:
     return torch.Tag.nondeterministic_seeded in operation.tags
 
 
-class _Watch(TorchDispatchMode):
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts draws."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.drawn = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else the first use would import torch's compiler, which takes over a second
+
+
+class _Watch(_Mode):  # type: ignore[no-untyped-call]
     """Sees which draws flow into which storage."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.drawn = 0
         self._draws: dict[int, set[int]] = {}
         self._kept: list[torch.UntypedStorage] = []  # a storage that is freed would give its address to another
 
@@ -129,12 +140,11 @@ class _Watch(TorchDispatchMode):
         return owners
 
 
-class _Reseed(TorchDispatchMode):
+class _Reseed(_Mode):  # type: ignore[no-untyped-call]
     """Seeds the generator before each draw."""
 
     def __init__(self, seed: int, names: list[str]) -> None:
         super().__init__()
-        self.drawn = 0
         self._seed = seed
         self._names = names
         self._counts: dict[str, int] = {}

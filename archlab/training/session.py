@@ -111,11 +111,11 @@ def _run(
             for epoch in trainer.epochs(on_step):
                 writer.append(epoch)
                 tell(Progress(config, "epoch", writer.key, epoch.epoch, epoch.step, steps, metrics=epoch))
-        except RunError as error:
-            failed = writer.fail(str(error), trainer.curves(), trainer.recording())
-            done = len(failed.epochs)
-            tell(Progress(config, "failed", writer.key, done, steps=steps, run=failed, error=str(error)))
-            raise
+        except Exception as error:  # whatever a stranger's network may raise
+            reason = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
+            failed = writer.fail(reason, trainer.curves(), trainer.recording())
+            tell(Progress(config, "failed", writer.key, len(failed.epochs), steps=steps, run=failed, error=reason))
+            raise RunError(reason) from error
         finished = writer.finish(trainer.curves(), trainer.recording())
     tell(Progress(config, "finished", writer.key, config.epochs, steps, steps, run=finished))
     return finished

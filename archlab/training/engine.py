@@ -1,0 +1,223 @@
+"""Many runs in long-lived processes, one thread each.
+
+The parent needs no torch: it starts the workers, hands each a configuration when it is idle, and passes on what they
+report. Workers are plain interpreters, not forks, so that scripts, notebooks and tests need no main guard; they are
+out of reach of the terminal's Ctrl-C, and end with their parent however it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from archlab.errors import InputError, RunError
+from archlab.records import Run, TrainingConfig
+from archlab.store import Store
+from archlab.training import images
+from archlab.training.progress import Progress
+from archlab.training.worker import BOOTSTRAP, Ended, Ready, Setting
+
+
+def train_all(
+    configs: Sequence[TrainingConfig],
+    *,
+    store: Store,
+    workers: int | None = None,
+    device: str | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    fresh: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> list[Run]:
+    """The runs of some configurations, in their order; those that failed have the status `failed`.
+
+    Finished runs of the same key are taken from the store. Ctrl-C stops the workers and goes on to the caller: what
+    is finished is in the store, what was not is there as interrupted.
+
+    Args:
+        configs: what to train; equal ones are trained once.
+        store: where runs are kept.
+        workers: processes; None for one a core, or a single one if they train on an accelerator.
+        device: `cpu`, `cuda`, ...; None for the accelerator if there is one.
+        data_dir: where Fashion-MNIST lies; else `$ARCHLAB_DATA`.
+        download: fetch Fashion-MNIST where it is missing.
+        fresh: train even what the store has.
+        progress: called with each event, in this thread.
+
+    Raises:
+        InputError: a configuration, a network, the device or the data can't be used; nothing more is trained.
+        RunError: the workers don't start.
+    """
+    if workers is not None and workers < 1:
+        raise InputError(f"workers is {workers}, expected 1 or more")
+    if download:
+        for dataset in sorted({config.dataset for config in configs}):
+            images.read(dataset, data_dir, download=True)
+    unique: list[TrainingConfig] = []
+    for config in configs:
+        if config not in unique:
+            unique.append(config)
+    if not unique:
+        return []
+    setting = Setting(str(store.path), device, str(data_dir) if data_dir else None, fresh)
+    with _Pool(store, setting, workers, unique, progress or (lambda event: None)) as pool:
+        runs = pool.work()
+    return [runs[unique.index(config)] for config in configs]
+
+
+@dataclass(eq=False, slots=True)
+class _Worker:
+    """A process, and what it is doing."""
+
+    process: subprocess.Popen[bytes]
+    errors: Any
+    """The file that its standard error goes to."""
+    ready: bool = False
+    job: int | None = None
+    """Index of its configuration."""
+    key: str = ""
+
+    def send(self, message: object) -> None:
+        assert self.process.stdin is not None
+        try:
+            pickle.dump(message, self.process.stdin)
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died: the end of its output says so
+
+    def last_words(self) -> str:
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+
+@dataclass(slots=True)
+class _Pool:
+    """The workers, the jobs that wait, and the runs that came of them."""
+
+    store: Store
+    setting: Setting
+    wanted: int | None
+    configs: Sequence[TrainingConfig]
+    tell: Callable[[Progress], None]
+    workers: list[_Worker] = field(default_factory=list)
+    events: queue.SimpleQueue[tuple[_Worker, object]] = field(default_factory=queue.SimpleQueue)
+    waiting: deque[int] = field(default_factory=deque)
+    runs: dict[int, Run] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            worker.process.kill()
+        for worker in self.workers:
+            worker.process.wait()
+
+    def work(self) -> dict[int, Run]:
+        """The runs by the index of their configuration."""
+        self.waiting.extend(range(len(self.configs)))
+        for _ in range(min(self.wanted or default_workers(accelerator=False), len(self.configs))):
+            self.start()
+        while len(self.runs) < len(self.configs):
+            worker, event = self.events.get()
+            match event:
+                case Ready(accelerator):
+                    worker.ready = True
+                    if not (accelerator and self.wanted is None and worker is not self.workers[0]):
+                        self.assign(worker)
+                case Progress():
+                    worker.key = event.key
+                    if event.run is not None and worker.job is not None:
+                        self.runs[worker.job] = event.run
+                    self.tell(event)
+                case Ended(None):
+                    self.assign(worker)
+                case Ended((kind, message)):
+                    raise kind(message)
+                case None:
+                    self.bury(worker)
+        return self.runs
+
+    def start(self) -> None:
+        """Start a worker; it waits for a job."""
+        errors = tempfile.TemporaryFile()  # noqa: SIM115
+        process = subprocess.Popen(
+            [sys.executable, "-c", BOOTSTRAP, json.dumps(sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+        worker = _Worker(process, errors)
+        self.workers.append(worker)
+        worker.send(self.setting)
+        threading.Thread(target=self.listen, args=(worker,), daemon=True).start()
+
+    def listen(self, worker: _Worker) -> None:
+        """Pass on a worker's events, and None when there are no more."""
+        assert worker.process.stdout is not None
+        try:
+            while True:
+                self.events.put((worker, pickle.load(worker.process.stdout)))
+        except (EOFError, pickle.UnpicklingError, OSError, ValueError):
+            self.events.put((worker, None))
+
+    def assign(self, worker: _Worker) -> None:
+        """Give a worker the next job."""
+        worker.job, worker.key = None, ""
+        if self.waiting:
+            worker.job = self.waiting.popleft()
+            worker.send(self.configs[worker.job])
+
+    def bury(self, worker: _Worker) -> None:
+        """Note the failure of what a worker was doing when it died, and start another in its place."""
+        code = worker.process.wait()
+        self.workers.remove(worker)
+        reason = _describe_exit(code, worker.last_words())
+        if not worker.ready:
+            raise RunError(f"a training process did not start: {reason}")
+        if worker.job is not None and worker.job not in self.runs:
+            config = self.configs[worker.job]
+            run = self.fail(config, worker.key, reason)
+            self.runs[worker.job] = run
+            self.tell(Progress(config, "failed", run.key, len(run.epochs), run=run, error=reason))
+        if self.waiting:
+            self.start()
+
+    def fail(self, config: TrainingConfig, key: str, reason: str) -> Run:
+        """The stored failure of a run whose process died."""
+        if key:
+            return self.store.fail(key, reason)
+        with self.store.writer(config, {}) as writer:
+            return writer.fail(reason, {})
+
+
+def default_workers(*, accelerator: bool) -> int:
+    """How many processes train: one on an accelerator, else one a core that this process may use."""
+    if accelerator:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _describe_exit(code: int, last_words: str) -> str:
+    if code == -signal.SIGKILL:
+        return (
+            "its process was killed (SIGKILL), as systems do when memory runs out: try fewer workers or smaller batches"
+        )
+    if code < 0:
+        return f"its process was ended by {signal.Signals(-code).name}"
+    return f"its process ended with code {code}" + (f": {last_words}" if last_words else "")

@@ -1,0 +1,91 @@
+"""How long training will take, from a few steps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from archlab.records import Epoch, TrainingConfig
+from archlab.training import datasets, images, session
+from archlab.training.datasets import Dataset
+from archlab.training.engine import default_workers
+from archlab.training.environment import find_device
+from archlab.training.loop import Trainer
+
+START = 3.0
+"""Seconds until workers are up."""
+LONG = 0.25
+"""Seconds: a larger batch is not tried if its step would take longer."""
+
+
+def estimate_seconds(
+    configs: Sequence[TrainingConfig],
+    *,
+    workers: int | None = None,
+    device: str | None = None,
+    data_dir: str | Path | None = None,
+) -> float:
+    """Seconds that `train_all` will take, from a few timed steps of each network.
+
+    It is a guess, good to perhaps a third: workers are taken not to slow each other, and a network whose steps are
+    long is timed on small batches. It takes about a second a variant itself; runs in the store are not considered.
+
+    Raises:
+        InputError: as `train_all`.
+    """
+    chosen = find_device(device)
+    seconds: list[float] = []
+    known: list[tuple[TrainingConfig, float]] = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for config in configs:
+            alike = replace(config, seed=0, variant="")
+            found = next((value for other, value in known if other == alike), None)
+            if found is None:
+                found = _run_seconds(alike, chosen, data_dir)
+                known.append((alike, found))
+            seconds.append(found)
+    finally:
+        torch.set_num_threads(threads)
+    if not seconds:
+        return 0.0
+    processes = workers or default_workers(accelerator=chosen.type != "cpu")
+    return START + max(max(seconds), sum(seconds) / processes)
+
+
+def _run_seconds(config: TrainingConfig, device: torch.device, data_dir: str | Path | None) -> float:
+    """The time of one run."""
+    session.check(config)
+    found = images.read(config.dataset, data_dir)
+    size = session.image_size(config)
+    train, test = len(found.train.labels), len(found.test.labels)
+    train, test = min(train, config.train_samples or train), min(test, config.test_samples or test)
+    batch = min(config.batch_size, train)
+    for count in sorted({min(count, batch) for count in (2, 16, batch)}):
+        some = datasets.prepare(found, size, count, min(count, len(found.test.labels)), device)
+        epoch = _short_epoch(config, some)
+        if epoch.seconds / count * batch > LONG:
+            break
+    batches = train / config.batch_size
+    scale = config.batch_size / count
+    training = batches * scale * epoch.seconds
+    testing = test / len(some.test) * epoch.evaluation_seconds
+    precise = min(batches, config.precise_batches) * scale * epoch.precise_seconds
+    return config.epochs * (training + testing + precise)
+
+
+def _short_epoch(config: TrainingConfig, dataset: Dataset) -> Epoch:
+    """What a step on the whole of a small data set takes; the first one, which is slower, is left out."""
+    short = replace(config, epochs=3, batch_size=len(dataset.train))
+    trainer = Trainer(session.make_network(short, dataset).to(dataset.train.images.device), dataset, short)
+    epochs = list(trainer.epochs())
+    return replace(
+        epochs[-1],
+        seconds=(epochs[2].seconds - epochs[0].seconds) / 2,
+        evaluation_seconds=min(epoch.evaluation_seconds for epoch in epochs[1:]),
+        precise_seconds=min(epoch.precise_seconds for epoch in epochs[1:]),
+    )

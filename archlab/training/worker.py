@@ -1,0 +1,93 @@
+"""A process that trains one run after another for `archlab.training.engine`.
+
+It reads pickled jobs from its standard input and writes pickled events to its standard output; what a network prints
+goes to the standard error. When the input ends, its parent is gone, and so is the worker.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import pickle
+import queue
+import sys
+import threading
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from archlab.errors import ArchlabError, RunError
+from archlab.records import TrainingConfig
+
+BOOTSTRAP = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from archlab.training.worker import main; main()"
+"""What the interpreter of a worker is started with; its first argument is the parent's `sys.path` as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The first message to a worker: what all its jobs share."""
+
+    store: str
+    device: str | None
+    data_dir: str | None
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The first message from a worker."""
+
+    accelerator: bool
+    """Whether it will train on one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The worker has ended its job, and waits for another."""
+
+    error: tuple[type[ArchlabError], str] | None = None
+    """Why the job could not be begun."""
+
+
+def main() -> None:
+    """Train until the input ends."""
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    jobs: queue.SimpleQueue[TrainingConfig] = queue.SimpleQueue()
+    setting: Setting = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_receive, args=(sys.stdin.buffer, jobs), daemon=True).start()
+
+    import torch
+
+    from archlab.store import open_store
+    from archlab.training import environment, session
+
+    torch.set_num_threads(1)
+    load = functools.lru_cache(maxsize=1)(session.loader(setting.data_dir, download=False))
+    store = open_store(setting.store)
+
+    def send(event: object) -> None:
+        pickle.dump(event, events)
+        events.flush()
+
+    try:
+        send(Ready(environment.find_device(setting.device).type != "cpu"))
+    except ArchlabError as error:
+        send(Ended((type(error), str(error))))
+        return
+    while True:
+        config = jobs.get()
+        try:
+            session.run(config, store, setting.device, load, fresh=setting.fresh, progress=send)
+            send(Ended())
+        except RunError:  # told and stored already
+            send(Ended())
+        except ArchlabError as error:
+            send(Ended((type(error), str(error))))
+
+
+def _receive(stream: BinaryIO, jobs: queue.SimpleQueue[TrainingConfig]) -> None:
+    while True:
+        try:
+            jobs.put(pickle.load(stream))
+        except EOFError:
+            os._exit(0)  # at once: the main thread may be in the middle of a step
