@@ -15,7 +15,7 @@ from archlab.reports.text import brief, count, plain, shortened
 
 WIDTH, LEAF, GROUP, OPERATION, JOINT = 184.0, 36.0, 44.0, 24.0, 26.0
 """Width of a box, and the heights of a leaf, a closed block, an operation; the diameter of a joint."""
-LETTER = 5.9
+LETTER = 6.0
 """The width of a letter in a label, a little more than fonts take."""
 SYMBOLS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "truediv": "÷", "cat": "cat", "concat": "cat",
            "concatenate": "cat", "stack": "stack", "hstack": "stack", "vstack": "stack"}  # fmt: skip

@@ -103,7 +103,7 @@ def _measured(node: Node, is_open: Callable[[Node], bool], scaled: bool, outermo
     children = tuple(_measured(child, is_open, scaled) for child in node.children)
     width, height = PILL if outermost else (0.0, 0.0)
     sizes = [
-        *(Size(width / 2, width / 2, height, _label_width(text)) for text in node.entries),
+        *(Size(width / 2, width / 2, height, _label_width(text)) for text in _entry_labels(node, outermost)),
         *(child.size for child in children),
         *[Size(width / 2, width / 2, height)] * node.exits,
     ]
@@ -113,11 +113,16 @@ def _measured(node: Node, is_open: Callable[[Node], bool], scaled: bool, outermo
         left=max(PADDING - placed.left, node.size[0] / 2),
         right=max(PADDING + placed.right, node.size[0] / 2),
         height=HEADER + placed.height + (0.0 if node.exits else FOOT),
-        label=label,
+        label=0.0 if node.exits else label,
         outlets=tuple(x for x, _ in placed.nodes[total - node.exits :]) or (0.0,),
         inlets=tuple(x for x, _ in placed.nodes[:first]) or (0.0,),
     )
     return _Measured(node, size, placed, children)
+
+
+def _entry_labels(node: Node, outermost: bool) -> Sequence[str]:
+    """What is written under its entries: a block within others has its only input's shape above it already."""
+    return node.entries if outermost or len(node.entries) > 1 else [""] * len(node.entries)
 
 
 def _label_width(text: str) -> float:
@@ -141,12 +146,13 @@ def _draw_inside(scene: Scene, measured: _Measured, x: float, y: float, level: i
     for top, bottom in placed.buses:
         corners = ((x + top[0], y + top[1]), (x + bottom[0], y + bottom[1]))
         scene.lines.append(Line(corners, skip=True, arrow=False, thick=True))
+    labels = _entry_labels(node, level == 1)
     for number, (across, down) in enumerate(placed.nodes):
-        text = node.entries[number] if number < first else ""
+        text = labels[number] if number < first else ""
         if first <= number < leaving:
             child = measured.children[number - first]
-            text = child.node.label
             size = child.size
+            text = child.node.label if size.label else ""
             left, top = x + across - size.left, y + down
             scene.boxes.append(
                 Box(child.node, left, top, size.left + size.right, size.height, child.placed is not None, level)

@@ -1,0 +1,236 @@
+"""A scene as SVG text.
+
+`assets/diagram.js` writes the same elements when a block opens; a test holds the two together. A drawing inside a page
+takes its colours from the page's style sheet; a file of its own carries the part of assets/diagram.css that concerns
+drawings, with plain colours instead of variables, since few viewers of SVG files know those.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from html import escape
+
+from archlab.reports import assets
+from archlab.reports.diagram.colour import Key, Scheme
+from archlab.reports.diagram.geometry import Point
+from archlab.reports.diagram.node import Node
+from archlab.reports.diagram.scene import HEADER, PILL, Box, Line, Scene
+from archlab.reports.text import shortened
+
+MARGIN = 16.0
+ROUNDING = 6.0
+TITLE_LETTER, SUBTITLE_LETTER = 6.9, 5.7
+"""The widths of the letters on a node."""
+
+
+def svg_elements(scene: Scene, scheme: Scheme) -> str:
+    """The boxes, wires and labels of a scene; all text escaped."""
+    parts = [_box(box, scheme) for box in scene.boxes]
+    parts += [_line(line) for line in scene.lines]
+    parts += [f'<text class="shape" x="{_n(at.x)}" y="{_n(at.y)}">{escape(at.text)}</text>' for at in scene.labels]
+    width, height = PILL
+    for end in scene.terminals:
+        parts.append(
+            f'<g class="terminal" transform="translate({_n(end.x - width / 2)} {_n(end.y)})">'
+            f'<rect width="{_n(width)}" height="{_n(height)}" rx="13"/>'
+            f'<text class="title" x="{_n(width / 2)}" y="17">{escape(shortened(end.text, 16))}</text></g>'
+        )
+    return "".join(parts)
+
+
+def embedded(scene: Scene, scheme: Scheme, description: str) -> str:
+    """The drawing as an element of a page."""
+    left, top, width, height = bounds(scene)
+    return (
+        f'<svg class="diagram-drawing" xmlns="http://www.w3.org/2000/svg" width="{_n(width)}" height="{_n(height)}"'
+        f' viewBox="{_n(left)} {_n(top)} {_n(width)} {_n(height)}" role="img" aria-label="{escape(description)}">'
+        f"{svg_elements(scene, scheme)}</svg>"
+    )
+
+
+def standalone(scene: Scene, scheme: Scheme, title: str, description: str) -> str:
+    """The drawing as a file of its own: a title, a legend, and the style for light and dark."""
+    left, top, width, height = bounds(scene)
+    title = shortened(title, 64)
+    full = max(width, 9.6 * len(title) + 2 * MARGIN, 320.0)
+    left -= (full - width) / 2
+    legend, depth = _legend(scheme, drawn_keys(scene, scheme), left + MARGIN, top + height + MARGIN, full - 2 * MARGIN)
+    head = 34.0
+    top, height = top - head, height + head + depth + 2 * MARGIN
+    box = f"{_n(left)} {_n(top)} {_n(full)} {_n(height)}"
+    return (
+        f'<svg class="diagram-drawing" xmlns="http://www.w3.org/2000/svg" width="{_n(full)}" height="{_n(height)}"'
+        f' viewBox="{box}" role="img" aria-labelledby="title description">'
+        f'<title id="title">{escape(title)}</title><desc id="description">{escape(description)}</desc>'
+        f"<style>{file_style()}</style>"
+        f'<rect class="paper" x="{_n(left)}" y="{_n(top)}" width="{_n(full)}" height="{_n(height)}"/>'
+        f'<text class="heading" x="{_n(left + MARGIN)}" y="{_n(top + 26)}">{escape(title)}</text>'
+        f"{svg_elements(scene, scheme)}{legend}</svg>\n"
+    )
+
+
+def bounds(scene: Scene) -> tuple[float, float, float, float]:
+    """The view box around a scene: left, top, width and height."""
+    left, right = scene.left - MARGIN, scene.right + MARGIN
+    return left, -MARGIN, right - left, scene.height + 2 * MARGIN
+
+
+def file_style() -> str:
+    """The rules for drawings, with the light colours, and the dark ones for readers who want those."""
+    sheet = assets.text("diagram.css")
+    rules = re.sub(r"/\*.*?\*/", "", sheet.partition("/* drawing */")[2].partition("/* controls */")[0], flags=re.S)
+    pairs = re.findall(r"(--[\w-]+):\s*light-dark\(([^,]+),\s*([^)]+)\)", sheet)
+    themes = []
+    for theme in (1, 2):
+        text = rules
+        for pair in pairs:
+            text = text.replace(f"var({pair[0]})", pair[theme])
+        themes.append(re.sub(r"\s+", " ", text).strip())
+    return f"{themes[0]} @media (prefers-color-scheme: dark) {{ {themes[1]} }}"
+
+
+def _box(box: Box, scheme: Scheme) -> str:
+    node = box.node
+    style = scheme.styles[node.row]
+    names = ["node", style, *(name for name, on in (("is-open", box.open), ("is-unused", node.unused)) if on)]
+    if node.symbol:
+        names.append("is-joint")
+        inside = (
+            f'<rect class="box" width="{_n(box.width)}" height="{_n(box.height)}" rx="{_n(box.height / 2)}"/>'
+            f'<text class="symbol" x="{_n(box.width / 2)}" y="{_n(box.height / 2 + 4.5)}">{escape(node.symbol)}</text>'
+        )
+    elif node.plan:
+        names.append("is-group")
+        inside = _group(box)
+    else:
+        inside = f'<rect class="box" width="{_n(box.width)}" height="{_n(box.height)}" rx="5"/>{_leaf(box)}'
+    return (
+        f'<g class="{" ".join(names)}" data-node="{node.number}"'
+        f' transform="translate({_n(box.x)} {_n(box.y)})">{inside}</g>'
+    )
+
+
+def _group(box: Box) -> str:
+    node, width = box.node, box.width
+    stack = ""
+    if node.repeats and not box.open:
+        stack = "".join(
+            f'<rect class="behind" x="{offset}" y="{offset}" width="{_n(width)}" height="{_n(box.height)}" rx="7"/>'
+            for offset in (6, 3)
+        )
+    chevron = "M10 12.5l4.5 5l4.5 -5" if box.open else f"M12 {_n(box.height / 2 - 4.5)}l5 4.5l-5 4.5"
+    badge, room = _badge(node, width, HEADER / 2 if box.open else box.height / 2)
+    if box.open:
+        title = shortened(node.title, _letters(width - 32 - room, TITLE_LETTER))
+        beside = 26 + TITLE_LETTER * len(title) + 10
+        subtitle = shortened(node.subtitle, max(0, _letters(width - beside - room - 8, SUBTITLE_LETTER)))
+        texts = f'<text class="title start" x="26" y="19.5">{escape(title)}</text>'
+        if len(subtitle) > 5:
+            texts += f'<text class="subtitle start" x="{_n(beside)}" y="19.5">{escape(subtitle)}</text>'
+    else:
+        title = shortened(node.title, _letters(width - 34 - room, TITLE_LETTER))
+        subtitle = shortened(node.subtitle, _letters(width - 34 - room, SUBTITLE_LETTER))
+        middle = box.height / 2
+        texts = f'<text class="title start" x="26" y="{_n(middle - 3)}">{escape(title)}</text>'
+        texts += f'<text class="subtitle start" x="26" y="{_n(middle + 12)}">{escape(subtitle)}</text>'
+    return (
+        f'{stack}<rect class="box" width="{_n(width)}" height="{_n(box.height)}" rx="7"/>'
+        f'<path class="chevron" d="{chevron}"/>{texts}{badge}'
+    )
+
+
+def _badge(node: Node, width: float, middle: float) -> tuple[str, float]:
+    """How often a block is repeated, and the room that this takes."""
+    if not node.badge:
+        return "", 0.0
+    room = 8.0 * len(node.badge) + 10
+    return (
+        f'<rect class="badge" x="{_n(width - room - 8)}" y="{_n(middle - 9)}" width="{_n(room)}" height="18" rx="9"/>'
+        f'<text class="badge-text" x="{_n(width - room / 2 - 8)}" y="{_n(middle + 4)}">{escape(node.badge)}</text>'
+    ), room + 8
+
+
+def _leaf(box: Box) -> str:
+    node, middle = box.node, box.height / 2
+    title = shortened(node.title, _letters(box.width - 14, TITLE_LETTER))
+    if not node.subtitle:
+        return f'<text class="title" x="{_n(box.width / 2)}" y="{_n(middle + 4)}">{escape(title)}</text>'
+    subtitle = shortened(node.subtitle, _letters(box.width - 14, SUBTITLE_LETTER))
+    return (
+        f'<text class="title" x="{_n(box.width / 2)}" y="{_n(middle - 2)}">{escape(title)}</text>'
+        f'<text class="subtitle" x="{_n(box.width / 2)}" y="{_n(middle + 12)}">{escape(subtitle)}</text>'
+    )
+
+
+def _letters(width: float, letter: float) -> int:
+    return max(2, int(width / letter))
+
+
+def _line(line: Line) -> str:
+    if line.thick:
+        (x, top), (_, bottom) = line.corners
+        return f'<path class="bus" d="M{_n(x)} {_n(top)}V{_n(bottom)}"/>'
+    style = "wire is-skip" if line.skip else "wire"
+    path = f'<path class="{style}" d="{rounded(line.corners)}"/>'
+    if line.arrow:
+        path += f'<path class="{style.replace("wire", "arrow")}" d="{_arrow(line.corners)}"/>'
+    return path
+
+
+def rounded(corners: Sequence[Point]) -> str:
+    """A path through the corners of a wire, its bends rounded."""
+    points = [point for place, point in enumerate(corners) if place == 0 or point != corners[place - 1]]
+    if not points:
+        return ""
+    text = f"M{_n(points[0][0])} {_n(points[0][1])}"
+    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
+        start, end = _towards(corner, before), _towards(corner, after)
+        text += f"L{_n(start[0])} {_n(start[1])}Q{_n(corner[0])} {_n(corner[1])} {_n(end[0])} {_n(end[1])}"
+    return f"{text}L{_n(points[-1][0])} {_n(points[-1][1])}"
+
+
+def _towards(corner: Point, other: Point) -> Point:
+    across, down = other[0] - corner[0], other[1] - corner[1]
+    length = abs(across) + abs(down)
+    share = min(ROUNDING, length / 2) / length
+    return corner[0] + across * share, corner[1] + down * share
+
+
+def _arrow(corners: Sequence[Point]) -> str:
+    (x, y), before = corners[-1], corners[-2] if len(corners) > 1 else (corners[-1][0], corners[-1][1] - 1)
+    if before[1] == y and before[0] != x:
+        back = 6 if before[0] > x else -6
+        return f"M{_n(x)} {_n(y)}l{back} -3.5v7z"
+    return f"M{_n(x)} {_n(y)}l-3.5 -6h7z"
+
+
+def drawn_keys(scene: Scene, scheme: Scheme) -> list[Key]:
+    """The lines of the legend for what the scene shows."""
+    shown = {scheme.styles[box.node.row] for box in scene.boxes if not box.open}
+    return [key for key in scheme.legend if key.style in shown]
+
+
+def _legend(scheme: Scheme, keys: Sequence[Key], left: float, top: float, width: float) -> tuple[str, float]:
+    """The legend's rows, and their height."""
+    parts = [f'<text class="legend-title" x="{_n(left)}" y="{_n(top + 11)}">{escape(scheme.title)}</text>']
+    x, y = left, top + 18
+    for key in keys:
+        taken = 22 + SUBTITLE_LETTER * len(key.text) + 14
+        if x + taken > left + width and x > left:
+            x, y = left, y + 20
+        parts.append(_key(key, x, y))
+        x += taken
+    return "".join(parts), y + 20 - top
+
+
+def _key(key: Key, x: float, y: float) -> str:
+    return (
+        f'<g class="key {key.style}" transform="translate({_n(x)} {_n(y)})"><rect class="box" width="16" height="12"'
+        f' y="1" rx="3"/><text class="subtitle start" x="22" y="11">{escape(key.text)}</text></g>'
+    )
+
+
+def _n(value: float) -> str:
+    """A number with two digits behind the point at most."""
+    return f"{round(value, 2):.10g}"

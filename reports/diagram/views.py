@@ -1,0 +1,83 @@
+"""What can be drawn of a trace: the chosen part, its colours, the blocks that are open, a sentence about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from archlab.records import Trace
+from archlab.reports.diagram.block import Block, read
+from archlab.reports.diagram.colour import Scheme, scheme
+from archlab.reports.diagram.node import Node, input_name, written
+from archlab.reports.diagram.scene import Scene, composed
+from archlab.reports.text import brief, plain
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A trace, or one layer of it, ready to be drawn."""
+
+    trace: Trace
+    block: Block
+    root: Node
+    names: tuple[str, ...]
+    """What its inputs are called."""
+    rows: tuple[bool, ...]
+    """Which rows hold others."""
+
+    def colours(self, colour: str) -> Scheme:
+        """The styles of the rows under one colouring."""
+        return scheme(self.trace, colour, self.rows)
+
+    def scene(self, is_open: Callable[[Node], bool], scaled: bool = False) -> Scene:
+        """The boxes and wires with some blocks open."""
+        return composed(self.root, self.names, is_open, scaled)
+
+    @property
+    def title(self) -> str:
+        """What is drawn: the network, or the layer and its kind."""
+        whole = plain(self.trace.network)
+        return f"{whole}: {self.root.path} ({plain(self.block.layer.kind)})" if self.block.layer else whole
+
+    @property
+    def description(self) -> str:
+        """The picture in words."""
+        totals = self.block.layer or self.trace.totals
+        rows = sum(1 for node in self.root.walk()) - 1
+        outermost = ", ".join(child.title for child in self.root.children[:40])
+        more = ", ..." if len(self.root.children) > 40 else ""
+        return (
+            f"Diagram of {self.title}: {brief(totals.parameters)} parameters, {brief(totals.macs)} MACs, "
+            f"{rows} layers drawn. In order: {outermost}{more}."
+        )
+
+
+def view(trace: Trace, only: str | None = None) -> View:
+    """The view of a trace, or of the layer whose path `only` names.
+
+    Raises:
+        InputError: no layer has that path.
+    """
+    block = read(trace, only)
+    names = tuple(
+        input_name(trace, origins, place, len(block.entries), block.layer is None)
+        for place, origins in enumerate(block.entries)
+    )
+    layers = trace.layers
+    rows = [
+        row + 1 < len(layers) and layers[row + 1].depth > layer.depth for row, layer in enumerate(layers)
+    ]
+    return View(trace, block, written(block, trace), names, tuple(rows))
+
+
+def down_to(root: Node, depth: int | None) -> Callable[[Node], bool]:
+    """A predicate that opens the blocks above a depth, the root's children being at 1; all for None."""
+    levels: dict[int, int] = {}
+
+    def note(node: Node, level: int) -> None:
+        levels[node.number] = level
+        for child in node.children:
+            note(child, level + 1)
+
+    note(root, 0)
+    return lambda node: depth is None or levels[node.number] < depth
