@@ -23,7 +23,7 @@ from archlab import __version__
 from archlab.cli.console import message
 from archlab.errors import ArchlabError
 
-COMMANDS = ("shapes",)
+COMMANDS = ("shapes", "growth", "networks", "train", "compare", "runs")
 """In the order in which `archlab --help` lists them."""
 
 

@@ -6,17 +6,19 @@ import csv as csv_module
 import html as html_module
 import io
 import re
+from itertools import compress
 
 from archlab.tables.table import Table, raw, written
 from archlab.tables.text import printable
 
 
 def csv(table: Table) -> str:
-    """The rows as CSV with a heading: numbers in full, no unit, no total, empty cells empty."""
+    """The rows as CSV with a heading: numbers in full, no unit, no bar, no total, empty cells empty."""
+    kept = [column.form != "bar" for column in table.columns]
     stream = io.StringIO()
     writer = csv_module.writer(stream, lineterminator="\n")
-    writer.writerow(column.name for column in table.columns)
-    writer.writerows([raw(cell) for cell in row.cells] for row in table.rows)
+    writer.writerow(compress((column.name for column in table.columns), kept))
+    writer.writerows(compress(map(raw, row.cells), kept) for row in table.rows)
     return stream.getvalue().removesuffix("\n")
 
 

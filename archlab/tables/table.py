@@ -33,12 +33,15 @@ class Column:
     """Heading everywhere else."""
     align: Literal["left", "right"] = "left"
     form: str = ""
-    """How a number is written for people: a format specification (`,d`, `.3f`, `+,d`, `.1%`), or `bytes`/`+bytes`
-    for a number of bytes with its unit. Empty: grouped digits for an int, four significant digits for a float."""
+    """How a number is written for people: a format specification (`,d`, `.3f`, `+,d`, `.1%`), `bytes`/`+bytes` for a
+    number of bytes with its unit, or `bar` for a fraction of 1 as a bar, which CSV leaves out. Empty: grouped digits
+    for an int, four significant digits for a float."""
     blank_zero: bool = False
     """Whether people see nothing instead of 0: a layer that has no such thing at all."""
     shrinks: bool = False
-    """Whether the text may be shortened where the table is wider than the screen."""
+    """Whether a name may be shortened where the table is wider than the screen."""
+    wraps: bool = False
+    """Whether prose may go on in the next line where the table is wider than the screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ def written(cell: Cell, column: Column) -> str:
             return cell
     if column.blank_zero and cell == 0:
         return ""
+    if column.form == "bar":
+        return bar(cell)
     if column.form.endswith("bytes"):
         return byte_size(cell, sign=column.form.removesuffix("bytes"))
     return format(cell, column.form or (",d" if isinstance(cell, int) else ",.4g"))
@@ -108,6 +113,16 @@ def byte_size(count: int | float, sign: str = "") -> str:
         if abs(size) < 1024 or unit == "TiB":
             break
     return f"{size:{sign},.1f} {unit}"
+
+
+def bar(fraction: float, width: int = 24) -> str:
+    """A bar of blocks, in steps of an eighth of a column; anything above nothing can be seen.
+
+    >>> bar(0.4375, width=8)
+    '███▌'
+    """
+    eighths = max(round(8 * width * fraction), fraction > 0)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def raw(cell: Cell) -> bool | int | float | str | None:

@@ -20,7 +20,9 @@ Role = Literal[
 
 GAP = 2
 NARROWEST = 12
-"""Columns that a shrinking column keeps."""
+"""What a column of names keeps."""
+NARROWEST_PROSE = 24
+"""What a column of prose keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,12 @@ def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> l
     """The table as lines of spans. Columns that fit no width beside each other follow in blocks of their own."""
     dots = "…" if guides == "unicode" else "..."
     prefixes = _prefixes(table.rows, guides)
-    grid = [[printable(written(cell, column)) for cell, column in _pairs(table, row.cells)] for row in table.rows]
+    grid = [[_shown(cell, column, guides) for cell, column in _pairs(table, row.cells)] for row in table.rows]
     for cells, row, prefix in zip(grid, table.rows, prefixes, strict=True):
         if guides == "unicode" and row.label:
             cells[0] = printable(row.label)
         cells[0] = prefix + cells[0]
-    total = None if table.total is None else [printable(written(c, k)) for c, k in _pairs(table, table.total)]
+    total = None if table.total is None else [_shown(c, k, guides) for c, k in _pairs(table, table.total)]
     heads = [column.title for column in table.columns]
     widths = [max(map(columns_of, cells)) for cells in zip(heads, *grid, *([total] if total else []), strict=True)]
     widths = _shrunk(table.columns, widths, width)
@@ -59,16 +61,16 @@ def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> l
     result: list[Line] = [(Span(printable(table.title), "title"),), ()] if table.title else []
     for number, block in enumerate(_blocks(widths, width)):
 
-        def drawn(cells: Sequence[str], role: Role, prefix: str = "", block: Sequence[int] = block) -> Line:
+        def drawn(cells: Sequence[str], role: Role, prefix: str = "", block: Sequence[int] = block) -> list[Line]:
             return _drawn([(cells[k], table.columns[k], widths[k]) for k in block], role, prefix, dots)
 
         rule = ("─" if guides == "unicode" else "-") * (sum(widths[k] + GAP for k in block) - GAP)
         result += [()] if number else []
-        result += [drawn(heads, "heading"), (Span(rule, "rule"),)]
+        result += [*drawn(heads, "heading"), (Span(rule, "rule"),)]
         for cells, row, prefix in zip(grid, table.rows, prefixes, strict=True):
-            result.append(drawn(cells, row.emphasis or "text", prefix))
+            result += drawn(cells, row.emphasis or "text", prefix)
         if total:
-            result += [(Span(rule, "rule"),), drawn(total, "total")]
+            result += [(Span(rule, "rule"),), *drawn(total, "total")]
     if table.footer:
         result.append(())
         for sentence in table.footer:
@@ -108,6 +110,13 @@ def columns_of(value: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in value)
 
 
+def _shown(cell: Cell, column: Column, guides: Guides) -> str:
+    value = printable(written(cell, column))
+    if column.form == "bar" and guides == "plain" and value:
+        return "#" * len(value)
+    return value
+
+
 def _pairs(table: Table, cells: Iterable[Cell]) -> Iterable[tuple[Cell, Column]]:
     return zip(cells, table.columns, strict=True)
 
@@ -126,16 +135,17 @@ def _prefixes(rows: Sequence[Row], guides: Guides) -> list[str]:
 
 
 def _shrunk(columns: Sequence[Column], widths: list[int], width: int | None) -> list[int]:
-    """The widths with the shrinking columns, widest first, cut to what the screen leaves them."""
+    """The widths with prose first and then names, widest first, cut to what the screen leaves them."""
     excess = 0 if width is None else sum(widths) + GAP * (len(widths) - 1) - width
     widths = list(widths)
-    shrinking = [k for k, column in enumerate(columns) if column.shrinks]
-    while excess > 0 and shrinking:
-        widest = max(shrinking, key=lambda k: widths[k])
-        if widths[widest] <= NARROWEST:
-            break
-        widths[widest] -= 1
-        excess -= 1
+    for kind, narrowest in (("wraps", NARROWEST_PROSE), ("shrinks", NARROWEST)):
+        candidates = [k for k, column in enumerate(columns) if getattr(column, kind)]
+        while excess > 0 and candidates:
+            widest = max(candidates, key=lambda k: widths[k])
+            if widths[widest] <= narrowest:
+                break
+            widths[widest] -= 1
+            excess -= 1
     return widths
 
 
@@ -152,17 +162,25 @@ def _blocks(widths: Sequence[int], width: int | None) -> list[list[int]]:
     return blocks
 
 
-def _drawn(cells: Sequence[tuple[str, Column, int]], role: Role, prefix: str, dots: str) -> Line:
-    spans = [Span(prefix, "guide")] if prefix else []
+def _drawn(cells: Sequence[tuple[str, Column, int]], role: Role, prefix: str, dots: str) -> list[Line]:
+    """One row, in as many lines as its prose takes."""
+    pieces: list[list[str]] = []
     for place, (value, column, width) in enumerate(cells):
-        if place == 0 and prefix:
-            value, width = value[len(prefix) :], width - columns_of(prefix)
-        value = shorten(value, width, dots)
-        padding = " " * max(0, width - columns_of(value))
-        ends = place == len(cells) - 1
-        value = padding + value if column.align == "right" else value + ("" if ends else padding)
-        spans.append(Span(value + ("" if ends else " " * GAP), role))
-    return tuple(spans)
+        if place == 0:
+            value, width = value.removeprefix(prefix), width - columns_of(prefix)
+        pieces.append((column.wraps and textwrap.wrap(value, width)) or [shorten(value, width, dots)])
+    result: list[Line] = []
+    for number in range(max(map(len, pieces))):
+        lead = prefix if number == 0 else " " * columns_of(prefix)
+        spans = [Span(lead, "guide")] if lead else []
+        for place, (parts, (_, column, width)) in enumerate(zip(pieces, cells, strict=True)):
+            value = parts[number] if number < len(parts) else ""
+            padding = " " * (width - columns_of(value) - (columns_of(prefix) if place == 0 else 0))
+            ends = place == len(cells) - 1
+            value = padding + value if column.align == "right" else value + ("" if ends else padding)
+            spans.append(Span(value + ("" if ends else " " * GAP), role))
+        result.append(tuple(spans))
+    return result
 
 
 def _wrapped(sentence: str, width: int | None) -> list[str]:

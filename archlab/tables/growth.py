@@ -1,0 +1,56 @@
+"""The growth of a network as a table of bars."""
+
+from __future__ import annotations
+
+from archlab.records import Growth, Stage
+from archlab.tables.table import Column, Row, Table
+from archlab.tables.trace import count, shape_text, shapes_text
+
+
+def growth_table(growth: Growth) -> Table:
+    """One row a stage: channels, parameters and MACs with a bar each, and the spatial size between them."""
+    most_channels = max((stage.channels for stage in growth.stages), default=0) or 1
+    most_parameters = max((stage.parameters for stage in growth.stages), default=0) or 1
+    rows = tuple(
+        Row(
+            (
+                stage_name(stage),
+                stage.channels,
+                stage.channels / most_channels,
+                shape_text(stage.spatial) if stage.spatial else None,
+                stage.parameters,
+                stage.parameters / most_parameters,
+                stage.macs,
+            )
+        )
+        for stage in growth.stages
+    )
+    return Table(
+        columns=(
+            Column("stage", "stage", shrinks=True),
+            count("channels", "channels"),
+            Column("channels_bar", "", form="bar"),
+            Column("size", "size", align="right"),
+            count("parameters", "parameters", blank_zero=True),
+            Column("parameters_bar", "", form="bar"),
+            count("macs", "MACs", blank_zero=True),
+        ),
+        rows=rows,
+        title=f"{growth.network} on {shapes_text(growth.inputs)}",
+        total=(
+            "total",
+            None,
+            None,
+            None,
+            sum(stage.parameters for stage in growth.stages),
+            None,
+            sum(stage.macs for stage in growth.stages),
+        ),
+        footer=("A stage is a block, or neighbouring layers that give the same shape.",),
+    )
+
+
+def stage_name(stage: Stage) -> str:
+    """The layers of the stage: `conv .. relu`."""
+    first, *rest = stage.paths
+    return f"{first} .. {rest[-1]}" if rest else first
