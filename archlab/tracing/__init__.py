@@ -1,1 +1,8 @@
 """What a network is: shapes, parameters, cost and memory, layer by layer."""
+
+from archlab.tracing import aten as aten  # registers the costs of torch's own operations
+from archlab.tracing.costs import register_cost
+from archlab.tracing.formulas import Cost
+from archlab.tracing.measurement import trace
+
+__all__ = ["Cost", "register_cost", "trace"]

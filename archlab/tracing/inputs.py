@@ -1,0 +1,218 @@
+"""What a network is called with: from specs, shapes and tensors to arguments without values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archlab.errors import InputError, nearest
+from archlab.records import Shape
+from archlab.tracing.leaves import convert
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional and keyword arguments."""
+
+_SPEC = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>[^:=]*)(?::(?P<dtype>\w+))?")
+_FORMS = "96 (a square), 3x224x224, 1x3x224x224 or NAME=1x128:int64"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input of a network: its shape with the batch, and what is known beside it."""
+
+    shape: Shape
+    name: str = ""
+    """The keyword that it is given by; empty for a positional one."""
+    dtype: torch.dtype | None = None
+    """None for the network's own floating-point type."""
+
+
+def parse_input(spec: str, default: Shape = ()) -> Input:
+    """The input that a spec describes.
+
+    Args:
+        spec: `96` (square, the default's own channels, batch 1), `3x224x224` (batch 1), `1x3x224x224`, each with
+            `NAME=` in front and `:dtype` behind.
+        default: shape with the batch that the network was made for; empty if that isn't known.
+
+    Raises:
+        InputError: the spec can't be read, or doesn't fit the default.
+
+    >>> parse_input("96", (1, 3, 224, 224)).shape
+    (1, 3, 96, 96)
+    >>> parse_input("ids=1x128:int64")
+    Input(shape=(1, 128), name='ids', dtype=torch.int64)
+    """
+    match = _SPEC.fullmatch(spec.strip())
+    if match is None:
+        raise InputError(f"the input {spec!r} can't be read: expected {_FORMS}")
+    words = match["shape"].replace("×", "x").lower().split("x")
+    if not all(word.isdecimal() for word in words):
+        raise InputError(f"the input {spec!r} can't be read: {match['shape']!r} is no size, expected {_FORMS}")
+    sizes = tuple(int(word) for word in words)
+    if 0 in sizes:
+        raise InputError(f"the input {spec!r} has a size of 0: every size must be 1 or more, as in {_FORMS}")
+    return Input(_complete(sizes, default, spec), match["name"] or "", _dtype(match["dtype"]))
+
+
+def _complete(sizes: Shape, default: Shape, spec: str) -> Shape:
+    """A shape with the batch and the channels that the spec left out."""
+    if len(sizes) == 1 and len(default) >= 3:
+        spatial = sizes * min(2, len(default) - 2)
+        return (*default[: len(default) - len(spatial)], *spatial)
+    if len(sizes) == len(default) - 1:
+        sizes = (1, *sizes)
+    if default and 0 in default:
+        return sizes  # the default is a guess
+    if not default:
+        if len(sizes) == 1:
+            raise InputError(
+                f"the input {spec!r} is one number, and it isn't known what shape the network takes: give all sizes "
+                f"with the batch, as in 1x3x{spec}x{spec}"
+            )
+        return sizes
+    if len(sizes) != len(default):
+        raise InputError(
+            f"the input {spec!r} has {len(sizes)} sizes, expected {len(default)} as in {text(default)} "
+            f"(or {len(default) - 1} without the batch)"
+        )
+    if len(default) >= 3 and sizes[1] != default[1]:
+        raise InputError(
+            f"the input {spec!r} has {sizes[1]} channels, expected {default[1]} as in {text(default)}; if the network "
+            f"can be built for other channels, there is an option for it (--option in_channels={sizes[1]})"
+        )
+    return sizes
+
+
+def text(shape: Sequence[int]) -> str:
+    """A shape as people write it: `1x3x224x224`."""
+    return "x".join(map(str, shape))
+
+
+def _dtype(name: str | None) -> torch.dtype | None:
+    if name is None:
+        return None
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype):
+        known = [key for key, value in vars(torch).items() if isinstance(value, torch.dtype)]
+        raise InputError(f"there is no element type {name!r}: {nearest(name, known)}")
+    return dtype
+
+
+def arguments(inputs: object, network: nn.Module, defaults: Sequence[Shape], batch: int | None) -> Arguments:
+    """The arguments that a network is called with, on the meta device.
+
+    Args:
+        inputs: None for the defaults; a spec; a shape; a tensor; a sequence of these; a mapping for keywords. Nested
+            containers stay as they are, with a tensor for each shape and spec in them.
+        network: decides the element type where none is given.
+        defaults: shapes that the source knows.
+        batch: replaces the first size of every shape.
+
+    Raises:
+        InputError: there are no inputs, or one can't be understood.
+    """
+    if batch is not None and batch < 1:
+        raise InputError(f"the batch is {batch}: it must be 1 or more")
+    dtype = _floating_type(network)
+    defaults = tuple(defaults) or _guess(network)
+    if inputs is None:
+        if not defaults or 0 in defaults[0]:
+            raise InputError(
+                "it isn't known what the network takes: give its inputs, as in --input 1x3x224x224 or "
+                "trace(network, [(1, 3, 224, 224)])"
+            )
+        inputs = list(defaults)
+
+    def make(shape: Shape, given: torch.dtype | None) -> Tensor:
+        if batch is not None:
+            shape = (batch, *shape[1:])
+        return torch.empty(shape, dtype=given or dtype, device="meta")
+
+    if isinstance(inputs, (str, int, Tensor)) or _is_shape(inputs):
+        inputs = [inputs]
+    if isinstance(inputs, Mapping):
+        return (), {str(name): _build(value, make, ()) for name, value in inputs.items()}
+    if not isinstance(inputs, Sequence):
+        raise InputError(f"the inputs are {inputs!r}, expected a list of shapes or tensors, or a dict of keywords")
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    for position, value in enumerate(inputs):
+        default = defaults[min(position, len(defaults) - 1)] if defaults else ()
+        if isinstance(value, (str, int)) and not isinstance(value, bool):
+            parsed = parse_input(str(value), default)
+            if parsed.name:
+                named[parsed.name] = make(parsed.shape, parsed.dtype)
+            else:
+                positional.append(make(parsed.shape, parsed.dtype))
+        else:
+            positional.append(_build(value, make, default))
+    return tuple(positional), named
+
+
+def _build(value: Any, make: Callable[[Shape, torch.dtype | None], Tensor], default: Shape) -> Any:
+    if isinstance(value, Tensor):
+        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+    if isinstance(value, str):
+        parsed = parse_input(value, default)
+        return make(parsed.shape, parsed.dtype)
+    if _is_shape(value):
+        return make(_checked(value), None)
+    if isinstance(value, Mapping):
+        return {key: _build(item, make, default) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_build(item, make, default) for item in value))
+    if isinstance(value, (list, tuple)):
+        return type(value)(_build(item, make, default) for item in value)
+    return value
+
+
+def _is_shape(value: object) -> bool:
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    return all(isinstance(size, int) and not isinstance(size, bool) for size in value)
+
+
+def _checked(shape: Sequence[int]) -> Shape:
+    if min(shape) < 1:
+        raise InputError(f"the input shape {text(shape)} has a size below 1: every size must be 1 or more")
+    return tuple(shape)
+
+
+def _floating_type(network: nn.Module) -> torch.dtype:
+    for parameter in network.parameters():
+        if parameter.is_floating_point() or parameter.is_complex():
+            return parameter.dtype
+    return torch.get_default_dtype()
+
+
+def _guess(network: nn.Module) -> tuple[Shape, ...]:
+    """A shape with the right rank and channels, as the first convolution tells them, and sizes of 0."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+            return ((1, module.in_channels, *[0] * len(module.kernel_size)),)
+    return ()
+
+
+def with_values(given: Arguments) -> Arguments:
+    """The same arguments with values on the CPU: zeros for integers (valid in any look-up), uniform ones else."""
+    generator = torch.Generator().manual_seed(0)
+
+    def fill(tensor: Tensor) -> Tensor:
+        if not tensor.is_floating_point():
+            return torch.zeros(tensor.shape, dtype=tensor.dtype)
+        return torch.rand(tensor.shape, generator=generator).to(tensor.dtype)
+
+    changed: Arguments = convert(given, fill)
+    return changed
+
+
+def size_of(shape: Sequence[int]) -> int:
+    """The elements of a shape."""
+    return prod(shape)

@@ -1,0 +1,83 @@
+"""The tensors in whatever a layer takes or returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archlab.records import Shape
+
+DEPTH = 8
+"""Containers within containers that are looked into."""
+_PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.Size, torch.dtype, torch.device)
+_OPAQUE = (nn.Module, type, types.FunctionType, types.MethodType, types.ModuleType, types.BuiltinFunctionType)
+
+
+def tensors(value: object, depth: int = DEPTH) -> list[Tensor]:
+    """All tensors in a value, in order.
+
+    Looks into mappings, sequences, sets, dataclasses and objects with attributes (a model's own output class), not into
+    modules, classes or functions.
+    """
+    if isinstance(value, Tensor):
+        return [value]
+    return list(_walk(value, depth))
+
+
+def _walk(value: object, depth: int) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+        return
+    if isinstance(value, _PLAIN) or depth == 0:
+        return
+    if isinstance(value, Mapping):
+        items: Any = value.values()
+    elif isinstance(value, (tuple, list, set, frozenset)):
+        items = value
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        items = [getattr(value, item.name, None) for item in dataclasses.fields(value)]
+    elif isinstance(value, _OPAQUE):
+        return
+    else:
+        items = getattr(value, "__dict__", {}).values()
+    for item in items:
+        yield from _walk(item, depth - 1)
+
+
+def shape_of(tensor: Tensor) -> Shape:
+    """The shape as plain integers; of a nested tensor, as far as it has one."""
+    try:
+        return tuple(tensor.shape)
+    except RuntimeError:  # strided nested tensors have no shape
+        return (tensor.size(0),)
+
+
+def dtype_name(tensor: Tensor) -> str:
+    """The element type as torch names it: `float32`."""
+    return _NAMES.get(tensor.dtype) or str(tensor.dtype).removeprefix("torch.")
+
+
+def nbytes(tensor: Tensor) -> int:
+    """Bytes of the elements."""
+    return tensor.numel() * tensor.element_size()
+
+
+def convert(value: Any, change: Any) -> Any:
+    """The same nested containers with `change` applied to each tensor; untouched where there is none."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if type(value) in (list, tuple, set):
+        return type(value)(convert(item, change) for item in value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(convert(item, change) for item in value))
+    if type(value) is dict:
+        return {key: convert(item, change) for key, item in value.items()}
+    return value
+
+
+_NAMES = {torch.float32: "float32", torch.int64: "int64", torch.float16: "float16", torch.bfloat16: "bfloat16"}

@@ -1,0 +1,91 @@
+"""What a tracer writes down while a network runs: a node for each row, and the state that the rows hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from archlab.records import Shape
+
+
+class Node:
+    """A row while it is being measured.
+
+    A class with slots and no dataclass, since a network makes thousands.
+    """
+
+    __slots__ = (
+        "buffers",
+        "call",
+        "children",
+        "depth",
+        "detail",
+        "dtype",
+        "elementwise",
+        "index",
+        "inputs",
+        "kind",
+        "macs",
+        "module",
+        "origins",
+        "output_bytes",
+        "outputs",
+        "own_parameters",
+        "parameters",
+        "parent",
+        "path",
+        "saved",
+        "source",
+        "suffixes",
+        "trainable",
+        "unknown",
+        "whole",
+    )
+
+    def __init__(
+        self, index: int, parent: Node | None, path: str, kind: str, module: nn.Module | None, call: int
+    ) -> None:
+        self.index = index
+        """Position in the order of execution; -1 for rows that are added afterwards."""
+        self.parent = parent
+        self.path = path
+        self.kind = kind
+        self.module = module
+        """None for an operation."""
+        self.call = call
+        self.children: list[Node] = []
+        self.inputs: tuple[Shape, ...] = ()
+        self.outputs: tuple[Shape, ...] = ()
+        self.output_bytes = 0
+        self.dtype = ""
+        self.macs = 0
+        self.elementwise = 0
+        self.origins: tuple[int, ...] = ()
+        self.detail = ""
+        self.source = ""
+        self.saved: int | None = None
+        self.unknown: frozenset[str] = frozenset()
+        """Operations without a formula."""
+        self.suffixes: dict[str, int] | None = None
+        """How often each operation's name was used for a child."""
+        self.whole = False
+        """Whether the module was measured as a whole, with all that it holds."""
+        self.depth = 0
+        self.parameters = 0
+        self.own_parameters = 0
+        self.trainable = 0
+        self.buffers = 0
+
+
+@dataclass(slots=True, eq=False)
+class State:
+    """A parameter or buffer, which counts once however many modules hold it."""
+
+    path: str
+    tensor: Tensor
+    is_parameter: bool
+    holders: list[nn.Module] = field(default_factory=list)
+    """Modules that hold it directly, in the order of registration."""
+    taken_by: Node | None = None
+    """The first operation that took it as an argument."""

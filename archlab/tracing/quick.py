@@ -1,0 +1,50 @@
+"""What the quick handlers share: results without arithmetic, and how a handler is tried.
+
+Running BatchNorm on the meta device takes 800 us and a ReLU 330, since both are written in Python there. A handler
+works the result's shape out by a formula instead and makes an empty tensor, which takes 3 us. It returns (result,
+MACs, elementwise operations), or None for whatever it doesn't foresee; then the operation itself is run and counted
+as it is dispatched. A test holds that both ways give the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from archlab.records import Shape
+
+Result = tuple[Any, int, int]
+"""What the operation returns, its MACs and its elementwise operations."""
+Handler = Callable[..., Result | None]
+
+_empty = torch.empty
+_META = torch.device("meta")
+
+
+def new(shape: Shape, dtype: torch.dtype) -> Tensor:
+    """A tensor without values."""
+    return _empty(shape, dtype=dtype, device=_META)
+
+
+def like(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """A new tensor without values, of the same shape and, as pointwise operations keep it, the same order of axes."""
+    if tensor.is_contiguous():
+        return _empty(tensor.shape, dtype=dtype or tensor.dtype, device=_META)
+    order = sorted(range(tensor.dim()), key=tensor.stride, reverse=True)
+    strides = [0] * tensor.dim()
+    step = 1
+    for axis in reversed(order):
+        strides[axis] = step
+        step *= max(1, tensor.shape[axis])
+    return torch.empty_strided(tensor.shape, strides, dtype=dtype or tensor.dtype, device=_META)
+
+
+def attempt(handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Result | None:
+    """What a handler finds, or None if it was called in a way that it doesn't foresee."""
+    try:
+        return handler(*args, **kwargs)
+    except (TypeError, AttributeError, IndexError, ValueError, KeyError, RuntimeError):
+        return None

@@ -1,0 +1,236 @@
+"""Quick handlers of torch's own layers, by the forward method that a class has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from archlab.tracing.formulas import (
+    DROPOUT,
+    SOFTMAX,
+    convolution_macs,
+    convolution_shape,
+    expand,
+    normalisation,
+    pooling_size,
+    rms_normalisation,
+)
+from archlab.tracing.quick import Handler, Result, like, new
+
+Registered = TypeVar("Registered", bound=Handler)
+
+_HANDLERS: dict[Any, Handler] = {}
+_BY_TYPE: dict[type, Handler | None] = {}
+
+
+def module_handler(module: nn.Module) -> Handler | None:
+    """The handler of a module's class, called as `handler(module, *args, **kwargs)`; None if there is none.
+
+    A subclass has its parent's as long as it takes over everything that the computation goes through. Parametrised
+    modules have none: their weights are computed by other modules.
+    """
+    kind = type(module)
+    try:
+        return _BY_TYPE[kind]
+    except KeyError:
+        handler = None if "parametrizations" in module._modules else _HANDLERS.get(kind.forward)
+        if handler is not None and not kind.__module__.startswith("torch."):
+            base = next(parent for parent in kind.__mro__ if "forward" in vars(parent))
+            if any(getattr(kind, name) is not getattr(base, name) for name in _HOOKS if hasattr(base, name)):
+                handler = None
+        _BY_TYPE[kind] = handler
+        return handler
+
+
+_HOOKS = ("_conv_forward", "_check_input_dim", "__getattr__", "__call__")
+
+
+def handles(*kinds: type[nn.Module]) -> Callable[[Registered], Registered]:
+    """A decorator that makes a function the handler of some classes of layers."""
+
+    def add(handler: Registered) -> Registered:
+        for kind in kinds:
+            _HANDLERS[kind.forward] = handler
+        return handler
+
+    return add
+
+
+@handles(nn.Conv1d, nn.Conv2d, nn.Conv3d)
+def _convolution(module: Any, x: Tensor) -> Result | None:
+    weight = module._parameters["weight"]
+    kernel = tuple(weight.shape)
+    shape = tuple(x.shape)
+    axes = len(kernel) - 2
+    unbatched = len(shape) == axes + 1
+    if unbatched:
+        shape = (1, *shape)
+    if len(shape) != axes + 2 or shape[1] != kernel[1] * module.groups or x.dtype is not weight.dtype:
+        return None
+    padding = module.padding
+    if isinstance(padding, str):
+        if padding == "same":
+            output = (shape[0], kernel[0], *shape[2:])
+        else:
+            output = convolution_shape(shape, kernel, module.stride, (0,) * axes, module.dilation)
+    else:
+        output = convolution_shape(shape, kernel, module.stride, padding, module.dilation)
+    if min(output[2:]) <= 0:
+        return None
+    macs = convolution_macs(shape, kernel, output, transposed=False)
+    if axes == 2 and not x.is_contiguous() and not unbatched and x.is_contiguous(memory_format=torch.channels_last):
+        return new(output, x.dtype).to(memory_format=torch.channels_last), macs, 0
+    return new(output[1:] if unbatched else output, x.dtype), macs, 0
+
+
+@handles(nn.Linear)
+def _linear(module: Any, input: Tensor) -> Result | None:
+    weight = module._parameters["weight"]
+    shape = tuple(input.shape)
+    features, inputs = weight.shape
+    if not shape or shape[-1] != inputs or input.dtype is not weight.dtype:
+        return None
+    output = (*shape[:-1], features)
+    return new(output, input.dtype), input.numel() * features, 0
+
+
+@handles(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+def _batch_norm(module: Any, input: Tensor) -> Result | None:
+    module._check_input_dim(input)
+    elements = input.numel()
+    if input.shape[1] != module.num_features or not elements:
+        return None
+    static = not module.training and module._buffers.get("running_mean") is not None
+    return like(input), 0, normalisation(elements, static=static, affine=module._parameters["weight"] is not None)
+
+
+@handles(nn.LayerNorm)
+def _layer_norm(module: Any, input: Tensor) -> Result | None:
+    shape = module.normalized_shape
+    if tuple(input.shape[-len(shape) :]) != tuple(shape):
+        return None
+    affine = module._parameters["weight"] is not None
+    return new(input.shape, input.dtype), 0, normalisation(input.numel(), affine=affine)
+
+
+@handles(nn.GroupNorm)
+def _group_norm(module: Any, input: Tensor) -> Result | None:
+    if input.dim() < 2 or input.shape[1] != module.num_channels or not input.is_contiguous():
+        return None
+    return like(input), 0, normalisation(input.numel(), affine=module._parameters["weight"] is not None)
+
+
+@handles(nn.RMSNorm)
+def _rms_norm(module: Any, x: Tensor) -> Result | None:
+    shape = module.normalized_shape
+    if tuple(x.shape[-len(shape) :]) != tuple(shape):
+        return None
+    return like(x), 0, rms_normalisation(x.numel(), affine=module._parameters["weight"] is not None)
+
+
+@handles(
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+    nn.Hardtanh,
+    nn.SiLU,
+    nn.Mish,
+)
+def _activation(module: Any, input: Tensor) -> Result | None:
+    if not input.is_floating_point():
+        return None
+    return (input if module.inplace else like(input)), 0, input.numel()
+
+
+@handles(nn.GELU, nn.Sigmoid, nn.Tanh)
+def _pure_activation(module: Any, input: Tensor) -> Result | None:
+    return (like(input), 0, input.numel()) if input.is_floating_point() else None
+
+
+@handles(nn.Softmax, nn.LogSoftmax)
+def _softmax(module: Any, input: Tensor) -> Result | None:
+    return like(input), 0, SOFTMAX * input.numel()
+
+
+@handles(nn.Dropout)
+def _dropout(module: Any, input: Tensor) -> Result | None:
+    if module.inplace:
+        return None
+    if not module.training or module.p == 0:
+        return like(input), 0, 0
+    return (like(input), 0, DROPOUT * input.numel()) if module.p < 1 else None
+
+
+@handles(nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+def _feature_dropout(module: Any, input: Tensor) -> Result | None:
+    return None if module.training or module.inplace else (like(input), 0, 0)
+
+
+@handles(nn.Identity)
+def _identity(module: Any, input: Tensor) -> Result | None:
+    return input.detach(), 0, 0
+
+
+@handles(nn.Flatten)
+def _flatten(module: Any, input: Tensor) -> Result | None:
+    if not input.is_contiguous():
+        input = new(input.shape, input.dtype)
+    return input.flatten(module.start_dim, module.end_dim), 0, 0
+
+
+@handles(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
+def _max_pool(module: Any, input: Tensor) -> Result | None:
+    if module.return_indices:
+        return None
+    return pooled(input, module, module.padding, module.dilation)
+
+
+@handles(nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
+def _avg_pool(module: Any, input: Tensor) -> Result | None:
+    return pooled(input, module, module.padding, 1)
+
+
+def pooled(input: Tensor, module: Any, padding: Any, dilation: Any) -> Result | None:
+    """The result of a pooling layer, whose dimensions its class's name ends with."""
+    axes = int(type(module).__name__[-2]) if type(module).__name__[-2:-1].isdigit() else 0
+    shape = tuple(input.shape)
+    if not axes or len(shape) not in (axes + 1, axes + 2) or not input.is_contiguous():
+        return None
+    kernels = expand(module.kernel_size, axes)
+    steps = expand(module.stride, axes)
+    pads, gaps = expand(padding, axes), expand(dilation, axes)
+    sizes = []
+    window = 1
+    for size, kernel, step, pad, gap in zip(shape[-axes:], kernels, steps, pads, gaps, strict=True):
+        count = pooling_size(size, kernel, step, pad, gap, module.ceil_mode)
+        if count <= 0 or pad * 2 > kernel:
+            return None
+        sizes.append(count)
+        window *= kernel
+    out = new((*shape[:-axes], *sizes), input.dtype)
+    return out, 0, out.numel() * window
+
+
+@handles(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
+def _adaptive_pool(module: Any, input: Tensor) -> Result | None:
+    axes = int(type(module).__name__[-2])
+    shape = tuple(input.shape)
+    if len(shape) not in (axes + 1, axes + 2) or 0 in shape:
+        return None
+    sizes = expand(module.output_size, axes) if module.output_size is not None else (None,) * axes
+    spatial = [given if size is None else size for size, given in zip(sizes, shape[-axes:], strict=True)]
+    return new((*shape[:-axes], *spatial), input.dtype), 0, input.numel()
+
+
+@handles(nn.Embedding)
+def _embedding(module: Any, input: Tensor) -> Result | None:
+    weight = module._parameters["weight"]
+    if input.dtype not in (torch.int64, torch.int32) or module.max_norm is not None:
+        return None
+    return new((*input.shape, weight.shape[1]), weight.dtype), 0, 0

@@ -1,0 +1,237 @@
+"""From what a tracer wrote down to the layers of a trace.
+
+Counting semantics
+------------------
+A parameter counts once, by identity, in the first row that uses it: the module that holds it, if that is measured as
+a whole, or the operation that takes it (`F.linear(x, self.weight)`, or `out_proj` inside attention). A view of a
+parameter is no use of it; whoever takes the view is. A parameter that no such row takes gets a row of kind
+`Parameter` below the module that holds it. So the rows at depth 1 sum to `sum(p.numel() for p in
+network.parameters())`, and so do the children of every row. Buffers are treated alike, their rows are of kind
+`Buffer`. `own_parameters` stands in the row of the module that holds the parameters (or in the row that they count
+in, where that module has none), and sums to the same total over all rows.
+
+A module that is never called and whose parameters nobody takes is unused: a row with call 0 where it is registered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from archlab.records import Layer, Totals
+from archlab.tracing.leaves import shape_of
+from archlab.tracing.nodes import Node, State
+from archlab.tracing.tracer import Tracer
+
+
+def states_of(network: nn.Module) -> list[State]:
+    """All parameters and buffers of a network, shared ones once, in the order of registration."""
+    known: dict[int, State] = {}
+    for prefix, module in network.named_modules():
+        for registered, is_parameter in ((module._parameters, True), (module._buffers, False)):
+            for name, tensor in registered.items():
+                if tensor is None:
+                    continue
+                state = known.get(id(tensor))
+                if state is None:
+                    path = f"{prefix}.{name}" if prefix else name
+                    state = known[id(tensor)] = State(path, tensor, is_parameter)
+                state.holders.append(module)
+    return list(known.values())
+
+
+def mark(states: Iterable[State]) -> None:
+    """Lets each tensor say which state it is, for the operations that take it."""
+    for state in states:
+        state.tensor._archlab = (state,)  # type: ignore[attr-defined]
+
+
+class Rows:
+    """Turns one run into layers and totals."""
+
+    def __init__(self, tracer: Tracer, states: list[State]) -> None:
+        self.tracer = tracer
+        self.network = tracer.network
+        self.states = states
+        self.modules = {id(module): module for module in self.network.modules()}
+        self.order = {key: position for position, key in enumerate(self.modules)}
+        self.parents: dict[int, list[nn.Module]] = {}
+        for module in self.modules.values():
+            for child in module._modules.values():
+                if child is not None:
+                    self.parents.setdefault(id(child), []).append(module)
+        self.used: set[int] = set()
+        """Modules that ran, or hold something that did, or hold something that was taken."""
+
+    def layers(self) -> tuple[Layer, ...]:
+        """The rows in order, parents before children, with sums over everything inside each."""
+        root = self.tracer.nodes[0]
+        self._find_used()
+        for state in self.states:
+            self._file(state)
+        self._add_unused()
+        rows = [root] if not root.children else root.children
+        ordered: list[Node] = []
+        for node in rows:
+            self._flatten(node, 1, ordered)
+        places = {node.index: place for place, node in enumerate(ordered) if node.index >= 0}
+        for node in reversed(ordered):
+            if node.parent is not None:
+                _sum_into(node.parent, node)
+        return tuple([self._layer(node, places) for node in ordered])
+
+    def totals(self) -> Totals:
+        """The sums over the network, once its layers are made."""
+        root = self.tracer.nodes[0]
+        return Totals(
+            parameters=sum(_size(state.tensor) for state in self.states if state.is_parameter),
+            trainable_parameters=sum(
+                _size(state.tensor) for state in self.states if state.is_parameter and state.tensor.requires_grad
+            ),
+            buffers=sum(_size(state.tensor) for state in self.states if not state.is_parameter),
+            macs=root.macs,
+            flops=2 * root.macs,
+            uncounted_operations=dict(sorted(self.tracer.unknown.items())),
+            counted_operations=self.tracer.counted,
+            elementwise=root.elementwise,
+            output_bytes=sum(node.output_bytes for node in self.tracer.nodes if not node.children),
+            saved_bytes=root.saved,
+        )
+
+    def _calls(self, module: nn.Module) -> list[Node]:
+        return self.tracer.calls.get(id(module), [])
+
+    def _find_used(self) -> None:
+        taken = {id(holder) for state in self.states if state.taken_by is not None for holder in state.holders}
+        waiting = [module for key, module in self.modules.items() if key in taken or self._calls(module)]
+        while waiting:
+            module = waiting.pop()
+            if id(module) not in self.used:
+                self.used.add(id(module))
+                waiting.extend(self.parents.get(id(module), ()))
+
+    def _row_of(self, module: nn.Module) -> Node:
+        """The row of a module's first call, or of the nearest module around it that was called."""
+        while not self._calls(module):
+            module = self.parents[id(module)][0]
+        return self._calls(module)[0]
+
+    def _file(self, state: State) -> None:
+        """Counts a state in the row that it belongs to."""
+        places = [state.taken_by] if state.taken_by is not None else []
+        for holder in state.holders:
+            node = self._row_of(holder)
+            if not node.children and (node.module is holder or node.whole):
+                places.append(node)
+        size = _size(state.tensor)
+        if places:
+            place = min(places, key=lambda node: node.index)
+        elif all(id(holder) not in self.used for holder in state.holders):
+            return  # in the row of the unused module
+        else:
+            holder = next(module for module in state.holders if id(module) in self.used)
+            above = self._row_of(holder)
+            place = Node(-1, above, state.path, "Parameter" if state.is_parameter else "Buffer", None, above.call)
+            place.outputs = (shape_of(state.tensor),)
+            position = sum(child.index < 0 for child in above.children)
+            above.children.insert(position, place)
+        _add(place, state, size)
+        if state.is_parameter:
+            home = next((self._calls(holder)[0] for holder in state.holders if self._calls(holder)), place)
+            home.own_parameters += size
+
+    def _add_unused(self) -> None:
+        made: dict[int, Node] = {}
+        filed: set[int] = {id(state) for state in self.states if any(id(h) in self.used for h in state.holders)}
+        for key, module in self.modules.items():
+            if key in self.used or (type(module) in _HOLDERS and not module._modules and not module._parameters):
+                continue
+            registered = self.parents[key][0]
+            above = made.get(id(registered)) or self._row_of(registered)
+            if above.whole:
+                continue
+            node = Node(-1, above, self.tracer.paths[key], type(module).__name__, module, 0)
+            made[key] = node
+            self._insert(above, node)
+            for state in self.states:
+                if id(state) not in filed and module in state.holders:
+                    filed.add(id(state))
+                    _add(node, state, _size(state.tensor))
+                    if state.is_parameter:
+                        node.own_parameters += _size(state.tensor)
+
+    def _insert(self, above: Node, node: Node) -> None:
+        """Puts a row behind the one of the module that is registered before it."""
+        number = self.order[id(node.module)]
+        position = sum(child.module is None and child.index < 0 for child in above.children)
+        for place, child in enumerate(above.children):
+            if child.module is not None and self.order[id(child.module)] < number:
+                position = place + 1
+        above.children.insert(position, node)
+
+    def _flatten(self, node: Node, depth: int, ordered: list[Node]) -> None:
+        stack = [(node, depth)]
+        while stack:
+            current, level = stack.pop()
+            current.depth = level
+            ordered.append(current)
+            stack.extend((child, level + 1) for child in reversed(current.children))
+
+    def _layer(self, node: Node, places: dict[int, int]) -> Layer:
+        return Layer(
+            path=node.path,
+            kind=node.kind,
+            depth=node.depth,
+            input_shapes=node.inputs,
+            output_shapes=node.outputs,
+            parameters=node.parameters,
+            macs=node.macs,
+            operation=node.module is None and node.index >= 0,
+            own_parameters=node.own_parameters,
+            trainable_parameters=node.trainable,
+            buffers=node.buffers,
+            elementwise=node.elementwise,
+            output_bytes=node.output_bytes,
+            saved_bytes=node.saved,
+            dtype=node.dtype,
+            call=node.call,
+            calls=self._call_count(node),
+            source=node.source,
+            detail=node.detail,
+            inputs=tuple([origin if origin < 0 else places[origin] for origin in node.origins]),
+        )
+
+    def _call_count(self, node: Node) -> int:
+        owner: Node | None = node
+        while owner is not None and owner.module is None:
+            owner = owner.parent
+        return len(self._calls(owner.module)) if owner is not None and owner.module is not None else 1
+
+
+_HOLDERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict, nn.Sequential)
+
+
+def _sum_into(above: Node, node: Node) -> None:
+    above.parameters += node.parameters
+    above.trainable += node.trainable
+    above.buffers += node.buffers
+    above.macs += node.macs
+    above.elementwise += node.elementwise
+    if node.saved is not None:
+        above.saved = (above.saved or 0) + node.saved
+
+
+def _add(node: Node, state: State, size: int) -> None:
+    if not state.is_parameter:
+        node.buffers += size
+        return
+    node.parameters += size
+    if state.tensor.requires_grad:
+        node.trainable += size
+
+
+def _size(tensor: Tensor) -> int:
+    from torch.nn.parameter import is_lazy
+
+    return 0 if is_lazy(tensor) else tensor.numel()
