@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from archlab.analysis.findings import findings
 from archlab.analysis.metrics import METRICS
 from archlab.analysis.statistics import estimate, paired_difference
 from archlab.errors import InputError
-from archlab.records import Comparison, Difference, Run, TrainingConfig, Value, VariantResult
+from archlab.records import Comparison, Difference, Estimate, Run, TrainingConfig, Value, VariantResult
+
+Bounded = TypeVar("Bounded", Estimate, Difference)
 
 _NO_SETTINGS = {"seed", "variant", "options", "record_every"}
 """Fields of a configuration that don't say what was trained; the options are taken singly."""
@@ -97,7 +100,8 @@ def _condense(name: str, group: Mapping[int, Run], seeds: Sequence[int], options
         values = [metric.of(run) for run in usable.values()]
         known = [value for value in values if value is not None]
         if known and len(known) == len(values):
-            metrics[metric.name] = estimate(known)
+            found = estimate(known)
+            metrics[metric.name] = _within(found, 0.0, metric.unit.most)
     return VariantResult(
         name=name,
         metrics=metrics,
@@ -130,5 +134,13 @@ def _differences(variants: Sequence[VariantResult]) -> tuple[Difference, ...]:
                     for side in (baseline, variant)
                 )
             )
+            difference = _within(difference, -metric.unit.most, metric.unit.most)
             differences.append(replace(difference, metric=metric.name, baseline=baseline.name, variant=variant.name))
     return tuple(differences)
+
+
+def _within(found: Bounded, least: float, most: float) -> Bounded:
+    """The same with an interval cut to what is possible: no accuracy lies above 100 %."""
+    if found.low is None or found.high is None:
+        return found
+    return replace(found, low=max(found.low, least), high=min(found.high, most))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,16 +18,18 @@ class Unit:
     """The unit of a difference."""
     scale: float
     digits: int
+    most: float
+    """The largest value there can be; the smallest is 0."""
 
     def number(self, value: float, sign: Literal["", "+"] = "") -> str:
         """The value in this unit, which is left out: `96.85` for 0.9685 as a share."""
         return f"{self.scale * value:{sign},.{self.digits}f}"
 
 
-SHARE = Unit("%", "points", 100, 2)
+SHARE = Unit("%", "points", 100, 2, 1.0)
 """Differences of percentages are percentage points."""
-NATS = Unit("", "", 1, 4)
-SECONDS = Unit("s", "s", 1, 2)
+NATS = Unit("", "", 1, 4, math.inf)
+SECONDS = Unit("s", "s", 1, 2, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Metric:
 METRICS = (
     Metric("test_accuracy", "test accuracy", SHARE, "test_accuracy"),
     Metric("test_accuracy_running", "test accuracy, running", SHARE, "test_accuracy_running"),
-    Metric("test_accuracy_first_epoch", "test accuracy after epoch 1", SHARE, "test_accuracy", first_epoch=True),
+    Metric("test_accuracy_first_epoch", "epoch-1 test accuracy", SHARE, "test_accuracy", first_epoch=True),
     Metric("train_accuracy", "train accuracy", SHARE, "train_accuracy"),
     Metric("test_loss", "test loss", NATS, "test_loss"),
     Metric("test_loss_running", "test loss, running", NATS, "test_loss_running"),

@@ -1,0 +1,163 @@
+"""What a comparison trains: the variants that a configuration gives when some of its settings vary."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from archlab.errors import InputError, SourceError, nearest
+from archlab.records import TrainingConfig, Value
+
+if TYPE_CHECKING:
+    from archlab.networks import Source
+
+NORMS = {"on": "batch", "off": "none", "scratch": "scratch"}
+"""What `bn` stands for, as values of a network's option `norm`."""
+
+SETTINGS = {
+    "lr": "learning_rate",
+    "batch_size": "batch_size",
+    "epochs": "epochs",
+    "size": "size",
+    "train_samples": "train_samples",
+    "precise_batches": "precise_batches",
+}
+"""What can vary besides the network's options, which come first where both have the name: name -> field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """What is to be trained: each variant with each seed."""
+
+    variants: tuple[TrainingConfig, ...]
+    """One configuration a variant, the baseline first; their seed has no meaning."""
+    seeds: tuple[int, ...]
+
+    @property
+    def configs(self) -> list[TrainingConfig]:
+        """The configuration of every run, seed by seed, so that an interruption leaves whole pairs."""
+        return [replace(variant, seed=seed) for seed in self.seeds for variant in self.variants]
+
+
+def design(
+    base: TrainingConfig,
+    *,
+    bn: str | None = None,
+    skip: str | None = None,
+    vary: Mapping[str, Sequence[Value]] | None = None,
+    seeds: int | Sequence[int] = 6,
+) -> Experiment:
+    """The experiment that varies a configuration; every network of it can be built.
+
+    Args:
+        base: what all variants share.
+        bn: normalise with BatchNorm (`on`), nothing (`off`), or BatchNorm from `scratch`, against what base has.
+        skip: skip connections `on` or `off`, against what base has.
+        vary: name of an option of the network, or one of `SETTINGS` -> the values to compare, the baseline's first.
+        seeds: how many, from 0, or which.
+
+    Raises:
+        InputError: nothing varies, or something can't vary so.
+    """
+    from archlab.networks import resolve
+
+    source = resolve(base.network, base.options)
+    base = replace(base, options=dict(source.options))
+    factors: dict[str, tuple[Value, ...]] = {}
+    for name, value in (("norm", _norm(bn)), ("skip", skip)):
+        if value is not None:
+            current, chosen = _switch(source, name, value)
+            if current == chosen:
+                base = replace(base, options={**base.options, name: chosen})
+            else:
+                factors[name] = (current, chosen)
+    for name, values in (vary or {}).items():
+        if name in factors or name in source.options:
+            raise InputError(f"{name} is set or varied already: leave one of them out")
+        factors[name] = _levels(source, name, values)
+    if not factors:
+        raise InputError(
+            f"nothing varies, so that there is nothing to compare {base.network} with: vary its normalisation (--bn "
+            "off), skip connections (--skip off), the learning rate (--lr 0.001,0.01), or any option (--vary K=V,V)"
+        )
+    variants = tuple(
+        _variant(base, dict(zip(factors, values, strict=True)), source)
+        for values in itertools.product(*factors.values())
+    )
+    return Experiment(variants, _seeds(seeds))
+
+
+def _norm(bn: str | None) -> str | None:
+    if bn is not None and bn not in NORMS:
+        raise InputError(f"bn is {bn!r}, expected one of {', '.join(NORMS)}")
+    return None if bn is None else NORMS[bn]
+
+
+def _switch(source: Source, name: str, value: str) -> tuple[Value, Value]:
+    """What an option of the network is, and what a switch makes it."""
+    from archlab.networks.options import plain
+
+    option = source.available.get(name)
+    if option is None:
+        what = {"norm": "normalisation", "skip": "skip connections"}[name]
+        raise InputError(
+            f"{source.name} has no {what} to switch: it has no option {name!r}. "
+            f"Its options: {', '.join(source.available) or 'none'}"
+        )
+    current = source.options.get(name, plain(option.default))
+    return current, plain(option.convert(value, source.name))
+
+
+def _levels(source: Source, name: str, values: Sequence[Value]) -> tuple[Value, ...]:
+    """The values that vary, in their own types."""
+    from archlab.networks.options import plain
+
+    if isinstance(values, str) or len(values) < 2:
+        raise InputError(
+            f"{name} is to vary over {values!r}, expected two values or more, the baseline's first: {name}=A,B. "
+            "What is the same for all is set as an option"
+        )
+    if name in SETTINGS and name not in source.available:
+        found = tuple(_number(name, value) for value in values)
+    elif name in source.available:
+        found = tuple(plain(source.available[name].convert(value, source.name)) for value in values)
+    else:
+        raise SourceError(f"{source.name} has no option {name!r}: {nearest(name, [*source.available, *SETTINGS])}")
+    if len(set(found)) < len(found):
+        raise InputError(f"{name} is to vary over {', '.join(map(str, found))}: each value can be there once")
+    return found
+
+
+def _number(name: str, value: Value) -> Value:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if name == "lr" and math.isfinite(number):
+        return number
+    if number.is_integer():
+        return int(number)
+    raise InputError(f"{name} is to be {value!r}, expected a {'' if name == 'lr' else 'whole '}number")
+
+
+def _variant(base: TrainingConfig, chosen: Mapping[str, Value], source: Source) -> TrainingConfig:
+    from archlab.networks import resolve
+
+    options = {name: value for name, value in chosen.items() if name in source.available}
+    settings = {SETTINGS[name]: value for name, value in chosen.items() if name not in options}
+    name = ", ".join(
+        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in chosen.items()
+    )
+    found = resolve(base.network, {**base.options, **options})
+    found.build("meta")  # what can't be built is refused before anything trains
+    return replace(base, variant=name, options=dict(found.options), **settings)  # type: ignore[arg-type]
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    found = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if not found or len(set(found)) < len(found) or min(found) < 0:
+        raise InputError(f"seeds is {seeds!r}, expected how many (1 or more), or different ones from 0 on")
+    return found

@@ -1,0 +1,143 @@
+"""A comparison as tables: the variants' means, and what sets them apart from the baseline.
+
+*Counting semantics.* n is the number of seeds whose runs finished. An interval is a 95 % one over the seeds: where the
+mean of many more would lie, not where a single run would. `archlab.analysis.statistics` says how intervals and p values
+are made. Differences of percentages are percentage points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from archlab.analysis.metrics import BY_NAME, METRICS
+from archlab.analysis.statistics import distinguishes
+from archlab.records import Comparison, Difference, VariantResult
+from archlab.tables.table import Column, Row, Table
+
+
+def comparison_tables(comparison: Comparison) -> tuple[Table, ...]:
+    """For people: the means of every metric, then the paired differences; values are texts with their units."""
+    means = _means_table(comparison)
+    return (means, _differences_table(comparison)) if comparison.differences else (means,)
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """For programs: one row a mean and one a difference, all numbers in full, shares as fractions."""
+    columns = ("metric", "variant", "baseline", "n", "mean", "low", "high", "p_value", "correlation")
+    rows = [
+        Row((name, variant.name, None, estimate.n, estimate.mean, estimate.low, estimate.high, None, None))
+        for variant in comparison.variants
+        for name, estimate in variant.metrics.items()
+    ]
+    rows += [
+        Row((d.metric, d.variant, d.baseline, d.n, d.mean, d.low, d.high, d.p_value, d.correlation))
+        for d in comparison.differences
+    ]
+    return Table(tuple(Column(name, name.replace("_", " ")) for name in columns), tuple(rows))
+
+
+def _means_table(comparison: Comparison) -> Table:
+    rows: list[Row] = []
+    for metric in METRICS:
+        holders = [variant for variant in comparison.variants if metric.name in variant.metrics]
+        if holders:
+            rows.append(Row((metric.title, None, None, None), emphasis="strong"))
+        for variant in holders:
+            estimate = variant.metrics[metric.name]
+            rows.append(
+                Row(
+                    (
+                        variant.name,
+                        estimate.n,
+                        metric.written(estimate.mean),
+                        _interval(estimate.low, estimate.high, metric.unit.number),
+                    ),
+                    depth=1,
+                )
+            )
+    if any(variant.parameters for variant in comparison.variants):
+        rows.append(Row(("parameters", None, None, None), emphasis="strong"))
+        rows += [Row((item.name, None, f"{item.parameters:,d}", None), depth=1) for item in comparison.variants]
+    return Table(
+        columns=(
+            Column("variant", "", shrinks=True),
+            Column("n", "n", "right"),
+            Column("mean", "mean", "right"),
+            Column("interval", "95 % interval", "right"),
+        ),
+        rows=tuple(rows),
+        title=_title(comparison),
+        footer=_mean_notes(comparison),
+    )
+
+
+def _differences_table(comparison: Comparison) -> Table:
+    rows: list[Row] = []
+    baseline = comparison.variants[0].name
+    for variant in comparison.variants[1:]:
+        mine = [difference for difference in comparison.differences if difference.variant == variant.name]
+        if mine:
+            rows.append(Row((f"{variant.name} - {baseline}", *[None] * 5), emphasis="strong"))
+            rows += map(_difference_row, mine)
+    return Table(
+        columns=(
+            Column("metric", "", shrinks=True),
+            Column("n", "n", "right"),
+            Column("difference", "difference", "right"),
+            Column("interval", "95 % interval", "right"),
+            Column("p", "p", "right"),
+            Column("correlation", "corr.", "right"),
+        ),
+        rows=tuple(rows),
+        title="Differences, paired by seed",
+        footer=(
+            "*: p < 0.05 and an interval without 0. p: two-sided sign-flip permutation test.",
+            "corr.: how far both sides go up and down together over the seeds, which is what pairing gains.",
+        ),
+    )
+
+
+def _difference_row(difference: Difference) -> Row:
+    metric = BY_NAME[difference.metric]
+    marked = distinguishes(difference)
+    return Row(
+        (
+            metric.title + (" *" if marked else ""),
+            difference.n,
+            metric.difference(difference.mean),
+            _interval(difference.low, difference.high, lambda value: metric.unit.number(value, "+")),
+            None if difference.p_value is None else f"{difference.p_value:.3f}",
+            None if difference.correlation is None else f"{difference.correlation:+.2f}",
+        ),
+        depth=1,
+        emphasis="changed" if marked else "",
+    )
+
+
+def _interval(low: float | None, high: float | None, number: Callable[[float], str]) -> str | None:
+    return None if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
+def _title(comparison: Comparison) -> str:
+    settings = comparison.settings
+    named = {"epochs": "{} epochs", "batch_size": "batch {}", "learning_rate": "learning rate {}"}
+    parts = [text.format(settings[name]) for name, text in named.items() if name in settings]
+    if "train_samples" in settings:
+        parts.append(f"{settings['train_samples']:,d} training images")
+    return f"{comparison.network} on {Path(comparison.dataset).name}: " + ", ".join(parts)
+
+
+def _mean_notes(comparison: Comparison) -> tuple[str, ...]:
+    notes = []
+    if any("test_accuracy_running" in variant.metrics for variant in comparison.variants):
+        notes.append(
+            "Where a network has BatchNorm, test accuracy and loss are with precise statistics (over training images, "
+            "with the weights frozen); running: with its running averages."
+        )
+    notes += [_failed(variant) for variant in comparison.variants if variant.failed]
+    return tuple(notes)
+
+
+def _failed(variant: VariantResult) -> str:
+    return f"{variant.name}: {variant.failed} of {variant.failed + len(variant.seeds)} runs failed and are left out."

@@ -1,0 +1,107 @@
+"""Runs as tables: a list of them, and the epochs of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from archlab.analysis.metrics import NATS, SHARE
+from archlab.records import Comparison, Epoch, Run
+from archlab.tables.table import Cell, Column, Row, Table
+
+_LOSS, _SHARE = f".{NATS.digits}f", f".{SHARE.digits}%"
+
+
+def runs_table(runs: Sequence[Run]) -> Table:
+    """One row a run: what was trained, how far it came, what it reached at last."""
+    return Table(
+        columns=(
+            Column("key", "run"),
+            Column("status", "status"),
+            Column("epochs", "epochs", "right"),
+            Column("test_accuracy", "test accuracy", "right", _SHARE),
+            Column("seconds", "seconds", "right", ".1f"),
+            Column("created", "started"),
+        ),
+        rows=tuple(
+            Row(
+                (
+                    run.key,
+                    run.status,
+                    f"{len(run.epochs)}/{run.config.epochs}",
+                    run.metric("test_accuracy"),
+                    run.metric("seconds"),
+                    run.created[:16].replace("T", " "),
+                ),
+                emphasis={"failed": "bad", "interrupted": "dim", "running": "changed"}.get(run.status, ""),  # type: ignore[arg-type]
+            )
+            for run in runs
+        ),
+        title="Runs",
+    )
+
+
+def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
+    """One row a comparison."""
+    return Table(
+        columns=(
+            Column("key", "comparison"),
+            Column("variants", "variants", wraps=True),
+            Column("seeds", "seeds", "right"),
+            Column("created", "made"),
+        ),
+        rows=tuple(
+            Row(
+                (
+                    item.key,
+                    " | ".join(variant.name for variant in item.variants),
+                    len(item.seeds),
+                    item.created[:16].replace("T", " "),
+                )
+            )
+            for item in comparisons
+        ),
+        title="Comparisons",
+    )
+
+
+def run_table(run: Run) -> Table:
+    """One row an epoch; the columns with running statistics only where the network has BatchNorm."""
+    columns = [
+        (Column("epoch", "epoch", "right"), "epoch"),
+        (Column("train_loss", "train loss", "right", _LOSS), "train_loss"),
+        (Column("train_accuracy", "train acc.", "right", _SHARE), "train_accuracy"),
+        (Column("test_loss", "test loss", "right", _LOSS), "test_loss"),
+        (Column("test_accuracy", "test acc.", "right", _SHARE), "test_accuracy"),
+        (Column("test_accuracy_running", "running", "right", _SHARE), "test_accuracy_running"),
+        (Column("seconds", "seconds", "right", ".2f"), "seconds"),
+    ]
+    has_running = any(epoch.test_accuracy_running is not None for epoch in run.epochs)
+    shown = [(column, field) for column, field in columns if has_running or field != "test_accuracy_running"]
+    return Table(
+        columns=tuple(column for column, _ in shown),
+        rows=tuple(Row(tuple(_cell(epoch, field) for _, field in shown)) for epoch in run.epochs),
+        title=_run_title(run),
+        footer=_run_notes(run, has_running),
+    )
+
+
+def _cell(epoch: Epoch, field: str) -> Cell:
+    value: Cell = getattr(epoch, field)
+    return value
+
+
+def _run_title(run: Run) -> str:
+    config = run.config
+    named = [config.variant or " ".join(f"{name}={value}" for name, value in config.options.items())]
+    named += [f"seed {config.seed}", f"batch {config.batch_size}", f"learning rate {config.learning_rate:g}"]
+    return f"{config.network} on {Path(config.dataset).name}: " + ", ".join(part for part in named if part)
+
+
+def _run_notes(run: Run, has_running: bool) -> tuple[str, ...]:
+    notes = [f"{run.parameters:,d} parameters." if run.parameters else ""]
+    if has_running:
+        notes.append("test: with precise statistics of the BatchNorm layers; running: with their running averages.")
+    if run.status != "finished":
+        notes.append(f"{run.status}: {run.error}" if run.error else f"This run is {run.status}.")
+    return (*(note for note in notes if note), f"Run {run.key}")

@@ -1,0 +1,216 @@
+"""`archlab compare`: a paired experiment, with a report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from archlab.cli.console import Format, Output, emit, is_terminal, message, output, width, write
+from archlab.cli.options import FileOption, FormatOption, JsonOption, OptionOption, network_options
+from archlab.cli.training import (
+    DataDirOption,
+    DatasetOption,
+    DeviceOption,
+    DownloadOption,
+    EpochsOption,
+    PreciseBatchesOption,
+    RecordEveryOption,
+    SizeOption,
+    StoreOption,
+    TestSamplesOption,
+    TrainSamplesOption,
+    announce,
+    watching,
+)
+from archlab.errors import InputError
+
+if TYPE_CHECKING:
+    from archlab.experiment import Experiment
+    from archlab.records import Comparison, Value
+    from archlab.store import Store
+    from archlab.tables import Table
+
+
+def compare(
+    network: Annotated[
+        str, typer.Argument(metavar="[NETWORK]", help="A built-in name or another source, as for archlab shapes.")
+    ] = "lenet",
+    bn: Annotated[
+        str | None,
+        typer.Option("--bn", metavar="off|scratch|on", show_default=False, help="Its BatchNorm against this."),
+    ] = None,
+    skip: Annotated[
+        str | None,
+        typer.Option("--skip", metavar="off|on", show_default=False, help="Its skip connections against this."),
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vary",
+            metavar="K=V,V",
+            show_default=False,
+            help="An option of the network, or lr, batch_size, epochs, size, train_samples, precise_batches; the "
+            "baseline's value first; repeated ones are crossed.",
+        ),
+    ] = None,
+    rates: Annotated[
+        str, typer.Option("--lr", metavar="A,B", help="Adam's learning rate; several are compared.")
+    ] = "0.001",
+    batches: Annotated[
+        str, typer.Option("--batch-size", metavar="N,N", help="Images a step; several are compared.")
+    ] = "256",
+    options: OptionOption = None,
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Runs a variant; p < .05 needs 6.")] = 6,
+    epochs: EpochsOption = 5,
+    dataset: DatasetOption = "digits",
+    data_dir: DataDirOption = None,
+    download: DownloadOption = False,
+    size: SizeOption = None,
+    train_samples: TrainSamplesOption = None,
+    test_samples: TestSamplesOption = None,
+    record_every: RecordEveryOption = 1,
+    precise_batches: PreciseBatchesOption = 50,
+    device: DeviceOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", metavar="N", min=1, show_default=False, help="Processes, of one thread. Default: one a core."
+        ),
+    ] = None,
+    store: StoreOption = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Train again what the store has.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="FILE", show_default=False, help="Where the report goes. Default: into the store."
+        ),
+    ] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
+    form: FormatOption = None,
+    as_json: JsonOption = False,
+    path: FileOption = None,
+) -> None:
+    """Train variants of a network with the same seeds, and say what sets them apart.
+
+    The network as it is stands against what --bn, --skip, --vary, --lr or --batch-size make of it. Runs that the store
+    has are not trained again, so that a comparison that was stopped goes on where it was, and more --seeds add to it.
+
+    \b
+    archlab compare --bn off
+    archlab compare resnet20 --skip off --epochs 2
+    archlab compare --vary norm=batch,group,none --lr 0.001,0.01 --seeds 8
+    archlab compare densenet --bn off --dataset fashion-mnist --data-dir data --train-samples 1000
+    """
+    target = output(form, as_json, path)
+    if report and no_report:
+        raise InputError("--report and --no-report were both given: leave one of them out")
+    learning_rates, batch_sizes = _numbers("--lr", rates), _numbers("--batch-size", batches)
+    varied = _varied(vary, {"lr": learning_rates, "batch_size": batch_sizes})
+    shared = network_options(options)
+    from archlab.comparing import conduct
+    from archlab.experiment import design
+    from archlab.records import TrainingConfig
+    from archlab.store import open_store
+    from archlab.training import estimate_seconds
+
+    base = TrainingConfig(
+        network=network,
+        options=shared,
+        dataset=dataset,
+        epochs=epochs,
+        batch_size=int(batch_sizes[0]),
+        learning_rate=learning_rates[0],
+        size=size,
+        train_samples=train_samples,
+        test_samples=test_samples,
+        record_every=record_every,
+        precise_batches=precise_batches,
+    )
+    experiment = design(base, bn=bn, skip=skip, vary=varied, seeds=seeds)
+    home = open_store(store)
+    configs = experiment.configs
+    announce(configs, estimate_seconds(configs, workers=workers, device=device, data_dir=data_dir))
+    try:
+        with watching(len(configs)) as watch:
+            comparison = conduct(
+                experiment,
+                store=home,
+                workers=workers,
+                device=device,
+                data_dir=data_dir,
+                download=download,
+                fresh=fresh,
+                progress=watch,
+                command=shlex.join(["archlab", *sys.argv[1:]]),
+            )
+    except KeyboardInterrupt:
+        message(f"Stopped. What is finished is kept in {home.path}: the same command goes on from there.")
+        raise typer.Exit(130) from None
+    show(comparison, target)
+    if not no_report:
+        written = write_report(comparison, home, report, experiment)
+        tell = write if target == Output() else message
+        tell(f"\nReport: {written}")
+    if any(variant.failed for variant in comparison.variants):
+        raise typer.Exit(1)
+
+
+def show(comparison: Comparison, target: Output) -> None:
+    """Write a comparison in the form that was asked for; its findings stand under the tables."""
+    from archlab.tables.comparison import comparison_table, comparison_tables
+
+    def tables() -> list[Table]:
+        if target.form is Format.csv:
+            return [comparison_table(comparison)]
+        *others, last = comparison_tables(comparison)
+        if target == Output():  # the terminal's footers are dim, and what was found is the point
+            return [*others, last]
+        return [*others, replace(last, footer=(*comparison.findings, *last.footer))]
+
+    emit(target, tables, comparison.to_json)
+    if target == Output():
+        write("\nFindings\n")
+        room = width() if is_terminal(sys.stdout) else sys.maxsize
+        for sentence in comparison.findings:
+            write(textwrap.fill(sentence, room, initial_indent="- ", subsequent_indent="  "))
+
+
+def write_report(comparison: Comparison, store: Store, path: Path | None, experiment: Experiment) -> Path:
+    """The path of the report on a comparison and its networks, now written."""
+    from archlab import reports, trace
+
+    traces = [trace(variant.network, **variant.options) for variant in experiment.variants]  # type: ignore[arg-type]
+    different = {(item.network, item.layers): item for item in traces}
+    target = path or store.path / "reports" / f"{comparison.key}.html"
+    if path is None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    return reports.save(target, [comparison, *different.values()], store=store, command=comparison.command)
+
+
+def _numbers(flag: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"{flag} {text!r} is no list of numbers: expected one, or several as A,B") from None
+
+
+def _varied(vary: list[str] | None, several: dict[str, list[float]]) -> dict[str, list[Value]]:
+    """What `--vary` and the lists of `--lr` and `--batch-size` name."""
+    varied: dict[str, list[Value]] = {name: list(values) for name, values in several.items() if len(values) > 1}
+    for entry in vary or ():
+        name, mark, values = entry.partition("=")
+        name = name.strip().replace("-", "_")
+        if not mark or not name or not values:
+            raise InputError(
+                f"--vary {entry!r} is no K=V,V: expected a name and its values, norm=batch,none for instance"
+            )
+        if name in varied:
+            raise InputError(f"{name} is varied twice: leave one of them out")
+        varied[name] = [value.strip() for value in values.split(",")]
+    return varied

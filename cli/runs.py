@@ -1,0 +1,134 @@
+"""`archlab runs`: what the store holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from archlab.cli.compare import show as show_comparison
+from archlab.cli.console import emit, message, output
+from archlab.cli.options import FileOption, FormatOption, JsonOption
+from archlab.cli.training import StoreOption
+from archlab.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from archlab.records import Comparison, Run
+    from archlab.store import Store
+
+runs = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="""List, show and delete what the store holds: runs and comparisons.
+
+    \b
+    archlab runs list
+    archlab runs show KEY
+    """,
+)
+
+
+@runs.command("list")
+def list_runs(
+    store: StoreOption = None,
+    form: FormatOption = None,
+    as_json: JsonOption = False,
+    path: FileOption = None,
+) -> None:
+    """List runs and comparisons, the oldest first.
+
+    \b
+    archlab runs list
+    archlab runs list --format csv -o runs.csv
+    """
+    target = output(form, as_json, path)
+    from archlab.cli.console import Format
+    from archlab.store import open_store
+    from archlab.tables.runs import comparisons_table, runs_table
+
+    home = open_store(store)
+    found, comparisons = home.runs(), home.comparisons()
+    for problem in home.problems():
+        message(f"warning: {problem.path}: {problem.error}")
+    if not found and not comparisons:
+        message(f"{home.path} holds no runs yet: archlab compare --bn off makes some")
+    emit(
+        target,
+        # CSV is one table: the runs, of which there is more to reckon with.
+        lambda: [runs_table(found)] + ([comparisons_table(comparisons)] if target.form is not Format.csv else []),
+        lambda: _document(found, comparisons),
+    )
+
+
+@runs.command("show")
+def show_run(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Of a run or a comparison, as archlab runs list names it.")],
+    store: StoreOption = None,
+    form: FormatOption = None,
+    as_json: JsonOption = False,
+    path: FileOption = None,
+) -> None:
+    """Show the epochs of a run, or the tables of a comparison.
+
+    \b
+    archlab runs show lenet-digits-4f2a91c03b7e
+    archlab runs show lenet-digits-4f2a91c03b7e --json
+    """
+    target = output(form, as_json, path)
+    from archlab.records import Run
+    from archlab.store import open_store
+    from archlab.tables.runs import run_table
+
+    found = find(open_store(store), key)
+    if isinstance(found, Run):
+        emit(target, lambda: run_table(found), found.to_json)
+    else:
+        show_comparison(found, target)
+
+
+@runs.command("delete")
+def delete_runs(
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Of runs and comparisons.")],
+    store: StoreOption = None,
+) -> None:
+    """Delete runs or comparisons for good; a comparison's runs stay.
+
+    \b
+    archlab runs delete lenet-digits-4f2a91c03b7e
+    """
+    from archlab.store import open_store
+
+    home = open_store(store)
+    for key in keys:
+        find(home, key)  # all of them, before the first is gone
+    for key in keys:
+        home.delete(key)
+        (home.path / "reports" / f"{key}.html").unlink(missing_ok=True)
+        message(f"deleted {key}")
+
+
+def find(store: Store, key: str) -> Run | Comparison:
+    """The run or the comparison of that name.
+
+    Raises:
+        InputError: there is neither, with the nearest names.
+    """
+    comparisons = {comparison.key: comparison for comparison in store.comparisons()}
+    if key in comparisons:
+        return comparisons[key]
+    known = {run.key for run in store.runs()}
+    if key not in known:
+        raise InputError(f"no run or comparison {key!r} in {store.path}: {nearest(key, known | set(comparisons))}")
+    return store.run(key)
+
+
+def _document(runs: list[Run], comparisons: list[Comparison]) -> str:
+    import msgspec
+
+    listed = {
+        "schema": "archlab.runs/1",
+        "runs": [run.to_dict() for run in runs],
+        "comparisons": [comparison.to_dict() for comparison in comparisons],
+    }
+    return msgspec.json.format(msgspec.json.encode(listed), indent=2).decode()

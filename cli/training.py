@@ -1,0 +1,134 @@
+"""What the commands that train share: their options, the estimate before the start, progress while it goes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from archlab.cli.console import message, progress
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from archlab.records import TrainingConfig
+    from archlab.training import Progress
+
+LONG = 600
+"""Seconds from which on the user is told how to make it shorter."""
+
+DatasetOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--dataset", metavar="NAME", help="digits, fashion-mnist, or a folder with a folder of images a class."
+    ),
+]
+DataDirOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", metavar="DIR", show_default=False, help="Where Fashion-MNIST lies. Default: ARCHLAB_DATA."
+    ),
+]
+DownloadOption: TypeAlias = Annotated[bool, typer.Option("--download", help="Fetch Fashion-MNIST if it isn't there.")]
+EpochsOption: TypeAlias = Annotated[int, typer.Option("--epochs", metavar="N", min=1, help="Passes over the data.")]
+SizeOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        metavar="N",
+        min=1,
+        show_default=False,
+        help="Height and width of the images. Default: what the network was made for.",
+    ),
+]
+TrainSamplesOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--train-samples", metavar="N", min=1, show_default=False, help="Training images. Default: all."),
+]
+TestSamplesOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--test-samples", metavar="N", min=1, show_default=False, help="Test images. Default: all."),
+]
+RecordEveryOption: TypeAlias = Annotated[
+    int, typer.Option("--record-every", metavar="N", min=0, help="Steps between records of BatchNorm; 0 for none.")
+]
+PreciseBatchesOption: TypeAlias = Annotated[
+    int, typer.Option("--precise-batches", metavar="N", min=1, help="Training batches for precise statistics.")
+]
+DeviceOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--device", metavar="NAME", show_default=False, help="cpu, cuda, ... Default: an accelerator if any."),
+]
+StoreOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", metavar="DIR", show_default=False, help="Folder of runs. Default: ARCHLAB_STORE, else archlab-runs."
+    ),
+]
+
+
+def announce(configs: Sequence[TrainingConfig], seconds: float) -> None:
+    """Say what will be trained and how long it will take, and how to shorten it where that is long."""
+    count = "1 run" if len(configs) == 1 else f"{len(configs)} runs"
+    message(f"{count} of {configs[0].network} on {configs[0].dataset}: about {duration(seconds)} on this machine")
+    if seconds > LONG:
+        message(
+            "Shorter: fewer --epochs or --seeds, --train-samples N, a smaller --size. Ctrl-C stops it and keeps what "
+            "is finished."
+        )
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> duration(7260)
+    '2.0 hours'
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+@contextlib.contextmanager
+def watching(total: int) -> Iterator[Callable[[Progress], None]]:
+    """A function for the events of so many runs: a bar for each that is trained, a line for each that ended."""
+    ended = reused = 0
+    bars: dict[tuple[str, int], TaskID] = {}
+    with progress() as display:
+        overall = display.add_task("all runs", total=total, note="") if total > 1 else None
+
+        def watch(event: Progress) -> None:
+            nonlocal ended, reused
+            place = (event.config.variant, event.config.seed)
+            if event.state == "started":
+                bars[place] = display.add_task(_name(event.config), total=event.steps, note="")
+            elif event.state in ("step", "epoch"):
+                note = f"epoch {min(event.epoch + (event.state == 'step'), event.config.epochs)}/{event.config.epochs}"
+                display.update(bars[place], completed=event.step, note=note)
+            else:
+                ended += 1
+                reused += event.state == "reused"
+                if place in bars:
+                    display.remove_task(bars.pop(place))
+                if event.state != "reused":
+                    message(f"[{ended:{len(str(total))}}/{total}] {_outcome(event)}")
+            if overall is not None:
+                display.update(overall, completed=ended)
+
+        yield watch
+    if reused:
+        message(f"{reused} of {total} runs were in the store already (--fresh trains them again)")
+
+
+def _name(config: TrainingConfig) -> str:
+    return f"{config.variant or config.network}, seed {config.seed}"
+
+
+def _outcome(event: Progress) -> str:
+    if event.state == "failed" or event.run is None:
+        return f"{_name(event.config)}: failed: {event.error}"
+    last = event.run.epochs[-1]
+    return f"{_name(event.config)}: test accuracy {last.test_accuracy:.1%} ({duration(last.seconds)})"
