@@ -21,9 +21,9 @@ from typer.core import TyperGroup
 
 from archlab import __version__
 from archlab.cli.console import message
-from archlab.errors import ArchlabError
+from archlab.errors import ArchlabError, ForwardError
 
-COMMANDS = ("shapes", "growth", "networks", "train", "compare", "runs")
+COMMANDS = ("shapes", "growth", "diff", "train", "compare", "runs", "networks")
 """In the order in which `archlab --help` lists them."""
 
 
@@ -52,6 +52,9 @@ class Commands(TyperGroup):
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
+        except ForwardError as error:
+            message(picture(error))
+            raise typer.Exit(error.exit_code) from error
         except ArchlabError as error:
             message(f"error: {error}")
             raise typer.Exit(error.exit_code) from error
@@ -65,6 +68,16 @@ class Commands(TyperGroup):
 
 
 app = typer.Typer(cls=Commands, add_completion=True, rich_markup_mode=None, no_args_is_help=True)
+
+
+def picture(error: ForwardError) -> str:
+    """The message, and beneath it what is known of the layer that failed."""
+    if error.failure is None:
+        return f"error: {error}"
+    from archlab.tables.failure import failure_text
+
+    headline = str(error).splitlines()[0].removesuffix(f": {error.failure.error}")
+    return f"error: {headline}\n{failure_text(error.failure)}"
 
 
 def _version(wanted: bool) -> None:

@@ -16,6 +16,7 @@ from archlab.cli.options import (
     SkipOption,
     depth_limit,
     network_options,
+    traced,
 )
 
 
@@ -41,7 +42,6 @@ def growth(
     limit = depth_limit(depth)
     from archlab.analysis.growth import stages
     from archlab.tables.growth import growth_table
-    from archlab.tracing import trace
 
-    grown = stages(trace(network, inputs or None, batch=batch, **network_options(options, bn, skip)), limit)
+    grown = stages(traced(network, inputs, batch, network_options(options, bn, skip)), limit)
     emit(target, lambda: growth_table(grown), grown.to_json)

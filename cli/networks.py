@@ -43,7 +43,7 @@ def networks(
 
 def _list_table(entries: list[Entry]) -> Table:
     from archlab.tables import Column, Row, Table
-    from archlab.tables.trace import shape_text
+    from archlab.tables.columns import shape_text
 
     return Table(
         columns=(Column("network", "network"), Column("input", "input"), Column("summary", "what it is", wraps=True)),
@@ -60,7 +60,7 @@ def _list_table(entries: list[Entry]) -> Table:
 
 def _options_table(item: Entry) -> Table:
     from archlab.tables import Column, Row, Table
-    from archlab.tables.trace import shape_text
+    from archlab.tables.columns import shape_text
 
     facts = (item.summary, f"Paper: {item.paper}" if item.paper else "")
     made_for = f"Made for inputs of {shape_text(item.input_shape)}." if item.input_shape else ""

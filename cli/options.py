@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from archlab.cli.console import Format
 from archlab.errors import InputError
-from archlab.records import Value
+from archlab.records import Trace, Value
 
 FormatOption: TypeAlias = Annotated[
     Format | None,
@@ -31,7 +32,7 @@ NetworkArgument: TypeAlias = Annotated[
         metavar="NETWORK",
         show_default=False,
         help="A built-in name (see archlab networks), torchvision:NAME, timm:NAME, FILE.py:FACTORY, "
-        "package.module:FACTORY or FILE.pt2.",
+        "package.module:FACTORY, FILE.pt2, or FILE.json with a trace.",
     ),
 ]
 InputOption: TypeAlias = Annotated[
@@ -108,3 +109,34 @@ def depth_limit(depth: str) -> int | None:
     if not depth.isdecimal() or int(depth) < 1:
         raise InputError(f"--depth {depth!r} is no depth: expected 1, 2, ... or all")
     return int(depth)
+
+
+RESERVED = ("inputs", "batch", "columns", "strict")
+"""What `archlab.trace` takes under these names is no option of a network."""
+
+
+def traced(
+    network: str,
+    inputs: list[str] | None = None,
+    batch: int | None = None,
+    options: dict[str, Value] | None = None,
+    columns: Sequence[str] = (),
+) -> Trace:
+    """The trace of a source, or the one that a JSON file of `archlab shapes --depth all --json` holds.
+
+    Raises:
+        InputError: the source, an input or an option is wrong, or the file holds no trace.
+        ForwardError: the network doesn't take the inputs.
+    """
+    options = options or {}
+    if network.endswith(".json"):
+        if inputs or batch or options:
+            raise InputError(f"{network} is a trace: its inputs and options can't be chosen any more, leave them out")
+        return Trace.read(network)
+    for name in RESERVED:
+        if name in options:
+            raise InputError(f"option {name!r} can't be set here: it means something else to archlab.trace")
+    from archlab.tracing import trace
+
+    chosen: dict[str, Any] = options
+    return trace(network, inputs or None, batch=batch, columns=columns, **chosen)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.console import emit, output
+from archlab.cli.console import Format, Output, emit, message, output
 from archlab.cli.options import (
     BatchOption,
     BnOption,
@@ -20,6 +20,16 @@ from archlab.cli.options import (
     SkipOption,
     depth_limit,
     network_options,
+    traced,
+)
+from archlab.errors import ForwardError
+
+if TYPE_CHECKING:
+    from archlab.records import Trace
+
+COLUMNS_HELP = (
+    "Columns behind the path, separated by commas; +NAME adds to the default kind,output-shape,parameters,macs. "
+    "'--columns help' lists all."
 )
 
 
@@ -28,11 +38,14 @@ def shapes(
     inputs: InputOption = None,
     batch: BatchOption = None,
     depth: DepthOption = "1",
-    columns: Annotated[str, typer.Option("--columns", metavar="A,B", show_default=False, help="Columns.")] = "",
+    columns: Annotated[str, typer.Option(metavar="A,B", show_default=False, help=COLUMNS_HELP)] = "",
     options: OptionOption = None,
     bn: BnOption = None,
     skip: SkipOption = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 where an operation has no formula.")] = False,
+    unfold: Annotated[
+        bool, typer.Option("--unfold", help="A row for each of the repeated blocks, a level for each container.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if the cost of an operation is not known.")] = False,
     form: FormatOption = None,
     as_json: JsonOption = False,
     path: FileOption = None,
@@ -41,21 +54,54 @@ def shapes(
 
     \b
     archlab shapes densenet --input 96
-    archlab shapes resnet --depth all --columns +share,saved
+    archlab shapes resnet18 --depth 2 --columns +share,saved
+    archlab shapes torchvision:vit_b_16 --depth all --format csv -o vit.csv
+
+    Repeated equal blocks are one row (x12), and containers of a single module take no level; JSON and CSV always hold
+    every layer down to the depth.
     """
     target = output(form, as_json, path)
     limit = depth_limit(depth)
-    from archlab.tables.trace import chosen_columns, costly_columns, trace_table
+    if columns == "help":
+        _show_columns(target)
+        return
+    from archlab.tables.columns import chosen_columns, costly_columns
 
-    chosen = chosen_columns([name for name in columns.split(",") if name])
-    from archlab.tracing import trace
+    chosen = chosen_columns([name.strip() for name in columns.split(",") if name.strip()])
+    given = network_options(options, bn, skip)
+    try:
+        found = traced(network, inputs, batch, given, costly_columns(chosen))
+    except ForwardError as error:
+        if error.trace is not None:
+            _show(target, error.trace, limit, chosen, unfold)
+        raise
+    _show(target, found, limit, chosen, unfold)
+    if strict and found.totals.uncounted_operations:
+        missing = ", ".join(found.totals.uncounted_operations)
+        message(f"strict: the cost of these operations is not known: {missing}. archlab.tracing.register_cost adds one")
+        raise typer.Exit(1)
 
-    traced = trace(
-        network,
-        inputs or None,
-        batch=batch,
-        columns=costly_columns(chosen),
-        strict=strict,
-        **network_options(options, bn, skip),
+
+def _show(target: Output, found: Trace, limit: int | None, chosen: tuple[str, ...], unfold: bool) -> None:
+    from archlab.tables.trace import trace_table
+
+    emit(
+        target,
+        lambda: trace_table(found, limit, chosen, unfold=unfold or target.form is Format.csv),
+        lambda: found.to_depth(limit).to_json(),
     )
-    emit(target, lambda: trace_table(traced, limit, chosen), lambda: traced.to_depth(limit).to_json())
+
+
+def _show_columns(target: Output) -> None:
+    import msgspec
+
+    from archlab.tables.columns import columns_table
+
+    listed = columns_table()
+    emit(
+        target,
+        lambda: listed,
+        lambda: msgspec.json.format(
+            msgspec.json.encode({str(row.cells[0]): row.cells[1] for row in listed.rows})
+        ).decode(),
+    )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from archlab.records import Growth, Stage
+from archlab.tables.columns import count, shape_text, shapes_text
 from archlab.tables.table import Column, Row, Table
-from archlab.tables.trace import count, shape_text, shapes_text
 
 
 def growth_table(growth: Growth) -> Table:

@@ -1,225 +1,19 @@
-"""A trace as a table: one row a layer, columns on demand.
-
-A column is one entry of `COLUMNS`. `trace_table` draws the rows down to a depth; repeated blocks are one row, unless
-they are asked for.
-"""
+"""A trace as a table: one row a layer; repeated blocks are one row, unless they are asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from archlab.analysis.folding import Fold, fold
-from archlab.errors import InputError, nearest
-from archlab.records import Layer, ReceptiveField, Shape, Totals, Trace
-from archlab.tables.table import AtLeast, Cell, Column, Row, Table
-
-
-def no_total(totals: Totals) -> Cell:
-    """Nothing: a column that has no sum."""
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A column of the table of layers: what it holds, and where that comes from."""
-
-    column: Column
-    help: str
-    """One line for `--help`."""
-    value: Callable[[Layer, Totals], Cell]
-    total: Callable[[Totals], Cell] = no_total
-    costly: bool = False
-    """Whether `archlab.trace` measures it only when its name is among `columns`."""
-
+from archlab.records import Trace
+from archlab.tables.columns import COLUMNS, DEFAULT, shapes_text
+from archlab.tables.table import Column, Row, Table
 
 CONVENTION = (
     "MACs: multiply-accumulates of convolutions, linear layers, matrix products, recurrent layers and attention, "
     "biases not counted."
 )
-DEFAULT = ("kind", "output-shape", "parameters", "macs")
-
-
-def count(name: str, title: str, blank_zero: bool = False) -> Column:
-    """A right-aligned column of whole numbers."""
-    return Column(name, title, align="right", blank_zero=blank_zero)
-
-
-def size(name: str, title: str) -> Column:
-    """A right-aligned column of bytes."""
-    return Column(name, title, align="right", form="bytes")
-
-
-def percent(name: str, title: str) -> Column:
-    """A right-aligned column of fractions, shown as percentages."""
-    return Column(name, title, align="right", form=".1%", blank_zero=True)
-
-
-def share(part: int, whole: int) -> float | None:
-    """The part as a fraction; None of nothing."""
-    return part / whole if whole else None
-
-
-def shape_text(shape: Shape) -> str:
-    """A shape as the command line takes it: `1x64x48x48`.
-
-    >>> shape_text((1, 64, 48, 48))
-    '1x64x48x48'
-    """
-    return "x".join(map(str, shape)) or "scalar"
-
-
-def shapes_text(shapes: Sequence[Shape], most: int = 4) -> str:
-    """Shapes in a row, the first few in full and the number of the others."""
-    listed = ", ".join(map(shape_text, shapes[:most]))
-    return listed + (f", +{len(shapes) - most}" if len(shapes) > most else "")
-
-
-def kind_text(layer: Layer) -> str:
-    """What the layer is: `Conv2d`, `cat 64+32 -> 96`, `Linear, call 2 of 3`, `Linear, unused`."""
-    text = f"{layer.kind} {layer.detail}" if layer.operation and layer.detail else layer.kind
-    if not layer.call:
-        return f"{text}, unused"
-    return f"{text}, call {layer.call} of {layer.calls}" if layer.calls > 1 else text
-
-
-def field_text(field: ReceptiveField | None) -> str | None:
-    """A receptive field in a few words: `435, jump 32`; equal axes are named once.
-
-    >>> field_text(ReceptiveField((2071, 2071), (32, 32), "upper bound"))
-    '<= 2071, jump 32'
-    """
-    if field is None or field.kind == "whole input":
-        return None if field is None else field.kind
-    size, jump = (shape_text(axes[:1] if len(set(axes)) == 1 else axes) for axes in (field.size, field.jump))
-    return f"{'<= ' if field.kind == 'upper bound' else ''}{size}, jump {jump}"
-
-
-def lower_bound(value: int, totals: Totals) -> Cell:
-    """The value, as a lower bound where an operation of the network has no formula."""
-    return AtLeast(value) if totals.uncounted_operations else value
-
-
-COLUMNS: dict[str, Measure] = {
-    "kind": Measure(
-        Column("kind", "kind", shrinks=True),
-        "class of the module, or name of the operation with what it does; which call, where there are several",
-        lambda layer, _: kind_text(layer),
-    ),
-    "input-shape": Measure(
-        Column("input_shapes", "input shape"), "shapes that go in", lambda layer, _: shapes_text(layer.input_shapes)
-    ),
-    "output-shape": Measure(
-        Column("output_shapes", "output shape"),
-        "shapes that come out",
-        lambda layer, _: shapes_text(layer.output_shapes),
-    ),
-    "parameters": Measure(
-        count("parameters", "parameters"),
-        "parameters of the layer and all inside it, each counted once in the network",
-        lambda layer, _: layer.parameters,
-        lambda totals: totals.parameters,
-    ),
-    "own-parameters": Measure(
-        count("own_parameters", "own parameters", blank_zero=True),
-        "parameters that the module holds itself, not in its children",
-        lambda layer, _: layer.own_parameters,
-    ),
-    "trainable": Measure(
-        count("trainable_parameters", "trainable"),
-        "parameters that the optimiser changes",
-        lambda layer, _: layer.trainable_parameters,
-        lambda totals: totals.trainable_parameters,
-    ),
-    "buffers": Measure(
-        count("buffers", "buffers", blank_zero=True),
-        "elements of buffers, running statistics for instance",
-        lambda layer, _: layer.buffers,
-        lambda totals: totals.buffers,
-    ),
-    "macs": Measure(
-        count("macs", "MACs", blank_zero=True),
-        "multiply-accumulates of convolutions, linear layers, matrix products, recurrent layers and attention",
-        lambda layer, _: layer.macs,
-        lambda totals: lower_bound(totals.macs, totals),
-    ),
-    "flops": Measure(
-        count("flops", "FLOPs", blank_zero=True),
-        "2 x MACs",
-        lambda layer, _: 2 * layer.macs,
-        lambda totals: lower_bound(totals.flops, totals),
-    ),
-    "elementwise": Measure(
-        count("elementwise", "elementwise", blank_zero=True),
-        "operations of normalisation, activation and pooling, apart from MACs",
-        lambda layer, _: layer.elementwise,
-        lambda totals: totals.elementwise,
-    ),
-    "output": Measure(
-        size("output_bytes", "output"),
-        "bytes of the results",
-        lambda layer, _: layer.output_bytes,
-        lambda totals: totals.output_bytes,
-    ),
-    "saved": Measure(
-        size("saved_bytes", "saved"),
-        "bytes that autograd keeps for the backward pass, each storage once, without parameters",
-        lambda layer, _: layer.saved_bytes,
-        lambda totals: totals.saved_bytes,
-        costly=True,
-    ),
-    "receptive-field": Measure(
-        Column("receptive_field", "receptive field"),
-        "input positions that one output position sees, and the step between neighbours; <= marks an upper bound",
-        lambda layer, _: field_text(layer.receptive_field),
-        costly=True,
-    ),
-    "share-parameters": Measure(
-        percent("share_parameters", "% parameters"),
-        "percent of the network's parameters",
-        lambda layer, totals: share(layer.parameters, totals.parameters),
-    ),
-    "share-macs": Measure(
-        percent("share_macs", "% MACs"),
-        "percent of the network's MACs",
-        lambda layer, totals: share(layer.macs, totals.macs),
-    ),
-    "dtype": Measure(Column("dtype", "dtype"), "element type of the first result", lambda layer, _: layer.dtype),
-    "calls": Measure(
-        Column("calls", "call", align="right"),
-        "which of the module's calls the row is, and of how many",
-        lambda layer, _: f"{layer.call} of {layer.calls}" if layer.call else "unused",
-    ),
-    "detail": Measure(
-        Column("detail", "detail", shrinks=True), "what the shapes don't say", lambda layer, _: layer.detail
-    ),
-    "source": Measure(
-        Column("source", "source", shrinks=True),
-        "file:line of the module's class or of the operation's call",
-        lambda layer, _: layer.source,
-        costly=True,
-    ),
-}
-GROUPS = {"share": ("share-parameters", "share-macs")}
-
-
-def chosen_columns(names: Sequence[str]) -> tuple[str, ...]:
-    """The columns that were asked for, groups resolved, each once; `+NAME` adds to the default ones.
-
-    Raises:
-        InputError: there is no such column.
-    """
-    chosen = dict.fromkeys(DEFAULT if not names or any(name.startswith("+") for name in names) else ())
-    for name in (name.removeprefix("+") for name in names):
-        if name not in COLUMNS and name not in GROUPS:
-            raise InputError(f"there is no column {name!r}: {nearest(name, [*COLUMNS, *GROUPS])}")
-        chosen |= dict.fromkeys(GROUPS.get(name, (name,)))
-    return tuple(chosen)
-
-
-def costly_columns(names: Sequence[str]) -> tuple[str, ...]:
-    """Those of the columns that `archlab.trace` must be asked for."""
-    return tuple(name for name in names if COLUMNS[name].costly)
+FOLDED = "xN: N equal layers in one row; counts there and beneath are sums over all of them, shapes are those of one."
 
 
 def trace_table(
@@ -235,11 +29,12 @@ def trace_table(
     """
     measures = [COLUMNS[name] for name in columns]
     shown = [Fold(layer, layer.depth) for layer in trace.rows(depth)] if unfold else fold(trace, depth)
+    failed = trace.failure
     rows = tuple(
         Row(
             (marked(row.layer.path, row.count), *(measure.value(row.layer, trace.totals) for measure in measures)),
             depth=row.depth - 1,
-            emphasis="" if row.layer.call else "dim",
+            emphasis="bad" if failed and row.layer.path == failed.path else "" if row.layer.call else "dim",
             label=marked(row.name, row.count) if row.name else "",
         )
         for row in shown
@@ -252,9 +47,6 @@ def trace_table(
         total=("total", *(measure.total(trace.totals) for measure in measures)),
         footer=(*([FOLDED] if series else []), *footer(trace)),
     )
-
-
-FOLDED = "xN: N equal layers in one row; counts there and beneath are sums over all of them, shapes are those of one."
 
 
 def marked(name: str, count: int) -> str:
@@ -284,4 +76,6 @@ def footer(trace: Trace) -> tuple[str, ...]:
         sentences.append(
             f"MACs and FLOPs are lower bounds: counted {known:,} of {total:,} operations, without a formula: {missing}."
         )
+    if trace.failure:
+        sentences.append(f"The forward pass failed at {trace.failure.path}: the totals are those of the layers above.")
     return (*sentences, *trace.notes)

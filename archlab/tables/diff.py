@@ -1,0 +1,127 @@
+"""The difference of two networks as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from archlab.analysis.folding import own_name
+from archlab.records import Diff, Layer, LayerDiff, Side
+from archlab.tables.columns import shapes_text
+from archlab.tables.table import Cell, Column, Emphasis, Row, Table
+
+EMPHASES: dict[str, Emphasis] = {"added": "good", "removed": "bad", "changed": "changed", "renamed": "changed"}
+
+
+def diff_table(diff: Diff, depth: int | None = None, *, everything: bool = False) -> Table:
+    """The layers that differ, beneath the layers that hold them, and the totals.
+
+    Args:
+        diff: the two networks, aligned.
+        depth: levels of the tree of layers to show; None for all.
+        everything: show the layers that are equal too.
+    """
+    shown = [layer for layer in diff.layers if depth is None or layer.depth <= depth]
+    if not everything:
+        shown = _with_parents(shown)
+    before, after = diff.before.totals, diff.after.totals
+    return Table(
+        columns=(
+            Column("path", "path", shrinks=True),
+            Column("change", "change"),
+            Column("kind", "kind", shrinks=True),
+            Column("output_shapes", "output shape", shrinks=True),
+            Column("parameters", "parameters", "right", blank_zero=True),
+            Column("parameters_difference", "+/-", "right", form="+,d", blank_zero=True),
+            Column("macs", "MACs", "right", blank_zero=True),
+            Column("macs_difference", "+/-", "right", form="+,d", blank_zero=True),
+            Column("output_bytes_difference", "output +/-", "right", form="+bytes", blank_zero=True),
+        ),
+        rows=tuple(_row(layer, parent) for layer, parent in _parents(shown)),
+        title=f"{side_name(diff.before)} -> {side_name(diff.after)}",
+        total=(
+            "total",
+            None,
+            None,
+            None,
+            after.parameters,
+            after.parameters - before.parameters,
+            after.macs,
+            after.macs - before.macs,
+            after.output_bytes - before.output_bytes,
+        ),
+        footer=footer(diff),
+    )
+
+
+def side_name(side: Side) -> str:
+    """One of the networks: `resnet (skip=off) on 1x1x96x96`."""
+    options = ", ".join(f"{name}={value}" for name, value in side.options.items())
+    return f"{side.network}{f' ({options})' if options else ''} on {shapes_text(side.inputs)}"
+
+
+def footer(diff: Diff) -> tuple[str, ...]:
+    """What was found, in words."""
+    if diff.is_empty:
+        return (f"No difference: {len(diff.layers):,} layers are equal.",)
+    counts = ((diff.count(change), change) for change in ("added", "removed", "changed", "renamed", "equal"))
+    return (
+        "Layers: " + ", ".join(f"{count:,} {change}" for count, change in counts if count) + ".",
+        "Counts are those of the second network (of the first for what was removed), +/- is second minus first.",
+    )
+
+
+def _with_parents(layers: list[LayerDiff]) -> list[LayerDiff]:
+    """What differs, and the equal layers around it."""
+    kept: list[LayerDiff] = []
+    inner = 0  # depth of the nearest row below that stays
+    for layer in reversed(layers):
+        if layer.change != "equal" or layer.depth < inner:
+            kept.append(layer)
+            inner = layer.depth
+        elif layer.depth <= 1:
+            inner = 0
+    return kept[::-1]
+
+
+def _parents(layers: list[LayerDiff]) -> list[tuple[LayerDiff, str]]:
+    """Each layer with the path of the row that it stands under."""
+    result: list[tuple[LayerDiff, str]] = []
+    ancestors: list[LayerDiff] = []
+    for layer in layers:
+        while ancestors and ancestors[-1].depth >= layer.depth:
+            ancestors.pop()
+        result.append((layer, ancestors[-1].layer.path if ancestors else ""))
+        ancestors.append(layer)
+    return result
+
+
+def _row(diff: LayerDiff, parent: str) -> Row:
+    before, after, layer = diff.before, diff.after, diff.layer
+    label = own_name(layer.path, parent)
+    renamed = before is not None and after is not None and before.path != after.path
+    origin = f" (was {before.path})" if renamed and before is not None else ""
+
+    def difference(name: str) -> Cell:
+        return (getattr(after, name) if after else 0) - (getattr(before, name) if before else 0)
+
+    return Row(
+        (
+            layer.path + origin,
+            None if diff.change == "equal" else diff.change,
+            _both(before, after, lambda item: item.kind),
+            _both(before, after, lambda item: shapes_text(item.output_shapes)),
+            layer.parameters,
+            difference("parameters"),
+            layer.macs,
+            difference("macs"),
+            difference("output_bytes"),
+        ),
+        depth=diff.depth - 1,
+        emphasis=EMPHASES.get(diff.change, "dim"),
+        label=label + origin,
+    )
+
+
+def _both(before: Layer | None, after: Layer | None, text: Callable[[Layer], str]) -> str:
+    texts = dict.fromkeys(text(layer) for layer in (before, after) if layer is not None)
+    return " -> ".join(texts)

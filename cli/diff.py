@@ -1,0 +1,68 @@
+"""`archlab diff`: two networks side by side."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from archlab.cli.console import emit, output
+from archlab.cli.options import (
+    BatchOption,
+    FileOption,
+    FormatOption,
+    InputOption,
+    JsonOption,
+    NetworkArgument,
+    OptionOption,
+    depth_limit,
+    network_options,
+    traced,
+)
+
+
+def diff(
+    before: NetworkArgument,
+    after: NetworkArgument,
+    inputs: InputOption = None,
+    batch: BatchOption = None,
+    depth: Annotated[str, typer.Option(metavar="N|all", help="Levels of the tree of layers to show.")] = "all",
+    before_options: Annotated[
+        list[str] | None,
+        typer.Option("--before", metavar="K=V", show_default=False, help="Option of the first network; repeatable."),
+    ] = None,
+    after_options: Annotated[
+        list[str] | None,
+        typer.Option("--after", metavar="K=V", show_default=False, help="Option of the second network; repeatable."),
+    ] = None,
+    options: OptionOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show the layers that are equal too.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 if the networks differ.")] = False,
+    form: FormatOption = None,
+    as_json: JsonOption = False,
+    path: FileOption = None,
+) -> None:
+    """Show what sets two networks apart, layer by layer.
+
+    \b
+    archlab diff resnet18 resnet34 --depth 2
+    archlab diff lenet lenet --after norm=none
+    archlab diff committed.json resnet18 --exit-code
+
+    --input and --option go to both networks; a FILE.json of archlab shapes --depth all --json stands for one.
+    """
+    target = output(form, as_json, path)
+    limit = depth_limit(depth)
+    from archlab.analysis.diff import diff as compare
+    from archlab.tables.diff import diff_table
+
+    sides = []
+    for network, own in ((before, before_options), (after, after_options)):
+        if network.endswith(".json"):
+            sides.append(traced(network))
+        else:
+            sides.append(traced(network, inputs, batch, network_options([*(options or ()), *(own or ())])))
+    found = compare(*sides)
+    emit(target, lambda: diff_table(found, limit, everything=everything), found.to_json)
+    if exit_code and not found.is_empty:
+        raise typer.Exit(1)
