@@ -1,5 +1,6 @@
 """What archlab measures, as frozen dataclasses: free of torch, and JSON both ways."""
 
+from archlab.records.check import Check, Finding
 from archlab.records.comparison import Comparison, Difference, Estimate, VariantResult
 from archlab.records.diff import Change, Diff, LayerDiff, Side
 from archlab.records.document import Document
@@ -9,6 +10,7 @@ from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals,
 
 __all__ = [
     "Change",
+    "Check",
     "Comparison",
     "Diff",
     "Difference",
@@ -16,6 +18,7 @@ __all__ = [
     "Epoch",
     "Estimate",
     "Failure",
+    "Finding",
     "Growth",
     "Layer",
     "LayerDiff",

@@ -1,0 +1,143 @@
+"""`archlab check`: holds a network to limits and to a committed trace."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from archlab.cli.console import emit, message, output, write
+from archlab.cli.options import (
+    BatchOption,
+    BnOption,
+    FileOption,
+    FormatOption,
+    InputOption,
+    JsonOption,
+    NetworkArgument,
+    OptionOption,
+    SkipOption,
+    network_options,
+    traced,
+)
+from archlab.errors import InputError
+
+if TYPE_CHECKING:
+    from archlab.records import Check, Trace
+    from archlab.tables import Table
+
+SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def check(
+    network: NetworkArgument,
+    inputs: InputOption = None,
+    batch: BatchOption = None,
+    options: OptionOption = None,
+    bn: BnOption = None,
+    skip: SkipOption = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", show_default=False, help="Keep the trace there as JSON, to commit it."),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Compare with the trace that --save kept, on its inputs by default.",
+        ),
+    ] = None,
+    max_parameters: Annotated[
+        str | None, typer.Option(metavar="N", show_default=False, help="Most parameters: 2500000 or 2.5M.")
+    ] = None,
+    max_macs: Annotated[
+        str | None, typer.Option(metavar="N", show_default=False, help="Most multiply-accumulates: 1.8G, for instance.")
+    ] = None,
+    form: FormatOption = None,
+    as_json: JsonOption = False,
+    path: FileOption = None,
+) -> None:
+    """Hold a network to limits or to a committed trace; exit 1 where it is off.
+
+    \b
+    archlab check resnet18 --max-parameters 12M --max-macs 2G
+    archlab check mine.py:build --input 3x64x64 --save shapes.json
+    archlab check mine.py:build --against shapes.json
+    """
+    target = output(form, as_json, path)
+    limits = {
+        "max_parameters": _number("--max-parameters", max_parameters),
+        "max_macs": _number("--max-macs", max_macs),
+    }
+    if save is None and against is None and not any(limit is not None for limit in limits.values()):
+        raise InputError("nothing to check: give --max-parameters, --max-macs, --against FILE, or --save FILE to begin")
+    from archlab.analysis.check import check as judge
+    from archlab.records import Trace
+
+    kept = None if against is None else Trace.read(against)
+    if kept is not None and not inputs:
+        inputs = _specs(kept)
+    found = traced(network, inputs, batch, network_options(options, bn, skip))
+    if save is not None:
+        write(found.to_json(), save)
+        message(f"kept {len(found.layers):,} layers in {save}")
+    if kept is None and not any(limit is not None for limit in limits.values()):
+        return
+    verdict = judge(found, kept, **limits)
+    emit(target, lambda: _table(verdict), verdict.to_json)
+    if not verdict.passed:
+        raise typer.Exit(1)
+
+
+def _table(verdict: Check) -> Table:
+    from archlab.tables import Column, Row, Table
+
+    failed = sum(not finding.passed for finding in verdict.findings)
+    return Table(
+        columns=(
+            Column("subject", "checked", shrinks=True),
+            Column("result", "result"),
+            Column("text", "found", wraps=True),
+        ),
+        rows=tuple(
+            Row(
+                (finding.subject, "ok" if finding.passed else "failed", finding.text),
+                emphasis="good" if finding.passed else "bad",
+            )
+            for finding in verdict.findings
+        ),
+        title=verdict.network,
+        footer=(f"{failed} of {len(verdict.findings)} failed." if failed else "All as agreed.",),
+    )
+
+
+def _number(name: str, text: str | None) -> int | None:
+    """A whole number, perhaps with a suffix: 2500000, 2.5M, 1G.
+
+    Raises:
+        InputError: it is none.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(
+        r"(\d+(?:\.\d+)?|\d*\.\d+)([KMGT]?)", text.strip().replace(",", "").replace("_", ""), re.IGNORECASE
+    )
+    if match is None:
+        raise InputError(f"{name} {text!r} is no number: expected 2500000, 2.5M or 1G (K, M, G, T are powers of 1,000)")
+    from decimal import Decimal
+
+    return int(Decimal(match[1]) * SUFFIXES[match[2].upper()])
+
+
+def _specs(kept: Trace) -> list[str]:
+    """The inputs of a trace as the command line takes them."""
+    positional = len(kept.inputs) - len(kept.input_names)
+    names = [""] * positional + [f"{name}=" for name in kept.input_names]
+    dtypes = [f":{dtype}" for dtype in kept.input_dtypes] or [""] * len(names)
+    return [
+        f"{name}{'x'.join(map(str, shape))}{dtype}"
+        for name, shape, dtype in zip(names, kept.inputs, dtypes, strict=True)
+    ]
