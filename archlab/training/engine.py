@@ -29,6 +29,15 @@ from archlab.training import images
 from archlab.training.progress import Progress
 from archlab.training.worker import BOOTSTRAP, Ended, Ready, Setting
 
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    # glibc would give each large tensor back to the system and fetch it again, page by page, in the next step.
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+}
+"""What workers find in their environment variables."""
+
 
 def train_all(
     configs: Sequence[TrainingConfig],
@@ -159,7 +168,7 @@ class _Pool:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            env=os.environ | ENVIRONMENT,
             start_new_session=True,
         )
         worker = _Worker(process, errors)

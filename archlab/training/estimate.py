@@ -17,7 +17,7 @@ from archlab.training.loop import Trainer
 
 START = 3.0
 """Seconds until workers are up."""
-LONG = 0.25
+LONG = 0.3
 """Seconds: a larger batch is not tried if its step would take longer."""
 
 
@@ -65,17 +65,31 @@ def _run_seconds(config: TrainingConfig, device: torch.device, data_dir: str | P
     train, test = len(found.train.labels), len(found.test.labels)
     train, test = min(train, config.train_samples or train), min(test, config.test_samples or test)
     batch = min(config.batch_size, train)
-    for count in sorted({min(count, batch) for count in (2, 16, batch)}):
+    tried: list[tuple[int, Epoch]] = []
+    count = min(2, batch)
+    while True:
         some = datasets.prepare(found, size, count, min(count, len(found.test.labels)), device)
-        epoch = _short_epoch(config, some)
-        if epoch.seconds / count * batch > LONG:
+        tried.append((count, _short_epoch(config, some)))
+        larger = min(4 * count, batch)
+        if larger == count or tried[-1][1].seconds * larger / count > LONG:
             break
-    batches = train / config.batch_size
-    scale = config.batch_size / count
-    training = batches * scale * epoch.seconds
-    testing = test / len(some.test) * epoch.evaluation_seconds
-    precise = min(batches, config.precise_batches) * scale * epoch.precise_seconds
+        count = larger
+    batches = train / batch
+    training = batches * _at(batch, [(size, epoch.seconds) for size, epoch in tried])
+    precise = min(batches, config.precise_batches) * _at(
+        batch, [(size, epoch.precise_seconds) for size, epoch in tried]
+    )
+    testing = test / len(some.test) * tried[-1][1].evaluation_seconds
     return config.epochs * (training + testing + precise)
+
+
+def _at(batch: int, times: list[tuple[int, float]]) -> float:
+    """The time of a batch from those of smaller ones: on the line through the last two."""
+    count, last = times[-1]
+    if len(times) == 1:
+        return last * batch / count
+    smaller, first = times[-2]
+    return last + max(last - first, 0.0) / (count - smaller) * (batch - count)
 
 
 def _short_epoch(config: TrainingConfig, dataset: Dataset) -> Epoch:
