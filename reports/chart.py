@@ -54,7 +54,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Color:
-    """A colour of the theme: `series-0` to `series-7`, `text`, `muted`, `grid`, `accent`, `surface`."""
+    """A colour of the theme: `series-0` to `series-7`, `text`, `muted`, `grid`, `accent`, `surface`, `raised`."""
 
     name: str
     alpha: float = 1.0
@@ -188,6 +188,7 @@ LIGHT = {
     "grid": "#e3e7eb",
     "accent": "#0b62a8",
     "surface": "#ffffff",
+    "raised": "#eef1f4",
 }
 SCALES: dict[str, list[list[float | str]]] = {
     "sequential": [[0, "#00224e"], [0.25, "#35456c"], [0.5, "#7c7b78"], [0.75, "#bcae6c"], [1, "#fee838"]],

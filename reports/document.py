@@ -72,7 +72,6 @@ def document(title: str, parts: Sequence[Section], data: str, *, with_plotly: bo
 
     from archlab import __version__
 
-    notice, library = assets.plotly() if with_plotly else ("", "")
     return str(
         render(
             "page.html",
@@ -83,8 +82,7 @@ def document(title: str, parts: Sequence[Section], data: str, *, with_plotly: bo
             style=Markup(assets.text("report.css")),
             script=Markup(assets.script()),
             data=Markup(data),
-            notice=notice,
-            library=Markup(library),
+            library=assets.plotly() if with_plotly else None,
         )
     )
 

@@ -99,7 +99,7 @@ def _compared(comparison: Comparison, known: Mapping[str, Run]) -> Experiment:
     variants: dict[str, list[Run]] = {variant.name: [] for variant in comparison.variants}
     for key in comparison.runs:
         if key in known and known[key].epochs:
-            variants.setdefault(known[key].config.variant, []).append(known[key])
+            variants.setdefault(variant_name(known[key]), []).append(known[key])
     return Experiment(
         title=f"{comparison.network} on {comparison.dataset}",
         variants={name: _by_seed(runs) for name, runs in variants.items()},
@@ -124,6 +124,5 @@ def _by_seed(runs: Iterable[Run]) -> tuple[Run, ...]:
 
 
 def variant_name(run: Run) -> str:
-    """What a run is called beside others: its variant, or its options, or its network."""
-    options = " ".join(f"{name}={value}" for name, value in run.config.options.items())
-    return run.config.variant or options or run.config.network
+    """What a run is called beside others: its variant, as a comparison names it too."""
+    return run.config.variant or run.config.network

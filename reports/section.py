@@ -44,7 +44,7 @@ def environment() -> Environment:
     def finalize(value: Any) -> Any:
         if isinstance(value, Markup) or not isinstance(value, str):
             return value
-        return text.plain(value)
+        return text.sentence(value)
 
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -58,11 +58,8 @@ def environment() -> Environment:
         "count": text.count,
         "brief": text.brief,
         "shape": text.shape,
-        "words": text.words,
-        "unlabel": _unlabelled,
+        "metric": text.metric,
     }
-    made.globals["quantity"] = text.quantity
-    made.globals["change"] = text.change
     return made
 
 
@@ -72,9 +69,3 @@ def render(template: str, **values: Any) -> str:
 
     return Markup(environment().get_template(template).render(**values))
 
-
-def _unlabelled(written: str) -> str:
-    """The text behind a chart's label, which is escaped for plotly: a template escapes it again."""
-    import html
-
-    return html.unescape(written)

@@ -6,6 +6,8 @@ import html
 import re
 from collections.abc import Iterable
 
+from archlab.analysis.metrics import BY_NAME, NATS, Metric
+
 # Control, zero-width and direction-changing characters: a name that holds one must not reorder or hide what is beside it.
 UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb"
@@ -67,38 +69,11 @@ def shape(sizes: Iterable[int]) -> str:
     return " × ".join(str(size) for size in sizes)
 
 
-def is_fraction(metric: str) -> bool:
-    """Whether a metric is a fraction that reads best in per cent."""
-    return "accuracy" in metric
+def metric(name: str) -> Metric:
+    """What is known of a metric; one that a newer archlab wrote is shown under its own name."""
+    return BY_NAME.get(name) or Metric(name, name.replace("_", " "), NATS, name)
 
 
-def quantity(metric: str, value: float | None) -> str:
-    """A metric's value with its unit: accuracies in per cent, seconds with their s, losses with four digits."""
-    if value is None:
-        return "–"
-    if is_fraction(metric):
-        return f"{100 * value:.2f} %"
-    if "seconds" in metric:
-        return f"{value:.3g} s"
-    return f"{value:.4g}"
-
-
-def change(metric: str, value: float | None) -> str:
-    """A difference with its sign and unit: accuracies in percentage points."""
-    if value is None:
-        return "–"
-    sign = "+" if value > 0 else "−" if value < 0 else "±"
-    if is_fraction(metric):
-        return f"{sign}{100 * abs(value):.2f} pp"
-    if "seconds" in metric:
-        return f"{sign}{abs(value):.3g} s"
-    return f"{sign}{abs(value):.4g}"
-
-
-def words(metric: str) -> str:
-    """A metric's name in words: `test accuracy, running statistics`."""
-    known = {
-        "test_accuracy_running": "test accuracy, running statistics",
-        "test_loss_running": "test loss, running statistics",
-    }
-    return known.get(metric, metric.replace("_", " "))
+def sentence(text: str) -> str:
+    """Text for the page: nothing hidden in it, and no line break between a number and its per cent sign."""
+    return plain(text).replace(" %", "\u00a0%")

@@ -5,10 +5,11 @@ Everything here takes and returns NumPy arrays whose first axis is the step.
 
 from __future__ import annotations
 
-import functools
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from archlab.analysis.statistics import student_quantile
 
 Array = Any  # a NumPy array; naming its type would import NumPy
 
@@ -41,39 +42,9 @@ def band(values: Array) -> Band:
         mean = filled.sum(axis=0) / n
         squares = np.where(present, (values - mean) ** 2, 0.0).sum(axis=0)
         error = np.sqrt(squares / (n - 1) / n)
-    factors = np.array([student_t(int(size) - 1) if size > 1 else 0.0 for size in range(int(n.max(initial=0)) + 1)])
+    factors = np.array([student_quantile(int(size) - 1) if size > 1 else 0.0 for size in range(int(n.max(initial=0)) + 1)])
     half = np.where(n > 1, factors[n] * error, 0.0 if len(values) == 1 else np.nan)
     return Band(int(n.max(initial=0)), mean, mean - half, mean + half)
-
-
-@functools.cache
-def student_t(freedom: int, level: float = 0.95) -> float:
-    """The two-sided critical value of Student's t: 2.571 for 5 degrees of freedom at 95 %.
-
-    By bisection on the distribution function, which for whole degrees of freedom is a finite sum
-    (Abramowitz and Stegun, 1964, 26.7.3 and 26.7.4).
-
-    >>> round(student_t(5), 3)
-    2.571
-    """
-    low, high = 0.0, 1e4
-    while high - low > 1e-10 * max(1.0, low):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _central_mass(middle, freedom) < level else (low, middle)
-    return (low + high) / 2
-
-
-def _central_mass(value: float, freedom: int) -> float:
-    """The probability that Student's t lies between -value and value."""
-    angle = math.atan2(value, math.sqrt(freedom))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = freedom % 2
-    term = cosine if odd else 1.0
-    total = term if freedom > 1 else 0.0
-    for power in range(3 if odd else 2, freedom - 1, 2):
-        term *= (power - 1) / power * cosine**2
-        total += term
-    return (2 / math.pi) * (angle + sine * total) if odd else sine * total
 
 
 def thinned(values: Array, points: int) -> Array:
@@ -166,3 +137,19 @@ def variance_lag(running_var: Array, population_var: Array) -> Array:
     smallest = 1e-12
     ratio = np.maximum(running_var, smallest) / np.maximum(np.asarray(population_var, dtype=np.float64), smallest)
     return np.abs(np.log(ratio)).mean(axis=1)
+
+
+def replayed(start: Array, batches: Array, momenta: Sequence[float]) -> Array:
+    """The running statistic at the end, (momenta, channels), had it been averaged with other momenta.
+
+    Args:
+        start: (channels,) before the first batch.
+        batches: (steps, channels) the statistic of each batch, none left out.
+        momenta: weights of the newest batch: running = (1 - momentum) * running + momentum * batch.
+    """
+    import numpy as np
+
+    batches = np.asarray(batches, dtype=np.float64)
+    keep = 1 - np.asarray(momenta, dtype=np.float64)[:, None]
+    ages = np.arange(len(batches) - 1, -1, -1)
+    return keep ** len(batches) * np.asarray(start, dtype=np.float64) + ((1 - keep) * keep**ages) @ batches

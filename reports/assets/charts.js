@@ -54,8 +54,8 @@ function specification(figure) {
     treemapcolorway: [0, 2, 4, 3, 5, 1, 6, 7].map((index) => theme.color(`series-${index}`, 1)),
     ...resolved,
   };
-  for (const name of ["xaxis", "yaxis", "xaxis2", "yaxis2"]) {
-    if (layout[name]) layout[name] = styledAxis(layout[name], theme);
+  for (const name of Object.keys(layout)) {
+    if (/^[xy]axis\d*$/.test(name)) layout[name] = styledAxis(layout[name], theme);
   }
   const data = resolve(figure.chart.data, state, theme).flat();
   return { data, layout, config: { displaylogo: false, responsive: true, displayModeBar: narrow ? false : "hover" } };

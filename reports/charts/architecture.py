@@ -4,109 +4,124 @@ from __future__ import annotations
 
 from typing import Any
 
-from archlab.records import Layer, Trace
+from archlab.analysis.growth import stages
+from archlab.records import Growth, Layer, Stage, Trace
 from archlab.reports.chart import Chart, Color, Control, Panel, Switch
-from archlab.reports.text import brief, count, label
+from archlab.reports.text import brief, count, label, shape
 
 LEAVES = 1_500
 """A treemap with more tiles than this shows only the upper levels."""
+FEWEST_STAGES, MOST_STAGES = 6, 60
 MEASURES = {"parameters": "parameters", "macs": "MACs"}
 
 
-def growth_chart(trace: Trace) -> Chart:
-    """Channels as bars and the spatial size as a line, layer by layer at the top level."""
-    import numpy as np
+def growth_panel(trace: Trace, name: str) -> Panel | None:
+    """The chart of a network's growth; None where no layer has channels."""
+    growth = _growth(trace)
+    return Panel(name, (growth_chart(growth),)) if any(stage.channels for stage in growth.stages) else None
 
-    layers = [layer for layer in trace.rows(1) if layer.output_shapes and len(layer.output_shapes[0]) > 1]
-    names = [label(layer.path, 24) for layer in layers]
-    shapes = [layer.output_shapes[0] for layer in layers]
-    sizes = [float(shape[2]) if len(shape) > 2 else float("nan") for shape in shapes]
-    places = list(range(len(layers)))
-    hover = [f"<b>{name}</b><br>{label(' × '.join(map(str, shape)))}" for name, shape in zip(names, shapes, strict=True)]
-    data = [
-        {
-            "type": "bar",
-            "name": "channels or features",
-            "x": places,
-            "y": [shape[1] for shape in shapes],
-            "hovertext": hover,
-            "hovertemplate": "%{hovertext}<br>%{y} channels<extra></extra>",
-            "marker": {"color": Color("series-0")},
-        },
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "name": "height of the map, pixels",
-            "x": places,
-            "y": np.array(sizes),
-            "yaxis": "y2",
-            "hovertext": hover,
-            "hovertemplate": "%{hovertext}<br>%{y} pixels high<extra></extra>",
-            "line": {"color": Color("series-1"), "width": 2},
-            "marker": {"size": 6},
-        },
-    ]
-    layout = {
-        "xaxis": {"tickvals": places, "ticktext": names, "tickangle": -45, "showgrid": False, "automargin": True},
-        "yaxis": {"title": {"text": "channels"}, "rangemode": "tozero"},
-        "yaxis2": {
-            "title": {"text": "height, pixels"},
-            "overlaying": "y",
-            "side": "right",
-            "rangemode": "tozero",
-            "showgrid": False,
-        },
-        "bargap": 0.25,
+
+def growth_chart(growth: Growth) -> Chart:
+    """Channels, map size and parameters, stage by stage: three rows of bars over the same stages."""
+    found = [stage for stage in growth.stages if stage.shape]
+    places = list(range(len(found)))
+    names = [label(_stage_name(stage), 26) for stage in found]
+    hover = [f"{names[place]}<br>{label(shape(stage.shape))}" for place, stage in enumerate(found)]
+    rows = (
+        ("channels", [stage.channels for stage in found], "series-0"),
+        ("map height", [stage.spatial[0] if stage.spatial else None for stage in found], "series-2"),
+        ("parameters", [stage.parameters for stage in found], "series-1"),
+    )
+    data: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {
+        "xaxis": {"tickvals": places, "ticktext": names, "tickangle": -40, "showgrid": False, "anchor": "y3"},
+        "bargap": 0.3,
+        "showlegend": False,
     }
-    widest = max((shape[1] for shape in shapes), default=0)
+    for row, (title, values, color) in enumerate(rows, start=1):
+        axis = f"y{row}" if row > 1 else "y"
+        top = 1 - (row - 1) * 0.35
+        layout[f"yaxis{row if row > 1 else ''}"] = {
+            "title": {"text": title},
+            "domain": [top - 0.27, top],
+            "rangemode": "tozero",
+            "nticks": 4,
+            "zeroline": False,
+        }
+        data.append(
+            {
+                "type": "bar",
+                "name": title,
+                "x": places,
+                "y": values,
+                "yaxis": axis,
+                "text": ["" if value is None else brief(value) for value in values] if len(found) <= 24 else "",
+                "textposition": "outside",
+                "cliponaxis": False,
+                "hovertext": hover,
+                "hovertemplate": "%{hovertext}<br>%{y:,} " + title + "<extra></extra>",
+                "marker": {"color": Color(color)},
+            }
+        )
+    widest = max((stage.channels for stage in found), default=0)
     return Chart(
         name="growth",
-        title="Channels and spatial size, layer by layer",
-        description=f"Bars: channels (features, after flattening) of each top-level layer's output, up to {count(widest)}. "
-        "Line: height of the feature map in pixels; it ends where the map is flattened.",
+        title="Growth, stage by stage",
+        description="A stage is a block, or neighbouring layers that give the same shape. From top to bottom: channels of "
+        f"its output (features, after flattening; up to {count(widest)}), height of its feature map in pixels, and its "
+        "parameters.",
         data=data,
         layout=layout,
+        height=520,
         wide=True,
     )
 
 
-def share_chart(trace: Trace) -> Chart:
-    """Tiles whose area is a layer's share of the parameters or of the MACs, nested as the modules are."""
-    return Chart(
+def share_panel(trace: Trace, name: str) -> Panel | None:
+    """The treemap of a network; None where there is nothing to share."""
+    measures = {measure: title for measure, title in MEASURES.items() if getattr(trace.totals, measure)}
+    if not measures or not trace.layers:
+        return None
+    first = next(iter(measures))
+    chart = Chart(
         name="share",
         title="Where parameters and MACs sit",
         description="Each tile's area is its layer's share of the whole network, and tiles lie inside the module that "
         "holds them. Choose a tile to go into it, and the bar above to go back.",
-        data=[Switch("measure", {measure: _tiles(trace, measure) for measure in MEASURES})],
-        layout={"margin": {"l": 0, "r": 0, "t": 8, "b": 8}},
-        height=420,
+        data=[Switch("measure", {measure: _tiles(trace, measure) for measure in measures})],
+        layout={"margin": {"l": 0, "r": 0, "t": 4, "b": 4}},
+        height=440,
         wide=True,
-        state={"measure": "parameters"},
+        state={"measure": first},
     )
+    return Panel(name, (chart,), (Control("measure", "Area shows", "select", tuple(measures.items()), first),))
 
 
-def architecture_panel(trace: Trace, name: str) -> Panel:
-    """The charts of one network."""
-    control = Control("measure", "Area shows", "select", tuple(MEASURES.items()), "parameters")
-    return Panel(name, (share_chart(trace),), (control,))
+def _growth(trace: Trace) -> Growth:
+    """The stages at the smallest depth that shows some growth."""
+    growth = stages(trace, 1)
+    for depth in range(2, max((layer.depth for layer in trace.layers), default=1) + 1):
+        deeper = stages(trace, depth)
+        if len(growth.stages) >= FEWEST_STAGES or len(deeper.stages) > MOST_STAGES:
+            break
+        growth = deeper
+    return growth
 
 
-def growth_panel(trace: Trace, name: str) -> Panel:
-    """The chart of one network's growth."""
-    return Panel(name, (growth_chart(trace),))
+def _stage_name(stage: Stage) -> str:
+    return stage.paths[0] if len(stage.paths) == 1 else f"{stage.paths[0]} … {stage.paths[-1].rpartition('.')[2]}"
 
 
 def _tiles(trace: Trace, measure: str) -> dict[str, Any]:
-    layers = _nested(trace, measure)
     total = getattr(trace.totals, measure)
     identifiers, parents, labels, values = ["root"], [""], [label(trace.network, 40)], [total]
     open_rows: list[tuple[int, str]] = []
-    for index, layer in layers:
+    for index, layer in _nested(trace, measure):
         while open_rows and open_rows[-1][0] >= layer.depth:
             open_rows.pop()
         identifiers.append(str(index))
         parents.append(open_rows[-1][1] if open_rows else "root")
-        labels.append(label(layer.path.rsplit(".", 1)[-1] if open_rows else layer.path, 40))
+        labels.append(label(layer.path.rpartition(".")[2] if open_rows else layer.path, 40))
         values.append(getattr(layer, measure))
         open_rows.append((layer.depth, str(index)))
     return {
@@ -120,6 +135,7 @@ def _tiles(trace: Trace, measure: str) -> dict[str, Any]:
         "textinfo": "label+text",
         "hovertemplate": "<b>%{label}</b><br>%{value:,} " + MEASURES[measure] + "<br>%{percentRoot:.1%} of the network<extra></extra>",
         "marker": {"line": {"width": 1, "color": Color("surface")}, "pad": {"t": 22, "l": 3, "r": 3, "b": 3}},
+        "root": {"color": Color("raised")},
         "pathbar": {"thickness": 22},
         "tiling": {"pad": 2},
     }
@@ -135,7 +151,7 @@ def _nested(trace: Trace, measure: str) -> list[tuple[int, Layer]]:
 
 
 def _exceeds(values: list[int], parents: list[str], identifiers: list[str]) -> bool:
-    """Whether some tile is smaller than what lies in it: plotly draws nothing then."""
+    """Whether more lies in some tile than its value, as a shared layer does in its second parent: plotly draws nothing then."""
     inside: dict[str, int] = {}
     for value, parent in zip(values, parents, strict=True):
         inside[parent] = inside.get(parent, 0) + value

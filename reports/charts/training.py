@@ -29,7 +29,7 @@ def training_panel(experiment: Experiment, material: Material, name: str) -> Pan
         series = {
             variant: _train_series(runs, recorded[variant], f"train_{metric}") for variant, runs in variants.items()
         }
-        kind = "as each batch was trained on" if stepwise else "mean over each epoch's batches"
+        kind = "Of each batch as it was trained on." if stepwise else "Mean over each epoch's batches."
         charts.append(_chart(f"train-{metric}", title, metric, series, kind, smooth=stepwise))
     for metric, title in (("loss", "Test loss"), ("accuracy", "Test accuracy")):
         series = {variant: _epoch_series(runs, f"test_{metric}") for variant, runs in variants.items()}
@@ -37,7 +37,7 @@ def training_panel(experiment: Experiment, material: Material, name: str) -> Pan
             f"{variant}, running statistics": _epoch_series(runs, f"test_{metric}_running")
             for variant, runs in variants.items()
         }
-        kind = "at the end of each epoch, with population statistics where the network has BatchNorm (dashed: with running statistics)"
+        kind = "After each epoch, with population statistics where there is BatchNorm; dashed: with running ones."
         charts.append(_chart(f"test-{metric}", title, metric, series, kind, running=running))
     controls = [
         Control("x", "Horizontal axis", "select", (("step", "step"), ("epoch", "epoch"), ("seconds", "second")), "step"),
@@ -120,17 +120,11 @@ def _chart(
     for index, (variant, one) in enumerate((running or {}).items()):
         if np.isfinite(one["values"]).any():
             traces += _variant_traces(variant, one, index, dash="dash")
-    counts = ", ".join(f"{label(variant)} n = {len(one['values'])}" for variant, one in series.items())
-    smoothing = (
-        Switch("smoothing", {weight: "" if weight == "0" else f", smoothed {weight}" for weight in WEIGHTS})
-        if smooth
-        else ""
-    )
     axis_titles = {weight: title.lower() + ("" if weight == "0" else f", smoothed with weight {weight}") for weight in WEIGHTS}
     layout: dict[str, Any] = {
         "xaxis": {"title": {"text": Switch("x", AXES)}},
-        "yaxis": {"title": {"text": Switch("smoothing", axis_titles) if smoothing else title.lower()}},
-        "hovermode": "x",
+        "yaxis": {"title": {"text": Switch("smoothing", axis_titles) if smooth else title.lower()}},
+        "hovermode": "x unified",
     }
     if metric == "accuracy":
         layout["yaxis"] |= {"tickformat": ".0%"}
@@ -139,11 +133,21 @@ def _chart(
     return Chart(
         name=name,
         title=title,
-        description=f"{kind[:1].upper()}{kind[1:]}. Line: mean over seeds; band: 95 % interval of that mean ({counts}).",
+        description=f"{kind} {_seeds(series)}",
         data=traces,
         layout=layout,
         state={"x": "step", "scale": "off", "seeds": "off", "smoothing": "0"},
     )
+
+
+def _seeds(series: Mapping[str, Mapping[str, Any]]) -> str:
+    """How many runs a line stands for."""
+    sizes = {len(one["values"]) for one in series.values()}
+    if sizes == {1}:
+        return "One run a variant, so no interval."
+    counts = ", ".join(f"{variant} {len(one['values'])}" for variant, one in series.items())
+    n = f"n = {sizes.pop()}" if len(sizes) == 1 else f"n: {counts}"
+    return f"Line: mean over seeds; band: its 95 % interval ({n})."
 
 
 def _variant_traces(

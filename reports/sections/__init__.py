@@ -11,16 +11,23 @@ from archlab.reports.sections.reproduction import reproduction_section
 from archlab.reports.sections.summary import summary_section
 from archlab.reports.text import slug
 
+RESERVED = ("summary", "networks", "reproduction", "glossary", "theme", "print", "archlab-data", "plotly-js")
+"""Identifiers of the page itself."""
+
 
 def sections(material: Material) -> list[Section]:
     """What a page on the material shows: findings first, then networks, trainings, and how to do it again."""
-    parts = [summary_section(material)]
-    if material.traces:
-        parts.append(networks_section(material.traces))
-    taken: list[str] = []
-    for experiment in material.experiments:
-        taken.append(slug(experiment.title, taken))
-        parts.append(experiment_section(experiment, material, taken[-1]))
-    parts.append(reproduction_section(material))
-    parts.append(glossary_section(material))
-    return parts
+    anchors: dict[int, str] = {}
+    for place, experiment in enumerate(material.experiments):
+        anchors[place] = slug(experiment.title, [*anchors.values(), *RESERVED])
+    found = [
+        experiment_section(experiment, material, anchors[place])
+        for place, experiment in enumerate(material.experiments)
+    ]
+    return [
+        summary_section(material, anchors),
+        *([networks_section(material.traces)] if material.traces else []),
+        *found,
+        reproduction_section(material),
+        glossary_section(material),
+    ]

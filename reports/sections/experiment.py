@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from archlab.records import NormRecording, Run
 from archlab.reports.chart import Panel
+from archlab.reports.charts.differences import difference_panel
 from archlab.reports.charts.normalisation import normalisation_panel
-from archlab.reports.charts.outcome import accuracy_chart, difference_panel
+from archlab.reports.charts.outcome import accuracy_chart, sweep_panel
 from archlab.reports.charts.training import training_panel
 from archlab.reports.material import Experiment, Material
 from archlab.reports.section import Section, render
+from archlab.reports.text import metric
 
 RECORDED_RUNS = 3
 """Recordings on a page: the first seed's of each variant, up to this many."""
@@ -17,29 +19,28 @@ RECORDED_RUNS = 3
 def experiment_section(experiment: Experiment, material: Material, anchor: str) -> Section:
     """A comparison or a set of runs, as far as there is something to show."""
     parts = []
-    if any(experiment.variants.values()):
-        panel = training_panel(experiment, material, f"{anchor}-training")
-        parts.append(_part(f"{anchor}-training", "Training", "training.html", panel))
+    if any(run.epochs for run in experiment.runs):
+        parts.append(_part("Training", training_panel(experiment, material, f"{anchor}-training")))
     comparison = experiment.comparison
-    if comparison is not None and comparison.variants:
-        outcome = Panel(f"{anchor}-outcome", (accuracy_chart(comparison),))
-        parts.append(_part(f"{anchor}-outcome", "Test accuracy", "outcome.html", outcome))
+    if comparison is not None:
+        if any("test_accuracy" in variant.metrics for variant in comparison.variants):
+            parts.append(_part("Test accuracy", Panel(f"{anchor}-outcome", (accuracy_chart(comparison),))))
+        sweep = sweep_panel(comparison, f"{anchor}-sweep")
+        if sweep is not None:
+            parts.append(_part("What was varied", sweep))
         differences = difference_panel(comparison, f"{anchor}-differences")
         if differences is not None:
-            part = _part(
-                f"{anchor}-differences", "Paired differences", "differences.html", differences, comparison=comparison
-            )
-            parts.append(part)
+            rows = [(difference, metric(difference.metric)) for difference in comparison.differences]
+            parts.append(_part("Paired differences", differences, "differences.html", rows=rows))
     recordings = _recordings(experiment, material)
     if recordings:
-        norms = normalisation_panel(recordings, f"{anchor}-norm")
-        parts.append(_part(f"{anchor}-norm", "BatchNorm over training", "normalisation.html", norms))
-    body = render("experiment.html", experiment=experiment, problems=material.problems)
+        parts.append(_part("BatchNorm over training", normalisation_panel(recordings, f"{anchor}-norm")))
+    body = render("experiment.html", experiment=experiment, parts=parts)
     return Section(anchor, experiment.title, body, parts=tuple(parts))
 
 
-def _part(anchor: str, title: str, template: str, panel: Panel, **values: object) -> Section:
-    return Section(anchor, title, render(template, panel=panel, **values), (panel,))
+def _part(title: str, panel: Panel, template: str = "charts.html", **values: object) -> Section:
+    return Section(panel.name, title, render(template, panel=panel, **values), (panel,))
 
 
 def _recordings(experiment: Experiment, material: Material) -> dict[str, tuple[Run, NormRecording]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from archlab.records import Trace
-from archlab.reports.charts.architecture import architecture_panel, growth_panel
+from archlab.reports.charts.architecture import growth_panel, share_panel
 from archlab.reports.section import Section, render
 from archlab.reports.text import plain, slug
 from archlab.tables.trace import COLUMNS, footer
@@ -22,7 +22,7 @@ def networks_section(traces: Sequence[Trace]) -> Section:
     taken: list[str] = []
     parts = []
     for trace in traces:
-        taken.append(slug(f"network-{trace.network}", taken))
+        taken.append(slug(f"network-{network_name(trace)}", taken))
         parts.append(_network(trace, taken[-1]))
     body = render("networks.html", traces=traces, anchors=taken)
     return Section("networks", "Architecture", body, parts=tuple(parts))
@@ -30,8 +30,8 @@ def networks_section(traces: Sequence[Trace]) -> Section:
 
 def _network(trace: Trace, anchor: str) -> Section:
     table = shape_table(trace)
-    growth = growth_panel(trace, f"{anchor}-growth") if any(layer.output_shapes for layer in trace.layers) else None
-    share = architecture_panel(trace, f"{anchor}-share") if trace.totals.parameters and trace.totals.macs else None
+    growth = growth_panel(trace, f"{anchor}-growth")
+    share = share_panel(trace, f"{anchor}-share")
     body = render(
         "network.html",
         trace=trace,
@@ -46,7 +46,13 @@ def _network(trace: Trace, anchor: str) -> Section:
         diagram=_diagram(trace),
     )
     panels = tuple(panel for panel in (growth, share) if panel is not None)
-    return Section(anchor, trace.network, body, panels, {anchor: table})
+    return Section(anchor, network_name(trace), body, panels, {anchor: table})
+
+
+def network_name(trace: Trace) -> str:
+    """What sets the network apart from the others on the page: `lenet (norm=none)`."""
+    options = ", ".join(f"{name}={value}" for name, value in trace.options.items())
+    return f"{trace.network} ({options})" if options else trace.network
 
 
 def shape_table(trace: Trace) -> dict[str, Any]:

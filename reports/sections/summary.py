@@ -4,99 +4,146 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
-from archlab.records import Run
-from archlab.reports.charts.outcome import outcome_text
+from archlab.analysis.metrics import METRICS
+from archlab.records import Comparison, Estimate, Run
 from archlab.reports.material import Experiment, Material
 from archlab.reports.section import Section, render
-
-METRICS = ("test_accuracy", "test_accuracy_running", "test_loss", "train_accuracy", "train_loss", "seconds")
+from archlab.reports.text import metric
 
 
 @dataclass(frozen=True)
-class Finding:
+class Cell:
+    """One metric of one variant: the mean, and what it rests on."""
+
+    mean: str
+    basis: str
+
+
+@dataclass(frozen=True)
+class Story:
     """One experiment as the summary tells it."""
 
     title: str
+    anchor: str
     findings: tuple[str, ...]
-    facts: tuple[tuple[str, str], ...]
+    facts: Mapping[str, str]
     metrics: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[str, ...]], ...]
-    """Variant, and a text for each metric."""
-    failed: str
+    """Titles of the columns."""
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    unfinished: tuple[str, ...]
 
 
-def summary_section(material: Material) -> Section:
+def summary_section(material: Material, anchors: Mapping[int, str]) -> Section:
     """The findings in sentences, the metrics of each variant, and what was run."""
-    body = render(
-        "summary.html",
-        experiments=[_finding(experiment) for experiment in material.experiments],
-        traces=material.traces,
-        single=len(material.experiments) == 1,
-    )
+    stories = [_story(experiment, anchors[place]) for place, experiment in enumerate(material.experiments)]
+    body = render("summary.html", stories=stories, traces=material.traces, problems=material.problems)
     return Section("summary", "Summary", body)
 
 
-def _finding(experiment: Experiment) -> Finding:
+def _story(experiment: Experiment, anchor: str) -> Story:
     comparison = experiment.comparison
-    if comparison is None:
-        found = {name: {metric: _of_runs(runs, metric) for metric in METRICS} for name, runs in experiment.variants.items()}
-        failed = [run for run in experiment.runs if run.status != "finished"]
-    else:
-        found = {
-            variant.name: {
-                metric: outcome_text(variant.metrics[metric], metric) if metric in variant.metrics else ""
-                for metric in (*METRICS, *(name for name in variant.metrics if name not in METRICS))
-            }
-            for variant in comparison.variants
-        }
-        failed = []
-    metrics = tuple(dict.fromkeys(metric for row in found.values() for metric, text in row.items() if text))
-    return Finding(
+    found = _compared(comparison) if comparison else _measured(experiment)
+    names = dict.fromkeys(one.name for one in METRICS)
+    names |= dict.fromkeys(name for cells in found.values() for name in cells)
+    shown = [name for name in names if any(name in cells for cells in found.values())]
+    unfinished = tuple(
+        f"{run.key} is {run.status}" + (f": {run.error}" if run.error else "")
+        for run in experiment.runs
+        if run.status != "finished"
+    )
+    return Story(
         title=experiment.title,
+        anchor=anchor,
         findings=comparison.findings if comparison else (),
-        facts=tuple(facts(experiment).items()),
-        metrics=metrics,
-        rows=tuple((name, tuple(row.get(metric) or "–" for metric in metrics)) for name, row in found.items()),
-        failed=_failures(experiment, failed),
+        facts=facts(experiment),
+        metrics=tuple(metric(name).title for name in shown),
+        rows=tuple(
+            (variant, tuple(cells.get(name, Cell("–", "")) for name in shown)) for variant, cells in found.items()
+        ),
+        unfinished=() if comparison else unfinished,
     )
 
 
-def _of_runs(runs: tuple[Run, ...], metric: str) -> str:
-    from archlab.reports.text import quantity
-
-    values = [run.metric(metric) for run in runs]
-    shown = [quantity(metric, value) for value in values if value is not None]
-    return ", ".join(shown[:6]) + (" …" if len(shown) > 6 else "")
-
-
-def _failures(experiment: Experiment, failed: list[Run]) -> str:
-    if experiment.comparison is not None:
-        counts = {variant.name: variant.failed for variant in experiment.comparison.variants if variant.failed}
-        return "; ".join(f"{number} of {name}" for name, number in counts.items())
-    return "; ".join(f"{run.key} ({run.status})" for run in failed)
+def _compared(comparison: Comparison) -> dict[str, dict[str, Cell]]:
+    return {
+        variant.name: {name: _cell(name, estimate) for name, estimate in variant.metrics.items()}
+        for variant in comparison.variants
+    }
 
 
-def facts(experiment: Experiment) -> Mapping[str, str]:
+def _cell(name: str, estimate: Estimate) -> Cell:
+    measured = metric(name)
+    basis = f"n = {estimate.n}"
+    if estimate.low is not None and estimate.high is not None:
+        basis = f"{measured.unit.number(estimate.low)} to {measured.unit.number(estimate.high)}, {basis}"
+    return Cell(measured.written(estimate.mean), basis)
+
+
+def _measured(experiment: Experiment) -> dict[str, dict[str, Cell]]:
+    """Of loose runs: means with n, and no interval, since nobody paired or planned them."""
+    found: dict[str, dict[str, Cell]] = {}
+    for variant, runs in experiment.variants.items():
+        ended = [run for run in runs if run.epochs]
+        values = {one: [value for run in ended if (value := one.of(run)) is not None] for one in METRICS}
+        found[variant] = {
+            one.name: Cell(one.written(fmean(held)), _range(held, one.unit.number(min(held)), one.unit.number(max(held))))
+            for one, held in values.items()
+            if held
+        }
+    return found
+
+
+def _range(values: list[float], low: str, high: str) -> str:
+    return f"{low} to {high}, n = {len(values)}" if len(values) > 1 else "n = 1"
+
+
+def facts(experiment: Experiment) -> dict[str, str]:
     """What was run, as pairs of a name and a value."""
     comparison = experiment.comparison
-    runs = experiment.runs
-    pairs = {}
-    if comparison is not None:
-        pairs = {"network": comparison.network, "data": comparison.dataset, "variants": ", ".join(v.name for v in comparison.variants)}
-        pairs["seeds"] = ", ".join(map(str, comparison.seeds))
-        pairs |= {name.replace("_", " "): str(value) for name, value in comparison.settings.items()}
-        pairs["made"] = comparison.created
-    elif runs:
-        config = runs[0].config
-        pairs = {
-            "network": config.network,
-            "data": config.dataset,
-            "runs": str(len(runs)),
-            "seeds": ", ".join(map(str, sorted({run.config.seed for run in runs}))),
-            "epochs": str(config.epochs),
-            "batch size": str(config.batch_size),
-            "learning rate": str(config.learning_rate),
-            "parameters": f"{runs[0].parameters:,}" if runs[0].parameters else "",
-        }
+    if comparison is None:
+        return _facts_of_runs(experiment.runs)
+    pairs = {
+        "network": comparison.network,
+        "data": comparison.dataset,
+        "variants": ", ".join(variant.name for variant in comparison.variants),
+        "seeds": _listed(comparison.seeds),
+        "runs": f"{len(comparison.runs):,}" if comparison.runs else "",
+    }
+    pairs |= {name.replace("_", " "): str(value) for name, value in comparison.settings.items()}
+    pairs |= {f"parameters of {one.name}": f"{one.parameters:,}" for one in comparison.variants if one.parameters}
+    pairs["made"] = moment(comparison.created)
     return {name: value for name, value in pairs.items() if value}
+
+
+def _facts_of_runs(runs: tuple[Run, ...]) -> dict[str, str]:
+    config = runs[0].config
+    pairs = {
+        "network": config.network,
+        "data": config.dataset,
+        "seeds": _listed(tuple(sorted({run.config.seed for run in runs}))),
+        "runs": f"{len(runs):,}",
+        "epochs": str(config.epochs),
+        "batch size": str(config.batch_size),
+        "learning rate": str(config.learning_rate),
+        "parameters": f"{runs[0].parameters:,}" if runs[0].parameters else "",
+        "started": moment(runs[0].created),
+    }
+    return {name: value for name, value in pairs.items() if value}
+
+
+def _listed(seeds: tuple[int, ...]) -> str:
+    if len(seeds) > 4 and seeds == tuple(range(seeds[0], seeds[0] + len(seeds))):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
+def moment(created: str) -> str:
+    """A time stamp as people read it: `2026-03-01 12:00 +01:00`."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M %z")
+    except ValueError:
+        return created

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from archlab.analysis.comparison import summarise
 from archlab.records import (
     Comparison,
-    Difference,
     Epoch,
-    Estimate,
     Layer,
     NormRecording,
     Run,
     Totals,
     Trace,
     TrainingConfig,
-    VariantResult,
 )
 from archlab.store import Store, open_store
 
@@ -42,21 +39,22 @@ def lenet_trace(network: str = "lenet", conv: str = "conv_1", kind: str = "Conv2
 
 
 def recording(steps: int, channels: Sequence[int] = (6, 16), epochs: int = 3, seed: int = 0) -> NormRecording:
-    """Running statistics that follow noisy batch statistics, as momentum 0.1 makes them."""
+    """Running statistics that follow noisy batch statistics, as momentum 0.1 makes them; row 0 is before any batch."""
     random = np.random.default_rng(seed)
     layers: dict[str, dict[str, np.ndarray]] = {}
     population: dict[str, dict[str, np.ndarray]] = {}
-    at = np.arange(steps)[:, None]
-    ends = [steps * (epoch + 1) // epochs - 1 for epoch in range(epochs)]
+    at = np.arange(steps + 1)[:, None]
+    ends = [steps * (epoch + 1) // epochs for epoch in range(epochs)]
     for place, width in enumerate(channels):
         goal_mean, goal_var = random.normal(0, 1, width), random.uniform(0.3, 3, width)
         grown = 1 - np.exp(-at / (steps / 3))
-        batch_mean = goal_mean * grown + random.normal(0, 0.1, (steps, width))
-        batch_var = (0.2 + goal_var * grown) * np.exp(random.normal(0, 0.1, (steps, width)))
-        running_mean, running_var = np.zeros((steps, width)), np.ones((steps, width))
-        for step in range(1, steps):
-            running_mean[step] = 0.9 * running_mean[step - 1] + 0.1 * batch_mean[step - 1]
-            running_var[step] = 0.9 * running_var[step - 1] + 0.1 * batch_var[step - 1]
+        batch_mean = goal_mean * grown + random.normal(0, 0.1, (steps + 1, width))
+        batch_var = (0.2 + goal_var * grown) * np.exp(random.normal(0, 0.1, (steps + 1, width)))
+        running_mean, running_var = np.zeros((steps + 1, width)), np.ones((steps + 1, width))
+        batch_mean[0] = batch_var[0] = np.nan
+        for step in range(1, steps + 1):
+            running_mean[step] = 0.9 * running_mean[step - 1] + 0.1 * batch_mean[step]
+            running_var[step] = 0.9 * running_var[step - 1] + 0.1 * batch_var[step]
         arrays = {
             "running_mean": running_mean,
             "running_var": running_var,
@@ -70,7 +68,7 @@ def recording(steps: int, channels: Sequence[int] = (6, 16), epochs: int = 3, se
             "mean": (goal_mean * grown)[ends].astype(np.float32),
             "variance": (0.2 + goal_var * grown)[ends].astype(np.float32),
         }
-    return NormRecording(tuple(range(steps)), layers, population)
+    return NormRecording(tuple(range(steps + 1)), layers, population)
 
 
 def add_run(
@@ -106,45 +104,9 @@ def add_run(
         return writer.finish(curves, recording(steps, seed=seed) if recorded and "none" not in variant else None)
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    """A mean with a rough interval: good enough to be drawn."""
-    n = len(values)
-    mean = sum(values) / n
-    half = 2.0 * math.sqrt(sum((value - mean) ** 2 for value in values) / max(n - 1, 1) / n)
-    return Estimate(n, mean, mean - half, mean + half, tuple(values))
-
-
 def comparison_of(runs: Sequence[Run], store: Store | None = None) -> Comparison:
-    """A comparison of finished runs; the first variant is the baseline."""
-    names = list(dict.fromkeys(run.config.variant for run in runs))
-    grouped = {name: [run for run in runs if run.config.variant == name] for name in names}
-    metrics = ("test_accuracy", "test_accuracy_running", "test_loss", "train_accuracy")
-    variants = []
-    for name, members in grouped.items():
-        found = {metric: [run.metric(metric) for run in members] for metric in metrics}
-        kept = {metric: estimate(values) for metric, values in found.items() if None not in values}  # type: ignore[arg-type]
-        variants.append(VariantResult(name, kept))
-    differences = []
-    for variant in variants[1:]:
-        for metric in ("test_accuracy", "test_loss"):
-            pairs = zip(variants[0].metrics[metric].values, variant.metrics[metric].values, strict=True)
-            part = estimate([after - before for before, after in pairs])
-            differences.append(
-                Difference(part.n, part.mean, part.low, part.high, 0.031, 0.4, metric, names[0], variant.name, part.values)
-            )
-    comparison = Comparison(
-        network="lenet",
-        dataset="digits",
-        seeds=tuple(run.config.seed for run in grouped[names[0]]),
-        variants=tuple(variants),
-        differences=tuple(differences),
-        findings=("Without BatchNorm, LeNet's test accuracy is lower by 20.1 points (95 % interval 18.2 to 22.0, n = 6 pairs).",),
-        runs=tuple(run.key for run in runs),
-        settings={"epochs": 3, "batch_size": 300, "learning_rate": 0.001},
-        environment=dict(ENVIRONMENT),
-        command="archlab compare --bn off",
-        created="2026-03-01T12:00:00+01:00",
-    )
+    """The comparison of finished runs; the first variant is the baseline."""
+    comparison = summarise(runs, command="archlab compare --bn off")
     return store.save_comparison(comparison) if store else comparison
 
 

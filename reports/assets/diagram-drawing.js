@@ -1,0 +1,127 @@
+// The architecture diagram in a page: its elements, as drawing.py of reports/diagram writes them.
+
+function letters(text) {
+  return Array.from(text);
+}
+
+function svgElement(name, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) {
+    element.setAttribute(key, typeof value === "number" ? String(Math.round(value * 100) / 100) : value);
+  }
+  element.append(...children);
+  return element;
+}
+
+function shortenedText(text, length) {
+  const all = letters(text);
+  if (all.length <= length) return text;
+  const head = Math.floor((length - 1) / 2);
+  return `${all.slice(0, head).join("")}…${all.slice(all.length - (length - 1 - head)).join("")}`;
+}
+
+function fittingText(text, width, letter, least = 2) {
+  return shortenedText(text, Math.max(least, Math.floor(width / letter)));
+}
+
+function svgText(name, x, y, text) {
+  return svgElement("text", { class: name, x, y }, text);
+}
+
+function svgBox(width, height, radius) {
+  return svgElement("rect", { class: "box", width, height, rx: radius });
+}
+
+function drawBox(node, style, box) {
+  const names = ["node", style];
+  if (box.open) names.push("is-open");
+  if (node.unused) names.push("is-unused");
+  const { width, height } = box;
+  let parts;
+  if (node.symbol) {
+    names.push("is-joint");
+    parts = [svgBox(width, height, height / 2), svgText("symbol", width / 2, height / 2 + 4.5, node.symbol)];
+  } else if (node.plan) {
+    names.push("is-group");
+    parts = groupParts(node, box);
+  } else {
+    parts = [svgBox(width, height, 5), ...leafParts(node, width, height / 2)];
+  }
+  const place = `translate(${Math.round(box.x * 100) / 100} ${Math.round(box.y * 100) / 100})`;
+  return svgElement("g", { class: names.join(" "), "data-node": String(box.number), transform: place }, ...parts);
+}
+
+function leafParts(node, width, middle) {
+  const { titleLetter, subtitleLetter } = diagramForm;
+  const title = fittingText(node.title, width - 14, titleLetter);
+  if (!node.subtitle) return [svgText("title", width / 2, middle + 4, title)];
+  const subtitle = fittingText(node.subtitle, width - 14, subtitleLetter);
+  return [svgText("title", width / 2, middle - 2, title), svgText("subtitle", width / 2, middle + 12, subtitle)];
+}
+
+function groupParts(node, box) {
+  const { titleLetter, subtitleLetter, header } = diagramForm;
+  const { width, height, open } = box;
+  const parts = [];
+  if (node.badge && !open) {
+    for (const offset of [6, 3]) {
+      parts.push(svgElement("rect", { class: "behind", x: offset, y: offset, width, height, rx: 7 }));
+    }
+  }
+  const middle = open ? header / 2 : height / 2;
+  const chevron = open ? "M10 12.5l4.5 5l4.5 -5" : `M12 ${middle - 4.5}l5 4.5l-5 4.5`;
+  parts.push(svgBox(width, height, 7), svgElement("path", { class: "chevron", d: chevron }));
+  const size = node.badge ? 8 * node.badge.length + 10 : 0;
+  const room = node.badge ? size + 8 : 0;
+  if (open) {
+    const title = fittingText(node.title, width - 32 - room, titleLetter);
+    const beside = 26 + titleLetter * letters(title).length + 10;
+    parts.push(svgText("title start", 26, 19.5, title));
+    const subtitle = fittingText(node.subtitle, width - beside - room - 8, subtitleLetter);
+    if (letters(subtitle).length > 5) parts.push(svgText("subtitle start", beside, 19.5, subtitle));
+  } else {
+    const title = fittingText(node.title, width - 34 - room, titleLetter);
+    const subtitle = fittingText(node.subtitle, width - 34 - room, subtitleLetter);
+    parts.push(svgText("title start", 26, middle - 3, title), svgText("subtitle start", 26, middle + 12, subtitle));
+  }
+  if (node.badge) {
+    const left = width - size - 8;
+    parts.push(svgElement("rect", { class: "badge", x: left, y: middle - 9, width: size, height: 18, rx: 9 }));
+    parts.push(svgText("badge-text", left + size / 2, middle + 4, node.badge));
+  }
+  return parts;
+}
+
+function drawLine(line) {
+  const digits = (value) => Math.round(value * 100) / 100;
+  if (line.thick) {
+    const [[x, top], [, bottom]] = line.corners;
+    return [svgElement("path", { class: "bus", d: `M${digits(x)} ${digits(top)}V${digits(bottom)}` })];
+  }
+  const skip = line.skip ? " is-skip" : "";
+  const points = line.corners.filter(([x, y], at) => {
+    const before = line.corners[at - 1];
+    return !before || before[0] !== x || before[1] !== y;
+  });
+  let path = `M${digits(points[0][0])} ${digits(points[0][1])}`;
+  for (let at = 1; at < points.length - 1; at += 1) {
+    const corner = points[at];
+    const [start, end] = [points[at - 1], points[at + 1]].map((other) => {
+      const [across, down] = [other[0] - corner[0], other[1] - corner[1]];
+      const length = Math.abs(across) + Math.abs(down);
+      const share = Math.min(diagramForm.rounding, length / 2) / length;
+      return `${digits(corner[0] + across * share)} ${digits(corner[1] + down * share)}`;
+    });
+    path += `L${start}Q${digits(corner[0])} ${digits(corner[1])} ${end}`;
+  }
+  const [x, y] = points[points.length - 1];
+  const parts = [svgElement("path", { class: `wire${skip}`, d: `${path}L${digits(x)} ${digits(y)}` })];
+  if (line.arrow) {
+    const before = points[points.length - 2] ?? [x, y - 1];
+    const tip = `M${digits(x)} ${digits(y)}`;
+    const back = before[0] > x ? 6 : -6;
+    const sideways = before[1] === y && before[0] !== x;
+    parts.push(svgElement("path", { class: `arrow${skip}`, d: tip + (sideways ? `l${back} -3.5v7z` : "l-3.5 -6h7z") }));
+  }
+  return parts;
+}

@@ -1,0 +1,168 @@
+"""The chart of paired differences: every pair of runs, every difference, the mean and its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from archlab.analysis.metrics import SHARE
+from archlab.records import Comparison, Difference, Estimate, VariantResult
+from archlab.reports.chart import Chart, Color, Control, Panel, Switch, series_color
+from archlab.reports.charts.outcome import axis_of, error_bars
+from archlab.reports.text import label, metric
+
+
+def difference_panel(comparison: Comparison, name: str) -> Panel | None:
+    """Every pair and every difference, for the metric and the variant that the reader chooses; None without any."""
+    shown: dict[str, dict[str, Difference]] = {}
+    for difference in comparison.differences:
+        shown.setdefault(difference.metric, {})[difference.variant] = difference
+    if not shown:
+        return None
+    metrics = tuple((found, metric(found).title) for found in shown)
+    first = next(iter(shown))
+    variants = tuple((variant, label(variant)) for variant in dict.fromkeys(d.variant for d in comparison.differences))
+
+    def by_choice(part: Callable[[Difference], Any]) -> Switch:
+        cases = {
+            found: Switch("variant", {variant: part(difference) for variant, difference in differences.items()})
+            for found, differences in shown.items()
+        }
+        return Switch("metric", cases)
+
+    chart = Chart(
+        name="differences",
+        title="Paired differences, every pair shown",
+        description="Left: each line joins the two runs of one seed, which share their data order and, as far as they "
+        "can, their first weights. Right: the difference of each pair, and the mean difference with its 95 % interval. "
+        "An interval that leaves out zero is a difference that the seeds carry.",
+        data=by_choice(lambda difference: _traces(comparison, difference)),
+        layout=by_choice(_layout),
+        height=420,
+        wide=True,
+        state={"metric": first, "variant": variants[0][0]},
+    )
+    controls = (
+        Control("metric", "Metric", "select", metrics, first),
+        Control("variant", "Variant", "select", variants, variants[0][0]),
+    )
+    return Panel(name, (chart,), controls)
+
+
+def _traces(comparison: Comparison, difference: Difference) -> list[dict[str, Any]]:
+    order = {variant.name: index for index, variant in enumerate(comparison.variants)}
+    held = {variant.name: variant for variant in comparison.variants}
+    color = series_color(order.get(difference.variant, 1))
+    pairs = _pairs(held.get(difference.baseline), held.get(difference.variant), difference.metric)
+    traces: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": f"seed {seed}",
+            "showlegend": False,
+            "x": [0, 1],
+            "y": [before, after],
+            "line": {"color": Color("muted", 0.6), "width": 1.5},
+            "marker": {"size": 9, "color": [series_color(order.get(difference.baseline, 0)), color]},
+            "hovertemplate": "%{y:.4g}<extra>%{fullData.name}</extra>",
+        }
+        for seed, before, after in pairs
+    ]
+    seeds = [f"seed {seed}" for seed, _, _ in pairs]
+    right = {
+        "type": "scatter",
+        "mode": "markers",
+        "showlegend": False,
+        "xaxis": "x2",
+        "yaxis": "y2",
+        "hovertemplate": "%{y:+.4g}<extra>%{text}</extra>",
+    }
+    each = {
+        **right,
+        "name": "differences",
+        "x": _spread(len(difference.values)),
+        "y": list(difference.values),
+        "text": seeds if len(seeds) == len(difference.values) else ["pair"] * len(difference.values),
+        "marker": {"size": 9, "color": Color(color.name, 0.7)},
+    }
+    interval = Estimate(difference.n, difference.mean, difference.low, difference.high)
+    mean = {
+        **right,
+        "name": "mean difference",
+        "x": [0.5],
+        "y": [difference.mean],
+        "text": [f"mean, n = {difference.n}"],
+        "marker": {"size": 13, "symbol": "diamond", "color": Color("text")},
+        **error_bars("error_y", [interval], Color("text")),
+    }
+    return [*traces, each, mean]
+
+
+def _pairs(
+    baseline: VariantResult | None, variant: VariantResult | None, name: str
+) -> list[tuple[int, float, float]]:
+    """Seed and the two values, for the seeds that both sides have."""
+    if baseline is None or variant is None:
+        return []
+    before, after = _by_seed(baseline, name), _by_seed(variant, name)
+    return [(seed, value, after[seed]) for seed, value in before.items() if seed in after]
+
+
+def _by_seed(variant: VariantResult, name: str) -> dict[int, float]:
+    if name not in variant.metrics:
+        return {}
+    values = variant.metrics[name].values
+    return dict(zip(variant.seeds, values, strict=True)) if len(variant.seeds) == len(values) else dict(enumerate(values))
+
+
+def _spread(number: int) -> list[float]:
+    """Places between -0.2 and 0.2, in order, so that equal differences don't hide each other."""
+    return [0.4 * place / (number - 1) - 0.2 if number > 1 else 0.0 for place in range(number)]
+
+
+def _layout(difference: Difference) -> dict[str, Any]:
+    measured = metric(difference.metric)
+    share = measured.unit is SHARE
+    lines = [measured.difference(difference.mean)]
+    if difference.low is not None and difference.high is not None:
+        lines[0] += f" [{measured.unit.number(difference.low, '+')}, {measured.unit.number(difference.high, '+')}]"
+    lines.append(f"n = {difference.n}" + ("" if difference.p_value is None else f", p = {difference.p_value:.3g}"))
+    plain = {"showgrid": False, "zeroline": False}
+    return {
+        "margin": {"t": 48},
+        "xaxis": {
+            **plain,
+            "domain": [0, 0.56],
+            "range": [-0.3, 1.3],
+            "tickvals": [0, 1],
+            "ticktext": [label(difference.baseline, 24), label(difference.variant, 24)],
+        },
+        "xaxis2": {
+            **plain,
+            "domain": [0.7, 1],
+            "range": [-0.5, 0.9],
+            "tickvals": [0, 0.5],
+            "ticktext": ["each pair", "mean"],
+            "anchor": "y2",
+        },
+        "yaxis": axis_of(measured),
+        "yaxis2": {
+            "title": {"text": "difference, points" if share else "difference"},
+            "tickformat": "+.1~%" if share else "+.3~g",
+            "rangemode": "tozero",
+            "anchor": "x2",
+        },
+        "annotations": [
+            {
+                "text": "<br>".join(lines),
+                "xref": "x2 domain",
+                "yref": "paper",
+                "x": 1,
+                "y": 1.02,
+                "xanchor": "right",
+                "yanchor": "bottom",
+                "align": "right",
+                "showarrow": False,
+            }
+        ],
+    }

@@ -1,0 +1,97 @@
+"""A recording as it is drawn: few enough steps and channels, and the choices of run and layer above it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from archlab.analysis import curves
+from archlab.records import NormRecording, Run
+from archlab.reports.chart import Switch
+
+STEPS = 240
+"""Steps of a recording that are drawn at most."""
+FEWEST_STEPS = 24
+"""Before fewer steps than these are drawn, channels are left out."""
+
+
+class Recorded:
+    """One run's recording within a budget of values."""
+
+    def __init__(self, run: Run, recording: NormRecording, budget: int) -> None:
+        import numpy as np
+
+        self.run = run
+        self.recording = recording
+        widths = {path: int(layer["gamma"].shape[1]) for path, layer in recording.layers.items()}
+        a_step = len(NormRecording.QUANTITIES) * max(1, sum(widths.values()))
+        self.points = max(FEWEST_STEPS, min(STEPS, budget // a_step))
+        self.steps = curves.thinned_steps(np.asarray(recording.steps, dtype=np.int64), self.points)
+        share = min(1.0, budget / (a_step * len(self.steps)))
+        self.channels = {path: _chosen(width, share) for path, width in widths.items()}
+        self.notes = self._notes(sum(widths.values()))
+        self.values = cache(self._values)
+        self.spread = cache(self._spread)
+
+    def _values(self, path: str, quantity: str) -> Any:
+        """(steps, channels)."""
+        return curves.thinned(self.recording.layers[path][quantity][:, self.channels[path]], self.points)
+
+    def _spread(self, path: str, quantity: str) -> Any:
+        return curves.spread(self.values(path, quantity))
+
+    def population(self, path: str, quantity: str) -> Any:
+        """(epochs, channels); a single row of NaN where nothing was measured."""
+        import numpy as np
+
+        found = self.recording.population.get(path, {}).get(quantity)
+        chosen = self.channels[path]
+        return np.full((1, len(chosen)), np.nan) if found is None else found[:, chosen]
+
+    @property
+    def population_steps(self) -> list[int]:
+        """The steps at which the population was measured: the ends of epochs."""
+        rows = max((len(part["mean"]) for part in self.recording.population.values()), default=0)
+        return [epoch.step for epoch in self.run.epochs][:rows]
+
+    def _notes(self, width: int) -> tuple[str, ...]:
+        notes = []
+        recorded, drawn = len(self.recording.steps), len(self.steps)
+        if recorded > drawn:
+            notes.append(
+                f"{recorded:,} recorded steps are drawn as {drawn}: each stretch between two of them keeps every "
+                "channel's least and greatest value, in their order."
+            )
+        kept = sum(len(channels) for channels in self.channels.values())
+        if kept < width:
+            notes.append(f"Of {width:,} channels {kept:,} are drawn, evenly chosen in each layer.")
+        return tuple(notes)
+
+
+def _chosen(width: int, share: float) -> Any:
+    import numpy as np
+
+    kept = max(min(width, 8), int(width * share))
+    return np.unique(np.linspace(0, width - 1, kept).astype(int))
+
+
+class Choices:
+    """What stands for the chosen run, and for the chosen layer of it."""
+
+    def __init__(self, views: Mapping[str, Recorded]) -> None:
+        self.views = views
+        self.steps = self.by_run(lambda view: view.steps)
+
+    def by_run(self, part: Callable[[Recorded], Any]) -> Switch:
+        """A node for something that each run has."""
+        return Switch("run", {title: part(view) for title, view in self.views.items()})
+
+    def by_layer(self, part: Callable[[Recorded, str], Any]) -> Switch:
+        """A node for something that each layer of each run has."""
+        return self.by_run(lambda view: Switch("layer", {path: part(view, path) for path in view.recording.layers}))
+
+    @cache  # noqa: B019 - lives as long as the page is written
+    def matrix(self, quantity: str) -> Switch:
+        """A node for a quantity's values, (steps, channels)."""
+        return self.by_layer(lambda view, path: view.values(path, quantity))
