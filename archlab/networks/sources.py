@@ -1,17 +1,35 @@
-"""Where a network comes from: a source string, parsed once, becomes a `Source` that can build it."""
+"""Where a network comes from: a source string, parsed once, becomes a `Source` that can build it.
+
+| source | what it names |
+| --- | --- |
+| `NAME` | a registered network: archlab's own, and other packages' |
+| `torchvision:NAME`, `timm:NAME` | a network of a model zoo, without trained weights |
+| `FILE.py:FACTORY` | a class, a function or a module in a Python file, which is run for it |
+| `package.module:FACTORY` | the same in a module that can be imported, from the current folder too |
+| `FILE.pt2` | a program that `torch.export.save` wrote, with its weights |
+"""
 
 from __future__ import annotations
 
+import copy
+import re
+import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import nn
 
-from archlab.networks import registry
-from archlab.networks.options import Option, plain
+from archlab.errors import SourceError, nearest
+from archlab.networks import imports, registry, zoos
+from archlab.networks.options import Option, Signature, plain, read_signature
+from archlab.networks.weightless import build_weightless
 from archlab.records import Shape, Value
+
+FORMS = "a registered name, torchvision:NAME, timm:NAME, FILE.py:FACTORY, package.module:FACTORY or FILE.pt2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,37 +38,89 @@ class Source:
 
     name: str
     """The source string."""
-    options: Mapping[str, Value]
-    """The options that were given, in their own types."""
-    input_shapes: tuple[Shape, ...]
-    """Shapes of its inputs, batch 1 first; empty where the source knows none."""
-    available: Mapping[str, Option]
-    """All options that it names, given or not."""
-    is_builtin: bool
-    """Whether it was built by a registered name."""
     make: Callable[[], nn.Module]
     """Calls the factory with the options."""
+    options: Mapping[str, Value] = field(default_factory=dict)
+    """The options that were given, in their own types."""
+    input_shapes: tuple[Shape, ...] = ()
+    """Shapes of its inputs, batch 1 first; empty where the source knows none."""
+    available: Mapping[str, Option] = field(default_factory=dict)
+    """All options that it names, given or not."""
+    is_builtin: bool = False
+    """Whether it is a registered network."""
+    has_weights: bool = False
+    """Whether the network exists already, with weights of its own: an exported program, a module in a file."""
+    file: str | None = None
+    """The Python file it is defined in, if the user named one."""
     notes: list[str] = field(default_factory=list)
     """Sentences that belong under a table: what `build` had to do otherwise."""
 
     def build(self, device: Literal["cpu", "meta"] = "cpu") -> nn.Module:
-        """A new network with real weights (`cpu`), or with none (`meta`)."""
-        with torch.device(device):
-            return self.make()
+        """A new network with real weights (`cpu`), or one whose parameters take no memory (`meta`).
+
+        A network that can't be built on the meta device is built on the CPU, and `notes` says so; one that has weights
+        already keeps them. For `meta` the random state stays as it was.
+
+        Raises:
+            SourceError: the factory fails, with its error; or what it returns is no `nn.Module`.
+        """
+        if device == "cpu" or self.has_weights:
+            return self._build()
+        try:
+            return self._checked(build_weightless(self.make))
+        except SourceError:
+            raise
+        except Exception as error:
+            with torch.random.fork_rng(devices=[]):
+                network = self._build()
+            note = f"Built on the CPU with real weights, since it can't be built without: {imports.quote(error)}."
+            if note not in self.notes:
+                self.notes.append(note)
+            return network
+
+    def _build(self) -> nn.Module:
+        try:
+            return self._checked(self.make())
+        except SourceError:
+            raise
+        except Exception as error:
+            settings = ", ".join(f"{name}={value}" for name, value in self.options.items())
+            raise SourceError(
+                f"{self.name} can't be built with {settings or 'its defaults'}: {imports.quote(error, self.file)}"
+            ) from error
+
+    def _checked(self, network: object) -> nn.Module:
+        if isinstance(network, nn.Module):
+            return network
+        raise SourceError(
+            f"{self.name} gives a {type(network).__name__}, expected a torch.nn.Module: name a class or a function "
+            "that returns one"
+        )
 
 
 def resolve(source: str, options: Mapping[str, Value] | None = None) -> Source:
-    """What a source string names, with its options checked; nothing is built yet.
+    """What a source string names, with its options checked; no network is built yet.
 
     Raises:
         SourceError: the source or an option is unknown or can't be read, with the nearest names.
     """
-    entry = registry.entry(source)
-    arguments = entry.signature.arguments(options or {}, entry.name)
-    given = {name: plain(value) for name, value in arguments.items()}
-    shape = entry.shape(arguments)
-    shapes = ((1, *shape),) if shape else ()
-    return Source(source, given, shapes, entry.options, True, lambda: entry.build(**arguments))
+    given = dict(options or {})
+    before, colon, after = source.rpartition(":")
+    if Path(source).suffix == ".pt2":
+        return _exported(source, given)
+    if not colon:
+        return _registered(source, given)
+    if before in ("torchvision", "timm"):
+        return _zoo(source, zoos.torchvision_model(after) if before == "torchvision" else zoos.timm_model(after), given)
+    if not after:
+        raise SourceError(f"{source!r} names no factory after the colon; expected {FORMS}")
+    if before.endswith(".py"):
+        path = Path(before).expanduser()
+        module = imports.load_file(path)
+        return _found(source, imports.find(module, after, before), given, path)
+    if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", before):
+        return _found(source, imports.find(imports.load_module(before), after, before), given, None)
+    raise SourceError(f"{source!r} is no source: expected {FORMS}")
 
 
 def build(source: str, **options: Value) -> nn.Module:
@@ -63,3 +133,105 @@ def build(source: str, **options: Value) -> nn.Module:
     torch.Size([2, 10])
     """
     return resolve(source, options).build()
+
+
+def _registered(source: str, options: Mapping[str, Value]) -> Source:
+    path = Path(source)
+    if path.suffix == ".py":
+        defined = imports.defined_in(path)
+        choice = f"it defines {', '.join(defined)}: try {source}:{defined[0]}" if defined else f"as {source}:FACTORY"
+        raise SourceError(f"{source} names a file and nothing in it; {choice}")
+    if path.suffix in (".pt", ".pth", ".ckpt", ".safetensors", ".onnx"):
+        raise SourceError(
+            f"{source} holds weights, not a network that can be built: expected FILE.py:FACTORY for the code, or a "
+            "program as FILE.pt2, which torch.export.save writes"
+        )
+    if source not in registry.names():
+        raise SourceError(
+            f"there is no network {source!r}: {nearest(source, registry.names())}. Others are named as "
+            "torchvision:NAME, timm:NAME, FILE.py:FACTORY, package.module:FACTORY or FILE.pt2"
+        )
+    entry = registry.entry(source)
+    arguments = entry.signature.arguments(options, entry.name)
+    shape = entry.shape(arguments)
+    return Source(
+        source,
+        lambda: entry.build(**arguments),
+        options=_plain(arguments),
+        input_shapes=((1, *shape),) if shape else (),
+        available=entry.options,
+        is_builtin=True,
+    )
+
+
+def _zoo(source: str, model: zoos.ZooModel, options: Mapping[str, Value]) -> Source:
+    arguments = model.signature.arguments(options, source)
+    return Source(
+        source,
+        lambda: model.factory(**arguments),
+        options=_plain(arguments),
+        input_shapes=zoos.adapt(model.input_shapes, arguments),
+        available=model.signature.options,
+    )
+
+
+def _found(source: str, found: object, options: Mapping[str, Value], path: Path | None) -> Source:
+    """The source for what a user's module calls by the factory's name."""
+    if isinstance(found, nn.Module):
+        Signature({}).arguments(options, source)
+        return Source(source, lambda: copy.deepcopy(found), has_weights=True, file=str(path) if path else None)
+    if not callable(found):
+        raise SourceError(
+            f"{source} is a {type(found).__name__}, expected a torch.nn.Module, its class, or a "
+            "function that returns one"
+        )
+    signature = read_signature(found)
+    arguments = signature.arguments(options, source)
+
+    def make() -> nn.Module:
+        lookup: AbstractContextManager[None] = imports.searching(path.parent) if path else nullcontext()
+        with lookup:  # for what the factory imports when it is called
+            return found(**arguments)  # type: ignore[no-any-return]
+
+    return Source(
+        source,
+        make,
+        options=_plain(arguments),
+        available=signature.options,
+        file=str(path) if path else None,
+    )
+
+
+def _exported(source: str, options: Mapping[str, Value]) -> Source:
+    Signature({}).arguments(options, source)
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise SourceError(f"there is no file {source}: expected a program that torch.export.save wrote")
+    if not zipfile.is_zipfile(path):
+        raise SourceError(
+            f"{source} is no archive of torch.export: write it by torch.export.save(program, {path.name!r})"
+        )
+    try:
+        program = torch.export.load(path)
+    except Exception as error:  # the archive's reader raises whatever its parts do
+        raise SourceError(
+            f"{source} can't be read as a program of torch.export: {type(error).__name__}: {error}; it may come from "
+            f"another version than torch {torch.__version__}"
+        ) from error
+
+    def make() -> nn.Module:
+        network = copy.deepcopy(program.module())
+        for name in ("train", "eval"):
+            # The program's own raise; what it computes was fixed when it was exported, whatever its mode is called.
+            vars(network).pop(name, None)
+        return network
+
+    positional, named = program.example_inputs or ((), {})
+    tensors = [value for value in positional if isinstance(value, torch.Tensor)]
+    is_plain = len(tensors) == len(positional) and not named
+    shapes = tuple(tuple(tensor.shape) for tensor in tensors) if is_plain else ()
+    return Source(source, make, input_shapes=shapes, has_weights=True)
+
+
+def _plain(arguments: Mapping[str, object]) -> dict[str, Value]:
+    return {name: plain(value) for name, value in arguments.items()}

@@ -1,0 +1,115 @@
+"""Factories in a user's own Python: a file, or a module that can be imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+import traceback
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from archlab.errors import SourceError, nearest
+
+
+def load_file(path: Path) -> ModuleType:
+    """The module that a Python file defines, run afresh; its folder can be imported from meanwhile.
+
+    Raises:
+        SourceError: the file can't be read, or fails, with the error and its line.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise SourceError(
+            f"{path} can't be read: {error.strerror}: expected a Python file as FILE.py:FACTORY"
+        ) from error
+    # Classes look their module up by its name: one name a file, so that two files called net.py stay apart.
+    module = ModuleType(f"{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    try:
+        with searching(path.parent):
+            # Compiled here, since the import system would leave a __pycache__ beside a file that isn't ours.
+            exec(compile(text, str(path), "exec", dont_inherit=True), vars(module))
+    except (Exception, SystemExit) as error:
+        del sys.modules[module.__name__]
+        hint = ""
+        if "relative import" in str(error):
+            hint = "; a file of a package is named as package.module:FACTORY"
+        raise SourceError(f"{path} can't be imported: {quote(error, str(path))}{hint}") from error
+    return module
+
+
+def load_module(name: str) -> ModuleType:
+    """The module of a dotted name, looked for in the current folder too.
+
+    Raises:
+        SourceError: there is none, or it fails, with the error and its line.
+    """
+    try:
+        with searching(Path.cwd()):
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise SourceError(
+                f"there is no module {error.name!r} to import {name} from: expected an installed package, or one in "
+                f"{Path.cwd()}"
+            ) from error
+        raise SourceError(f"the module {name} can't be imported: {quote(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise SourceError(f"the module {name} can't be imported: {quote(error)}") from error
+
+
+def find(module: ModuleType, name: str, owner: str) -> object:
+    """What a module calls by a name, dotted for what lies inside a class.
+
+    Raises:
+        SourceError: nothing is called so, with the nearest names.
+    """
+    found: object = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            public = [known for known, value in vars(found).items() if callable(value) and not known.startswith("_")]
+            raise SourceError(f"{owner} has no {name!r}: {nearest(part, public) if public else 'it defines nothing'}")
+        found = getattr(found, part)
+    return found
+
+
+def defined_in(path: Path) -> list[str]:
+    """Names of the functions and classes at the top of a Python file, which isn't run; empty if it can't be read."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return []
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return [node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+
+
+def quote(error: BaseException, file: str | None = None) -> str:
+    """An error's class and message, and where it was raised: in a given file, as near as that is known."""
+    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, SyntaxError):
+        place = f"{error.filename}, line {error.lineno}"
+        return f"{type(error).__name__}: {error.msg} ({place})"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == file]
+    if file is not None and not own:
+        return message
+    frame = (own or frames)[-1] if frames else None
+    return f"{message} ({frame.filename}, line {frame.lineno})" if frame else message
+
+
+@contextmanager
+def searching(folder: Path) -> Iterator[None]:
+    """Modules in a folder can be imported, as if Python had been started there."""
+    entry = str(folder.resolve())
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        if entry in sys.path:
+            sys.path.remove(entry)

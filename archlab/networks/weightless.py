@@ -1,0 +1,155 @@
+"""Building a network without its weights: parameters on the meta device, first values never drawn.
+
+There are two ways, and `build_weightless` tries them in this order:
+
+1. What weights are made of (`empty`, `zeros`, `randn`, ...) is made on the meta device, where a tensor has a shape and
+   no memory. Tables (`arange`, `linspace`, `tensor`, ...) stay on the CPU: they are small, constructors read values out
+   of them (`linspace(0, rate, depth).tolist()`; RegNet does such), and arithmetic on the meta device is slower.
+2. Parameters alone go to the meta device, when their module takes them in. That is for constructors that do arithmetic
+   with both kinds of tensors, or read the values of the first kind.
+
+Either way nothing fills a tensor that has no memory (there, drawing first values is slow Python that computes nothing),
+and the tensors that a module still holds on the CPU at the end are replaced too. Both ways act in the calling thread
+alone, and end with the call, also by an exception.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+_META = torch.device("meta")
+
+# On the meta device the first makes the same tensor as the second, more slowly.
+_UNFILLED: dict[Callable[..., Any], Callable[..., Any]] = {torch.zeros: torch.empty, torch.ones: torch.empty}
+
+_CREATORS = {
+    *_UNFILLED,
+    torch.empty,
+    torch.empty_permuted,
+    torch.empty_strided,
+    torch.full,
+    torch.rand,
+    torch.randint,
+    torch.randn,
+}
+
+_FILLERS = {
+    Tensor.add_,
+    Tensor.clamp_,
+    Tensor.div_,
+    Tensor.erfinv_,
+    Tensor.exponential_,
+    Tensor.fill_,
+    Tensor.mul_,
+    Tensor.normal_,
+    Tensor.sub_,
+    Tensor.uniform_,
+    Tensor.zero_,
+    nn.init.constant_,
+    nn.init.kaiming_uniform_,
+    nn.init.normal_,
+    nn.init.trunc_normal_,
+    nn.init.uniform_,
+}
+
+
+class _Unfilled(TorchFunctionMode):
+    """Skips what only sets the values of tensors without memory; makes new ones such ones if `creates_meta`."""
+
+    def __init__(self, creates_meta: bool) -> None:
+        super().__init__()
+        self.creates_meta = creates_meta
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """The function's own result, but for those two cases."""
+        if func in _FILLERS:
+            target = args[0] if args else (kwargs or {}).get("tensor")
+            # With a tensor among the arguments the call also checks that the shapes agree: that stays.
+            if target is not None and target.is_meta and not any(isinstance(item, Tensor) for item in args[1:]):
+                return target
+        elif self.creates_meta and func in _CREATORS:
+            kwargs = dict(kwargs or {})
+            if kwargs.get("device") is None:
+                kwargs["device"] = _META
+                func = _UNFILLED.get(func, func)
+        return func(*args, **(kwargs or {}))
+
+
+class _Emptied:
+    """Tensor -> one like it on the meta device, the same for the same: what two modules hold must stay one."""
+
+    def __init__(self) -> None:
+        self.replaced = WeakIdKeyDictionary()
+
+    def __call__(self, value: Tensor) -> Tensor:
+        """The replacement; the value itself where it takes no memory anyway."""
+        if value.is_meta or is_lazy(value):
+            return value
+        if value not in self.replaced:
+            empty = torch.empty_like(value, device=_META, requires_grad=False)
+            is_parameter = isinstance(value, nn.Parameter)
+            self.replaced[value] = nn.Parameter(empty, value.requires_grad) if is_parameter else empty
+        replacement: Tensor = self.replaced[value]
+        return replacement
+
+
+@contextmanager
+def _empty_parameters() -> Iterator[None]:
+    """Modules that this thread builds take in parameters without memory."""
+    thread = threading.get_ident()
+    emptied = _Emptied()
+
+    def replace(module: nn.Module, name: str, value: nn.Parameter | None) -> Tensor | None:
+        return emptied(value) if value is not None and threading.get_ident() == thread else None
+
+    handle = register_module_parameter_registration_hook(replace)  # type: ignore[arg-type]  # torch's lacks the result
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _empty_rest(network: nn.Module) -> nn.Module:
+    """The network, its remaining tensors on the meta device; single numbers mix with any device and may be read."""
+    emptied = _Emptied()
+    for module in network.modules():
+        held: dict[str, Tensor] = {}
+        held.update(module.named_parameters(recurse=False, remove_duplicate=False))
+        held.update(module.named_buffers(recurse=False, remove_duplicate=False))
+        held.update((name, value) for name, value in vars(module).items() if isinstance(value, Tensor) and value.dim())
+        for name, value in held.items():
+            if emptied(value) is not value:
+                setattr(module, name, emptied(value))
+    return network
+
+
+def build_weightless(make: Callable[[], nn.Module]) -> nn.Module:
+    """What `make` returns, with parameters and buffers on the meta device; the random state stays as it was.
+
+    Raises:
+        Exception: whatever `make` raises when its parameters have no values.
+    """
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with _Unfilled(creates_meta=True):
+                network = make()
+        except Exception:  # the second way may suit it; what is wrong with either way comes from there
+            with _empty_parameters(), _Unfilled(creates_meta=False):
+                network = make()
+    return _empty_rest(network) if isinstance(network, nn.Module) else network
