@@ -125,3 +125,15 @@ function drawLine(line) {
   }
   return parts;
 }
+
+function drawOthers(scene) {
+  const [width, height] = diagramForm.pill;
+  const ends = scene.terminals.map((end) => {
+    const place = `translate(${Math.round((end.x - width / 2) * 100) / 100} ${Math.round(end.y * 100) / 100})`;
+    const box = svgElement("rect", { width, height, rx: 13 });
+    const text = svgText("title", width / 2, 17, shortenedText(end.text, 16));
+    return svgElement("g", { class: "terminal", transform: place }, box, text);
+  });
+  const labels = scene.labels.map((label) => svgText("shape", label.x, label.y, label.text));
+  return [...scene.lines.flatMap(drawLine), ...labels, ...ends];
+}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from archlab.errors import InputError, nearest
 from archlab.records import Layer, Shape, Trace
@@ -120,7 +121,7 @@ class _Wiring:
         for row, layer in enumerate(self.trace.layers):
             if not self.children[row] and layer.inputs and layer.output_shapes and row not in used:
                 line = self._line(row)
-                for child, holder in zip(line, line[1:], strict=False):
+                for child, holder in pairwise(line):
                     self.leaving[holder][row] = child
 
     def _connect(self, origin: int, row: int) -> None:
@@ -129,15 +130,13 @@ class _Wiring:
         shared = set(line) & set(sources)
         if row in shared or origin in shared:  # a block and a part of it
             return
-        for child, holder in zip(line, line[1:], strict=False):
+        for child, holder in pairwise(line):
             if holder in shared:
                 break
             self.entering[holder].setdefault(origin, {})[child] = None
-        for child, holder in zip(sources, sources[1:], strict=False):
+        for child, holder in pairwise(sources):
             if holder in shared:
-                source = child
-                target = line[line.index(holder) - 1]
-                self.inner[holder][source, target, origin] = None
+                self.inner[holder][child, line[line.index(holder) - 1], origin] = None
                 break
             self.leaving[holder][origin] = child
 
@@ -179,7 +178,9 @@ class _Wiring:
     def _path(self, row: int) -> str:
         return "" if row == NETWORK else self.trace.layers[row].path
 
-    def _edges(self, row: int, children: list[Block], entries: list[tuple[int, ...]], exits: list[int]) -> tuple[Edge, ...]:
+    def _edges(
+        self, row: int, children: list[Block], entries: list[tuple[int, ...]], exits: list[int]
+    ) -> tuple[Edge, ...]:
         first = len(entries)
         places = {child.row: first + place for place, child in enumerate(children)}
         by_row = {child.row: child for child in children}

@@ -77,8 +77,12 @@ def scheme(trace: Trace, colour: str, blocks: Sequence[bool]) -> Scheme:
         case "saved":
             return _by_number(trace, colour, lambda layer: layer.saved_bytes)
         case "receptive-field":
-            return _by_number(trace, colour, lambda layer: layer.receptive_field and max(layer.receptive_field.size, default=1))
+            return _by_number(trace, colour, _seen)
     raise InputError(f"the diagram can't be coloured by {colour!r}; expected one of {', '.join(COLOURS)}")
+
+
+def _seen(layer: Layer) -> int | None:
+    return max(layer.receptive_field.size, default=1) if layer.receptive_field else None
 
 
 def category(layer: Layer, block: bool) -> str:

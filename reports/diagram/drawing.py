@@ -1,6 +1,6 @@
 """A scene as SVG text.
 
-`assets/diagram.js` writes the same elements when a block opens; a test holds the two together. A drawing inside a page
+`assets/diagram-drawing.js` writes the same elements when a block opens; a test holds the two together. A drawing inside a page
 takes its colours from the page's style sheet; a file of its own carries the part of assets/diagram.css that concerns
 drawings, with plain colours instead of variables, since few viewers of SVG files know those.
 """
@@ -20,7 +20,7 @@ from archlab.reports.text import shortened
 
 MARGIN = 16.0
 ROUNDING = 6.0
-TITLE_LETTER, SUBTITLE_LETTER = 6.9, 5.7
+TITLE_LETTER, SUBTITLE_LETTER = 7.4, 5.9
 """The widths of the letters on a node."""
 
 

@@ -1,6 +1,6 @@
 """Coordinates: a plan's columns and rows, given the sizes of the nodes.
 
-The browser does the same sums when a block opens (`measure` and `place` in assets/diagram.js); a test holds that both
+The browser does the same sums when a block opens (assets/diagram-places.js); a test holds that both
 come to the same drawing. Lengths are pixels at zoom 1. A node lies around its anchor, the line of its segment; the
 spine is at x = 0.
 """

@@ -38,7 +38,6 @@ from dataclasses import dataclass, replace
 from archlab.reports.diagram.block import Edge
 from archlab.reports.diagram.ranking import ranked
 
-
 SPINE = 0
 """The segment in column 0."""
 
@@ -97,9 +96,7 @@ def placed(count: int, edges: Sequence[Edge], entries: int, exits: int, joints: 
 
 
 class _Placement:
-    def __init__(
-        self, count: int, edges: Sequence[Edge], entries: int, exits: int, joints: frozenset[int]
-    ) -> None:
+    def __init__(self, count: int, edges: Sequence[Edge], entries: int, exits: int, joints: frozenset[int]) -> None:
         self.count, self.joints = count, joints
         self.edges = [edge for edge in dict.fromkeys(edges) if edge.source < edge.target]
         pairs = sorted({(edge.source, edge.target) for edge in self.edges})
@@ -129,9 +126,7 @@ class _Placement:
         height = max(self.rows, default=0) + 1
         forks = self._tracks(wires, height, at_source=True)
         taps = self._tracks(wires, height, at_source=False)
-        tracked = [
-            replace(wire, fork=forks[1].get(wire.source, 0), tap=taps[1].get(wire.target, 0)) for wire in wires
-        ]
+        tracked = [replace(wire, fork=forks[1].get(wire.source, 0), tap=taps[1].get(wire.target, 0)) for wire in wires]
         segments = [Segment(column, *span) for column, span in zip(self.columns, self.spans, strict=True)]
         return Plan(tuple(self.rows), tuple(self.homes), tuple(segments), tuple(tracked), forks[0], taps[0])
 
@@ -213,12 +208,11 @@ class _Placement:
 
     def _bus_wires(self, buses: list[tuple[dict[int, list[int]], list[int], int]]) -> list[Wire]:
         ports = {(edge.source, edge.target): edge for edge in reversed(self.edges)}
-        wires = []
+        wires: list[Wire] = []
         for sources, targets, segment in buses:
-            for source in sources[targets[-1]]:
-                wires.append(Wire(source, -1, segment, ports[source, targets[-1]].outlet))
-            for target in targets:
-                wires.append(Wire(-1, target, segment, 0, ports[sources[target][0], target].inlet))
+            last = targets[-1]
+            wires.extend(Wire(source, -1, segment, ports[source, last].outlet) for source in sources[last])
+            wires.extend(Wire(-1, target, segment, 0, ports[sources[target][0], target].inlet) for target in targets)
         return wires
 
     # Wires
@@ -270,16 +264,28 @@ class _Placement:
             users.setdefault(wire.segment, []).extend(
                 self.homes[node] for node in (wire.source, wire.target) if node >= 0
             )
+        firsts = {home: node for node, home in reversed(list(enumerate(self.homes)))}
+        spine = {self.rows[node]: node for node in range(self.count) if self.homes[node] == SPINE}
+
+        def precedes(segment: int) -> bool:
+            """Whether its nodes run before those of the spine beside them."""
+            node = firsts.get(segment)
+            return node is not None and node < spine.get(self.rows[node], -1)
+
+        def turn(segment: int) -> tuple[int, int]:
+            first, last = self.spans[segment]
+            return last - first, -segment if precedes(segment) else segment
+
         taken: dict[int, list[tuple[int, int]]] = {}
-        order = sorted(range(1, len(self.spans)), key=lambda s: (self.spans[s][1] - self.spans[s][0], s))
-        for segment in order:
+        for segment in sorted(range(1, len(self.spans)), key=turn):
             span = self.spans[segment]
             right, left = _innermost(taken, span, 1), _innermost(taken, span, -1)
             if segment in self.rails:
                 sides = {self.columns[home] for home in users.get(segment, ())} - {0}
                 column = left if sides and max(sides) < 0 else right
-            else:
-                column = left if -left < right else right
+            else:  # in the order of execution, unless that puts nearly all on one side
+                lean = 2 if precedes(segment) else -1
+                column = left if -left < right + lean else right
             self.columns[segment] = column
             taken.setdefault(column, []).append(span)
 

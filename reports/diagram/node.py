@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from archlab.records import Layer, Shape, Trace
-from archlab.reports.diagram.block import NETWORK, Block, shapes_of
-from archlab.reports.diagram.colour import category
+from archlab.reports.diagram.block import Block, shapes_of
 from archlab.reports.diagram.layout import Plan, placed
 from archlab.reports.text import brief, count, plain, shortened
 
@@ -123,8 +122,7 @@ def _titles(block: Block, trace: Trace) -> tuple[str, str]:
         return plain(trace.network), ""
     name = plain(block.name)
     if block.repeats:
-        last = plain(trace.layers[block.repeats[-1]].path).rpartition(".")[2]
-        name = f"{name} … {last}"
+        name = f"{name}…{_tail(name, plain(trace.layers[block.repeats[-1]].path).rpartition('.')[2])}"
     if block.children:
         parts = [plain(layer.kind)] + ([brief(layer.parameters)] if layer.parameters else [])
         return name, ", ".join(parts)
@@ -132,6 +130,14 @@ def _titles(block: Block, trace: Trace) -> tuple[str, str]:
         return plain(layer.kind), ""
     calls = f" (call {layer.call} of {layer.calls})" if layer.calls > 1 else ""
     return plain(f"{layer.kind} {layer.detail}".strip()), name + calls
+
+
+def _tail(first: str, last: str) -> str:
+    """What tells the last of a row of names from the first: `11` for `block_0` and `block_11`."""
+    shared = 0
+    while shared < min(len(first), len(last)) and first[shared] == last[shared] and not last[shared].isdigit():
+        shared += 1
+    return last[shared:]
 
 
 def _symbol(layer: Layer) -> str:
@@ -197,13 +203,3 @@ def input_name(trace: Trace, origins: Sequence[int], place: int, total: int, who
     if whole and len(origins) == 1 and 0 <= -1 - origins[0] < len(trace.input_names):
         return plain(trace.input_names[-1 - origins[0]])
     return "input" if total == 1 else f"input {place + 1}"
-
-
-def is_block(block: Block) -> bool:
-    """Whether a node can be opened."""
-    return bool(block.children) and block.row != NETWORK
-
-
-def colours_as(layer: Layer, block: bool) -> str:
-    """The category that its kind's colour stands for."""
-    return category(layer, block)

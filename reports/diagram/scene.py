@@ -90,7 +90,9 @@ def composed(root: Node, names: Sequence[str], is_open: Callable[[Node], bool], 
         if number < len(root.entries):
             scene.terminals.append(Terminal(names[number], x, y))
         elif number >= total - outputs:
-            scene.terminals.append(Terminal("output" if outputs == 1 else f"output {number - total + outputs + 1}", x, y))
+            scene.terminals.append(
+                Terminal("output" if outputs == 1 else f"output {number - total + outputs + 1}", x, y)
+            )
     scene.left, scene.right, scene.height = placed.left, placed.right, placed.height
     return scene
 
@@ -139,13 +141,13 @@ def _draw_inside(scene: Scene, measured: _Measured, x: float, y: float, level: i
     for wire, corners in zip(plan.wires, placed.wires, strict=True):
         at = tuple((x + across, y + down) for across, down in corners)
         passes = wire.source < 0 or wire.target < 0 or plan.rows[wire.target] - plan.rows[wire.source] > 1
-        arrow = 0 <= wire.target and (wire.target < leaving or level == 1)
+        arrow = wire.target >= 0 and (wire.target < leaving or level == 1)
         line = Line(at, passes, arrow)
         if line not in scene.lines[-len(placed.wires) :]:
             scene.lines.append(line)
     for top, bottom in placed.buses:
-        corners = ((x + top[0], y + top[1]), (x + bottom[0], y + bottom[1]))
-        scene.lines.append(Line(corners, skip=True, arrow=False, thick=True))
+        ends = ((x + top[0], y + top[1]), (x + bottom[0], y + bottom[1]))
+        scene.lines.append(Line(ends, skip=True, arrow=False, thick=True))
     labels = _entry_labels(node, level == 1)
     for number, (across, down) in enumerate(placed.nodes):
         text = labels[number] if number < first else ""
@@ -153,10 +155,10 @@ def _draw_inside(scene: Scene, measured: _Measured, x: float, y: float, level: i
             child = measured.children[number - first]
             size = child.size
             text = child.node.label if size.label else ""
-            left, top = x + across - size.left, y + down
+            left, upper = x + across - size.left, y + down
             scene.boxes.append(
-                Box(child.node, left, top, size.left + size.right, size.height, child.placed is not None, level)
+                Box(child.node, left, upper, size.left + size.right, size.height, child.placed is not None, level)
             )
-            _draw_inside(scene, child, x + across, top + HEADER, level + 1)
+            _draw_inside(scene, child, x + across, upper + HEADER, level + 1)
         if text:
             scene.labels.append(Label(text, x + across + 6.0, y + placed.labels[plan.rows[number]]))

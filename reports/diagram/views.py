@@ -64,9 +64,7 @@ def view(trace: Trace, only: str | None = None) -> View:
         for place, origins in enumerate(block.entries)
     )
     layers = trace.layers
-    rows = [
-        row + 1 < len(layers) and layers[row + 1].depth > layer.depth for row, layer in enumerate(layers)
-    ]
+    rows = [row + 1 < len(layers) and layers[row + 1].depth > layer.depth for row, layer in enumerate(layers)]
     return View(trace, block, written(block, trace), names, tuple(rows))
 
 

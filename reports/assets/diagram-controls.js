@@ -1,0 +1,192 @@
+// The architecture diagram in a page: pointer, keyboard, search and buttons.
+
+function startDiagrams() {
+  const sources = Array.from(document.querySelectorAll("script[data-diagram-data]"));
+  for (const figure of document.querySelectorAll("figure[data-diagram]")) {
+    const source = sources.find((script) => script.dataset.diagramData === figure.dataset.diagram);
+    if (!source) continue;
+    const diagram = new Diagram(figure, JSON.parse(source.textContent));
+    watchPointer(diagram);
+    watchKeys(diagram);
+    watchSearch(diagram);
+    watchBar(diagram);
+    watchTable(diagram);
+    diagram.start();
+  }
+}
+
+// A plain wheel scrolls the page; only with Ctrl, as a pinch on a touch pad sends it, does it zoom.
+function watchPointer(diagram) {
+  const { view, drawing } = diagram;
+  let drag = null;
+  let moved = false;
+  let pointed = null;
+  view.addEventListener("pointerdown", (event) => {
+    moved = false;
+    if (event.pointerType !== "mouse" || event.button !== 0) return;
+    drag = { x: event.clientX, y: event.clientY, left: view.scrollLeft, top: view.scrollTop };
+  });
+  view.addEventListener("pointermove", (event) => {
+    if (!drag) {
+      // Moves only: a drawing that scrolls under a resting pointer says nothing about what is being read.
+      const element = event.target.closest("[data-node]");
+      if (element && element !== pointed) diagram.describe(Number(element.dataset.node));
+      pointed = element;
+      return;
+    }
+    const [across, down] = [event.clientX - drag.x, event.clientY - drag.y];
+    if (!moved && Math.hypot(across, down) < 5) return;
+    if (!moved) view.setPointerCapture(event.pointerId);
+    moved = true;
+    view.classList.add("is-dragged");
+    view.scrollLeft = drag.left - across;
+    view.scrollTop = drag.top - down;
+  });
+  for (const name of ["pointerup", "pointercancel"]) {
+    view.addEventListener(name, () => {
+      view.classList.remove("is-dragged");
+      drag = null;
+    });
+  }
+  drawing.addEventListener("click", (event) => {
+    const element = event.target.closest("[data-node]");
+    if (!element || moved) return;
+    const number = Number(element.dataset.node);
+    diagram.select(number);
+    if (diagram.node(number).plan) diagram.toggle(number);
+    else diagram.showRow(number);
+  });
+  view.addEventListener(
+    "wheel",
+    (event) => {
+      if (!event.ctrlKey && !event.metaKey) return;
+      event.preventDefault();
+      diagram.zoomTo(diagram.zoom * Math.exp(-event.deltaY / 300), event.clientX, event.clientY);
+    },
+    { passive: false },
+  );
+}
+
+function watchKeys(diagram) {
+  diagram.drawing.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const action = keyAction(diagram, event.key);
+    if (!action) return;
+    event.preventDefault();
+    action();
+  });
+}
+
+function keyAction(diagram, key) {
+  const order = diagram.scene.boxes.map((box) => box.number);
+  const { current, zoom } = diagram;
+  const place = order.indexOf(current);
+  const node = diagram.node(current);
+  const isOpen = diagram.open.has(current);
+  const enter = () => (node.plan ? diagram.toggle(current) : diagram.showRow(current));
+  const actions = {
+    ArrowDown: () => diagram.select(order[Math.min(place + 1, order.length - 1)]),
+    ArrowUp: () => diagram.select(order[Math.max(place - 1, 0)]),
+    Home: () => diagram.select(order[0]),
+    End: () => diagram.select(order[order.length - 1]),
+    ArrowRight: () => {
+      if (node.plan && !isOpen) diagram.toggle(current, true);
+      else if (node.plan) diagram.select(node.children[0]);
+    },
+    ArrowLeft: () => {
+      if (node.plan && isOpen) diagram.toggle(current, false);
+      else if (diagram.parents.get(current)) diagram.select(diagram.parents.get(current));
+    },
+    Enter: enter,
+    " ": enter,
+    t: () => diagram.showRow(current),
+    "/": () => diagram.bar.elements.search.focus(),
+    "+": () => diagram.zoomTo(zoom * 1.25),
+    "-": () => diagram.zoomTo(zoom / 1.25),
+    0: () => diagram.fit(),
+  };
+  return Object.hasOwn(actions, key) ? actions[key] : undefined;
+}
+
+function watchSearch(diagram) {
+  const field = diagram.bar.elements.search;
+  let hits = [];
+  let hit = -1;
+
+  function show(step) {
+    if (!hits.length) return;
+    hit = (hit + step + hits.length) % hits.length;
+    diagram.reveal(hits[hit]);
+    diagram.select(hits[hit], false);
+    diagram.status.textContent = `${hit + 1} of ${hits.length}: ${diagram.path(hits[hit])}`;
+  }
+
+  field.addEventListener("input", () => {
+    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    hits = words.length ? matches(diagram, words) : [];
+    if (words.length && !hits.length) hits = [diagram.resolve(field.value.trim())].filter((number) => number > 0);
+    hit = -1;
+    diagram.found = new Set(hits);
+    if (hits.length) {
+      show(1);
+      return;
+    }
+    diagram.draw();
+    diagram.status.textContent = words.length ? "Nothing found" : "";
+  });
+  field.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") show(event.shiftKey ? -1 : 1);
+    else if (event.key === "ArrowDown") diagram.select(diagram.current);
+    else return;
+    event.preventDefault();
+  });
+}
+
+function matches(diagram, words) {
+  return diagram.data.nodes.flatMap((node, number) => {
+    const text = `${diagram.path(number)} ${node.title} ${node.facts?.[1] ?? ""}`.toLowerCase();
+    return number && words.every((word) => text.includes(word)) ? [number] : [];
+  });
+}
+
+function watchBar(diagram) {
+  const { bar } = diagram;
+  const actions = {
+    open: () => {
+      for (const box of diagram.scene.boxes) if (diagram.node(box.number).plan) diagram.open.add(box.number);
+      diagram.drawAround(diagram.current);
+    },
+    close: () => {
+      diagram.open.clear();
+      diagram.draw();
+      diagram.view.scrollTo(0, 0);
+    },
+    larger: () => diagram.zoomTo(diagram.zoom * 1.25),
+    smaller: () => diagram.zoomTo(diagram.zoom / 1.25),
+    fit: () => diagram.fit(),
+  };
+  bar.addEventListener("submit", (event) => event.preventDefault());
+  bar.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-action]");
+    if (button) actions[button.dataset.action]();
+  });
+  bar.elements.colour.addEventListener("change", (event) => {
+    diagram.colour = event.target.value;
+    diagram.draw();
+  });
+  bar.elements.scaled.addEventListener("change", (event) => {
+    diagram.scaled = event.target.checked;
+    diagram.drawAround(diagram.current);
+  });
+}
+
+function watchTable(diagram) {
+  const name = diagram.figure.dataset.diagram;
+  document.addEventListener("archlab:show-node", (event) => {
+    if ((event.detail.diagram ?? name) === name) diagram.showNode(event.detail.path);
+  });
+  diagram.scope.addEventListener("click", (event) => {
+    const cell = event.target.closest?.("tr[data-path] > :first-child");
+    if (cell && !event.target.closest("a, button, input, summary")) diagram.showNode(cell.parentElement.dataset.path);
+  });
+}

@@ -1,0 +1,239 @@
+// The architecture diagram in a page: what is open, chosen and found, and how it shows.
+
+class Diagram {
+  constructor(figure, data) {
+    this.figure = figure;
+    this.data = data;
+    this.view = figure.querySelector(".diagram-view");
+    this.drawing = this.view.querySelector("svg");
+    this.bar = figure.querySelector(".diagram-bar");
+    this.card = figure.querySelector(".diagram-card");
+    this.legend = figure.querySelector(".diagram-legend");
+    this.status = figure.querySelector(".diagram-status");
+    this.open = new Set(data.open);
+    this.colour = data.colour;
+    this.scaled = data.scaled;
+    this.zoom = 1;
+    this.current = data.nodes[0].children[0] ?? 0;
+    this.found = new Set();
+    this.elements = new Map();
+    this.parents = new Map();
+    data.nodes.forEach((node, number) => node.children?.forEach((child) => this.parents.set(child, number)));
+  }
+
+  start() {
+    this.drawing.setAttribute("role", "tree");
+    this.bar.hidden = false;
+    this.figure.classList.add("is-live");
+    this.draw();
+    this.zoomTo(Math.min(1, Math.max(0.75, this.view.clientWidth / this.scene.width)));
+    this.view.scrollLeft = (this.view.scrollWidth - this.view.clientWidth) / 2;
+    this.view.scrollTop = 0;
+  }
+
+  node(number) {
+    return this.data.nodes[number];
+  }
+
+  path(number) {
+    return this.node(number).facts?.[0] ?? "";
+  }
+
+  style(number) {
+    const scheme = this.data.schemes[this.colour];
+    return scheme.styles[scheme.of[number]];
+  }
+
+  // Drawing
+
+  draw() {
+    const held = this.drawing.contains(document.activeElement);
+    this.scene = composeScene(this.data, this);
+    const { margin } = diagramForm;
+    const { left, right, height } = this.scene;
+    this.scene.width = right - left + 2 * margin;
+    this.scene.full = height + 2 * margin;
+    this.elements = new Map(this.scene.boxes.map((box) => [box.number, this.treeItem(box)]));
+    const others = drawOthers(this.scene);
+    for (const part of others) part.setAttribute("aria-hidden", "true");
+    this.drawing.replaceChildren(...this.elements.values(), ...others);
+    this.drawing.setAttribute("viewBox", `${left - margin} ${-margin} ${this.scene.width} ${this.scene.full}`);
+    this.resize();
+    this.current = this.shownAround(this.current);
+    this.elements.get(this.current)?.setAttribute("tabindex", "0");
+    if (held) this.elements.get(this.current)?.focus({ preventScroll: true });
+    this.drawLegend();
+  }
+
+  treeItem(box) {
+    const node = this.node(box.number);
+    const element = drawBox(node, this.style(box.number), box);
+    const spoken = [node.title, node.subtitle, node.badge, node.label].filter(Boolean).join(", ");
+    element.setAttribute("role", "treeitem");
+    element.setAttribute("aria-level", String(box.level));
+    element.setAttribute("aria-label", spoken);
+    element.setAttribute("tabindex", "-1");
+    if (node.plan) element.setAttribute("aria-expanded", String(box.open));
+    if (this.found.has(box.number)) element.classList.add("is-found");
+    return element;
+  }
+
+  resize() {
+    this.drawing.setAttribute("width", String(Math.round(this.scene.width * this.zoom)));
+    this.drawing.setAttribute("height", String(Math.round(this.scene.full * this.zoom)));
+  }
+
+  drawLegend() {
+    const shown = new Set(this.scene.boxes.filter((box) => !box.open).map((box) => this.style(box.number)));
+    const scheme = this.data.schemes[this.colour];
+    this.legend.setAttribute("aria-label", scheme.title);
+    this.legend.replaceChildren();
+    for (const [style, text] of scheme.legend) {
+      if (!shown.has(style)) continue;
+      const item = document.createElement("li");
+      const swatch = svgElement("svg", { class: "diagram-drawing", width: 16, height: 13, "aria-hidden": "true" });
+      const box = svgElement("rect", { class: "box", x: 0.5, y: 0.5, width: 15, height: 12, rx: 3 });
+      swatch.append(svgElement("g", { class: `key ${style}` }, box));
+      item.append(swatch, text);
+      this.legend.append(item);
+    }
+  }
+
+  // Keep what the reader looks at where it is while the drawing around it changes.
+  drawAround(number) {
+    const before = this.elements.get(number)?.getBoundingClientRect();
+    this.draw();
+    const after = this.elements.get(number)?.getBoundingClientRect();
+    if (!before || !after) return;
+    this.view.scrollLeft += after.left - before.left;
+    this.view.scrollTop += after.top - before.top;
+  }
+
+  shownAround(number) {
+    let shown = number;
+    while (shown !== undefined && !this.elements.has(shown)) shown = this.parents.get(shown);
+    return shown ?? this.scene.boxes[0]?.number ?? 0;
+  }
+
+  // Opening, choosing, finding
+
+  toggle(number, open = !this.open.has(number)) {
+    if (!this.node(number).plan) return;
+    if (open) this.open.add(number);
+    else this.open.delete(number);
+    this.drawAround(number);
+    this.describe(number);
+  }
+
+  select(number, focus = true) {
+    const element = this.elements.get(number);
+    if (!element) return;
+    this.elements.get(this.current)?.setAttribute("tabindex", "-1");
+    this.current = number;
+    element.setAttribute("tabindex", "0");
+    if (focus) element.focus({ preventScroll: true });
+    this.bring(element);
+    this.describe(number);
+  }
+
+  bring(element) {
+    const outer = this.view.getBoundingClientRect();
+    const inner = element.getBoundingClientRect();
+    const height = Math.min(inner.height, 60 * this.zoom);
+    if (inner.top < outer.top + 8 || inner.top + height > outer.bottom - 8) {
+      this.view.scrollTop += inner.top + height / 2 - (outer.top + outer.height / 2);
+    }
+    if (inner.left < outer.left + 8 || inner.right > outer.right - 8) {
+      this.view.scrollLeft += inner.left + Math.min(inner.width, outer.width) / 2 - (outer.left + outer.width / 2);
+    }
+  }
+
+  reveal(number) {
+    for (let holder = this.parents.get(number); holder; holder = this.parents.get(holder)) this.open.add(holder);
+    this.draw();
+  }
+
+  // A path inside one of several equal blocks is drawn inside the first of them.
+  resolve(path) {
+    const inside = (block) => path === block || path.startsWith(`${block}.`);
+    for (let tries = 0; tries < 20; tries += 1) {
+      const number = this.data.nodes.findIndex((_, at) => at > 0 && this.path(at) === path);
+      if (number > 0) return number;
+      const standing = this.data.nodes.find((node) => node.repeats?.slice(1).some(inside));
+      if (!standing) return -1;
+      path = standing.repeats[0] + path.slice(standing.repeats.slice(1).find(inside).length);
+    }
+    return -1;
+  }
+
+  // The card, and the shape table
+
+  describe(number) {
+    const list = document.createElement("dl");
+    this.data.facts.forEach((name, place) => {
+      const text = this.node(number).facts?.[place];
+      if (!text) return;
+      const [term, value, inner] = ["dt", "dd", "bdi"].map((tag) => document.createElement(tag));
+      term.textContent = name;
+      inner.textContent = text;
+      value.append(inner);
+      list.append(term, value);
+    });
+    this.card.replaceChildren(list);
+    if (!this.row(this.path(number))) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Show in the table";
+    button.addEventListener("click", () => this.showRow(number));
+    this.card.append(button);
+  }
+
+  get scope() {
+    return this.figure.closest("[data-trace]") ?? document;
+  }
+
+  row(path) {
+    return this.scope.querySelector(`tr[data-path="${CSS.escape(path)}"]`);
+  }
+
+  showRow(number) {
+    const detail = { path: this.path(number), diagram: this.figure.dataset.diagram };
+    const asked = new CustomEvent("archlab:show-row", { bubbles: true, cancelable: true, detail });
+    if (!this.figure.dispatchEvent(asked)) return;
+    const row = this.row(detail.path);
+    if (!row) return;
+    for (const other of this.scope.querySelectorAll("tr.is-target")) other.classList.remove("is-target");
+    row.classList.add("is-target");
+    row.tabIndex = -1;
+    row.focus({ preventScroll: true });
+    row.scrollIntoView({ block: "center" });
+  }
+
+  showNode(path) {
+    const number = this.resolve(path);
+    if (number < 0) return;
+    this.reveal(number);
+    this.figure.scrollIntoView({ block: "nearest" });
+    this.select(number);
+  }
+
+  // Zoom
+
+  zoomTo(zoom, clientX, clientY) {
+    const outer = this.view.getBoundingClientRect();
+    const before = this.drawing.getBoundingClientRect();
+    const x = clientX ?? outer.left + outer.width / 2;
+    const y = clientY ?? outer.top + outer.height / 2;
+    const [across, down] = [(x - before.left) / this.zoom, (y - before.top) / this.zoom];
+    this.zoom = Math.min(4, Math.max(0.1, zoom));
+    this.resize();
+    const after = this.drawing.getBoundingClientRect();
+    this.view.scrollLeft += after.left + across * this.zoom - x;
+    this.view.scrollTop += after.top + down * this.zoom - y;
+  }
+
+  fit() {
+    const high = parseFloat(getComputedStyle(this.view).maxHeight) || this.view.clientHeight;
+    this.zoomTo(Math.min(1, this.view.clientWidth / this.scene.width, high / this.scene.full));
+  }
+}

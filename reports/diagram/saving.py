@@ -1,0 +1,87 @@
+"""The diagram as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from archlab import files
+from archlab.errors import InputError
+from archlab.records import Trace
+from archlab.reports.diagram.drawing import standalone
+from archlab.reports.diagram.page import document, render
+from archlab.reports.diagram.views import down_to, view
+
+FORMATS = (".svg", ".html", ".png")
+
+
+def save(
+    path: str | Path,
+    trace: Trace,
+    *,
+    only: str | None = None,
+    depth: int | None = 1,
+    colour: str = "kind",
+    scale: bool = False,
+) -> Path:
+    """The path of the file that the diagram was written to: `.svg`, `.html` or `.png`, by its ending.
+
+    The HTML file opens and closes its blocks; an SVG or PNG file shows those above `depth` open. A PNG is twice as
+    large as the drawing, and needs Chromium or Chrome.
+
+    Args:
+        path: where to.
+        trace: what is drawn.
+        only: the path of the layer that is drawn instead of the whole network.
+        depth: blocks above it are open; None opens all.
+        colour: what the colours say: `kind`, `parameters`, `macs`, `saved` or `receptive-field`.
+        scale: whether boxes are as wide as their channels and as high as their spatial size.
+
+    Raises:
+        InputError: the ending, the path of the layer or the colouring is unknown, the folder is missing, or there is
+            no browser for a PNG.
+        StoreError: the file can't be written.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in FORMATS:
+        raise InputError(f"{target} has an ending that the diagram can't be written as; expected {', '.join(FORMATS)}")
+    if not target.parent.is_dir():
+        raise InputError(
+            f"{target} can't be written: there is no folder {target.parent}; make it or choose another file"
+        )
+    choices: dict[str, Any] = {"only": only, "depth": depth, "colour": colour, "scale": scale}
+    if target.suffix.lower() == ".html":
+        shown = view(trace, only)
+        text = document(render(trace, **choices), shown.title)
+    else:
+        text = svg(trace, **choices)
+    if target.suffix.lower() == ".png":
+        from archlab.reports.diagram.picture import png
+
+        content = png(text)
+        with files.writing(target):
+            target.write_bytes(content)
+        return target
+    with files.writing(target):
+        files.replace_text(target, text)
+    return target
+
+
+def svg(
+    trace: Trace,
+    *,
+    only: str | None = None,
+    depth: int | None = 1,
+    colour: str = "kind",
+    scale: bool = False,
+) -> str:
+    """The diagram as the text of an SVG file; arguments and errors as `save` has them.
+
+    >>> from archlab.records import Layer, Totals
+    >>> layer = Layer("fc", "Linear", 1, ((1, 4),), ((1, 2),), 10, 8, inputs=(-1,))
+    >>> svg(Trace("tiny", ((1, 4),), (layer,), Totals(10, 10, 0, 8, 16)))[:4]
+    '<svg'
+    """
+    shown = view(trace, only)
+    scene = shown.scene(down_to(shown.root, depth), scale)
+    return standalone(scene, shown.colours(colour), shown.title, shown.description)
