@@ -125,7 +125,7 @@ def _levels(source: Source, name: str, values: Sequence[Value]) -> tuple[Value, 
     elif name in source.available:
         found = tuple(plain(source.available[name].convert(value, source.name)) for value in values)
     else:
-        raise SourceError(f"{source.name} has no option {name!r}: {nearest(name, [*source.available, *SETTINGS])}")
+        raise SourceError(f"{source.name} has no option {name!r}: {nearest(name, {*source.available, *SETTINGS})}")
     if len(set(found)) < len(found):
         raise InputError(f"{name} is to vary over {', '.join(map(str, found))}: each value can be there once")
     return found

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 def compare(
     network: Annotated[
-        str, typer.Argument(metavar="[NETWORK]", help="A built-in name or another source, as for archlab shapes.")
+        str, typer.Argument(metavar="NETWORK", help="A built-in name or another source, as for archlab shapes.")
     ] = "lenet",
     bn: Annotated[
         str | None,
@@ -105,7 +105,7 @@ def compare(
     archlab compare --bn off
     archlab compare resnet20 --skip off --epochs 2
     archlab compare --vary norm=batch,group,none --lr 0.001,0.01 --seeds 8
-    archlab compare densenet --bn off --dataset fashion-mnist --data-dir data --train-samples 1000
+    archlab compare densenet --bn off --dataset fashion-mnist --train-samples 900
     """
     target = output(form, as_json, path)
     if report and no_report:
@@ -117,7 +117,6 @@ def compare(
     from archlab.experiment import design
     from archlab.records import TrainingConfig
     from archlab.store import open_store
-    from archlab.training import estimate_seconds
 
     base = TrainingConfig(
         network=network,
@@ -135,9 +134,9 @@ def compare(
     experiment = design(base, bn=bn, skip=skip, vary=varied, seeds=seeds)
     home = open_store(store)
     configs = experiment.configs
-    announce(configs, estimate_seconds(configs, workers=workers, device=device, data_dir=data_dir))
-    try:
-        with watching(len(configs)) as watch:
+    announce(configs, workers, device, data_dir, download)
+    with watching(len(configs)) as watch:
+        try:
             comparison = conduct(
                 experiment,
                 store=home,
@@ -149,9 +148,11 @@ def compare(
                 progress=watch,
                 command=shlex.join(["archlab", *sys.argv[1:]]),
             )
-    except KeyboardInterrupt:
-        message(f"Stopped. What is finished is kept in {home.path}: the same command goes on from there.")
-        raise typer.Exit(130) from None
+        except KeyboardInterrupt:
+            message(
+                f"stopped: {watch.ended} of {len(configs)} runs are in {home.path}, the same command trains the rest"
+            )
+            raise typer.Exit(130) from None
     show(comparison, target)
     if not no_report:
         written = write_report(comparison, home, report, experiment)

@@ -61,7 +61,7 @@ def train(
 
     \b
     archlab train lenet
-    archlab train resnet --size 96 --dataset fashion-mnist --data-dir data --train-samples 2000
+    archlab train resnet --dataset fashion-mnist --train-samples 2000
     archlab train lenet --bn off --lr 0.01 --seed 3 --json
     """
     target = output(form, as_json, path)
@@ -87,7 +87,7 @@ def train(
         precise_batches=precise_batches,
     )
     home = open_store(store)
-    announce([config], training.estimate_seconds([config], workers=1, device=device, data_dir=data_dir))
+    announce([config], 1, device, data_dir, download)
     with watching(1) as watch:
         run = training.train(config, store=home, device=device, data_dir=data_dir, download=download, progress=watch)
     emit(target, lambda: run_table(run), run.to_json)

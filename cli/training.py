@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -12,6 +12,7 @@ import typer
 from archlab.cli.console import message, progress
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
     from archlab.records import TrainingConfig
@@ -70,14 +71,25 @@ StoreOption: TypeAlias = Annotated[
 ]
 
 
-def announce(configs: Sequence[TrainingConfig], seconds: float) -> None:
-    """Say what will be trained and how long it will take, and how to shorten it where that is long."""
+def announce(
+    configs: Sequence[TrainingConfig], workers: int | None, device: str | None, data_dir: Path | None, download: bool
+) -> None:
+    """Say what will be trained and how long it will take, and how to shorten it where that is long.
+
+    Raises:
+        InputError: a configuration, the device or the data can't be used.
+    """
+    from archlab.training import estimate_seconds, images
+
+    if download:
+        images.read(configs[0].dataset, data_dir, download=True)
+    seconds = estimate_seconds(configs, workers=workers, device=device, data_dir=data_dir)
     count = "1 run" if len(configs) == 1 else f"{len(configs)} runs"
     message(f"{count} of {configs[0].network} on {configs[0].dataset}: about {duration(seconds)} on this machine")
     if seconds > LONG:
         message(
-            "Shorter: fewer --epochs or --seeds, --train-samples N, a smaller --size. Ctrl-C stops it and keeps what "
-            "is finished."
+            "Shorter: fewer --epochs or seeds, --train-samples N, a smaller --size. Ctrl-C stops it and keeps what is "
+            "finished."
         )
 
 
@@ -92,35 +104,47 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
+class Watch:
+    """Shows the events of some runs: a bar for each that is trained, a line for each that ended."""
+
+    def __init__(self, bars: Bars, total: int) -> None:
+        self._bars = bars
+        self._total = total
+        self._overall = bars.add_task("all runs", total=total, note="") if total > 1 else None
+        self._tasks: dict[tuple[str, int], TaskID] = {}
+        self.ended = 0
+        """Runs that have ended, those from the store among them."""
+        self.reused = 0
+
+    def __call__(self, event: Progress) -> None:
+        """Show what has happened."""
+        config = event.config
+        place = (config.variant, config.seed)
+        if event.state == "started":
+            self._tasks[place] = self._bars.add_task(_name(config), total=event.steps, note="")
+        elif event.state in ("step", "epoch"):
+            epoch = min(event.epoch + (event.state == "step"), config.epochs)
+            self._bars.update(self._tasks[place], completed=event.step, note=f"epoch {epoch}/{config.epochs}")
+        else:
+            self.ended += 1
+            if place in self._tasks:
+                self._bars.remove_task(self._tasks.pop(place))
+            if event.state == "reused":
+                self.reused += 1
+            elif self._total > 1:
+                message(f"[{self.ended:{len(str(self._total))}}/{self._total}] {_outcome(event)}")
+        if self._overall is not None:
+            self._bars.update(self._overall, completed=self.ended)
+
+
 @contextlib.contextmanager
-def watching(total: int) -> Iterator[Callable[[Progress], None]]:
-    """A function for the events of so many runs: a bar for each that is trained, a line for each that ended."""
-    ended = reused = 0
-    bars: dict[tuple[str, int], TaskID] = {}
-    with progress() as display:
-        overall = display.add_task("all runs", total=total, note="") if total > 1 else None
-
-        def watch(event: Progress) -> None:
-            nonlocal ended, reused
-            place = (event.config.variant, event.config.seed)
-            if event.state == "started":
-                bars[place] = display.add_task(_name(event.config), total=event.steps, note="")
-            elif event.state in ("step", "epoch"):
-                note = f"epoch {min(event.epoch + (event.state == 'step'), event.config.epochs)}/{event.config.epochs}"
-                display.update(bars[place], completed=event.step, note=note)
-            else:
-                ended += 1
-                reused += event.state == "reused"
-                if place in bars:
-                    display.remove_task(bars.pop(place))
-                if event.state != "reused":
-                    message(f"[{ended:{len(str(total))}}/{total}] {_outcome(event)}")
-            if overall is not None:
-                display.update(overall, completed=ended)
-
+def watching(total: int) -> Iterator[Watch]:
+    """A function for the events of so many runs, which shows them."""
+    with progress() as bars:
+        watch = Watch(bars, total)
         yield watch
-    if reused:
-        message(f"{reused} of {total} runs were in the store already (--fresh trains them again)")
+    if watch.reused:
+        message(f"{watch.reused} of {total} runs were in the store already (--fresh trains them again)")
 
 
 def _name(config: TrainingConfig) -> str:

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archlab.records import Comparison
+from tests.cli import trained
+from tests.cli.conftest import Call
+
+pytestmark = pytest.mark.usefixtures("no_training")
+
+
+def test_a_comparison_shows_means_differences_findings_and_the_report(archlab: Call, tmp_path: Path) -> None:
+    result = archlab("compare", "--bn", "off")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == "lenet on digits: 5 epochs, batch 256, learning rate 0.001"
+    # accuracies .90 .91 .90 .91 .90 .91: sd .005477, so that the interval is .905 +- 2.5706 * .005477 / sqrt(6)
+    assert "  norm=batch            6  90.50 %    89.93 to 91.07" in lines
+    assert "  norm=none             6  70.50 %    69.93 to 71.07" in lines
+    assert "  norm=batch               44,878" in lines
+    assert lines[lines.index("Findings") + 1] == (
+        "- norm=none has a lower test accuracy than norm=batch: 70.50 % against 90.50 %, a difference of -20.00 "
+        "percentage points (95 % interval -20.00 to -20.00, p = 0.031, n = 6)."
+    )
+    report = Path(lines[-1].removeprefix("Report: "))
+    assert report.parent == tmp_path / "store" / "reports"
+    assert report.read_text().startswith("<!doctype html>")
+
+
+def test_what_happens_is_told_on_stderr_line_by_line_in_a_pipe(archlab: Call) -> None:
+    result = archlab("compare", "--bn", "off", "--seeds", "1", "--no-report")
+    assert result.stderr.splitlines() == [
+        "2 runs of lenet on digits: about 7 s on this machine",
+        "[1/2] norm=batch, seed 0: test accuracy 90.0% (5 s)",
+        "[2/2] norm=none, seed 0: test accuracy 70.0% (5 s)",
+    ]
+    assert "Report" not in result.stdout
+
+
+def test_json_on_stdout_is_the_document_alone(archlab: Call, tmp_path: Path) -> None:
+    result = archlab("compare", "--bn", "off", "--seeds", "2", "--json", "--report", "page.html")
+    document = json.loads(result.stdout)
+    assert document["schema"] == "archlab.comparison/1"
+    assert document["seeds"] == [0, 1]
+    assert [variant["name"] for variant in document["variants"]] == ["norm=batch", "norm=none"]
+    assert Comparison.from_dict(document).key == document["key"]
+    assert "Report: page.html" in result.stderr
+    assert (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "start", "finding"),
+    [
+        ("c.md", "**lenet on digits", True),
+        ("c.csv", "metric,variant,baseline,n,", False),
+        ("c.html", "<", True),
+        ("c.txt", "lenet on digits", True),
+    ],
+)
+def test_a_file_gets_its_form_from_its_suffix_and_the_findings_with_it(
+    archlab: Call, tmp_path: Path, file: str, start: str, finding: bool
+) -> None:
+    result = archlab("compare", "--bn", "off", "--no-report", "-o", file)
+    assert (result.exit_code, result.stdout) == (0, "")
+    text = (tmp_path / file).read_text()
+    assert text.startswith(start)
+    assert ("a lower test accuracy than" in text) is finding
+
+
+def test_settings_are_crossed_and_several_learning_rates_compared(archlab: Call) -> None:
+    result = archlab(
+        "compare", "--vary", "norm=batch,none", "--lr", "0.1,0.2", "--batch-size", "64", "--seeds", "1", "--json"
+    )
+    document = json.loads(result.stdout)
+    assert [variant["name"] for variant in document["variants"]] == [
+        "lr=0.1, norm=batch",
+        "lr=0.1, norm=none",
+        "lr=0.2, norm=batch",
+        "lr=0.2, norm=none",
+    ]
+    assert document["settings"]["batch_size"] == 64
+
+
+def test_a_long_comparison_comes_with_ways_to_shorten_it(archlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archlab.training.estimate_seconds", lambda configs, **_: 1500.0)
+    result = archlab("compare", "resnet20", "--skip", "off", "--no-report")
+    assert "12 runs of resnet20 on digits: about 25 minutes on this machine" in result.stderr
+    assert "Shorter: fewer --epochs or seeds, --train-samples N" in result.stderr
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(archlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archlab.training.train_all", trained.train_until_stopped)
+    result = archlab("compare", "--bn", "off")
+    assert result.exit_code == 130
+    assert result.stdout == ""
+    assert "stopped: 2 of 12 runs are in " in result.stderr
+    assert "the same command trains the rest" in result.stderr
+
+
+def test_a_run_that_failed_is_told_and_leaves_with_1(archlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archlab.training.train_all", trained.train_all_but_one)
+    result = archlab("compare", "--bn", "off", "--no-report")
+    assert result.exit_code == 1
+    assert "norm=none, seed 5: failed: the loss is nan after step 3" in result.stderr
+    assert "1 of 6 runs of norm=none failed or diverged" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing varies, so that there is nothing to compare lenet with"),
+        (["lenet", "--skip", "off"], "lenet has no skip connections to switch"),
+        (["--bn", "maybe"], "bn is 'maybe', expected one of on, off, scratch"),
+        (["--vary", "norm"], "--vary 'norm' is no K=V,V"),
+        (["--vary", "nom=batch,none"], "did you mean norm"),
+        (["--vary", "lr=1,2", "--lr", "0.1,0.2"], "lr is varied twice"),
+        (["--lr", "fast"], "--lr 'fast' is no list of numbers"),
+        (["--lr", "0.1,0.1"], "each value can be there once"),
+        (["lenett", "--bn", "off"], "did you mean lenet"),
+        (["--bn", "off", "--option", "widht=2"], "did you mean width"),
+        (["--bn", "off", "--report", "a.html", "--no-report"], "--report and --no-report were both given"),
+        (["--bn", "off", "--json", "--format", "csv"], "--json means --format json"),
+        (["--bn", "off", "--seeds", "0"], "Invalid value for '--seeds'"),
+    ],
+)
+def test_a_wrong_call_is_one_message_and_leaves_with_2(archlab: Call, arguments: list[str], message: str) -> None:
+    result = archlab("compare", *arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert message in " ".join(result.stderr.split())
+
+
+def test_help_teaches_by_examples_and_defaults(archlab: Call) -> None:
+    text = archlab("compare", "--help").stdout
+    assert "\n  archlab compare --bn off\n  archlab compare resnet20 --skip off" in text
+    assert "[default: lenet]" in text
+    assert "Default: one a core" in " ".join(text.split())
+
+
+def test_a_real_comparison_in_a_process_of_its_own(tmp_path: Path) -> None:
+    settings = "compare --bn off --seeds 1 --epochs 1 --batch-size 32 --train-samples 64 --test-samples 40 --json"
+    call = [sys.executable, "-c", "from archlab.cli.app import main; main()", *settings.split()]
+    done = subprocess.run(
+        call,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "NO_COLOR": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert [variant["metrics"]["test_accuracy"]["n"] for variant in document["variants"]] == [1, 1]
+    assert "\x1b" not in done.stderr
+    report = done.stderr.splitlines()[-1].removeprefix("Report: ")
+    assert (tmp_path / report).is_file()
+    assert len(list((tmp_path / "archlab-runs" / "runs").iterdir())) == 2

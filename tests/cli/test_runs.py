@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from archlab.store import open_store
+from tests.cli.conftest import Call
+
+pytestmark = pytest.mark.usefixtures("no_training")
+
+
+@pytest.fixture
+def key(archlab: Call) -> str:
+    """Of a comparison of two runs, with its report, in the store."""
+    archlab("compare", "--bn", "off", "--seeds", "1")
+    return open_store().comparisons()[0].key
+
+
+def test_an_empty_store_says_how_to_fill_it(archlab: Call) -> None:
+    result = archlab("runs", "list")
+    assert result.exit_code == 0
+    assert "holds no runs yet: archlab compare --bn off makes some" in result.stderr
+
+
+def test_runs_and_comparisons_are_listed(archlab: Call, key: str) -> None:
+    text = archlab("runs", "list").stdout
+    for run in open_store().runs():
+        assert run.key in text
+    assert f"{key}  norm=batch | norm=none" in text
+
+
+def test_the_list_is_json_and_csv_too(archlab: Call, key: str) -> None:
+    document = json.loads(archlab("runs", "list", "--json").stdout)
+    assert document["schema"] == "archlab.runs/1"
+    assert [run["config"]["variant"] for run in document["runs"]] == ["norm=batch", "norm=none"]
+    assert [comparison["key"] for comparison in document["comparisons"]] == [key]
+    lines = archlab("runs", "list", "--format", "csv").stdout.splitlines()
+    assert lines[0] == "key,status,epochs,test_accuracy,seconds,created"
+    assert len(lines) == 3
+
+
+def test_a_run_and_a_comparison_are_shown(archlab: Call, key: str) -> None:
+    run = open_store().runs()[0]
+    assert archlab("runs", "show", run.key).stdout.startswith("lenet on digits: norm=batch, seed 0")
+    assert json.loads(archlab("runs", "show", run.key, "--json").stdout)["key"] == run.key
+    shown = archlab("runs", "show", key)
+    assert "Differences, paired by seed" in shown.stdout
+    assert "Findings\n- norm=none and norm=batch: test accuracy 70.00 % against 90.00 %" in shown.stdout
+
+
+def test_deleting_takes_the_report_with_it_and_leaves_the_runs(archlab: Call, key: str) -> None:
+    store = open_store()
+    report = store.path / "reports" / f"{key}.html"
+    assert report.exists()
+    result = archlab("runs", "delete", key)
+    assert (result.exit_code, result.stderr) == (0, f"deleted {key}\n")
+    assert not report.exists()
+    assert store.comparisons() == []
+    assert len(store.runs()) == 2
+
+
+def test_nothing_is_deleted_where_one_name_is_wrong(archlab: Call, key: str) -> None:
+    result = archlab("runs", "delete", key, "nothing")
+    assert result.exit_code == 2
+    assert "no run or comparison 'nothing'" in result.stderr
+    assert len(open_store().comparisons()) == 1
+
+
+def test_an_unknown_name_is_answered_with_near_ones(archlab: Call, key: str) -> None:
+    result = archlab("runs", "show", key[:-2])
+    assert result.exit_code == 2
+    assert f"did you mean {key}" in result.stderr
+
+
+def test_what_can_not_be_read_is_told_of(archlab: Call, key: str) -> None:
+    broken: Path = open_store().path / "runs" / "broken"
+    broken.mkdir()
+    result = archlab("runs", "list")
+    assert result.exit_code == 0
+    assert "warning:" in result.stderr
+    assert "broken" in result.stderr

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from archlab.store import open_store
+from tests.cli.conftest import Call
+
+pytestmark = pytest.mark.usefixtures("no_training")
+
+
+def test_a_run_is_shown_and_kept(archlab: Call) -> None:
+    result = archlab("train", "lenet", "--bn", "off", "--epochs", "2", "--seed", "1")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == "lenet on digits: norm=none, seed 1, batch 256, learning rate 0.001"
+    assert lines[4:6] == [
+        "    1      0.5000      71.00%     0.6000     71.00%     1.00",
+        "    2      0.5000      71.00%     0.6000     71.00%     2.00",
+    ]
+    (run,) = open_store().runs()
+    assert run.config.options == {"norm": "none"}
+    assert result.stderr.splitlines() == [
+        "1 run of lenet on digits: about 7 s on this machine",
+        f"kept in {open_store().path} as {run.key}",
+    ]
+
+
+def test_json_on_stdout_is_the_run_alone(archlab: Call) -> None:
+    document = json.loads(archlab("train", "lenet", "--lr", "0.01", "--option", "width=2", "--json").stdout)
+    assert document["schema"] == "archlab.run/1"
+    assert document["config"]["learning_rate"] == 0.01
+    assert document["config"]["options"] == {"width": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing argument"),
+        (["lenett"], "did you mean lenet"),
+        (["lenet", "--option", "norm=nothing"], "option norm of lenet takes"),
+        (["lenet", "--bn", "maybe"], "--bn 'maybe' is none of on, off, scratch"),
+        (["lenet", "--bn", "off", "--option", "norm=none"], "given twice"),
+        (["lenet", "--epochs", "0"], "Invalid value for '--epochs'"),
+    ],
+)
+def test_a_wrong_call_is_one_message_and_leaves_with_2(archlab: Call, arguments: list[str], message: str) -> None:
+    result = archlab("train", *arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())

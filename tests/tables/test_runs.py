@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from archlab.analysis.comparison import summarise
+from archlab.tables import text
+from archlab.tables.runs import comparisons_table, run_table, runs_table
+from tests.analysis.runs import pair, run
+
+
+def test_a_run_is_shown_epoch_by_epoch() -> None:
+    assert text(run_table(run("norm=batch", 3, 0.45, 0.9, running=0.85)), 80).splitlines() == [
+        "lenet on digits: norm=batch, seed 3, batch 256, learning rate 0.001",
+        "",
+        "epoch  train loss  train acc.  test loss  test acc.  running  seconds",
+        "---------------------------------------------------------------------",
+        "    1      0.5000      46.00%     0.6000     45.00%   85.00%     2.00",
+        "    2      0.5000      91.00%     0.6000     90.00%   85.00%     4.00",
+        "",
+        "44,878 parameters.",
+        "test: with precise statistics of the BatchNorm layers; running: with their",
+        "running averages.",
+        "Run norm=batch-3",
+    ]
+
+
+def test_without_batchnorm_there_are_no_running_statistics() -> None:
+    drawn = text(run_table(run("norm=none", 0, 0.5)))
+    assert "running" not in drawn
+
+
+def test_a_failed_run_says_why() -> None:
+    failed = replace(run("norm=none", 0, 0.5, status="failed"), error="the loss is nan after step 3")
+    assert "failed: the loss is nan after step 3" in run_table(failed).footer
+    assert "This run is interrupted." in run_table(run("norm=none", 0, status="interrupted")).footer
+
+
+def test_runs_are_listed_with_how_far_they_came() -> None:
+    listed = runs_table([replace(run("norm=none", 0, 0.5, 0.75), created="2026-01-02T03:04:05+00:00"), run("b", 1)])
+    assert listed.rows[0].cells == ("norm=none-0", "finished", "2/5", 0.75, 4.0, "2026-01-02 03:04")
+    assert listed.rows[1].cells == ("b-1", "finished", "0/5", None, None, "")
+
+
+def test_comparisons_are_listed_with_their_variants() -> None:
+    comparison = replace(summarise(pair([0.9], [0.8])), key="c", created="2026-01-02T03:04:05+00:00")
+    assert comparisons_table([comparison]).rows[0].cells == ("c", "norm=batch | norm=none", 1, "2026-01-02 03:04")

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import archlab
+from archlab.errors import InputError
+from archlab.store import open_store
+from archlab.training import Progress
+
+
+def test_a_comparison_is_trained_condensed_and_kept_and_its_runs_are_used_again(tmp_path: Path) -> None:
+    events: list[Progress] = []
+
+    def compare(seeds: int) -> archlab.Comparison:
+        return archlab.compare(
+            "lenet",
+            bn="off",
+            seeds=seeds,
+            epochs=2,
+            batch_sizes=32,
+            train_samples=64,
+            test_samples=40,
+            workers=1,
+            store=tmp_path,
+            progress=events.append,
+        )
+
+    comparison = compare(1)
+    assert [variant.name for variant in comparison.variants] == ["norm=batch", "norm=none"]
+    assert [variant.parameters for variant in comparison.variants] == [44_878, 44_426]
+    assert "test_accuracy_running" in comparison.variants[0].metrics
+    assert "test_accuracy_running" not in comparison.variants[1].metrics
+    store = open_store(tmp_path)
+    assert store.comparison(comparison.key) == comparison
+    assert [store.run(key).status for key in comparison.runs] == ["finished", "finished"]
+    assert [event.state for event in events if event.run is not None] == ["finished", "finished"]
+
+    events.clear()
+    more = compare(2)
+    assert [(event.state, event.config.seed) for event in events if event.run is not None] == [
+        ("reused", 0),
+        ("reused", 0),
+        ("finished", 1),
+        ("finished", 1),
+    ]
+    assert set(comparison.runs) < set(more.runs)
+    assert (
+        more.variants[0].metrics["test_accuracy"].values[:1] == comparison.variants[0].metrics["test_accuracy"].values
+    )
+
+
+def test_several_learning_rates_are_compared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen = []
+
+    def train_all(configs: list[archlab.TrainingConfig], **_: object) -> list[object]:
+        seen.extend(configs)
+        raise InputError("enough")
+
+    monkeypatch.setattr("archlab.training.train_all", train_all)
+    with pytest.raises(InputError, match="enough"):
+        archlab.compare(learning_rates=[0.1, 0.2], batch_sizes=64, seeds=1, store=tmp_path)
+    assert [(config.variant, config.learning_rate, config.batch_size) for config in seen] == [
+        ("lr=0.1", 0.1, 64),
+        ("lr=0.2", 0.2, 64),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rates": []}, "no value was given"),
+        ({"learning_rates": [0.1, 0.2], "vary": {"lr": [1, 2]}}, "lr is varied twice"),
+        ({}, "nothing varies"),
+    ],
+)
+def test_bad_calls_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        archlab.compare(**settings)  # type: ignore[arg-type]
