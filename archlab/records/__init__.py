@@ -4,6 +4,7 @@ from archlab.records.check import Check, Finding
 from archlab.records.comparison import Comparison, Difference, Estimate, VariantResult
 from archlab.records.diff import Change, Diff, LayerDiff, Side
 from archlab.records.document import Document
+from archlab.records.graph import Graph, GraphEdge, GraphNode
 from archlab.records.growth import Growth, Stage
 from archlab.records.run import Epoch, NormRecording, Run, TrainingConfig, Value
 from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals, Trace
@@ -19,6 +20,9 @@ __all__ = [
     "Estimate",
     "Failure",
     "Finding",
+    "Graph",
+    "GraphEdge",
+    "GraphNode",
     "Growth",
     "Layer",
     "LayerDiff",

@@ -1,0 +1,122 @@
+"""`archlab graph`: a network as a picture, or in the language of another tool."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from archlab.cli.console import message, write
+from archlab.cli.options import (
+    BatchOption,
+    BnOption,
+    DepthOption,
+    InputOption,
+    NetworkArgument,
+    OptionOption,
+    SkipOption,
+    depth_limit,
+    network_options,
+    traced,
+)
+from archlab.errors import InputError
+
+
+class GraphFormat(StrEnum):
+    """The languages that a graph is written in."""
+
+    dot = "dot"
+    mermaid = "mermaid"
+    json = "json"
+    model_explorer = "model-explorer"
+
+
+class Colour(StrEnum):
+    """What the colours of a picture say."""
+
+    kind = "kind"
+    parameters = "parameters"
+    macs = "macs"
+    saved = "saved"
+    receptive_field = "receptive-field"
+
+
+PICTURES = (".svg", ".html", ".png")
+SUFFIXES = {
+    ".dot": GraphFormat.dot,
+    ".gv": GraphFormat.dot,
+    ".mmd": GraphFormat.mermaid,
+    ".mermaid": GraphFormat.mermaid,
+    ".json": GraphFormat.json,
+}
+
+
+def graph(
+    network: NetworkArgument,
+    inputs: InputOption = None,
+    batch: BatchOption = None,
+    depth: DepthOption = "1",
+    only: Annotated[
+        str, typer.Option(metavar="PATH", show_default=False, help="Show the inside of this layer: stage_2.0.")
+    ] = "",
+    colour: Annotated[Colour, typer.Option(help="What the colours of a picture say.")] = Colour.kind,
+    scale: Annotated[
+        bool, typer.Option("--scale", help="In a picture, width by channels and height by spatial size.")
+    ] = False,
+    options: OptionOption = None,
+    bn: BnOption = None,
+    skip: SkipOption = None,
+    form: Annotated[
+        GraphFormat | None,
+        typer.Option("--format", show_default=False, help="A text instead of a picture. Default: by -o, else dot."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+    path: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            show_default=False,
+            help="A picture (.svg, .html, .png), or the text's file.",
+        ),
+    ] = None,
+) -> None:
+    """Draw a network, or export its graph of layers with shapes on the edges.
+
+    \b
+    archlab graph densenet -o densenet.html
+    archlab graph resnet --only stage_2.0 -o block.svg
+    archlab graph lenet --format mermaid
+    archlab graph torchvision:resnet50 --depth all --format model-explorer -o resnet50.json
+    """
+    if as_json and form not in (None, GraphFormat.json):
+        raise InputError(f"--json means --format json, but --format {form} was given too: leave one of them out")
+    form = GraphFormat.json if as_json else form
+    limit = depth_limit(depth)
+    suffix = path.suffix.lower() if path else ""
+    costly = [colour.value] if colour in (Colour.saved, Colour.receptive_field) else []
+    found = traced(network, inputs, batch, network_options(options, bn, skip), costly)
+    if form is None and suffix in PICTURES and path is not None:
+        from archlab.reports.diagram import save
+
+        message(f"wrote {save(path, found, only=only or None, depth=limit, colour=colour.value, scale=scale)}")
+        return
+    if form is None and path is not None and suffix not in SUFFIXES:
+        known = ", ".join([*PICTURES, *SUFFIXES])
+        raise InputError(f"{path} has no suffix that says what to write: expected one of {known}, or a --format")
+    from archlab.analysis import graph as graphs
+
+    made = graphs.graph(found, only, limit)
+    match form or SUFFIXES.get(suffix, GraphFormat.dot):
+        case GraphFormat.dot:
+            text = graphs.dot(made)
+        case GraphFormat.mermaid:
+            text = graphs.mermaid(made)
+        case GraphFormat.model_explorer:
+            text = graphs.model_explorer(made)
+        case GraphFormat.json:
+            text = made.to_json()
+    write(text, path)
