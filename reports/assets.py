@@ -22,9 +22,21 @@ def text(name: str) -> str:
 
 @functools.cache
 def script() -> str:
-    """The page's own script, in one scope of its own."""
+    """The page's own script, in one scope of its own, and the diagram's in another inside it."""
+    from archlab.reports import diagram as diagrams  # which itself reads assets
+
+    diagram = "\n".join(text(f"{name}.js") for name in diagrams.SCRIPTS)
     parts = "\n".join(text(f"{name}.js") for name in SCRIPTS)
-    return f'(() => {{\n"use strict";\n{parts}}})();\n'
+    return (
+        '(() => {\n"use strict";\n'
+        f"const startDiagrams = (() => {{\n{diagram}\nreturn startDiagrams;\n}})();\n{parts}}})();\n"
+    )
+
+
+@functools.cache
+def style() -> str:
+    """The page's style sheet, the diagram's after it."""
+    return text("report.css") + text("diagram.css")
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,7 @@ def policy(with_plotly: bool) -> str:
         (
             "default-src 'none'",
             f"script-src {' '.join(_hashed(source) for source in scripts)}",
-            f"style-src-elem {_hashed(text('report.css'))} {_hashed('')}",
+            f"style-src-elem {_hashed(style())} {_hashed('')}",
             "style-src-attr 'unsafe-inline'",
             "img-src data: blob:",
             "base-uri 'none'",

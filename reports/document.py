@@ -79,7 +79,7 @@ def document(title: str, parts: Sequence[Section], data: str, *, with_plotly: bo
             sections=parts,
             version=__version__,
             policy=Markup(assets.policy(with_plotly)),
-            style=Markup(assets.text("report.css")),
+            style=Markup(assets.style()),
             script=Markup(assets.script()),
             data=Markup(data),
             library=assets.plotly() if with_plotly else None,

@@ -42,7 +42,6 @@ function specification(figure) {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: theme.font, size: narrow ? 11 : 12, color: theme.color("text", 1) },
-    margin: { l: narrow ? 44 : 56, r: 16, t: 12, b: 44 },
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" },
     hoverlabel: {
       bgcolor: theme.color("surface", 1),
@@ -54,6 +53,7 @@ function specification(figure) {
     treemapcolorway: [0, 2, 4, 3, 5, 1, 6, 7].map((index) => theme.color(`series-${index}`, 1)),
     ...resolved,
   };
+  layout.margin = { l: narrow ? 44 : 56, r: 16, t: 12, b: 44, ...resolved.margin };
   for (const name of Object.keys(layout)) {
     if (/^[xy]axis\d*$/.test(name)) layout[name] = styledAxis(layout[name], theme);
   }

@@ -63,6 +63,7 @@ document.documentElement.classList.add("scripted");
 startTheme(() => redraw());
 startControls();
 startTables();
+startDiagrams();
 startCharts();
 startPrinting();
 startContents();

@@ -44,6 +44,7 @@ function startTable(block, source) {
     body.replaceChildren(
       ...rows.slice(0, view.limit).map((row) => {
         const line = document.createElement("tr");
+        line.dataset.path = row[0];
         source.columns.forEach((column, place) => {
           if (view.hidden.has(column.name)) return;
           const box = document.createElement(place ? "td" : "th");
@@ -67,6 +68,25 @@ function startTable(block, source) {
     status.textContent = `${Math.min(rows.length, view.limit)} of ${source.rows.length} rows`;
     more.hidden = rows.length <= view.limit;
   }
+
+  function reveal(path) {
+    const row = source.rows.find((candidate) => candidate[0] === path);
+    if (!row) return false;
+    Object.assign(view, { search: "", sort: null, depth: Math.max(view.depth, row.at(-1)), limit: source.rows.length });
+    block.querySelector("[name=search]").value = "";
+    block.querySelector("[name=depth]").value = view.depth;
+    show();
+    const line = Array.from(body.rows).find((candidate) => candidate.dataset.path === path);
+    line.tabIndex = -1;
+    line.classList.add("shown");
+    line.scrollIntoView({ block: "center" });
+    line.focus({ preventScroll: true });
+    return true;
+  }
+
+  block.closest("[data-trace]").addEventListener("archlab:show-row", (event) => {
+    if (reveal(event.detail.path)) event.preventDefault();
+  });
 
   heads.forEach((head, place) => {
     head.querySelector("button").addEventListener("click", () => {

@@ -34,20 +34,32 @@ def growth_chart(growth: Growth) -> Chart:
     )
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {
-        "xaxis": {"tickvals": places, "ticktext": names, "tickangle": -40, "showgrid": False, "anchor": "y3"},
+        "xaxis": {"tickvals": places, "ticktext": names, "tickangle": -40, "showgrid": False, "zeroline": False, "anchor": "y3"},
         "bargap": 0.3,
         "showlegend": False,
+        "margin": {"t": 24},
+        "annotations": [],
     }
     for row, (title, values, color) in enumerate(rows, start=1):
         axis = f"y{row}" if row > 1 else "y"
         top = 1 - (row - 1) * 0.35
         layout[f"yaxis{row if row > 1 else ''}"] = {
-            "title": {"text": title},
-            "domain": [top - 0.27, top],
+            "domain": [top - 0.26, top - 0.02],
             "rangemode": "tozero",
             "nticks": 4,
             "zeroline": False,
         }
+        layout["annotations"].append(
+            {
+                "text": f"<b>{title}</b>",
+                "x": 0,
+                "y": top + 0.035,
+                "xref": "paper",
+                "yref": "paper",
+                "xanchor": "left",
+                "showarrow": False,
+            }
+        )
         data.append(
             {
                 "type": "bar",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from archlab.analysis.metrics import SHARE
 from archlab.records import Comparison, Difference, Estimate, VariantResult
 from archlab.reports.chart import Chart, Color, Control, Panel, Switch, series_color
 from archlab.reports.charts.outcome import axis_of, error_bars
@@ -32,7 +31,7 @@ def difference_panel(comparison: Comparison, name: str) -> Panel | None:
 
     chart = Chart(
         name="differences",
-        title="Paired differences, every pair shown",
+        title="Every pair, and every difference",
         description="Left: each line joins the two runs of one seed, which share their data order and, as far as they "
         "can, their first weights. Right: the difference of each pair, and the mean difference with its 95 % interval. "
         "An interval that leaves out zero is a difference that the seeds carry.",
@@ -50,6 +49,7 @@ def difference_panel(comparison: Comparison, name: str) -> Panel | None:
 
 
 def _traces(comparison: Comparison, difference: Difference) -> list[dict[str, Any]]:
+    scale = metric(difference.metric).unit.scale
     order = {variant.name: index for index, variant in enumerate(comparison.variants)}
     held = {variant.name: variant for variant in comparison.variants}
     color = series_color(order.get(difference.variant, 1))
@@ -81,16 +81,17 @@ def _traces(comparison: Comparison, difference: Difference) -> list[dict[str, An
         **right,
         "name": "differences",
         "x": _spread(len(difference.values)),
-        "y": list(difference.values),
+        "y": [scale * value for value in difference.values],
         "text": seeds if len(seeds) == len(difference.values) else ["pair"] * len(difference.values),
         "marker": {"size": 9, "color": Color(color.name, 0.7)},
     }
-    interval = Estimate(difference.n, difference.mean, difference.low, difference.high)
+    low, high = (None if bound is None else scale * bound for bound in (difference.low, difference.high))
+    interval = Estimate(difference.n, scale * difference.mean, low, high)
     mean = {
         **right,
         "name": "mean difference",
         "x": [0.5],
-        "y": [difference.mean],
+        "y": [scale * difference.mean],
         "text": [f"mean, n = {difference.n}"],
         "marker": {"size": 13, "symbol": "diamond", "color": Color("text")},
         **error_bars("error_y", [interval], Color("text")),
@@ -122,14 +123,14 @@ def _spread(number: int) -> list[float]:
 
 def _layout(difference: Difference) -> dict[str, Any]:
     measured = metric(difference.metric)
-    share = measured.unit is SHARE
+    unit = f", {measured.unit.difference}" if measured.unit.difference else ""
     lines = [measured.difference(difference.mean)]
     if difference.low is not None and difference.high is not None:
         lines[0] += f" [{measured.unit.number(difference.low, '+')}, {measured.unit.number(difference.high, '+')}]"
     lines.append(f"n = {difference.n}" + ("" if difference.p_value is None else f", p = {difference.p_value:.3g}"))
     plain = {"showgrid": False, "zeroline": False}
     return {
-        "margin": {"t": 48},
+        "margin": {"t": 40},
         "xaxis": {
             **plain,
             "domain": [0, 0.56],
@@ -147,8 +148,8 @@ def _layout(difference: Difference) -> dict[str, Any]:
         },
         "yaxis": axis_of(measured),
         "yaxis2": {
-            "title": {"text": "difference, points" if share else "difference"},
-            "tickformat": "+.1~%" if share else "+.3~g",
+            "title": {"text": f"difference{unit}"},
+            "tickformat": "+.3~g",
             "rangemode": "tozero",
             "anchor": "x2",
         },

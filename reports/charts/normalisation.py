@@ -205,7 +205,7 @@ def _profile(choices: Choices, short: str, quantity: str, title: str, state: Sta
         description=f"Batch and running {title} of every channel of the layer at the slider's step, beside the population's "
         "after the last epoch.",
         data=data,
-        layout={"xaxis": {"title": {"text": "channel"}}, "yaxis": {"title": {"text": title}, "tickformat": ".3~g"}},
+        layout={"xaxis": {"title": {"text": "channel"}, "zeroline": False}, "yaxis": {"title": {"text": title}, "tickformat": ".3~g"}},
         state=state,
     )
 

@@ -73,7 +73,7 @@ def _strip(variant: VariantResult, name: str, height: float, index: int, symbol:
         "x": [estimate.mean],
         "y": [height],
         "text": [f"mean, n = {estimate.n}"],
-        "marker": {"symbol": symbol, "size": 13, "color": series_color(index), "line": {"width": 2.5}},
+        "marker": {"symbol": symbol, "size": 13, "color": series_color(index), "line": {"width": 2.5, "color": series_color(index)}},
         **error_bars("error_x", [estimate], series_color(index)),
     }
     return [seeds, mean]

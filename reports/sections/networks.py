@@ -7,6 +7,8 @@ from typing import Any
 
 from archlab.records import Trace
 from archlab.reports.charts.architecture import growth_panel, share_panel
+from archlab.reports.diagram import embedded_data
+from archlab.reports.diagram import render as render_diagram
 from archlab.reports.section import Section, render
 from archlab.reports.text import plain, slug
 from archlab.tables.trace import COLUMNS, footer
@@ -43,7 +45,7 @@ def _network(trace: Trace, anchor: str) -> Section:
         growth=growth,
         share=share,
         footer=footer(trace),
-        diagram=_diagram(trace),
+        diagram=_diagram(trace, anchor) if trace.layers else "",
     )
     panels = tuple(panel for panel in (growth, share) if panel is not None)
     return Section(anchor, network_name(trace), body, panels, {anchor: table})
@@ -78,5 +80,10 @@ def shape_table(trace: Trace) -> dict[str, Any]:
     return {"columns": columns, "rows": rows, "hidden": hidden}
 
 
-def _diagram(trace: Trace) -> str:
-    return ""
+def _diagram(trace: Trace, anchor: str) -> str:
+    """The architecture diagram with its data."""
+    from markupsafe import Markup
+
+    name = f"{anchor}-diagram"
+    fragment = render_diagram(trace, identifier=name)
+    return Markup(fragment.html + embedded_data(fragment, name))
