@@ -30,6 +30,7 @@ def load_file(path: Path) -> ModuleType:
     # Classes look their module up by its name: one name a file, so that two files called net.py stay apart.
     module = ModuleType(f"{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}")
     module.__file__ = str(path)
+    module.__package__ = ""
     sys.modules[module.__name__] = module
     try:
         with searching(path.parent):
@@ -73,7 +74,11 @@ def find(module: ModuleType, name: str, owner: str) -> object:
     found: object = module
     for part in name.split("."):
         if not hasattr(found, part):
-            public = [known for known, value in vars(found).items() if callable(value) and not known.startswith("_")]
+            public = [
+                known
+                for known, value in vars(found).items()
+                if not known.startswith("_") and (callable(value) or isinstance(value, classmethod | staticmethod))
+            ]
             raise SourceError(f"{owner} has no {name!r}: {nearest(part, public) if public else 'it defines nothing'}")
         found = getattr(found, part)
     return found

@@ -73,7 +73,8 @@ class Source:
         except Exception as error:
             with torch.random.fork_rng(devices=[]):
                 network = self._build()
-            note = f"Built on the CPU with real weights, since it can't be built without: {imports.quote(error)}."
+            reason = imports.quote(error, self.file)
+            note = f"Built on the CPU with real weights, since it can't be built without: {reason}."
             if note not in self.notes:
                 self.notes.append(note)
             return network
@@ -93,8 +94,8 @@ class Source:
         if isinstance(network, nn.Module):
             return network
         raise SourceError(
-            f"{self.name} gives a {type(network).__name__}, expected a torch.nn.Module: name a class or a function "
-            "that returns one"
+            f"{self.name} gives a value of type {type(network).__name__}, expected a torch.nn.Module: "
+            "name a class or a function that returns one"
         )
 
 
@@ -116,14 +117,15 @@ def resolve(source: str, options: Mapping[str, Value] | None = None) -> Source:
         raise SourceError(f"{source!r} names no factory after the colon; expected {FORMS}")
     if before.endswith(".py"):
         path = Path(before).expanduser()
-        module = imports.load_file(path)
+        with torch.random.fork_rng(devices=[]):  # what a file draws or seeds when it is run is no business of ours
+            module = imports.load_file(path)
         return _found(source, imports.find(module, after, before), given, path)
     if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", before):
         return _found(source, imports.find(imports.load_module(before), after, before), given, None)
     raise SourceError(f"{source!r} is no source: expected {FORMS}")
 
 
-def build(source: str, **options: Value) -> nn.Module:
+def build(source: str, /, **options: Value) -> nn.Module:
     """A new network with real weights on the CPU, from its source.
 
     Raises:
@@ -182,7 +184,7 @@ def _found(source: str, found: object, options: Mapping[str, Value], path: Path 
         return Source(source, lambda: copy.deepcopy(found), has_weights=True, file=str(path) if path else None)
     if not callable(found):
         raise SourceError(
-            f"{source} is a {type(found).__name__}, expected a torch.nn.Module, its class, or a "
+            f"{source} is of type {type(found).__name__}, expected a torch.nn.Module, its class, or a "
             "function that returns one"
         )
     signature = read_signature(found)

@@ -1,0 +1,150 @@
+import threading
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as module_hooks
+
+from archlab.networks.weightless import build_weightless
+
+
+class ReadsTable(nn.Module):
+    """Reads the values of a table, as many transformers do for their rates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        rates = [rate.item() for rate in torch.linspace(0, 0.2, 3)]
+        self.layers = nn.ModuleList(nn.Dropout(rate) for rate in rates)
+        self.linear = nn.Linear(3, 4)
+
+
+class ReadsZeros(nn.Module):
+    """Does arithmetic with both kinds of tensors, and reads the result: only the second way builds it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = int((torch.zeros(2) + torch.arange(2)).sum())
+        first = nn.Linear(3, width)
+        self.first = first
+        self.same = nn.Linear(3, width)
+        self.same.weight = first.weight
+        self.register_buffer("table", torch.zeros(4, 4).triu(1))
+
+
+class ReadsParameter(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 4)
+        self.largest = float(self.linear.weight.max())
+
+
+class HoldsTensors(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.plain = torch.arange(4)
+        self.number = torch.tensor(3)
+        self.register_buffer("index", self.plain)
+        self.scale = nn.Parameter(torch.tensor([1.0, 2.0]), requires_grad=False)
+        self.again = self.scale
+        self.norm = nn.BatchNorm2d(2)
+        self.lazy = nn.LazyLinear(3)
+
+
+BUILT: list[Callable[[], nn.Module]] = [
+    lambda: nn.Linear(3, 4),
+    lambda: nn.Transformer(8, 2, 1, 1, 8, batch_first=True),
+    lambda: nn.LSTM(3, 4),
+    lambda: nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)),
+    ReadsTable,
+    ReadsZeros,
+    HoldsTensors,
+]
+
+
+def torch_state() -> tuple[object, ...]:
+    return (
+        torch.get_rng_state().tolist(),
+        torch.empty(1).device,
+        torch._C._len_torch_function_stack(),
+        len(module_hooks._global_parameter_registration_hooks),
+        nn.init.normal_,
+        torch.is_grad_enabled(),
+    )
+
+
+@pytest.mark.parametrize("make", BUILT)
+def test_the_network_is_the_same_but_for_its_memory(make: Callable[[], nn.Module]) -> None:
+    before = torch_state()
+    hollow = build_weightless(make)
+    assert torch_state() == before
+    real = make()
+    for mine, theirs in (
+        (dict(hollow.named_parameters()), dict(real.named_parameters())),
+        (dict(hollow.named_buffers()), dict(real.named_buffers())),
+    ):
+        assert list(mine) == list(theirs)
+        for name, value in theirs.items():
+            assert mine[name].is_meta
+            assert mine[name].dtype == value.dtype
+            assert mine[name].requires_grad == value.requires_grad
+            if not isinstance(value, nn.UninitializedParameter):
+                assert mine[name].shape == value.shape
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: nn.Linear(-1, 4), ReadsParameter, lambda: 1 / 0, lambda: torch.zeros(2) + torch.zeros(3)]
+)
+def test_torch_is_left_alone_after_an_exception(make: Callable[[], nn.Module]) -> None:
+    before = torch_state()
+    with pytest.raises(Exception, match=r"."):
+        build_weightless(make)
+    assert torch_state() == before
+
+
+def test_shared_parameters_stay_shared() -> None:
+    network = build_weightless(ReadsZeros)
+    assert network.get_parameter("first.weight") is network.get_parameter("same.weight")
+    held = build_weightless(HoldsTensors)
+    assert held.scale is held.again
+    assert held.plain is held.index
+
+
+def test_no_value_is_drawn_and_no_memory_taken() -> None:
+    # 2^40 * 4 bytes each: far more than any machine has
+    network = build_weightless(lambda: nn.Sequential(nn.Linear(2**20, 2**20), nn.Embedding(2**20, 2**20)))
+    assert sum(parameter.numel() for parameter in network.parameters()) == 2 * 2**40 + 2**20
+
+
+def test_tensors_outside_modules_keep_their_values() -> None:
+    network = build_weightless(HoldsTensors)
+    assert isinstance(network.plain, Tensor)
+    assert network.plain.is_meta
+    assert isinstance(network.number, Tensor)
+    assert network.number.item() == 3
+
+
+def test_other_threads_build_real_networks_meanwhile() -> None:
+    started, built = threading.Event(), threading.Event()
+    others: list[nn.Module] = []
+
+    def other() -> None:
+        started.wait(10)
+        others.append(nn.Linear(3, 4))
+        built.set()
+
+    class Slow(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            if float(torch.zeros(1) + torch.arange(1)) == 0:  # the second way, whose hook other threads pass too
+                started.set()
+                built.wait(10)
+            self.linear = nn.Linear(3, 4)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    network = build_weightless(Slow)
+    thread.join()
+    assert all(parameter.is_meta for parameter in network.parameters())
+    assert all(not parameter.is_meta for other in others for parameter in other.parameters())
+    assert len(others) == 1
