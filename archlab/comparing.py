@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from archlab.errors import InputError
 from archlab.experiment import Experiment, design
-from archlab.records import Comparison, TrainingConfig, Value
+from archlab.records import Comparison, Trace, TrainingConfig, Value
 
 if TYPE_CHECKING:
     from archlab.store import Store
@@ -159,6 +159,31 @@ def conduct(
         progress=progress,
     )
     return home.save_comparison(summarise(runs, command=command))
+
+
+def traces(experiment: Experiment, *, data_dir: str | Path | None = None) -> list[Trace]:
+    """A trace of each different network of an experiment, fitted to the data and on inputs as it is trained.
+
+    Args:
+        experiment: what is trained.
+        data_dir: where Fashion-MNIST lies.
+
+    Raises:
+        InputError: the data can't be had.
+        ForwardError: a network does not take the data.
+    """
+    from archlab.tracing import trace
+    from archlab.training import images, session
+
+    found: list[Trace] = []
+    for config in experiment.variants:
+        data = images.read(config.dataset, data_dir)
+        size = session.image_size(config) or data.size or 0
+        options = session.fitted_options(config, data.channels, len(data.classes), size)
+        traced = trace(config.network, [(1, data.channels, size, size)], **options)  # type: ignore[arg-type]
+        if not any(traced.layers == other.layers for other in found):
+            found.append(traced)
+    return found
 
 
 def _several(values: Number | Sequence[Number]) -> tuple[Number, ...]:

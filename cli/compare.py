@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,8 +32,7 @@ from archlab.cli.training import (
 from archlab.errors import InputError
 
 if TYPE_CHECKING:
-    from archlab.experiment import Experiment
-    from archlab.records import Comparison, Value
+    from archlab.records import Comparison, Trace, Value
     from archlab.store import Store
     from archlab.tables import Table
 
@@ -113,7 +113,7 @@ def compare(
     learning_rates, batch_sizes = _numbers("--lr", rates), _numbers("--batch-size", batches)
     varied = _varied(vary, {"lr": learning_rates, "batch_size": batch_sizes})
     shared = network_options(options)
-    from archlab.comparing import conduct
+    from archlab.comparing import conduct, traces
     from archlab.experiment import design
     from archlab.records import TrainingConfig
     from archlab.store import open_store
@@ -155,7 +155,7 @@ def compare(
             raise typer.Exit(130) from None
     show(comparison, target)
     if not no_report:
-        written = write_report(comparison, home, report, experiment)
+        written = write_report(comparison, traces(experiment, data_dir=data_dir), home, report)
         tell = write if target == Output() else message
         tell(f"\nReport: {written}")
     if any(variant.failed for variant in comparison.variants):
@@ -182,16 +182,14 @@ def show(comparison: Comparison, target: Output) -> None:
             write(textwrap.fill(sentence, room, initial_indent="- ", subsequent_indent="  "))
 
 
-def write_report(comparison: Comparison, store: Store, path: Path | None, experiment: Experiment) -> Path:
+def write_report(comparison: Comparison, traces: Sequence[Trace], store: Store, path: Path | None) -> Path:
     """The path of the report on a comparison and its networks, now written."""
-    from archlab import reports, trace
+    from archlab import reports
 
-    traces = [trace(variant.network, **variant.options) for variant in experiment.variants]  # type: ignore[arg-type]
-    different = {(item.network, item.layers): item for item in traces}
     target = path or store.path / "reports" / f"{comparison.key}.html"
     if path is None:
         target.parent.mkdir(parents=True, exist_ok=True)
-    return reports.save(target, [comparison, *different.values()], store=store, command=comparison.command)
+    return reports.save(target, [comparison, *traces], store=store, command=comparison.command)
 
 
 def _numbers(flag: str, text: str) -> list[float]:

@@ -147,10 +147,15 @@ def make_network(config: TrainingConfig, dataset: Dataset) -> nn.Module:
     Channels, classes and size of the data set are passed to a network that has such options, unless they are given.
     """
     channels, size, _ = dataset.image_shape
+    options = fitted_options(config, channels, len(dataset.classes), size)
+    return seeding.build(networks.resolve(config.network, options).build, config.seed)
+
+
+def fitted_options(config: TrainingConfig, channels: int, classes: int, size: int) -> dict[str, Value]:
+    """The options that a configuration's network is built with: those given, and what of the data set it asks for."""
     available = networks.resolve(config.network, config.options).available
-    fitting: dict[str, Value] = {"in_channels": channels, "classes": len(dataset.classes), "size": size}
-    fitted = {name: value for name, value in fitting.items() if name in available}
-    return seeding.build(networks.resolve(config.network, fitted | config.options).build, config.seed)
+    fitting: dict[str, Value] = {"in_channels": channels, "classes": classes, "size": size}
+    return {name: value for name, value in fitting.items() if name in available} | config.options
 
 
 def check(config: TrainingConfig) -> None:
