@@ -5,6 +5,7 @@
     │   ├── SourceError     no network can be built from what was named
     │   └── DataError       a data set can't be had or can't be read
     ├── ForwardError        the network itself does not take the input it was given
+    ├── UncountedError      the cost of an operation is not known, and was asked to be
     ├── StoreError          a folder of runs can't be read or written
     └── RunError            a training failed: it diverged, ran out of memory, was killed
 
@@ -49,6 +50,23 @@ class ForwardError(ArchlabError):
     def __init__(self, message: str, failure: Failure | None = None, trace: Trace | None = None) -> None:
         super().__init__(message)
         self.failure = failure
+        self.trace = trace
+
+
+class UncountedError(ArchlabError):
+    """The cost of an operation is not known, and the call was strict. `trace` holds what could be counted."""
+
+    exit_code = 1
+
+    def __init__(self, trace: Trace) -> None:
+        totals = trace.totals
+        missing = totals.uncounted_operations
+        listed = ", ".join(f"{name} ({count} times)" if count > 1 else name for name, count in missing.items())
+        whole = totals.counted_operations + sum(missing.values())
+        super().__init__(
+            f"{trace.network}: counted {totals.counted_operations} of {whole} operations, expected all of them; there is "
+            f"no formula for {listed}. archlab.tracing.register_cost adds one"
+        )
         self.trace = trace
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import torch
@@ -106,7 +105,7 @@ def _dtype(name: str | None) -> torch.dtype | None:
 
 
 def arguments(inputs: object, network: nn.Module, defaults: Sequence[Shape], batch: int | None) -> Arguments:
-    """The arguments that a network is called with, on the meta device.
+    """The arguments that a network is called with; what isn't given as a tensor is one without values.
 
     Args:
         inputs: None for the defaults; a spec; a shape; a tensor; a sequence of these; a mapping for keywords. Nested
@@ -158,7 +157,7 @@ def arguments(inputs: object, network: nn.Module, defaults: Sequence[Shape], bat
 
 def _build(value: Any, make: Callable[[Shape, torch.dtype | None], Tensor], default: Shape) -> Any:
     if isinstance(value, Tensor):
-        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+        return value
     if isinstance(value, str):
         parsed = parse_input(value, default)
         return make(parsed.shape, parsed.dtype)
@@ -200,19 +199,31 @@ def _guess(network: nn.Module) -> tuple[Shape, ...]:
     return ()
 
 
+def without_values(given: Arguments) -> Arguments:
+    """The same arguments, each tensor a new one on the meta device."""
+
+    def empty(tensor: Tensor) -> Tensor:
+        if tensor.layout is not torch.strided:
+            return tensor.detach().to("meta")
+        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+    changed: Arguments = convert(given, empty)
+    return changed
+
+
 def with_values(given: Arguments) -> Arguments:
-    """The same arguments with values on the CPU: zeros for integers (valid in any look-up), uniform ones else."""
+    """The same arguments, each tensor a new one on the CPU, with its values if it has any.
+
+    Else they are zeros for integers, which are valid in any look-up, and uniform random numbers for the others.
+    """
     generator = torch.Generator().manual_seed(0)
 
     def fill(tensor: Tensor) -> Tensor:
+        if not tensor.is_meta:
+            return tensor.detach().to("cpu", copy=True)
         if not tensor.is_floating_point():
             return torch.zeros(tensor.shape, dtype=tensor.dtype)
         return torch.rand(tensor.shape, generator=generator).to(tensor.dtype)
 
     changed: Arguments = convert(given, fill)
     return changed
-
-
-def size_of(shape: Sequence[int]) -> int:
-    """The elements of a shape."""
-    return prod(shape)

@@ -86,7 +86,9 @@ def _make_twin(tensor: Tensor, real: bool) -> Tensor:
     if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
         twin: Tensor = type(tensor)(device=torch.device(device), dtype=tensor.dtype)  # type: ignore[call-arg]
         return twin
-    if real:
+    if real and tensor.is_meta:
+        bare = torch.zeros(tensor.shape, dtype=tensor.dtype)  # it has no values to copy
+    elif real:
         bare = tensor.detach().to(device, copy=True)
     elif tensor.layout is torch.strided and not tensor.is_quantized:
         bare = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)

@@ -67,6 +67,11 @@ def nbytes(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
+def version(tensor: Tensor) -> int:
+    """How often the tensor was changed in place; inference tensors don't count it."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
 def convert(value: Any, change: Any) -> Any:
     """The same nested containers with `change` applied to each tensor; untouched where there is none."""
     if isinstance(value, Tensor):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from archlab.errors import InputError, nearest
+from archlab.errors import ForwardError, InputError, UncountedError, nearest
 from archlab.records import Trace, Value
+from archlab.tracing import location
 from archlab.tracing.failure import forward_error
-from archlab.tracing.inputs import Arguments, arguments, with_values
+from archlab.tracing.inputs import Arguments, arguments, with_values, without_values
 from archlab.tracing.isolation import isolated
-from archlab.tracing.leaves import convert, dtype_name, shape_of, tensors
+from archlab.tracing.leaves import dtype_name, shape_of, tensors
+from archlab.tracing.nodes import State
 from archlab.tracing.rows import Rows, mark, states_of
+from archlab.tracing.saved import SavedBytes
 from archlab.tracing.tracer import DataDependentError, Tracer
 
 if TYPE_CHECKING:
@@ -54,6 +58,7 @@ def trace(
     Raises:
         InputError: the source, an option or an input is wrong.
         ForwardError: the network doesn't take these inputs; the error holds the layers up to there.
+        UncountedError: `strict`, and the cost of an operation isn't known.
 
     >>> trace("lenet").totals.parameters
     44878
@@ -65,85 +70,149 @@ def trace(
     if isinstance(network, nn.Module):
         if options:
             raise InputError(f"options ({', '.join(options)}) belong to a source, and the network is built already")
+        network = original(network)
         given = arguments(inputs, network, (), batch)
-        return Measurement(network, type(network).__name__, given).trace()
-    from archlab.networks import resolve
+        found = Measurement(network, type(network).__name__, given, columns=wanted).trace()
+    elif isinstance(network, str):
+        from archlab.networks import resolve
 
-    source = resolve(network, options)
-    built = source.build("meta").eval()
-    given = arguments(inputs, built, source.input_shapes, batch)
-    return Measurement(built, source.name, given, source=source).trace()
+        source = resolve(network, options)
+        built = original(source.build("meta").eval())
+        given = arguments(inputs, built, source.input_shapes, batch)
+        found = Measurement(built, source.name, given, columns=wanted, source=source).trace()
+    else:
+        kind = type(network).__name__
+        raise InputError(f"the network is a {kind}, expected a source (a string) or a torch.nn.Module")
+    if strict and found.totals.uncounted_operations:
+        raise UncountedError(found)
+    return found
 
 
 class _BrokenError(Exception):
     """The network raised an exception while it was traced."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, trace: Trace) -> None:
         super().__init__()
         self.tracer = tracer
+        self.trace = trace
 
 
 class Measurement:
     """One network on one set of inputs."""
 
-    def __init__(self, network: nn.Module, name: str, given: Arguments, source: Source | None = None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        name: str,
+        given: Arguments,
+        *,
+        columns: frozenset[str] = frozenset(),
+        source: Source | None = None,
+    ) -> None:
         self.network = network
         self.name = name
         self.given = given
+        self.columns = columns
         self.source = source
-        """Where the network comes from, if it was built for this trace and may be changed."""
+        """Where the network comes from, if it was built for this trace."""
         self.notes: list[str] = list(source.notes) if source is not None else []
 
     def trace(self) -> Trace:
-        """The trace: by formulas, else as operations are dispatched, else with real arithmetic."""
-        try:
-            return self._run(quick=True)
-        except DataDependentError as reason:
-            return self._real(reason)
-        except _BrokenError:  # a shape that a formula let through or refused: torch itself decides
-            pass
-        try:
-            return self._run(quick=False)
-        except DataDependentError as reason:
-            return self._real(reason)
-        except _BrokenError as broken:
-            raise forward_error(self.name, broken.tracer) from broken.__cause__
+        """The trace: by formulas, else as operations are dispatched, else with real arithmetic.
 
-    def _real(self, reason: DataDependentError) -> Trace:
-        self.notes.append(f"Run with real arithmetic on the CPU: {reason}.")
-        if self.source is not None:
-            self.network = self.source.build("cpu").eval()
+        Raises:
+            ForwardError: the network doesn't take its inputs.
+        """
         try:
-            return self._run(quick=False, real=True)
+            if "saved" not in self.columns:
+                try:
+                    return self.run(quick=True)
+                except _BrokenError:
+                    pass  # a formula may have let a shape through, or refused one: torch itself decides
+            return self.run(quick=False)
+        except DataDependentError as reason:
+            failure: _BrokenError | DataDependentError = reason
         except _BrokenError as broken:
-            raise forward_error(self.name, broken.tracer) from broken.__cause__
+            raise self._error(broken) from broken.__cause__
+        self.notes.append(f"Run with real arithmetic on the CPU, since {failure}.")
+        if self.source is not None and not self.source.has_weights:
+            check_memory(self.network, self.name, str(failure))
+            self.network = original(self.source.build("cpu").eval())
+        try:
+            return self.run(quick=False, real=True)
+        except _BrokenError as broken:
+            raise self._error(broken) from broken.__cause__
 
-    def _run(self, *, quick: bool, real: bool = False) -> Trace:
-        context = nullcontext() if self.source is not None else isolated(self.network, real=real)
-        args, kwargs = given = with_values(self.given) if real else convert(self.given, torch.Tensor.detach)
-        entries = tensors(given)
-        inputs = tuple(shape_of(tensor) for tensor in entries)
-        dtypes = tuple(dtype_name(tensor) for tensor in entries)
-        with context, torch.no_grad():
+    def run(self, *, quick: bool, real: bool = False) -> Trace:
+        """One run, one way.
+
+        Raises:
+            DataDependentError: the network needs arithmetic.
+            _BrokenError: the network raised an exception.
+        """
+        args, kwargs = given = with_values(self.given) if real else without_values(self.given)
+        locate = location.of_call if "source" in self.columns else None
+        saves = "saved" in self.columns
+        with self._left_alone(real), torch.inference_mode(False), torch.set_grad_enabled(saves):
             states = states_of(self.network)
             mark(states)
-            tracer = Tracer(self.network, quick=quick, real=real)
+            tracer = Tracer(self.network, quick=quick, real=real, locate=locate)
             try:
-                tracer.run(args, kwargs)
+                with SavedBytes(tracer, [state.tensor for state in states]) if saves else nullcontext():
+                    tracer.run(args, kwargs)
             except DataDependentError:
                 raise
             except Exception as error:
-                raise _BrokenError(tracer) from error
-            rows = Rows(tracer, states)
-            layers = rows.layers()
-            totals = rows.totals()
+                raise _BrokenError(tracer, self._trace(tracer, states, given)) from error
+            return self._trace(tracer, states, given)
+
+    def _left_alone(self, real: bool) -> AbstractContextManager[object]:
+        """A context that leaves the network as it is; nothing, if it was built for this trace and has no values."""
+        if self.source is not None and all(parameter.is_meta != real for parameter in self.network.parameters()):
+            return nullcontext()
+        return isolated(self.network, real=real)
+
+    def _trace(self, tracer: Tracer, states: list[State], given: Arguments) -> Trace:
+        rows = Rows(tracer, states)
+        entries = tensors(given)
         return Trace(
             network=self.name,
-            inputs=inputs,
-            layers=layers,
-            totals=totals,
+            inputs=tuple(shape_of(tensor) for tensor in entries),
+            layers=rows.layers(),
+            totals=rows.totals(),
             options={name: str(value) for name, value in self.source.options.items()} if self.source else {},
-            notes=tuple(self.notes),
-            input_names=tuple(kwargs),
-            input_dtypes=dtypes,
+            notes=(*self.notes, *tracer.notes, *rows.notes),
+            input_names=tuple(given[1]),
+            input_dtypes=tuple(dtype_name(tensor) for tensor in entries),
+        )
+
+    def _error(self, broken: _BrokenError) -> ForwardError:
+        return forward_error(broken.tracer, broken.trace)
+
+
+def original(network: nn.Module) -> nn.Module:
+    """The module that a compiled or data-parallel one wraps."""
+    while type(network).__name__ in _WRAPPERS:
+        inner = getattr(network, _WRAPPERS[type(network).__name__], None)
+        if not isinstance(inner, nn.Module):
+            break
+        network = inner
+    return network
+
+
+_WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
+
+
+def check_memory(network: nn.Module, name: str, reason: str) -> None:
+    """Does nothing if the parameters fit into memory.
+
+    Raises:
+        ForwardError: they don't.
+    """
+    needed = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else needed
+    if needed > free:
+        raise ForwardError(
+            f"{name} can't be traced without arithmetic, since {reason}, and its {needed / 1e9:.1f} GB of parameters "
+            f"don't fit into the {free / 1e9:.1f} GB of memory that are free"
         )

@@ -57,7 +57,7 @@ POINTWISE = _words(
 
 VIEWS = _words(
     """
-    H T adjoint alias as_strided broadcast_to chunk clone conj contiguous data detach diagonal dsplit expand
+    H T adjoint alias as_strided as_tensor broadcast_to chunk clone conj contiguous data detach diagonal dsplit expand
     expand_as flatten getitem hsplit imag mH mT moveaxis movedim narrow permute positive ravel real
     requires_grad_ reshape reshape_as select split split_with_sizes squeeze swapaxes swapdims t tensor_split
     transpose unbind unflatten unfold unsafe_chunk unsafe_split unsqueeze view view_as view_as_complex
@@ -108,3 +108,12 @@ ACTIVATIONS = _words(
     """
 )
 """Functions of one tensor that cost 1 elementwise operation an element."""
+
+FACTORIES = _words(
+    """
+    arange empty empty_like empty_permuted empty_strided eye from_numpy full full_like linspace logspace
+    new_empty new_empty_strided new_full new_ones new_tensor new_zeros ones ones_like rand rand_like
+    randint randint_like randn randn_like randperm scalar_tensor tensor tril_indices triu_indices zeros zeros_like
+    """
+)
+"""Functions whose result holds nothing of the tensor that they are asked on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ class Node:
     """
 
     __slots__ = (
+        "arguments",
         "buffers",
         "call",
         "children",
@@ -39,7 +41,7 @@ class Node:
         "source",
         "suffixes",
         "trainable",
-        "unknown",
+        "version",
         "whole",
     )
 
@@ -65,8 +67,10 @@ class Node:
         self.detail = ""
         self.source = ""
         self.saved: int | None = None
-        self.unknown: frozenset[str] = frozenset()
-        """Operations without a formula."""
+        self.arguments: Any = None
+        """What an operation was called with, shapes in place of tensors, where somebody asked for it."""
+        self.version = 0
+        """Version of the first tensor that the module was given: how often it had been changed in place."""
         self.suffixes: dict[str, int] | None = None
         """How often each operation's name was used for a child."""
         self.whole = False

@@ -8,6 +8,7 @@ A function that torch announces is one of these:
 - a *read* of values (`item`, `bool`): impossible without arithmetic;
 - a *composite* whose inside is worth rows of its own;
 - a *conversion* of device and type;
+- a *factory* of new tensors, which are constants;
 - anything else *computes*: a row with a cost.
 """
 
@@ -20,7 +21,7 @@ from typing import Any
 
 import torch.nn.functional as F
 
-from archlab.tracing.names import CONVERSIONS, PRODUCTS, QUERIES, READS, VIEWS
+from archlab.tracing.names import CONVERSIONS, FACTORIES, PRODUCTS, QUERIES, READS, VIEWS
 
 
 class Role(Enum):
@@ -33,6 +34,8 @@ class Role(Enum):
     CONVERSION = auto()
     PRODUCT = auto()
     """Computes with MACs, so that it is a row even between constants."""
+    FACTORY = auto()
+    """Makes a tensor of some shape, which holds nothing of what it was asked on."""
     COMPUTE = auto()
 
 
@@ -87,7 +90,9 @@ def _classify(function: Any) -> Operation:
         return Operation(name, Role.VIEW)
     if name in CONVERSIONS:
         return Operation(name, Role.CONVERSION)
-    in_place = raw.endswith("_") and not raw.endswith("__")
+    if name in FACTORIES:
+        return Operation(name, Role.FACTORY)
+    in_place = name == "setitem" or (raw.endswith("_") and not raw.endswith("__"))
     return Operation(name, Role.PRODUCT if name in PRODUCTS else Role.COMPUTE, in_place)
 
 

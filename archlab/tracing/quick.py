@@ -9,12 +9,14 @@ as it is dispatched. A test holds that both ways give the same rows.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from archlab.records import Shape
+from archlab.tracing.formulas import expand, pooling_size
 
 Result = tuple[Any, int, int]
 """What the operation returns, its MACs and its elementwise operations."""
@@ -48,3 +50,23 @@ def attempt(handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         return handler(*args, **kwargs)
     except (TypeError, AttributeError, IndexError, ValueError, KeyError, RuntimeError):
         return None
+
+
+def pooled(
+    input: Tensor, axes: int, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> Result | None:
+    """The result of pooling by windows over the last axes."""
+    shape = tuple(input.shape)
+    if len(shape) not in (axes + 1, axes + 2) or not input.is_contiguous():
+        return None
+    kernels = expand(kernel, axes)
+    steps = expand(stride, axes) if stride else kernels
+    pads, gaps = expand(padding, axes), expand(dilation, axes)
+    sizes = []
+    for size, window, step, pad, gap in zip(shape[-axes:], kernels, steps, pads, gaps, strict=True):
+        count = pooling_size(size, window, step, pad, gap, ceil_mode)
+        if count <= 0 or pad * 2 > window:
+            return None
+        sizes.append(count)
+    out = new((*shape[:-axes], *sizes), input.dtype)
+    return out, 0, out.numel() * prod(kernels)

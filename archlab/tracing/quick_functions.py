@@ -21,10 +21,11 @@ from archlab.tracing.formulas import (
     matmul_macs,
     matmul_shape,
     normalisation,
+    rms_normalisation,
 )
 from archlab.tracing.names import ACTIVATIONS
 from archlab.tracing.operations import Operation, Role
-from archlab.tracing.quick import Handler, Result, attempt, like, new
+from archlab.tracing.quick import Handler, Result, attempt, like, new, pooled
 
 Registered = TypeVar("Registered", bound=Handler)
 
@@ -40,10 +41,14 @@ def function_result(function: Any, known: Operation, args: tuple[Any, ...], kwar
     if handler is None:
         return (function(*args, **kwargs), 0, 0) if known.role is Role.VIEW else None
     result = attempt(handler, args, kwargs)
-    if result is None or not known.in_place:
+    if result is None or not known.in_place or known.name == "setitem":
         return result
     target, made = args[0], result[0]
     return (target, *result[1:]) if target.shape == made.shape and target.dtype is made.dtype else None
+
+
+ALWAYS_BY_FORMULA = frozenset(["scaled_dot_product_attention", "rms_norm"])
+"""What torch runs in ways that differ by device and version: counted by its formula also where it is dispatched."""
 
 
 def handles(*names: str) -> Callable[[Registered], Registered]:
@@ -223,6 +228,82 @@ def _reduction(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: 
     dropped = {axis % len(sizes) for axis in axes}
     shape = [1 if axis in dropped else size for axis, size in enumerate(sizes) if keepdim or axis not in dropped]
     return new(tuple(shape), input.dtype), 0, input.numel()
+
+
+@handles("rms_norm")
+def _rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Any = None, eps: Any = None) -> Result | None:
+    if tuple(input.shape[-len(normalized_shape) :]) != tuple(normalized_shape):
+        return None
+    return like(input), 0, rms_normalisation(input.numel(), affine=weight is not None)
+
+
+@handles("clamp", "clip")
+def _clamp(input: Tensor, min: Any = None, max: Any = None) -> Result | None:
+    if isinstance(min, Tensor) or isinstance(max, Tensor) or not input.is_floating_point():
+        return None
+    return like(input), 0, input.numel()
+
+
+@handles("normalize")
+def _normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Result | None:
+    if not isinstance(dim, int) or not input.is_floating_point() or out is not None:
+        return None
+    # The norm takes each element, its clamp each norm, the division each element again.
+    return like(input), 0, 2 * input.numel() + input.numel() // input.shape[dim]
+
+
+@handles("pad")
+def _pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Result | None:
+    sizes = list(input.shape)
+    for position in range(0, len(pad), 2):
+        sizes[-1 - position // 2] += pad[position] + pad[position + 1]
+    return (new(tuple(sizes), input.dtype), 0, 0) if min(sizes) > 0 else None
+
+
+@handles("setitem")
+def _setitem(input: Tensor, index: Any, value: Any) -> Result | None:
+    if isinstance(value, Tensor):
+        target = input[index]
+        if broadcast(tuple(target.shape), tuple(value.shape)) != tuple(target.shape):
+            return None
+    return None, 0, 0
+
+
+@handles("zeros_like", "ones_like", "empty_like", "rand_like", "randn_like", "full_like")
+def _same_kind(input: Tensor, value: Any = 0, *, dtype: torch.dtype | None = None, device: Any = None) -> Result | None:
+    if not input.is_meta or device not in (None, input.device):
+        return None
+    return like(input, dtype), 0, 0
+
+
+@handles("new_zeros", "new_ones", "new_empty")
+def _new(input: Tensor, *size: Any, dtype: torch.dtype | None = None, device: Any = None) -> Result | None:
+    if not input.is_meta or device not in (None, input.device):
+        return None
+    shape = tuple(size[0]) if isinstance(size[0], (tuple, list)) else size
+    return new(shape, dtype or input.dtype), 0, 0
+
+
+@handles("max_pool2d")
+def _max_pool(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Result | None:
+    if return_indices:
+        return None
+    return pooled(input, 2, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+@handles("avg_pool2d")
+def _avg_pool(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, *rest: Any
+) -> Result | None:
+    return pooled(input, 2, kernel_size, stride, padding, 1, ceil_mode)
 
 
 @handles("roll")

@@ -15,10 +15,9 @@ from archlab.tracing.formulas import (
     convolution_shape,
     expand,
     normalisation,
-    pooling_size,
     rms_normalisation,
 )
-from archlab.tracing.quick import Handler, Result, like, new
+from archlab.tracing.quick import Handler, Result, like, new, pooled
 
 Registered = TypeVar("Registered", bound=Handler)
 
@@ -43,6 +42,18 @@ def module_handler(module: nn.Module) -> Handler | None:
                 handler = None
         _BY_TYPE[kind] = handler
         return handler
+
+
+def has_one_value(module: nn.Module, args: tuple[Any, ...]) -> bool:
+    """Whether a BatchNorm in training is given one value a channel, so that torch refuses to run it."""
+    if not module.training or not isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)) or not args:
+        return False
+    given: Tensor = args[0]
+    return given.dim() > 1 and given.numel() == given.shape[1] > 0
+
+
+BY_FORMULA = frozenset([nn.RMSNorm, nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell])
+"""Layers that torch runs in ways that differ by device and version: counted by formula also where they run."""
 
 
 _HOOKS = ("_conv_forward", "_check_input_dim", "__getattr__", "__call__")
@@ -160,11 +171,11 @@ def _softmax(module: Any, input: Tensor) -> Result | None:
 
 @handles(nn.Dropout)
 def _dropout(module: Any, input: Tensor) -> Result | None:
-    if module.inplace:
-        return None
     if not module.training or module.p == 0:
         return like(input), 0, 0
-    return (like(input), 0, DROPOUT * input.numel()) if module.p < 1 else None
+    if module.p == 1:
+        return None
+    return (input if module.inplace else like(input)), 0, DROPOUT * input.numel()
 
 
 @handles(nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
@@ -188,33 +199,15 @@ def _flatten(module: Any, input: Tensor) -> Result | None:
 def _max_pool(module: Any, input: Tensor) -> Result | None:
     if module.return_indices:
         return None
-    return pooled(input, module, module.padding, module.dilation)
+    axes = int(type(module).__name__[-2])
+    settings = module.padding, module.dilation, module.ceil_mode
+    return pooled(input, axes, module.kernel_size, module.stride, *settings)
 
 
 @handles(nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 def _avg_pool(module: Any, input: Tensor) -> Result | None:
-    return pooled(input, module, module.padding, 1)
-
-
-def pooled(input: Tensor, module: Any, padding: Any, dilation: Any) -> Result | None:
-    """The result of a pooling layer, whose dimensions its class's name ends with."""
-    axes = int(type(module).__name__[-2]) if type(module).__name__[-2:-1].isdigit() else 0
-    shape = tuple(input.shape)
-    if not axes or len(shape) not in (axes + 1, axes + 2) or not input.is_contiguous():
-        return None
-    kernels = expand(module.kernel_size, axes)
-    steps = expand(module.stride, axes)
-    pads, gaps = expand(padding, axes), expand(dilation, axes)
-    sizes = []
-    window = 1
-    for size, kernel, step, pad, gap in zip(shape[-axes:], kernels, steps, pads, gaps, strict=True):
-        count = pooling_size(size, kernel, step, pad, gap, module.ceil_mode)
-        if count <= 0 or pad * 2 > kernel:
-            return None
-        sizes.append(count)
-        window *= kernel
-    out = new((*shape[:-axes], *sizes), input.dtype)
-    return out, 0, out.numel() * window
+    axes = int(type(module).__name__[-2])
+    return pooled(input, axes, module.kernel_size, module.stride, module.padding, 1, module.ceil_mode)
 
 
 @handles(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)

@@ -63,6 +63,7 @@ class Rows:
                     self.parents.setdefault(id(child), []).append(module)
         self.used: set[int] = set()
         """Modules that ran, or hold something that did, or hold something that was taken."""
+        self.notes: list[str] = []
 
     def layers(self) -> tuple[Layer, ...]:
         """The rows in order, parents before children, with sums over everything inside each."""

@@ -1,0 +1,144 @@
+"""Which input positions one output position sees along one axis, exactly.
+
+Away from the borders every layer repeats itself: `span(p + period) = span(p) + shift`. A convolution has period 1 and
+its stride as shift, a transposed one or an upsampling has a period above 1, and so has attention within windows. A
+`Span` holds one set of positions for each phase of the period, so that composing layers is exact, holes included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from math import gcd, lcm
+
+MOST_PHASES = 4096
+"""Longer periods than this are given up; they come from resizing by odd ratios several times."""
+
+Positions = tuple[int, int]
+"""A set of integers: where it starts, and a bit for each position from there on; the first bit is set."""
+
+NONE: Positions = (0, 0)
+
+
+class PeriodError(ValueError):
+    """A period would become too long to be written down."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Sets of input positions for the output positions along one axis, as if both went on for ever."""
+
+    shift: int
+    """Input positions between outputs that are a period apart; 0 where all outputs see the same."""
+    phases: tuple[Positions, ...]
+    """The sets of output positions 0, 1, ... of the first period."""
+
+    @property
+    def jump(self) -> Fraction:
+        """Input positions between neighbouring outputs."""
+        return Fraction(self.shift, len(self.phases))
+
+    @cached_property
+    def size(self) -> int:
+        """Length of the longest interval that a set spans."""
+        return max(bits.bit_length() for _, bits in self.phases)
+
+    @cached_property
+    def is_dense(self) -> bool:
+        """Whether each set is an interval as long as `size`, without holes."""
+        return all(bits == (1 << self.size) - 1 for _, bits in self.phases)
+
+    def at(self, position: int) -> Positions:
+        """What one output position sees."""
+        rounds, phase = divmod(position, len(self.phases))
+        start, bits = self.phases[phase]
+        return start + rounds * self.shift, bits
+
+    def through(self, taps: Callable[[int], Iterable[int]], period: int = 1, shift: int = 1) -> Span:
+        """The span of a layer behind this one.
+
+        Args:
+            taps: the positions of this span that the layer's output position takes; `taps(q + period)` must be
+                `taps(q)` moved by `shift`.
+            period: how many output positions until the layer repeats itself.
+            shift: by how many positions it has moved on then; negative where it runs backwards.
+        """
+        own = len(self.phases)
+        rounds = own // gcd(own, abs(shift)) if shift else 1
+        if period * rounds > MOST_PHASES:
+            raise PeriodError(f"a period of {period * rounds} positions")
+        phases = tuple(union(self.at(tap) for tap in taps(output)) for output in range(period * rounds))
+        return Span(shift * rounds // own * self.shift, phases).shortened()
+
+    def moved(self, offset: int, factor: int = 1) -> Span:
+        """The span whose position q is this one's `offset + factor * q`."""
+        return self if (offset, factor) == (0, 1) else self.through(lambda q: (offset + factor * q,), shift=factor)
+
+    def widened(self, offsets: Iterable[int]) -> Span:
+        """The span whose position p sees what the positions `p + offset` see together."""
+        listed = tuple(offsets)
+        return self.through(lambda position: (position + offset for offset in listed))
+
+    def fixed(self, position: int) -> Span:
+        """The span of something that sees what one position sees, wherever it stands itself."""
+        return Span(0, (self.at(position),))
+
+    def united(self, other: Span) -> Span | None:
+        """Both together, position by position; None where they move on at different speeds."""
+        if self is other:
+            return self
+        if self.jump != other.jump:
+            return None
+        period = lcm(len(self.phases), len(other.phases))
+        if period > MOST_PHASES:
+            return None
+        phases = tuple(union((self.at(position), other.at(position))) for position in range(period))
+        return Span(self.shift * (period // len(self.phases)), phases).shortened()
+
+    def shortened(self) -> Span:
+        """The same with the shortest period."""
+        count = len(self.phases)
+        for period in range(1, count):
+            if count % period or self.shift * period % count:
+                continue
+            short = Span(self.shift * period // count, self.phases[:period])
+            if all(short.at(position) == self.phases[position] for position in range(period, count)):
+                return short
+        return self
+
+    def covers(self, size: int) -> bool:
+        """Whether a set that is the same for every position holds all of `range(size)`."""
+        start, bits = self.phases[0]
+        inside = bits >> -start if start < 0 else bits << start
+        return self.shift == 0 and (inside & ((1 << size) - 1)) == (1 << size) - 1
+
+    def clipped(self, size: int) -> Span:
+        """A set that is the same for every position, without what lies outside `range(size)`."""
+        start, bits = self.phases[0]
+        inside = (bits >> -start if start < 0 else bits << start) & ((1 << size) - 1)
+        return Span(0, (_normal(0, inside),))
+
+
+IDENTITY = Span(1, ((0, 1),))
+"""The network's input itself: each position sees one."""
+
+
+def union(sets: Iterable[Positions]) -> Positions:
+    """All positions of several sets."""
+    filled = [item for item in sets if item[1]]
+    if not filled:
+        return NONE
+    start = min(first for first, _ in filled)
+    together = 0
+    for first, bits in filled:
+        together |= bits << (first - start)
+    return start, together
+
+
+def _normal(start: int, bits: int) -> Positions:
+    if not bits:
+        return NONE
+    lowest = (bits & -bits).bit_length() - 1
+    return start + lowest, bits >> lowest
