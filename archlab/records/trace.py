@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from archlab.errors import InputError
 from archlab.records.document import Document
+
+if TYPE_CHECKING:
+    import pandas
 
 Shape = tuple[int, ...]
 
@@ -138,6 +142,32 @@ class Trace(Document):
     input_dtypes: tuple[str, ...] = ()
     failure: Failure | None = None
     """Set when the forward pass failed; then the layers end at the one that did."""
+
+    def __str__(self) -> str:
+        from archlab.tables import text
+        from archlab.tables.trace import trace_table
+
+        return text(trace_table(self))
+
+    def _repr_html_(self) -> str:
+        """The table as HTML, which a notebook shows for the record."""
+        from archlab.tables import html
+        from archlab.tables.trace import trace_table
+
+        return html(trace_table(self))
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """All layers as a pandas DataFrame: a row each, the fields of `Layer` as columns, shapes as tuples.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise InputError("a DataFrame needs pandas, which is not installed: pip install pandas") from error
+        names = [item.name for item in fields(Layer)]
+        return pandas.DataFrame([[getattr(layer, name) for name in names] for layer in self.layers], columns=names)
 
     def rows(self, depth: int | None = 1) -> Iterator[Layer]:
         """The layers down to a depth, in order; all of them for None."""
