@@ -111,10 +111,12 @@ def _seed_sentences(comparison: Comparison) -> list[str]:
     spoken = [difference for difference in comparison.differences if difference.metric == SPOKEN[0]]
     fewest = min((difference.n for difference in spoken), default=0)
     if fewest and smallest_p_value(fewest) >= SIGNIFICANT:
-        sentences.append(
-            f"With {fewest} {'pair' if fewest == 1 else 'pairs'} of runs p can't fall below "
-            f"{smallest_p_value(fewest):g}: six seeds or more are needed to call a difference one (p < 0.05)."
+        limit = (
+            "One pair of runs gives neither interval nor p value"
+            if fewest == 1
+            else f"With {fewest} pairs of runs p can't fall below {smallest_p_value(fewest):g}"
         )
+        sentences.append(f"{limit}: six seeds or more are needed to call a difference one (p < {SIGNIFICANT:g}).")
     if len(spoken) > 1:
         sentences.append(
             f"Each of the {len(spoken)} comparisons with {spoken[0].baseline} has a risk of up to 5 % of its own to "

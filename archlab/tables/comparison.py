@@ -121,10 +121,16 @@ def _interval(low: float | None, high: float | None, number: Callable[[float], s
 
 def _title(comparison: Comparison) -> str:
     settings = comparison.settings
-    named = {"epochs": "{} epochs", "batch_size": "batch {}", "learning_rate": "learning rate {}"}
+    named = {
+        "epochs": "{:,d} epochs",
+        "batch_size": "batch {:,d}",
+        "learning_rate": "learning rate {:g}",
+        "train_samples": "{:,d} training images",
+        "test_samples": "{:,d} test images",
+    }
     parts = [text.format(settings[name]) for name, text in named.items() if name in settings]
-    if "train_samples" in settings:
-        parts.append(f"{settings['train_samples']:,d} training images")
+    if settings.get("epochs") == 1:
+        parts[0] = "1 epoch"
     return f"{comparison.network} on {Path(comparison.dataset).name}: " + ", ".join(parts)
 
 

@@ -57,6 +57,7 @@ def test_one_pair_says_nothing_about_chance() -> None:
         "norm=none and norm=batch: test accuracy 80.00 % against 90.00 %, from a single pair of runs (n = 1), which "
         "says nothing about what chance does."
     )
+    assert findings[-1].startswith("One pair of runs gives neither interval nor p value: six seeds")
 
 
 def test_equal_runs_are_called_the_same() -> None:

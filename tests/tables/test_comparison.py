@@ -73,3 +73,10 @@ def test_programs_get_every_number_in_full() -> None:
     # 6 metrics of two variants, and 6 differences
     assert len(lines) == 1 + 12 + 6
     assert lines[13].startswith("test_accuracy,norm=none,norm=batch,6,-0.0")
+
+
+def test_the_title_says_what_was_trained_on_what() -> None:
+    runs = [run(name, 0, 0.9, epochs=1, train_samples=2000, test_samples=500) for name in ("a", "b")]
+    assert comparison_tables(summarise(runs))[0].title == (
+        "lenet on digits: 1 epoch, batch 256, learning rate 0.001, 2,000 training images, 500 test images"
+    )
