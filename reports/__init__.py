@@ -1,5 +1,6 @@
 """HTML pages, charts and diagrams, from records alone."""
 
-from archlab.reports.document import page, save
+from archlab.reports.document import page, save, write
+from archlab.reports.index import index
 
-__all__ = ["page", "save"]
+__all__ = ["index", "page", "save", "write"]

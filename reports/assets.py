@@ -23,14 +23,10 @@ def text(name: str) -> str:
 @functools.cache
 def script() -> str:
     """The page's own script, in one scope of its own, and the diagram's in another inside it."""
-    from archlab.reports import diagram as diagrams  # which itself reads assets
+    from archlab.reports import diagram  # which itself reads assets
 
-    diagram = "\n".join(text(f"{name}.js") for name in diagrams.SCRIPTS)
     parts = "\n".join(text(f"{name}.js") for name in SCRIPTS)
-    return (
-        '(() => {\n"use strict";\n'
-        f"const startDiagrams = (() => {{\n{diagram}\nreturn startDiagrams;\n}})();\n{parts}}})();\n"
-    )
+    return f'(() => {{\n"use strict";\n{diagram.script()}\n{parts}}})();\n'
 
 
 @functools.cache

@@ -1,0 +1,190 @@
+"""`archlab report`: networks, runs and comparisons as one HTML file."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from archlab.cli.console import message, write
+from archlab.cli.options import BnOption, InputOption, OptionOption, SkipOption, network_options
+from archlab.cli.training import StoreOption
+from archlab.errors import ArchlabError, InputError, SourceError
+
+if TYPE_CHECKING:
+    from archlab.records import Comparison, Run, Trace, TrainingConfig, Value
+    from archlab.store import Store
+
+
+def report(
+    things: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NETWORK|RUN|COMPARISON]...",
+            show_default=False,
+            help="A network as for archlab shapes, the key of a run or a comparison (archlab runs list), or a JSON file "
+            "that archlab wrote. Default: the newest comparison.",
+        ),
+    ] = None,
+    path: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", show_default=False, help="Default: report.html; for --all in the store."
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="A page for each comparison of the store, and an index that links them.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    store: StoreOption = None,
+    inputs: InputOption = None,
+    options: OptionOption = None,
+    bn: BnOption = None,
+    skip: SkipOption = None,
+) -> None:
+    """Write networks, runs and comparisons as one HTML file that opens without a network.
+
+    Several networks stand side by side, several comparisons one after the other. --input, --option, --bn and --skip
+    hold for the networks that are named.
+
+    \b
+    archlab report                                    the newest comparison
+    archlab report densenet resnet -o networks.html
+    archlab report run.json trace.json --open
+    archlab report --all
+    """
+    from archlab.store import open_store
+
+    home = open_store(store)
+    if everything:
+        if things:
+            raise InputError(f"--all shows the whole store, but {things[0]!r} was named too: leave one of them out")
+        written = _write_all(home, path)
+    else:
+        from archlab.reports import save
+
+        settings = network_options(options, bn, skip)
+        found = [_resolved(thing, home, inputs, settings) for thing in things] if things else [_newest(home)]
+        command = shlex.join(["archlab", *sys.argv[1:]])
+        items = [*found, *_networks_of(found, home)]
+        written = save(path or "report.html", items, store=home, command=command)
+    write(str(written))
+    if show:
+        import webbrowser
+
+        webbrowser.open(written.resolve().as_uri())
+
+
+def _resolved(
+    thing: str, store: Store, inputs: list[str] | None, options: dict[str, Value]
+) -> Trace | Run | Comparison:
+    """What a name stands for: a JSON file, a comparison, a run, or else a network that is traced."""
+    if thing.endswith(".json"):
+        return _read(Path(thing))
+    for find in (store.comparison, store.run):
+        try:
+            return find(thing)
+        except InputError:
+            continue
+    from archlab.tracing import trace
+
+    try:
+        return trace(thing, inputs or None, **options)
+    except SourceError as error:
+        raise SourceError(f"{thing!r} is no run or comparison in {store.path}, and no network: {error}") from error
+
+
+def _read(path: Path) -> Trace | Run | Comparison:
+    """The record in a JSON file, by its schema.
+
+    Raises:
+        InputError: it can't be read, or holds no record that a page can show.
+    """
+    import json
+
+    from archlab.records import Comparison, Run, Trace
+
+    try:
+        schema = json.loads(path.read_bytes()).get("schema")
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}") from error
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{path} is no JSON that archlab wrote: expected an object with a schema") from error
+    kinds: dict[str, type[Trace] | type[Run] | type[Comparison]] = {
+        kind.SCHEMA: kind for kind in (Trace, Run, Comparison)
+    }
+    if schema not in kinds:
+        raise InputError(f"{path} has schema {schema!r}: expected {', '.join(kinds)}")
+    return kinds[schema].read(path)
+
+
+def _newest(store: Store) -> Comparison:
+    comparisons = store.comparisons()
+    if not comparisons:
+        raise InputError(
+            f"{store.path} holds no comparison: name a network, a run or a JSON file, or make one with "
+            "`archlab compare --bn off`"
+        )
+    return comparisons[-1]
+
+
+def _networks_of(items: Sequence[Trace | Run | Comparison], store: Store) -> list[Trace]:
+    """The traces of the networks that the runs trained, each once; none where torch is not installed."""
+    from archlab.records import Comparison, Run
+
+    configs: dict[str, TrainingConfig] = {}
+    for item in items:
+        runs = [item] if isinstance(item, Run) else _runs_of(item, store) if isinstance(item, Comparison) else []
+        configs |= {f"{run.config.network} {sorted(run.config.options.items())} {run.config.size}": run.config for run in runs}
+    if not configs:
+        return []
+    try:
+        from archlab.tracing import trace
+    except ImportError:
+        message("torch is not installed: the report shows the runs without their networks")
+        return []
+    traces: dict[object, Trace] = {}
+    for config in configs.values():
+        try:
+            size = None if config.size is None else [str(config.size)]
+            traced = trace(config.network, size, **config.options)
+        except ArchlabError as error:
+            message(f"{config.network} is left out of the report: {error}")
+            continue
+        traces.setdefault((traced.network, traced.layers), traced)
+    return list(traces.values())
+
+
+def _runs_of(comparison: Comparison, store: Store) -> list[Run]:
+    known = {run.key: run for run in store.runs()}
+    return [known[key] for key in comparison.runs if key in known]
+
+
+def _write_all(store: Store, path: Path | None) -> Path:
+    """The path of the index, after every comparison's page was written that is not there yet."""
+    from archlab import files
+    from archlab.reports import index, save
+    from archlab.reports import write as write_page
+
+    target = path or store.path / "reports" / "index.html"
+    comparisons, runs = store.comparisons()[::-1], store.runs()
+    if not comparisons and not runs:
+        raise InputError(f"{store.path} holds no run yet: `archlab compare --bn off` makes some")
+    with files.writing(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    for comparison in comparisons:
+        single = target.with_name(f"{comparison.key}.html")
+        if not single.exists():
+            items = [comparison, *_networks_of([comparison], store)]
+            save(single, items, store=store, command=comparison.command)
+    claimed = {key for comparison in comparisons for key in comparison.runs}
+    loose = [run for run in runs if run.key not in claimed]
+    others = target.with_name(f"{target.stem}-runs.html")
+    if loose:
+        save(others, loose, store=store, title="Runs in no comparison")
+    links = [(comparison, f"{comparison.key}.html") for comparison in comparisons]
+    return write_page(target, index(links, runs, others.name if loose else "", f"Reports of {store.path.name}"))
