@@ -87,9 +87,10 @@ def announce(
     count = "1 run" if len(configs) == 1 else f"{len(configs)} runs"
     message(f"{count} of {configs[0].network} on {configs[0].dataset}: about {duration(seconds)} on this machine")
     if seconds > LONG:
+        epochs = configs[0].epochs
+        once = f"--epochs 1 (about {duration(seconds / epochs)}), " if epochs > 1 else ""
         message(
-            "Shorter: fewer --epochs or seeds, --train-samples N, a smaller --size. Ctrl-C stops it and keeps what is "
-            "finished."
+            f"Shorter: {once}fewer seeds, --train-samples N, a smaller --size. Ctrl-C stops it and keeps what is finished."
         )
 
 

@@ -91,7 +91,7 @@ def test_a_long_comparison_comes_with_ways_to_shorten_it(archlab: Call, monkeypa
     monkeypatch.setattr("archlab.training.estimate_seconds", lambda configs, **_: 1500.0)
     result = archlab("compare", "resnet20", "--skip", "off", "--no-report")
     assert "12 runs of resnet20 on digits: about 25 minutes on this machine" in result.stderr
-    assert "Shorter: fewer --epochs or seeds, --train-samples N" in result.stderr
+    assert "Shorter: --epochs 1 (about 5 minutes), fewer seeds, --train-samples N" in result.stderr
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(archlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
