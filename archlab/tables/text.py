@@ -91,9 +91,20 @@ def shorten(name: str, room: int, dots: str = "…") -> str:
         candidate = ".".join((first, dots, *rest[start:]))
         if columns_of(candidate) <= room:
             return candidate
-    tail = max(0, (room - len(dots)) // 2)
-    head = max(0, room - len(dots) - tail)
-    return (name[:head] + dots + (name[-tail:] if tail else ""))[: max(room, 0)]
+    if room < len(dots):
+        return dots[: max(room, 0)]
+    tail = _start(name[::-1], (room - len(dots)) // 2)[::-1]
+    return _start(name, room - len(dots) - columns_of(tail)) + dots + tail
+
+
+def _start(value: str, room: int) -> str:
+    """As much of the text as fits."""
+    taken = 0
+    for place, character in enumerate(value):
+        taken += columns_of(character)
+        if taken > room:
+            return value[:place]
+    return value
 
 
 def printable(value: str) -> str:

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import csv as csv_reader
+import io
+from html.parser import HTMLParser
+
+from hypothesis import given, settings, strategies
+
+from archlab.tables import AtLeast, Column, Row, Table, csv, html, markdown
+
+TABLE = Table(
+    columns=(
+        Column("path", "path"),
+        Column("output_shapes", "output shape"),
+        Column("bar", "", form="bar"),
+        Column("macs", "MACs", "right", blank_zero=True),
+    ),
+    rows=(Row(("dense_block_0", "1x192", 1.0, 1234567)), Row(("dense_block_0.relu", "1x192", 0.0, 0), depth=1)),
+    title="densenet",
+    total=("total", None, None, AtLeast(1234567)),
+    footer=("A note.",),
+)
+
+
+def test_csv_has_raw_numbers_and_neither_bars_nor_a_total() -> None:
+    assert csv(TABLE).splitlines() == [
+        "path,output_shapes,macs",
+        "dense_block_0,1x192,1234567",
+        "dense_block_0.relu,1x192,0",
+    ]
+
+
+def test_markdown() -> None:
+    assert markdown(TABLE).splitlines() == [
+        "**densenet**",
+        "",
+        "| path | output shape |  | MACs |",
+        "| --- | --- | --- | ---: |",
+        "| dense_block_0 | 1x192 | " + "█" * 24 + " | 1,234,567 |",
+        "| dense_block_0.relu | 1x192 |  |  |",
+        "| **total** |  |  | **>= 1,234,567** |",
+        "",
+        "A note.",
+    ]
+
+
+def test_markdown_escapes_what_it_would_read() -> None:
+    table = Table(columns=(Column("a", "a"),), rows=(Row(("_x_|y_z`<b>[*\n",)),))
+    assert markdown(table).splitlines()[-1] == r"| \_x\_\|y_z\`\<b>\[\*\\n |"
+
+
+class Reader(HTMLParser):
+    """The texts and tags of a page; an attribute of an event or a link would be seen."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+        self.texts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_html_is_a_fragment_in_ascii() -> None:
+    page = html(TABLE)
+    assert page.isascii()
+    assert page.startswith("<style>")
+    texts = Reader(page).texts
+    assert [text for text in texts if text.strip()][1:] == [
+        "densenet",
+        "path",
+        "output shape",
+        "MACs",
+        "dense_block_0",
+        "1x192",
+        "█" * 24,
+        "1,234,567",
+        "dense_block_0.relu",
+        "1x192",
+        "total",
+        ">= 1,234,567",
+        "A note.",
+    ]
+
+
+@settings(deadline=None, max_examples=50)
+@given(strategies.text(), strategies.text(alphabet="<>\"'&/script=on "))
+def test_html_of_any_name_is_text(first: str, second: str) -> None:
+    name = first + second
+    table = Table(columns=(Column("a", name),), rows=(Row((name,)),), title=name, footer=(name,))
+    reader = Reader(html(table))
+    harmless = Reader(html(Table(columns=(Column("a", "a"),), rows=(Row(("a",)),), title="a", footer=("a",))))
+    assert set(reader.tags) <= set(harmless.tags)
+    assert reader.attributes == harmless.attributes
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    strategies.lists(
+        strategies.tuples(strategies.text(strategies.characters(exclude_categories=("C",))), strategies.integers())
+    )
+)
+def test_csv_can_be_read_again(rows: list[tuple[str, int]]) -> None:
+    table = Table(columns=(Column("a", "a"), Column("b", "b")), rows=tuple(map(Row, rows)))
+    read = list(csv_reader.reader(io.StringIO(csv(table))))
+    assert read == [["a", "b"], *([name, str(number)] for name, number in rows)]
