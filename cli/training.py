@@ -90,7 +90,8 @@ def announce(
         epochs = configs[0].epochs
         once = f"--epochs 1 (about {duration(seconds / epochs)}), " if epochs > 1 else ""
         message(
-            f"Shorter: {once}fewer seeds, --train-samples N, a smaller --size. Ctrl-C stops it and keeps what is finished."
+            f"Shorter: {once}fewer seeds, --train-samples N, a smaller --size. Ctrl-C stops it and keeps what is "
+            "finished."
         )
 
 
