@@ -17,8 +17,8 @@ from archlab.tracing.failure import forward_error
 from archlab.tracing.inputs import Arguments, arguments, with_values, without_values
 from archlab.tracing.isolation import isolated
 from archlab.tracing.leaves import dtype_name, shape_of, tensors
-from archlab.tracing.nodes import State
-from archlab.tracing.rows import Rows, mark, states_of
+from archlab.tracing.nodes import Outline
+from archlab.tracing.rows import Rows
 from archlab.tracing.saved import SavedBytes
 from archlab.tracing.tracer import DataDependentError, Tracer
 
@@ -154,17 +154,17 @@ class Measurement:
         locate = location.of_call if "source" in self.columns else None
         saves = "saved" in self.columns
         with self._left_alone(real), torch.inference_mode(False), torch.set_grad_enabled(saves):
-            states = states_of(self.network)
-            mark(states)
-            tracer = Tracer(self.network, quick=quick, real=real, locate=locate)
+            outline = Outline(self.network)
+            outline.mark()
+            tracer = Tracer(outline, quick=quick, real=real, locate=locate)
             try:
-                with SavedBytes(tracer, [state.tensor for state in states]) if saves else nullcontext():
+                with SavedBytes(tracer, [state.tensor for state in outline.states]) if saves else nullcontext():
                     tracer.run(args, kwargs)
             except DataDependentError:
                 raise
             except Exception as error:
-                raise _BrokenError(tracer, self._trace(tracer, states, given)) from error
-            return self._trace(tracer, states, given)
+                raise _BrokenError(tracer, self._trace(tracer, given)) from error
+            return self._trace(tracer, given)
 
     def _left_alone(self, real: bool) -> AbstractContextManager[object]:
         """A context that leaves the network as it is; nothing, if it was built for this trace and has no values."""
@@ -172,8 +172,8 @@ class Measurement:
             return nullcontext()
         return isolated(self.network, real=real)
 
-    def _trace(self, tracer: Tracer, states: list[State], given: Arguments) -> Trace:
-        rows = Rows(tracer, states)
+    def _trace(self, tracer: Tracer, given: Arguments) -> Trace:
+        rows = Rows(tracer)
         entries = tensors(given)
         return Trace(
             network=self.name,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from archlab.records import Shape
 
@@ -93,3 +94,52 @@ class State:
     """Modules that hold it directly, in the order of registration."""
     taken_by: Node | None = None
     """The first operation that took it as an argument."""
+
+    @property
+    def size(self) -> int:
+        """Elements; none while a lazy module hasn't seen its input."""
+        return 0 if type(self.tensor) in _UNINITIALISED else self.tensor.numel()
+
+
+_UNINITIALISED = (UninitializedParameter, UninitializedBuffer)
+
+
+class Outline:
+    """The modules of a network and what they hold, each once, in the order of registration."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.modules: dict[int, nn.Module] = {}
+        """By identity, as all below."""
+        self.paths: dict[int, str] = {}
+        """Dotted names, as `named_modules()` gives them."""
+        self.parents: dict[int, list[nn.Module]] = {}
+        self.order: dict[int, int] = {}
+        known: dict[int, State] = {}
+        waiting: list[tuple[str, nn.Module]] = [("", network)]
+        while waiting:
+            path, module = waiting.pop()
+            key = id(module)
+            if key in self.modules:
+                continue
+            self.modules[key] = module
+            self.paths[key] = path
+            self.order[key] = len(self.order)
+            prefix = f"{path}." if path else ""
+            for is_parameter, registered in ((True, module._parameters), (False, module._buffers)):
+                for name, tensor in registered.items():
+                    if tensor is not None:
+                        state = known.get(id(tensor))
+                        if state is None:
+                            state = known[id(tensor)] = State(prefix + name, tensor, is_parameter)
+                        state.holders.append(module)
+            children = [(prefix + name, child) for name, child in module._modules.items() if child is not None]
+            for _, child in children:
+                self.parents.setdefault(id(child), []).append(module)
+            waiting.extend(reversed(children))
+        self.states = list(known.values())
+
+    def mark(self) -> None:
+        """Lets each parameter and buffer say which it is, for the operations that take it."""
+        for state in self.states:
+            state.tensor._archlab = (state,)  # type: ignore[attr-defined]

@@ -76,14 +76,14 @@ class Span:
         """The span whose position q is this one's `offset + factor * q`."""
         return self if (offset, factor) == (0, 1) else self.through(lambda q: (offset + factor * q,), shift=factor)
 
-    def widened(self, offsets: Iterable[int]) -> Span:
-        """The span whose position p sees what the positions `p + offset` see together."""
-        listed = tuple(offsets)
-        return self.through(lambda position: (position + offset for offset in listed))
-
-    def fixed(self, position: int) -> Span:
-        """The span of something that sees what one position sees, wherever it stands itself."""
-        return Span(0, (self.at(position),))
+    def swept(self, count: int, step: int) -> Span:
+        """The span whose position p sees what the positions p, p + step, ... see together, `count` of them."""
+        span, have = self, 1
+        while have < count:
+            more = min(have, count - have)
+            span = span.through(lambda q, offset=more * step: (q, q + offset))  # type: ignore[misc]
+            have += more
+        return span
 
     def united(self, other: Span) -> Span | None:
         """Both together, position by position; None where they move on at different speeds."""
@@ -108,17 +108,15 @@ class Span:
                 return short
         return self
 
-    def covers(self, size: int) -> bool:
-        """Whether a set that is the same for every position holds all of `range(size)`."""
+    def fixed(self, size: int) -> Span | None:
+        """What position 0 sees of `range(size)`, for all positions alike; None where that is everything."""
         start, bits = self.phases[0]
-        inside = bits >> -start if start < 0 else bits << start
-        return self.shift == 0 and (inside & ((1 << size) - 1)) == (1 << size) - 1
-
-    def clipped(self, size: int) -> Span:
-        """A set that is the same for every position, without what lies outside `range(size)`."""
-        start, bits = self.phases[0]
-        inside = (bits >> -start if start < 0 else bits << start) & ((1 << size) - 1)
-        return Span(0, (_normal(0, inside),))
+        everything = (1 << size) - 1
+        inside = (bits >> -start if start < 0 else bits << start) & everything
+        if inside == everything:
+            return None
+        lowest = (inside & -inside).bit_length() - 1 if inside else 0
+        return Span(0, ((lowest, inside >> lowest),))
 
 
 IDENTITY = Span(1, ((0, 1),))
@@ -136,9 +134,3 @@ def union(sets: Iterable[Positions]) -> Positions:
         together |= bits << (first - start)
     return start, together
 
-
-def _normal(start: int, bits: int) -> Positions:
-    if not bits:
-        return NONE
-    lowest = (bits & -bits).bit_length() - 1
-    return start + lowest, bits >> lowest

@@ -15,9 +15,7 @@ A module that is never called and whose parameters nobody takes is unused: a row
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from torch import Tensor, nn
+from torch import nn
 
 from archlab.records import Layer, Totals
 from archlab.tracing.leaves import shape_of
@@ -25,42 +23,14 @@ from archlab.tracing.nodes import Node, State
 from archlab.tracing.tracer import Tracer
 
 
-def states_of(network: nn.Module) -> list[State]:
-    """All parameters and buffers of a network, shared ones once, in the order of registration."""
-    known: dict[int, State] = {}
-    for prefix, module in network.named_modules():
-        for registered, is_parameter in ((module._parameters, True), (module._buffers, False)):
-            for name, tensor in registered.items():
-                if tensor is None:
-                    continue
-                state = known.get(id(tensor))
-                if state is None:
-                    path = f"{prefix}.{name}" if prefix else name
-                    state = known[id(tensor)] = State(path, tensor, is_parameter)
-                state.holders.append(module)
-    return list(known.values())
-
-
-def mark(states: Iterable[State]) -> None:
-    """Lets each tensor say which state it is, for the operations that take it."""
-    for state in states:
-        state.tensor._archlab = (state,)  # type: ignore[attr-defined]
-
-
 class Rows:
     """Turns one run into layers and totals."""
 
-    def __init__(self, tracer: Tracer, states: list[State]) -> None:
+    def __init__(self, tracer: Tracer) -> None:
         self.tracer = tracer
-        self.network = tracer.network
-        self.states = states
-        self.modules = {id(module): module for module in self.network.modules()}
-        self.order = {key: position for position, key in enumerate(self.modules)}
-        self.parents: dict[int, list[nn.Module]] = {}
-        for module in self.modules.values():
-            for child in module._modules.values():
-                if child is not None:
-                    self.parents.setdefault(id(child), []).append(module)
+        self.outline = tracer.outline
+        self.states = tracer.outline.states
+        self.sizes = {id(state): state.size for state in self.states}
         self.used: set[int] = set()
         """Modules that ran, or hold something that did, or hold something that was taken."""
         self.notes: list[str] = []
@@ -86,11 +56,11 @@ class Rows:
         """The sums over the network, once its layers are made."""
         root = self.tracer.nodes[0]
         return Totals(
-            parameters=sum(_size(state.tensor) for state in self.states if state.is_parameter),
+            parameters=sum(self.sizes[id(state)] for state in self.states if state.is_parameter),
             trainable_parameters=sum(
-                _size(state.tensor) for state in self.states if state.is_parameter and state.tensor.requires_grad
+                self.sizes[id(state)] for state in self.states if state.is_parameter and state.tensor.requires_grad
             ),
-            buffers=sum(_size(state.tensor) for state in self.states if not state.is_parameter),
+            buffers=sum(self.sizes[id(state)] for state in self.states if not state.is_parameter),
             macs=root.macs,
             flops=2 * root.macs,
             uncounted_operations=dict(sorted(self.tracer.unknown.items())),
@@ -105,69 +75,68 @@ class Rows:
 
     def _find_used(self) -> None:
         taken = {id(holder) for state in self.states if state.taken_by is not None for holder in state.holders}
-        waiting = [module for key, module in self.modules.items() if key in taken or self._calls(module)]
+        waiting = [module for key, module in self.outline.modules.items() if key in taken or self._calls(module)]
         while waiting:
             module = waiting.pop()
             if id(module) not in self.used:
                 self.used.add(id(module))
-                waiting.extend(self.parents.get(id(module), ()))
+                waiting.extend(self.outline.parents.get(id(module), ()))
 
     def _row_of(self, module: nn.Module) -> Node:
         """The row of a module's first call, or of the nearest module around it that was called."""
         while not self._calls(module):
-            module = self.parents[id(module)][0]
+            module = self.outline.parents[id(module)][0]
         return self._calls(module)[0]
 
     def _file(self, state: State) -> None:
         """Counts a state in the row that it belongs to."""
-        places = [state.taken_by] if state.taken_by is not None else []
+        place = state.taken_by
         for holder in state.holders:
-            node = self._row_of(holder)
-            if not node.children and (node.module is holder or node.whole):
-                places.append(node)
-        size = _size(state.tensor)
-        if places:
-            place = min(places, key=lambda node: node.index)
-        elif all(id(holder) not in self.used for holder in state.holders):
-            return  # in the row of the unused module
-        else:
-            holder = next(module for module in state.holders if id(module) in self.used)
-            above = self._row_of(holder)
+            if place is not None or id(holder) in self.used:
+                node = self._row_of(holder)
+                if not node.children and (node.module is holder or node.whole):
+                    place = node if place is None or node.index < place.index else place
+        if place is None:
+            home = next((holder for holder in state.holders if id(holder) in self.used), None)
+            if home is None:
+                return  # in the row of the unused module
+            above = self._row_of(home)
             place = Node(-1, above, state.path, "Parameter" if state.is_parameter else "Buffer", None, above.call)
             place.outputs = (shape_of(state.tensor),)
             position = sum(child.index < 0 for child in above.children)
             above.children.insert(position, place)
+        size = self.sizes[id(state)]
         _add(place, state, size)
         if state.is_parameter:
-            home = next((self._calls(holder)[0] for holder in state.holders if self._calls(holder)), place)
-            home.own_parameters += size
+            owners = [calls[0] for holder in state.holders if (calls := self._calls(holder))]
+            (owners[0] if owners else place).own_parameters += size
 
     def _add_unused(self) -> None:
         made: dict[int, Node] = {}
         filed: set[int] = {id(state) for state in self.states if any(id(h) in self.used for h in state.holders)}
-        for key, module in self.modules.items():
+        for key, module in self.outline.modules.items():
             if key in self.used or (type(module) in _HOLDERS and not module._modules and not module._parameters):
                 continue
-            registered = self.parents[key][0]
+            registered = self.outline.parents[key][0]
             above = made.get(id(registered)) or self._row_of(registered)
             if above.whole:
                 continue
-            node = Node(-1, above, self.tracer.paths[key], type(module).__name__, module, 0)
+            node = Node(-1, above, self.outline.paths[key], type(module).__name__, module, 0)
             made[key] = node
             self._insert(above, node)
             for state in self.states:
                 if id(state) not in filed and module in state.holders:
                     filed.add(id(state))
-                    _add(node, state, _size(state.tensor))
+                    _add(node, state, self.sizes[id(state)])
                     if state.is_parameter:
-                        node.own_parameters += _size(state.tensor)
+                        node.own_parameters += self.sizes[id(state)]
 
     def _insert(self, above: Node, node: Node) -> None:
         """Puts a row behind the one of the module that is registered before it."""
-        number = self.order[id(node.module)]
+        number = self.outline.order[id(node.module)]
         position = sum(child.module is None and child.index < 0 for child in above.children)
         for place, child in enumerate(above.children):
-            if child.module is not None and self.order[id(child.module)] < number:
+            if child.module is not None and self.outline.order[id(child.module)] < number:
                 position = place + 1
         above.children.insert(position, node)
 
@@ -230,9 +199,3 @@ def _add(node: Node, state: State, size: int) -> None:
     node.parameters += size
     if state.tensor.requires_grad:
         node.trainable += size
-
-
-def _size(tensor: Tensor) -> int:
-    from torch.nn.parameter import is_lazy
-
-    return 0 if is_lazy(tensor) else tensor.numel()

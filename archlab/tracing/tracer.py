@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from archlab.tracing.costs import CostCounter
 from archlab.tracing.leaves import dtype_name, nbytes, shape_of, tensors, version
 from archlab.tracing.listener import Listener
-from archlab.tracing.nodes import Node
+from archlab.tracing.nodes import Node, Outline
 from archlab.tracing.quick import attempt
 from archlab.tracing.quick_modules import BY_FORMULA, has_one_value, module_handler
 
@@ -40,14 +40,15 @@ class Tracer:
 
     def __init__(
         self,
-        network: nn.Module,
+        outline: Outline,
         *,
         quick: bool,
         real: bool = False,
         locate: Callable[[], str] | None = None,
         keep_arguments: bool = False,
     ) -> None:
-        self.network = network
+        self.outline = outline
+        self.network = outline.network
         self.quick = quick and not real
         self.real = real
         """Whether tensors have values."""
@@ -55,7 +56,6 @@ class Tracer:
         """Says where in the source an operation is called; None if nobody asks."""
         self.keep_arguments = keep_arguments
         """Whether each operation's node keeps what it was called with, shapes in place of tensors."""
-        self.paths = {id(module): name for name, module in network.named_modules()}
         self.calls: dict[int, list[Node]] = {}
         """Nodes of each module, by its identity."""
         self.nodes: list[Node] = []
@@ -92,7 +92,7 @@ class Tracer:
         changed: list[tuple[dict[str, Any], Any]] = []
         inside: set[int] = set()
         try:
-            for module in self.network.modules():
+            for module in self.outline.modules.values():
                 if id(module) in inside:
                     continue
                 own = module.__dict__
@@ -121,7 +121,7 @@ class Tracer:
         """Stands in for `module.forward`."""
         calls = self.calls.setdefault(id(module), [])
         parent = self.parent
-        path = self.paths.get(id(module), "")
+        path = self.outline.paths.get(id(module), "")
         node = Node(len(self.nodes), parent, path, type(module).__name__, module, len(calls) + 1)
         with without_functions():
             self.enter(node, args, kwargs)
