@@ -1,8 +1,8 @@
 """A scene as SVG text.
 
-`assets/diagram-drawing.js` writes the same elements when a block opens; a test holds the two together. A drawing inside a page
-takes its colours from the page's style sheet; a file of its own carries the part of assets/diagram.css that concerns
-drawings, with plain colours instead of variables, since few viewers of SVG files know those.
+assets/diagram-drawing.js writes the same elements when a block opens; a test holds the two together. A drawing inside a
+page takes its colours from the page's style sheet; a file of its own carries the part of assets/diagram.css that
+concerns drawings, with plain colours instead of variables, since few viewers of SVG files know those.
 """
 
 from __future__ import annotations

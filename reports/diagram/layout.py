@@ -87,17 +87,33 @@ class Plan:
     """Tracks at its bottom."""
 
 
-def placed(count: int, edges: Sequence[Edge], entries: int, exits: int, joints: Collection[int]) -> Plan:
+def placed(
+    count: int,
+    edges: Sequence[Edge],
+    entries: int,
+    exits: int,
+    joints: Collection[int] = (),
+    ported: Collection[int] = (),
+) -> Plan:
     """The plan of a graph whose nodes are numbered entries first, exits last, children by execution between.
 
-    Wires that meet a joint (an addition, a concatenation) enter it from the side where nothing stands between.
+    Wires that meet a joint (an addition, a concatenation) enter it from the side where nothing stands between. Those
+    of a ported node, a block with an entry or exit beside its spine, may run sideways to get there.
     """
-    return _Placement(count, edges, entries, exits, frozenset(joints)).plan()
+    return _Placement(count, edges, entries, exits, frozenset(joints), frozenset(ported)).plan()
 
 
 class _Placement:
-    def __init__(self, count: int, edges: Sequence[Edge], entries: int, exits: int, joints: frozenset[int]) -> None:
-        self.count, self.joints = count, joints
+    def __init__(
+        self,
+        count: int,
+        edges: Sequence[Edge],
+        entries: int,
+        exits: int,
+        joints: frozenset[int],
+        ported: frozenset[int],
+    ) -> None:
+        self.count, self.entries, self.joints, self.ported = count, entries, joints, ported
         self.edges = [edge for edge in dict.fromkeys(edges) if edge.source < edge.target]
         pairs = sorted({(edge.source, edge.target) for edge in self.edges})
         self.before: list[list[int]] = [[] for _ in range(count)]
@@ -112,6 +128,7 @@ class _Placement:
         self.rails: set[int] = set()
         self.heads: set[int] = set()
         self.tails: set[int] = set()
+        self.occupied: set[tuple[int, int]] = set()
 
     def plan(self) -> Plan:
         self._lay_chains()
@@ -119,6 +136,7 @@ class _Placement:
         bused = {(source, target) for sources, targets, _ in buses for target in targets for source in sources[target]}
         wires = [*self._bus_wires(buses), *self._wires(bused)]
         self._choose_columns(wires)
+        self.occupied = set(zip(self.homes, self.rows, strict=True))
         meeting: dict[int, set[int]] = {}
         for wire in wires:
             meeting.setdefault(wire.target, set()).add(wire.segment)
@@ -140,8 +158,11 @@ class _Placement:
             chain = self._longest(free)
             free.difference_update(chain)
             self._add_segment(chain)
-        if loose:
-            self._add_segment(loose)
+        for node in loose:
+            if node < self.entries:
+                self._add_segment([node])
+        if under := [node for node in loose if node >= self.entries]:
+            self._add_segment(under)
 
     def _longest(self, free: set[int]) -> list[int]:
         best: dict[int, tuple[int, int]] = {}  # node: (length of the longest path down from it, next node)
@@ -239,20 +260,17 @@ class _Placement:
         """The segment of one of its ends, where the edge can run on it; None where it needs a rail."""
         source, target = edge.source, edge.target
         home, goal = self.homes[source], self.homes[target]
-        near = self.rows[target] == self.rows[source] + 1
         if home == goal:
             between = (
                 node
                 for node in range(source + 1, target)
                 if self.homes[node] == home and self.rows[source] < self.rows[node] < self.rows[target]
             )
-            return home if near or next(between, None) is None else None
+            return home if next(between, None) is None else None
         if target in self.heads and goal != SPINE:
             return goal
         if source in self.tails and home != SPINE:
             return home
-        if near:
-            return goal if home == SPINE else home
         return None
 
     # Columns
@@ -298,6 +316,8 @@ class _Placement:
         level = 2 * self.rows[target]
         if here == goal or not self.spans[wire.segment][0] <= level <= self.spans[wire.segment][1]:
             return wire
+        if (wire.segment, self.rows[target]) in self.occupied:
+            return wire
         low, high = min(here, goal), max(here, goal)
         for segment, (first, last) in enumerate(self.spans):
             between = low < self.columns[segment] < high and first <= level <= last
@@ -314,8 +334,7 @@ class _Placement:
             node = wire.source if at_source else wire.target
             if node < 0 or (wire.side and not at_source):
                 continue
-            port = wire.outlet if at_source else wire.inlet
-            if wire.segment != self.homes[node] or port:
+            if wire.segment != self.homes[node] or node in self.ported:
                 home, column = self.columns[self.homes[node]], self.columns[wire.segment]
                 reach.setdefault(node, [home]).append(column)
         gaps: list[list[tuple[int, int, int]]] = [[] for _ in range(height)]

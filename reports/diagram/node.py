@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from archlab.records import Layer, Shape, Trace
 from archlab.reports.diagram.block import Block, shapes_of
-from archlab.reports.diagram.layout import Plan, placed
+from archlab.reports.diagram.layout import SPINE, Plan, placed
 from archlab.reports.text import brief, count, plain, shortened
 
 WIDTH, LEAF, GROUP, OPERATION, JOINT = 184.0, 36.0, 44.0, 24.0, 26.0
@@ -105,7 +105,16 @@ class _Writer:
         first = len(block.entries)
         joints = [first + place for place, child in enumerate(children) if child.symbol]
         total = first + len(children) + len(block.exits)
-        return placed(total, block.edges, first, len(block.exits), joints)
+        ported = [first + place for place, child in enumerate(children) if _is_ported(child)]
+        return placed(total, block.edges, first, len(block.exits), joints, ported)
+
+
+def _is_ported(node: Node) -> bool:
+    """Whether it has an entry or exit beside its spine."""
+    if node.plan is None:
+        return False
+    ends = [*node.plan.homes[: len(node.entries)], *node.plan.homes[len(node.plan.homes) - node.exits :]]
+    return any(home != SPINE for home in ends)
 
 
 def written_shapes(shapes: Sequence[Shape]) -> str:

@@ -1,6 +1,6 @@
 """The diagram as a part of a page, and as a page of its own.
 
-A fragment needs on its page: assets/diagram.css, the `SCRIPTS` and a call of `startDiagrams()`, and its data as
+A fragment needs on its page: assets/diagram.css, `script()` and a call of `startDiagrams()`, and its data as
 `<script type="application/json" data-diagram-data="IDENTIFIER">` (`embedded_data`). Rows of a shape table that carry
 `data-path` are found by the diagram, within the nearest element around the figure with `data-trace`, else in the whole
 document. Going to a row dispatches `archlab:show-row` (cancelable, detail `path` and `diagram`) on the figure; an event
@@ -26,7 +26,6 @@ from archlab.reports.diagram.node import FACTS, Node
 from archlab.reports.diagram.views import View, down_to, view
 
 SCRIPTS = ("diagram-places", "diagram-drawing", "diagram-reader", "diagram-controls")
-"""The files of the assets folder that make the diagram live, in this order, without their `.js`."""
 HINT = (
     "Click a block to open it, a layer to see its row in the table. Drag to move the drawing, Ctrl and the wheel to "
     "zoom. Keys: arrows, Enter, / to search, + - 0 to zoom."
@@ -91,6 +90,12 @@ def render(
     return Fragment(html, _data(shown, [node.number for node in shown.root.walk() if is_open(node)], colour, scale))
 
 
+def script() -> str:
+    """What makes the diagrams of a page live: it defines `startDiagrams` and nothing else."""
+    parts = "\n".join(assets.text(f"{name}.js") for name in SCRIPTS)
+    return f'const startDiagrams = (() => {{\n"use strict";\n{parts}\nreturn startDiagrams;\n}})();\n'
+
+
 def embedded_data(fragment: Fragment, identifier: str = "diagram") -> str:
     """The fragment's data as a script element that is never run; no text in it can end it."""
     text = json.dumps(fragment.data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -99,15 +104,14 @@ def embedded_data(fragment: Fragment, identifier: str = "diagram") -> str:
 
 def document(fragment: Fragment, title: str) -> str:
     """A page with nothing but the diagram, that opens anywhere and asks nobody for anything."""
-    parts = "\n".join(assets.text(f"{name}.js") for name in SCRIPTS)
-    script = f'(() => {{\n"use strict";\n{parts}\nstartDiagrams();\n}})();\n'
+    code = f"{script()}startDiagrams();\n"
     style = (
         ":root { color-scheme: light dark; } body { margin: 1rem; font-family: system-ui, sans-serif; "
         "background: var(--diagram-paper); color: var(--diagram-text); } h1 { font-size: 1.2rem; margin: 0; "
         f"overflow-wrap: anywhere; }}\n{assets.text('diagram.css')}"
     )
     policy = (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {_hash(code)}; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
     )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -115,7 +119,7 @@ def document(fragment: Fragment, title: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{style}</style></head><body><main>"
         f"<h1><bdi>{escape(title)}</bdi></h1>{fragment.html}</main>{embedded_data(fragment)}"
-        f"<script>{script}</script></body></html>\n"
+        f"<script>{code}</script></body></html>\n"
     )
 
 
