@@ -26,8 +26,8 @@ def report(
         typer.Argument(
             metavar="[NETWORK|RUN|COMPARISON]...",
             show_default=False,
-            help="A network as for archlab shapes, the key of a run or a comparison (archlab runs list), or a JSON file "
-            "that archlab wrote. Default: the newest comparison.",
+            help="A network as for archlab shapes, the key of a run or a comparison (archlab runs list), or a JSON "
+            "file that archlab wrote. Default: the newest comparison.",
         ),
     ] = None,
     path: Annotated[
@@ -93,7 +93,7 @@ def _resolved(
     from archlab.tracing import trace
 
     try:
-        return trace(thing, inputs or None, **options)
+        return trace(thing, inputs or None, **options)  # type: ignore[arg-type]
     except SourceError as error:
         raise SourceError(f"{thing!r} is no run or comparison in {store.path}, and no network: {error}") from error
 
@@ -139,7 +139,9 @@ def _networks_of(items: Sequence[Trace | Run | Comparison], store: Store) -> lis
     configs: dict[str, TrainingConfig] = {}
     for item in items:
         runs = [item] if isinstance(item, Run) else _runs_of(item, store) if isinstance(item, Comparison) else []
-        configs |= {f"{run.config.network} {sorted(run.config.options.items())} {run.config.size}": run.config for run in runs}
+        configs |= {
+            f"{run.config.network} {sorted(run.config.options.items())} {run.config.size}": run.config for run in runs
+        }
     if not configs:
         return []
     try:
@@ -151,7 +153,7 @@ def _networks_of(items: Sequence[Trace | Run | Comparison], store: Store) -> lis
     for config in configs.values():
         try:
             size = None if config.size is None else [str(config.size)]
-            traced = trace(config.network, size, **config.options)
+            traced = trace(config.network, size, **config.options)  # type: ignore[arg-type]
         except ArchlabError as error:
             message(f"{config.network} is left out of the report: {error}")
             continue
@@ -179,8 +181,7 @@ def _write_all(store: Store, path: Path | None) -> Path:
     for comparison in comparisons:
         single = target.with_name(f"{comparison.key}.html")
         if not single.exists():
-            items = [comparison, *_networks_of([comparison], store)]
-            save(single, items, store=store, command=comparison.command)
+            save(single, [comparison, *_networks_of([comparison], store)], store=store, command=comparison.command)
     claimed = {key for comparison in comparisons for key in comparison.runs}
     loose = [run for run in runs if run.key not in claimed]
     others = target.with_name(f"{target.stem}-runs.html")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
+STYLES = ("theme", "page", "content", "panels", "diagram", "narrow-print")
 SCRIPTS = ("values", "theme", "charts", "controls", "tables", "start")
 
 
@@ -31,8 +32,8 @@ def script() -> str:
 
 @functools.cache
 def style() -> str:
-    """The page's style sheet, the diagram's after it."""
-    return text("report.css") + text("diagram.css")
+    """The page's style sheet, with the diagram's."""
+    return "\n".join(text(f"{name}.css") for name in STYLES)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from archlab.store import Store
 
 
-def page(
-    items: Sequence[Item], *, store: Store | None = None, title: str | None = None, command: str = ""
-) -> str:
+def page(items: Sequence[Item], *, store: Store | None = None, title: str | None = None, command: str = "") -> str:
     """The HTML of a report on traces, runs and comparisons, in the order in which they are given.
 
     Args:
@@ -96,7 +94,9 @@ def write(path: str | Path, html: str) -> Path:
     """
     target = Path(path)
     if not target.parent.is_dir():
-        raise InputError(f"{target} can't be written: there is no folder {target.parent}; make it or choose another file")
+        raise InputError(
+            f"{target} can't be written: there is no folder {target.parent}; make it or choose another file"
+        )
     with files.writing(target):
         files.replace_text(target, html)
     return target
@@ -112,4 +112,3 @@ def subject(material: Material) -> str:
     else:
         names = list(dict.fromkeys(trace.network for trace in material.traces))
     return plain(", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""))
-

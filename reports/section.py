@@ -29,7 +29,7 @@ class Section:
     parts: tuple[Section, ...] = ()
 
     def walk(self) -> Iterator[Section]:
-        """This section and all those in it."""
+        """The section itself and all those in it."""
         yield self
         for part in self.parts:
             yield from part.walk()
@@ -68,4 +68,3 @@ def render(template: str, **values: Any) -> str:
     from markupsafe import Markup
 
     return Markup(environment().get_template(template).render(**values))
-

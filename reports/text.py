@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from archlab.analysis.metrics import BY_NAME, NATS, Metric
 
-# Control, zero-width and direction-changing characters: a name that holds one must not reorder or hide what is beside it.
+# Control, zero-width and direction-changing characters: a name must not reorder or hide what is beside it.
 UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff]"
@@ -75,5 +75,5 @@ def metric(name: str) -> Metric:
 
 
 def sentence(text: str) -> str:
-    """Text for the page: nothing hidden in it, and no line break between a number and its per cent sign."""
-    return plain(text).replace(" %", "\u00a0%")
+    """Text for the page: nothing hidden in it, and no line break within `95 %` or `n = 6`."""
+    return re.sub(r"\b([np]) = ", "\\1\u00a0=\u00a0", plain(text).replace(" %", "\u00a0%"))

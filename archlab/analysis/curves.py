@@ -42,7 +42,9 @@ def band(values: Array) -> Band:
         mean = filled.sum(axis=0) / n
         squares = np.where(present, (values - mean) ** 2, 0.0).sum(axis=0)
         error = np.sqrt(squares / (n - 1) / n)
-    factors = np.array([student_quantile(int(size) - 1) if size > 1 else 0.0 for size in range(int(n.max(initial=0)) + 1)])
+    factors = np.array(
+        [student_quantile(int(size) - 1) if size > 1 else 0.0 for size in range(int(n.max(initial=0)) + 1)]
+    )
     half = np.where(n > 1, factors[n] * error, 0.0 if len(values) == 1 else np.nan)
     return Band(int(n.max(initial=0)), mean, mean - half, mean + half)
 
@@ -117,8 +119,7 @@ def spread(values: Array) -> dict[str, Array]:
 def mean_lag(running_mean: Array, population_mean: Array, population_var: Array) -> Array:
     """How many standard deviations the running mean is off, as the mean over channels of its absolute value.
 
-    Args:
-        running_mean, population_mean, population_var: (steps, channels), row by row at the same steps.
+    All are (steps, channels), row by row at the same steps.
     """
     import numpy as np
 
@@ -129,8 +130,7 @@ def mean_lag(running_mean: Array, population_mean: Array, population_var: Array)
 def variance_lag(running_var: Array, population_var: Array) -> Array:
     """How far the running variance is off: the mean over channels of |log(running / population)|.
 
-    Args:
-        running_var, population_var: (steps, channels), row by row at the same steps.
+    Both are (steps, channels), row by row at the same steps.
     """
     import numpy as np
 

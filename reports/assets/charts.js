@@ -50,7 +50,7 @@ function specification(figure) {
       namelength: 40,
     },
     colorway: [0, 1, 2, 3, 4, 5, 6, 7].map((index) => theme.color(`series-${index}`, 1)),
-    treemapcolorway: [0, 2, 4, 3, 5, 1, 6, 7].map((index) => theme.color(`series-${index}`, 1)),
+    treemapcolorway: [0, 2, 1, 3, 5, 4, 6, 7].map((index) => theme.tint(`series-${index}`)),
     ...resolved,
   };
   layout.margin = { l: narrow ? 44 : 56, r: 16, t: 12, b: 44, ...resolved.margin };

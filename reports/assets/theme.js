@@ -27,6 +27,12 @@ function currentTheme() {
       const [red, green, blue] = [1, 3, 5].map((place) => parseInt(value.slice(place, place + 2), 16));
       return `rgba(${red},${green},${blue},${alpha})`;
     },
+    tint(name) {
+      // A third of the colour on the surface: light enough, or dark enough, for text in the page's own colour.
+      const channels = (value) => [1, 3, 5].map((place) => parseInt(value.slice(place, place + 2), 16));
+      const [ink, paper] = [channels(hex(name)), channels(hex("surface"))];
+      return `rgb(${ink.map((value, place) => Math.round(0.36 * value + 0.64 * paper[place])).join(",")})`;
+    },
     scale: (name) => scales[isDark() ? "dark" : "light"][name],
   };
 }

@@ -34,12 +34,19 @@ def growth_chart(growth: Growth) -> Chart:
     )
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {
-        "xaxis": {"tickvals": places, "ticktext": names, "tickangle": -40, "showgrid": False, "zeroline": False, "anchor": "y3"},
+        "xaxis": {
+            "tickvals": places,
+            "ticktext": names,
+            "tickangle": -40,
+            "showgrid": False,
+            "zeroline": False,
+            "anchor": "y3",
+        },
         "bargap": 0.3,
         "showlegend": False,
         "margin": {"t": 24},
-        "annotations": [],
     }
+    annotations: list[dict[str, Any]] = []
     for row, (title, values, color) in enumerate(rows, start=1):
         axis = f"y{row}" if row > 1 else "y"
         top = 1 - (row - 1) * 0.35
@@ -49,7 +56,7 @@ def growth_chart(growth: Growth) -> Chart:
             "nticks": 4,
             "zeroline": False,
         }
-        layout["annotations"].append(
+        annotations.append(
             {
                 "text": f"<b>{title}</b>",
                 "x": 0,
@@ -79,11 +86,11 @@ def growth_chart(growth: Growth) -> Chart:
     return Chart(
         name="growth",
         title="Growth, stage by stage",
-        description="A stage is a block, or neighbouring layers that give the same shape. From top to bottom: channels of "
-        f"its output (features, after flattening; up to {count(widest)}), height of its feature map in pixels, and its "
-        "parameters.",
+        description="A stage is a block, or neighbouring layers that give the same shape. From top to bottom: "
+        f"channels of its output (features, after flattening; up to {count(widest)}), height of its feature map in "
+        "pixels, and its parameters.",
         data=data,
-        layout=layout,
+        layout=layout | {"annotations": annotations},
         height=520,
         wide=True,
     )
@@ -145,7 +152,10 @@ def _tiles(trace: Trace, measure: str) -> dict[str, Any]:
         "text": [brief(value) for value in values],
         "branchvalues": "remainder" if _exceeds(values, parents, identifiers) else "total",
         "textinfo": "label+text",
-        "hovertemplate": "<b>%{label}</b><br>%{value:,} " + MEASURES[measure] + "<br>%{percentRoot:.1%} of the network<extra></extra>",
+        "textfont": {"color": Color("text")},
+        "hovertemplate": "<b>%{label}</b><br>%{value:,} "
+        + MEASURES[measure]
+        + "<br>%{percentRoot:.1%} of the network<extra></extra>",
         "marker": {"line": {"width": 1, "color": Color("surface")}, "pad": {"t": 22, "l": 3, "r": 3, "b": 3}},
         "root": {"color": Color("raised")},
         "pathbar": {"thickness": 22},
@@ -163,7 +173,7 @@ def _nested(trace: Trace, measure: str) -> list[tuple[int, Layer]]:
 
 
 def _exceeds(values: list[int], parents: list[str], identifiers: list[str]) -> bool:
-    """Whether more lies in some tile than its value, as a shared layer does in its second parent: plotly draws nothing then."""
+    """Whether more lies in some tile than its value says, as where a layer is shared: plotly draws nothing then."""
     inside: dict[str, int] = {}
     for value, parent in zip(values, parents, strict=True):
         inside[parent] = inside.get(parent, 0) + value

@@ -99,9 +99,7 @@ def _traces(comparison: Comparison, difference: Difference) -> list[dict[str, An
     return [*traces, each, mean]
 
 
-def _pairs(
-    baseline: VariantResult | None, variant: VariantResult | None, name: str
-) -> list[tuple[int, float, float]]:
+def _pairs(baseline: VariantResult | None, variant: VariantResult | None, name: str) -> list[tuple[int, float, float]]:
     """Seed and the two values, for the seeds that both sides have."""
     if baseline is None or variant is None:
         return []
@@ -113,7 +111,9 @@ def _by_seed(variant: VariantResult, name: str) -> dict[int, float]:
     if name not in variant.metrics:
         return {}
     values = variant.metrics[name].values
-    return dict(zip(variant.seeds, values, strict=True)) if len(variant.seeds) == len(values) else dict(enumerate(values))
+    return (
+        dict(zip(variant.seeds, values, strict=True)) if len(variant.seeds) == len(values) else dict(enumerate(values))
+    )
 
 
 def _spread(number: int) -> list[float]:
@@ -143,7 +143,8 @@ def _layout(difference: Difference) -> dict[str, Any]:
             "domain": [0.7, 1],
             "range": [-0.5, 0.9],
             "tickvals": [0, 0.5],
-            "ticktext": ["each pair", "mean"],
+            "ticktext": ["pairs", "mean"],
+            "tickangle": 0,
             "anchor": "y2",
         },
         "yaxis": axis_of(measured),

@@ -31,8 +31,8 @@ def _over_epochs(choices: Choices, state: State, quantity: str, formula: str, un
     return Chart(
         name=f"lag-{quantity}",
         title=f"How far the running {quantity} is off",
-        description=f"{formula}, averaged over a layer's channels, at the end of each epoch. Thin lines: one a layer; thick: "
-        "their mean. At zero, evaluation uses the right statistics.",
+        description=f"{formula}, averaged over a layer's channels, at the end of each epoch. Thin lines: one a "
+        "layer; thick: their mean. At zero, evaluation uses the right statistics.",
         data=choices.by_run(lambda view: _lag_traces(view, quantity)),
         layout={
             "xaxis": {"title": {"text": "optimiser step"}},
@@ -81,9 +81,9 @@ def _against_momentum(choices: Choices, state: State) -> Chart:
     return Chart(
         name="momentum",
         title="What another momentum would have given",
-        description="The recorded batch statistics averaged again with other momenta (the weight of the newest batch; torch's "
-        "default is 0.1), and how far the result is from the population after the last epoch, over all layers. Too small a "
-        "momentum remembers old weights, too large a one a single batch.",
+        description="The recorded batch statistics averaged again with other momenta (the weight of the newest "
+        "batch; torch's default is 0.1), and how far the result is from the population after the last epoch, over "
+        "all layers. Too small a momentum remembers old weights, too large a one a single batch.",
         data=choices.by_run(_momentum_traces),
         layout={
             "xaxis": {"title": {"text": "momentum"}, "type": "log", "tickvals": [0.003, 0.01, 0.03, 0.1, 0.3, 1]},

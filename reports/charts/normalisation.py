@@ -74,8 +74,8 @@ def _heat_map(choices: Choices, state: State) -> Chart:
     return Chart(
         name="heat",
         title="Every channel over training",
-        description="One row a channel, one column a recorded step, colour for the chosen quantity. The dotted lines are "
-        "the slider's step and the chosen channel.",
+        description="One row a channel, one column a recorded step, colour for the chosen quantity. The dotted lines "
+        "are the slider's step and the chosen channel.",
         data=[
             {
                 "type": "heatmap",
@@ -133,10 +133,14 @@ def _channel_chart(choices: Choices, short: str, quantity: str, title: str, stat
     return Chart(
         name=f"channel-{short}",
         title=f"One channel's {title}",
-        description=f"The {title} of the chosen channel: of each batch, of the running average that evaluation uses, and "
-        "of the population at the end of each epoch.",
+        description=f"The {title} of the chosen channel: of each batch, of the running average that evaluation uses, "
+        "and of the population at the end of each epoch.",
         data=data,
-        layout={"xaxis": STEP_AXIS, "yaxis": {"title": {"text": title}, "tickformat": ".3~g"}, "hovermode": "x unified"},
+        layout={
+            "xaxis": STEP_AXIS,
+            "yaxis": {"title": {"text": title}, "tickformat": ".3~g"},
+            "hovermode": "x unified",
+        },
         state=state,
     )
 
@@ -202,10 +206,13 @@ def _profile(choices: Choices, short: str, quantity: str, title: str, state: Sta
     return Chart(
         name=f"profile-{short}",
         title=f"All channels' {title} at one step",
-        description=f"Batch and running {title} of every channel of the layer at the slider's step, beside the population's "
-        "after the last epoch.",
+        description=f"Batch and running {title} of every channel of the layer at the slider's step, beside the "
+        "population's after the last epoch.",
         data=data,
-        layout={"xaxis": {"title": {"text": "channel"}, "zeroline": False}, "yaxis": {"title": {"text": title}, "tickformat": ".3~g"}},
+        layout={
+            "xaxis": {"title": {"text": "channel"}, "zeroline": False},
+            "yaxis": {"title": {"text": title}, "tickformat": ".3~g"},
+        },
         state=state,
     )
 
@@ -214,8 +221,8 @@ def _affine(choices: Choices, state: State) -> Chart:
     return Chart(
         name="affine",
         title="Gamma and beta at one step",
-        description="Each point is a channel at the slider's step: its scale gamma across, its shift beta upwards. Points "
-        "near gamma 0 pass on a constant.",
+        description="Each point is a channel at the slider's step: its scale gamma across, its shift beta upwards. "
+        "Points near gamma 0 pass on a constant.",
         data=[
             {
                 "type": "scatter",

@@ -56,9 +56,16 @@ def _has(comparison: Comparison, name: str) -> bool:
     return any(name in variant.metrics for variant in comparison.variants)
 
 
-def _strip(variant: VariantResult, name: str, height: float, index: int, symbol: str, title: str) -> list[dict[str, Any]]:
+def _strip(
+    variant: VariantResult, name: str, height: float, index: int, symbol: str, title: str
+) -> list[dict[str, Any]]:
     estimate = variant.metrics[name]
-    base = {"type": "scatter", "mode": "markers", "showlegend": False, "hovertemplate": "%{x:.2%}<extra>%{text}</extra>"}
+    base = {
+        "type": "scatter",
+        "mode": "markers",
+        "showlegend": False,
+        "hovertemplate": "%{x:.2%}<extra>%{text}</extra>",
+    }
     seeds = {
         **base,
         "name": f"{title}: seeds",
@@ -73,7 +80,12 @@ def _strip(variant: VariantResult, name: str, height: float, index: int, symbol:
         "x": [estimate.mean],
         "y": [height],
         "text": [f"mean, n = {estimate.n}"],
-        "marker": {"symbol": symbol, "size": 13, "color": series_color(index), "line": {"width": 2.5, "color": series_color(index)}},
+        "marker": {
+            "symbol": symbol,
+            "size": 13,
+            "color": series_color(index),
+            "line": {"width": 2.5, "color": series_color(index)},
+        },
         **error_bars("error_x", [estimate], series_color(index)),
     }
     return [seeds, mean]

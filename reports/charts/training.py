@@ -40,7 +40,9 @@ def training_panel(experiment: Experiment, material: Material, name: str) -> Pan
         kind = "After each epoch, with population statistics where there is BatchNorm; dashed: with running ones."
         charts.append(_chart(f"test-{metric}", title, metric, series, kind, running=running))
     controls = [
-        Control("x", "Horizontal axis", "select", (("step", "step"), ("epoch", "epoch"), ("seconds", "second")), "step"),
+        Control(
+            "x", "Horizontal axis", "select", (("step", "step"), ("epoch", "epoch"), ("seconds", "second")), "step"
+        ),
         Control("scale", "Log axis for losses", "toggle", start="off"),
         Control("seeds", "Show single seeds", "toggle", start="off"),
     ]
@@ -50,8 +52,8 @@ def training_panel(experiment: Experiment, material: Material, name: str) -> Pan
     longest = max((len(curve["step"]) for found in recorded.values() for curve in found if curve), default=0)
     if longest > POINTS:
         notes.append(
-            f"Curves of {longest:,} steps are drawn with {POINTS} points ({SEED_POINTS} for single seeds); each stretch "
-            "between them keeps its least and its greatest value."
+            f"Curves of {longest:,} steps are drawn with {POINTS} points ({SEED_POINTS} for single seeds); each "
+            "stretch between them keeps its least and its greatest value."
         )
     return Panel(name, tuple(charts), tuple(controls), tuple(notes))
 
@@ -120,7 +122,9 @@ def _chart(
     for index, (variant, one) in enumerate((running or {}).items()):
         if np.isfinite(one["values"]).any():
             traces += _variant_traces(variant, one, index, dash="dash")
-    axis_titles = {weight: title.lower() + ("" if weight == "0" else f", smoothed with weight {weight}") for weight in WEIGHTS}
+    axis_titles = {
+        weight: title.lower() + ("" if weight == "0" else f", smoothed with weight {weight}") for weight in WEIGHTS
+    }
     layout: dict[str, Any] = {
         "xaxis": {"title": {"text": Switch("x", AXES)}},
         "yaxis": {"title": {"text": Switch("smoothing", axis_titles) if smooth else title.lower()}},
@@ -161,13 +165,27 @@ def _variant_traces(
         return Smooth(thin, "smoothing") if smooth else thin
 
     name, pattern = label(variant), "%{y:.4g}"
-    edge = {"type": "scatter", "mode": "lines", "x": x, "line": {"width": 0}, "hoverinfo": "skip", "legendgroup": str(index) + dash}
+    edge = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": x,
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+        "legendgroup": str(index) + dash,
+    }
     traces: list[dict[str, Any]] = []
     if band.n > 1:
         fill = series_color(index, 0.18)
         traces += [
             {**edge, "name": f"{name}, lower bound", "y": line(band.low), "showlegend": False},
-            {**edge, "name": f"{name}, upper bound", "y": line(band.high), "showlegend": False, "fill": "tonexty", "fillcolor": fill},
+            {
+                **edge,
+                "name": f"{name}, upper bound",
+                "y": line(band.high),
+                "showlegend": False,
+                "fill": "tonexty",
+                "fillcolor": fill,
+            },
         ]
     traces.append(
         {
@@ -199,5 +217,3 @@ def _variant_traces(
             for run, values in zip(series["runs"], series["values"], strict=True)
         ]
     return traces
-
-

@@ -22,8 +22,8 @@ class Term:
 TERMS = (
     Term(
         "parameters",
-        "Numbers that training changes: weights, biases, and BatchNorm's gamma and beta. Each counts once, also where two "
-        "layers share it.",
+        "Numbers that training changes: weights, biases, and BatchNorm's gamma and beta. Each counts once, also "
+        "where two layers share it.",
         about="network",
     ),
     Term(
@@ -72,8 +72,9 @@ TERMS = (
     ),
     Term(
         "running statistics",
-        "Exponential averages of the batch statistics, new = 0.9 · old + 0.1 · batch by default. Evaluation uses them. They "
-        "lag behind weights that still change, so that test accuracy with them can swing from epoch to epoch.",
+        "Exponential averages of the batch statistics, new = 0.9 · old + 0.1 · batch by default. Evaluation uses "
+        "them. They lag behind weights that still change, so that test accuracy with them can swing from epoch to "
+        "epoch.",
         "Ioffe and Szegedy, Batch Normalization, 2015, section 3.1",
     ),
     Term(
@@ -94,14 +95,14 @@ TERMS = (
     ),
     Term(
         "variant, seed, pair",
-        "A variant is one setting of what is compared. A seed decides first weights and the order of the data. Two runs "
-        "with the same seed and different variants are a pair.",
+        "A variant is one setting of what is compared. A seed decides first weights and the order of the data. Two "
+        "runs with the same seed and different variants are a pair.",
         about="comparison",
     ),
     Term(
         "95 % interval",
-        "A range made by a procedure that covers the true mean in 95 of 100 repetitions of the whole experiment. Curves: "
-        "by Student's t at each step. Differences: by a bootstrap over the pairs.",
+        "A range made by a procedure that covers the true mean in 95 of 100 repetitions of the whole experiment. "
+        "Curves: by Student's t at each step. Differences: by a bootstrap over the pairs.",
         "Efron, Better Bootstrap Confidence Intervals, 1987",
         "comparison",
     ),
@@ -119,8 +120,8 @@ TERMS = (
     ),
     Term(
         "correlation",
-        "Between the two sides over the seeds: what the pairing achieved. Near 0 the pairs are no closer than strangers, "
-        "near 1 they share nearly all of their noise.",
+        "Between the two sides over the seeds: what the pairing achieved. Near 0 the pairs are no closer than "
+        "strangers, near 1 they share nearly all of their noise.",
         about="comparison",
     ),
 )

@@ -11,7 +11,8 @@ from archlab.reports.diagram import embedded_data
 from archlab.reports.diagram import render as render_diagram
 from archlab.reports.section import Section, render
 from archlab.reports.text import plain, slug
-from archlab.tables.trace import COLUMNS, footer
+from archlab.tables.columns import COLUMNS
+from archlab.tables.trace import footer
 
 SHOWN = ("kind", "output-shape", "parameters", "macs")
 """Columns of the shape table that are open at first."""
@@ -60,7 +61,9 @@ def network_name(trace: Trace) -> str:
 def shape_table(trace: Trace) -> dict[str, Any]:
     """The layers as rows of plain values with their depth at the end; columns that say nothing are left out."""
     found = {name: [measure.value(layer, trace.totals) for layer in trace.layers] for name, measure in COLUMNS.items()}
-    kept = [name for name, values in found.items() if name in SHOWN or any(value not in (None, "", 0) for value in values)]
+    kept = [
+        name for name, values in found.items() if name in SHOWN or any(value not in (None, "", 0) for value in values)
+    ]
     columns = [{"name": "path", "title": "layer", "number": False, "form": ""}]
     columns += [
         {

@@ -25,7 +25,9 @@ class Recipe:
 def reproduction_section(material: Material) -> Section:
     """The command, and for each experiment its environment, configuration and runs."""
     recipes = [_recipe(experiment) for experiment in material.experiments]
-    return Section("reproduction", "Reproduction", render("reproduction.html", recipes=recipes, command=material.command))
+    return Section(
+        "reproduction", "Reproduction", render("reproduction.html", recipes=recipes, command=material.command)
+    )
 
 
 def _recipe(experiment: Experiment) -> Recipe:

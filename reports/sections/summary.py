@@ -30,8 +30,10 @@ class Story:
     findings: tuple[str, ...]
     facts: Mapping[str, str]
     metrics: tuple[str, ...]
-    """Titles of the columns."""
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    """Titles of the metrics that some variant has."""
+    variants: tuple[str, ...]
+    cells: tuple[tuple[Cell, ...], ...]
+    """One row a metric, one column a variant."""
     unfinished: tuple[str, ...]
 
 
@@ -59,9 +61,8 @@ def _story(experiment: Experiment, anchor: str) -> Story:
         findings=comparison.findings if comparison else (),
         facts=facts(experiment),
         metrics=tuple(metric(name).title for name in shown),
-        rows=tuple(
-            (variant, tuple(cells.get(name, Cell("–", "")) for name in shown)) for variant, cells in found.items()
-        ),
+        variants=tuple(found),
+        cells=tuple(tuple(cells.get(name, Cell("–", "")) for cells in found.values()) for name in shown),
         unfinished=() if comparison else unfinished,
     )
 
@@ -88,7 +89,9 @@ def _measured(experiment: Experiment) -> dict[str, dict[str, Cell]]:
         ended = [run for run in runs if run.epochs]
         values = {one: [value for run in ended if (value := one.of(run)) is not None] for one in METRICS}
         found[variant] = {
-            one.name: Cell(one.written(fmean(held)), _range(held, one.unit.number(min(held)), one.unit.number(max(held))))
+            one.name: Cell(
+                one.written(fmean(held)), _range(held, one.unit.number(min(held)), one.unit.number(max(held)))
+            )
             for one, held in values.items()
             if held
         }

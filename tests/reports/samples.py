@@ -17,11 +17,18 @@ from archlab.records import (
     Totals,
     Trace,
     TrainingConfig,
+    Value,
 )
 from archlab.store import Store, open_store
 
 STEPS_AN_EPOCH = 6
-ENVIRONMENT = {"python": "3.11.9", "torch": "2.9.0", "device": "cpu", "threads": 1, "data": "sha256:1f2e"}
+ENVIRONMENT: dict[str, Value] = {
+    "python": "3.11.9",
+    "torch": "2.9.0",
+    "device": "cpu",
+    "threads": 1,
+    "data": "sha256:1f2e",
+}
 
 
 def lenet_trace(network: str = "lenet", conv: str = "conv_1", kind: str = "Conv2d") -> Trace:
@@ -72,7 +79,13 @@ def recording(steps: int, channels: Sequence[int] = (6, 16), epochs: int = 3, se
 
 
 def add_run(
-    store: Store, variant: str, seed: int, *, epochs: int = 3, steps_an_epoch: int = STEPS_AN_EPOCH, recorded: bool = True
+    store: Store,
+    variant: str,
+    seed: int,
+    *,
+    epochs: int = 3,
+    steps_an_epoch: int = STEPS_AN_EPOCH,
+    recorded: bool = True,
 ) -> Run:
     """A finished run in the store whose curves fall as curves do; `norm=none` learns more slowly."""
     random = np.random.default_rng(1000 * len(variant) + seed)
@@ -110,7 +123,9 @@ def comparison_of(runs: Sequence[Run], store: Store | None = None) -> Comparison
     return store.save_comparison(comparison) if store else comparison
 
 
-def experiment(path: Path, seeds: int = 3, variants: Sequence[str] = ("norm=batch", "norm=none")) -> tuple[Store, Comparison]:
+def experiment(
+    path: Path, seeds: int = 3, variants: Sequence[str] = ("norm=batch", "norm=none")
+) -> tuple[Store, Comparison]:
     """A store with a comparison in it."""
     store = open_store(path)
     runs = [add_run(store, variant, seed) for variant in variants for seed in range(seeds)]
