@@ -1,7 +1,7 @@
 """How much faster a whole comparison is than the course's own loop, and whether it finds the same.
 
-    python benchmarks/training.py --data-dir DATA            # 2 variants x 6 seeds, 2 epochs, Fashion-MNIST; half an hour
-    python benchmarks/training.py --data-dir DATA --quick    # a smoke test: the ratios say nothing
+    python benchmarks/training.py --data-dir DATA            # 2 variants x 6 seeds, 2 epochs, half an hour
+    python benchmarks/training.py --data-dir DATA --quick    # a smoke test: its ratios say nothing
 
 One side is `archlab.training.train_all` with everything that it does: start of the processes, recording, both
 evaluations, population statistics, store. The other is the loop of the course: a DataLoader with two workers that
@@ -78,12 +78,13 @@ def course_run(config: TrainingConfig, data_dir: str) -> tuple[float, float]:
     from torchvision.datasets import FashionMNIST
 
     from archlab import build
+    from archlab.training.datasets import subset
 
     torch.manual_seed(config.seed)
     transform = transforms.Compose([transforms.ToTensor()])
     train_data, test_data = (FashionMNIST(data_dir, train=train, transform=transform) for train in (True, False))
-    train_part = Subset(train_data, range(config.train_samples or len(train_data)))
-    test_part = Subset(test_data, range(config.test_samples or len(test_data)))
+    train_part = Subset(train_data, subset(len(train_data), config.train_samples or len(train_data)).tolist())
+    test_part = Subset(test_data, subset(len(test_data), config.test_samples or len(test_data)).tolist())
     train_batches = DataLoader(train_part, config.batch_size, shuffle=True, num_workers=2)
     test_batches = DataLoader(test_part, config.batch_size, num_workers=2)
     network = build(config.network, **config.options)
@@ -143,8 +144,8 @@ def spread(values: Sequence[float]) -> str:
 
 def verdict(one: Sequence[float], other: Sequence[float]) -> str:
     """Whether two means differ by more than the spread over seeds lets expect."""
-    if len(one) < 2:
-        return "one seed says nothing"
+    if len(one) < 4:
+        return f"{len(one)} seeds say nothing"
     difference = statistics.mean(other) - statistics.mean(one)
     error = ((statistics.variance(one) + statistics.variance(other)) / len(one)) ** 0.5
     return f"difference {difference:+.4f}, {'within' if abs(difference) <= 3 * error else 'OUTSIDE'} 3 standard errors"

@@ -77,20 +77,23 @@ def prepare(
     if size is None:
         raise DataError(f"the images of {images.name} differ in size: name one to resize them to (--size, size=)")
     return Dataset(
-        train=_split(images.train, _subset(images.train, train_samples, "train"), size, device),
-        test=_split(images.test, _subset(images.test, test_samples, "test"), size, device),
+        train=_split(images.train, _chosen(images.train, train_samples, "train"), size, device),
+        test=_split(images.test, _chosen(images.test, test_samples, "test"), size, device),
         classes=images.classes,
         fingerprint=images.fingerprint,
     )
 
 
-def _subset(part: Part, count: int | None, name: str) -> Labels:
-    available = len(part.labels)
-    if count is None:
-        return np.arange(available)
-    if not 1 <= count <= available:
-        raise DataError(f"{name}_samples is {count}, expected 1 to {available}, the images that there are")
+def subset(available: int, count: int) -> Labels:
+    """Indices, in order, of the images that a subset of that size takes: the first of a fixed random order."""
     return np.sort(np.random.RandomState(0).permutation(available)[:count])
+
+
+def _chosen(part: Part, count: int | None, name: str) -> Labels:
+    available = len(part.labels)
+    if count is not None and not 1 <= count <= available:
+        raise DataError(f"{name}_samples is {count}, expected 1 to {available}, the images that there are")
+    return subset(available, available if count is None else count)
 
 
 def _split(part: Part, indices: Labels, size: int, device: torch.device | str) -> Split:

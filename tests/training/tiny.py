@@ -1,0 +1,69 @@
+"""Small networks and data for the tests of training; the networks are also sources: `PATH:make_network`."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from archlab.networks.batchnorm import BatchNorm
+from archlab.training.datasets import Dataset, Split
+
+SOURCE = str(Path(__file__))
+
+
+def make_network(norm: str = "batch", in_channels: int = 1, classes: int = 10, dropout: float = 0.0) -> nn.Module:
+    """Convolution, norm, ReLU, pooling to 2x2, linear, norm, ReLU, linear."""
+    layers: dict[str, nn.Module | None] = {
+        "conv": nn.Conv2d(in_channels, 3, 3),
+        "norm_1": {"batch": nn.BatchNorm2d(3), "scratch": BatchNorm(3), "none": None}[norm],
+        "relu": nn.ReLU(),
+        "pool": nn.AdaptiveAvgPool2d(2),
+        "flatten": nn.Flatten(),
+        "linear": nn.Linear(12, 5),
+        "norm_2": {"batch": nn.BatchNorm1d(5), "scratch": BatchNorm(5), "none": None}[norm],
+        "dropout": nn.Dropout(dropout),
+        "head": nn.Linear(5, classes),
+    }
+    network = nn.Sequential()
+    for name, layer in layers.items():
+        if layer is not None:
+            network.add_module(name, layer)
+    return network
+
+
+class Failing(nn.Module):
+    """Raises in its forward pass."""
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise ArithmeticError("no luck today")
+
+
+class Dying(nn.Module):
+    """Takes its process with it."""
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGKILL)
+        return x
+
+
+def make_data(train: int = 50, test: int = 20, size: int = 8, classes: int = 10) -> Dataset:
+    """Random images whose class shows in their brightness."""
+    generator = torch.Generator().manual_seed(1)
+
+    def split(count: int) -> Split:
+        labels = torch.randint(0, classes, (count,), generator=generator)
+        noise = torch.randint(0, 100, (count, 1, size, size), generator=generator)
+        return Split((noise + 15 * labels[:, None, None, None]).to(torch.uint8), labels)
+
+    return Dataset(split(train), split(test), tuple(map(str, range(classes))), "random")
