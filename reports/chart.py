@@ -2,8 +2,8 @@
 
 A chart's `data` and `layout` are plotly's dictionaries. Where a value depends on a control (which axis, which layer,
 which step) a node stands in its place: `Switch`, `Slice`, `Smooth`, `Position`; where it depends on the theme, `Color`
-or `Scale`. The page's script fills them in as the reader chooses; `Chart.figure` does the same in Python. So every array
-is embedded once, whatever number of charts and views draw it.
+or `Scale`. The page's script fills them in as the reader chooses; `Chart.figure` does the same in Python. So every
+array is embedded once, whatever number of charts and views draw it.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def growth_chart(growth: Growth) -> Chart:
     places = list(range(len(found)))
     names = [label(_stage_name(stage), 26) for stage in found]
     hover = [f"{names[place]}<br>{label(shape(stage.shape))}" for place, stage in enumerate(found)]
-    rows = (
+    rows: tuple[tuple[str, list[Any], str], ...] = (
         ("channels", [stage.channels for stage in found], "series-0"),
         ("map height", [stage.spatial[0] if stage.spatial else None for stage in found], "series-2"),
         ("parameters", [stage.parameters for stage in found], "series-1"),
