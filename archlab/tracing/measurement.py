@@ -17,10 +17,12 @@ from archlab.tracing.failure import forward_error
 from archlab.tracing.inputs import Arguments, arguments, with_values, without_values
 from archlab.tracing.isolation import isolated
 from archlab.tracing.leaves import dtype_name, shape_of, tensors
+from archlab.tracing.listener import DataDependentError
 from archlab.tracing.nodes import Outline
+from archlab.tracing.receptive import ReceptiveFields
 from archlab.tracing.rows import Rows
 from archlab.tracing.saved import SavedBytes
-from archlab.tracing.tracer import DataDependentError, Tracer
+from archlab.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
     from archlab.networks import Source
@@ -124,7 +126,7 @@ class Measurement:
             ForwardError: the network doesn't take its inputs.
         """
         try:
-            if "saved" not in self.columns:
+            if self.columns.isdisjoint(("saved", "receptive-field")):
                 try:
                     return self.run(quick=True)
                 except _BrokenError:
@@ -152,13 +154,14 @@ class Measurement:
         """
         args, kwargs = given = with_values(self.given) if real else without_values(self.given)
         locate = location.of_call if "source" in self.columns else None
-        saves = "saved" in self.columns
+        saves, sees = "saved" in self.columns, "receptive-field" in self.columns
         with self._left_alone(real), torch.inference_mode(False), torch.set_grad_enabled(saves):
             outline = Outline(self.network)
             outline.mark()
             tracer = Tracer(outline, quick=quick, real=real, locate=locate)
             try:
-                with SavedBytes(tracer, [state.tensor for state in outline.states]) if saves else nullcontext():
+                saving = SavedBytes(tracer, [state.tensor for state in outline.states]) if saves else nullcontext()
+                with saving, ReceptiveFields(tensors(given)) if sees else nullcontext():
                     tracer.run(args, kwargs)
             except DataDependentError:
                 raise

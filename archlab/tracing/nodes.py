@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from archlab.records import Shape
+
+if TYPE_CHECKING:
+    from archlab.tracing.receptive_terms import Term
 
 
 class Node:
@@ -39,6 +42,7 @@ class Node:
         "parent",
         "path",
         "saved",
+        "seen",
         "source",
         "suffixes",
         "trainable",
@@ -68,6 +72,8 @@ class Node:
         self.detail = ""
         self.source = ""
         self.saved: int | None = None
+        self.seen: tuple[Term, ...] = ()
+        """What the first result sees of the inputs, if that is followed."""
         self.arguments: Any = None
         """What an operation was called with, shapes in place of tensors, where somebody asked for it."""
         self.version = 0

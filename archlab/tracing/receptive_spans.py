@@ -133,4 +133,3 @@ def union(sets: Iterable[Positions]) -> Positions:
     for first, bits in filled:
         together |= bits << (first - start)
     return start, together
-

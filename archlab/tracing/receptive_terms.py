@@ -197,9 +197,7 @@ class Term(NamedTuple):
     @property
     def is_loose(self) -> bool:
         """Whether less may be seen than the box holds."""
-        return self.loose or any(
-            span is None and self._count(place) > 0 for place, span in enumerate(self.spans)
-        )
+        return self.loose or any(span is None and self._count(place) > 0 for place, span in enumerate(self.spans))
 
 
 def _length(factors: Sequence[Factor]) -> int:
@@ -307,7 +305,7 @@ def _holds(large: Term, small: Term, place: int) -> bool:
     return inner is not None and large.steps(place) == small.steps(place) and outer.united(inner) == outer
 
 
-def field(terms: Sequence[Term]) -> ReceptiveField | None:
+def receptive_field(terms: Sequence[Term]) -> ReceptiveField | None:
     """The receptive field of a tensor's elements, in the first of the inputs that they see; None if they see none."""
     if not terms:
         return None

@@ -20,6 +20,7 @@ from torch import nn
 from archlab.records import Layer, Totals
 from archlab.tracing.leaves import shape_of
 from archlab.tracing.nodes import Node, State
+from archlab.tracing.receptive_terms import receptive_field
 from archlab.tracing.tracer import Tracer
 
 
@@ -97,10 +98,10 @@ class Rows:
                 if not node.children and (node.module is holder or node.whole):
                     place = node if place is None or node.index < place.index else place
         if place is None:
-            home = next((holder for holder in state.holders if id(holder) in self.used), None)
-            if home is None:
+            user = next((holder for holder in state.holders if id(holder) in self.used), None)
+            if user is None:
                 return  # in the row of the unused module
-            above = self._row_of(home)
+            above = self._row_of(user)
             place = Node(-1, above, state.path, "Parameter" if state.is_parameter else "Buffer", None, above.call)
             place.outputs = (shape_of(state.tensor),)
             position = sum(child.index < 0 for child in above.children)
@@ -108,8 +109,9 @@ class Rows:
         size = self.sizes[id(state)]
         _add(place, state, size)
         if state.is_parameter:
-            owners = [calls[0] for holder in state.holders if (calls := self._calls(holder))]
-            (owners[0] if owners else place).own_parameters += size
+            rows = [calls[0] for holder in state.holders if (calls := self._calls(holder))]
+            home = next((row for row in rows if row.parent is not None), place)  # the network itself has no row
+            home.own_parameters += size
 
     def _add_unused(self) -> None:
         made: dict[int, Node] = {}
@@ -164,6 +166,7 @@ class Rows:
             elementwise=node.elementwise,
             output_bytes=node.output_bytes,
             saved_bytes=node.saved,
+            receptive_field=receptive_field(node.seen),
             dtype=node.dtype,
             call=node.call,
             calls=self._call_count(node),

@@ -11,20 +11,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from archlab.tracing.costs import CostCounter
 from archlab.tracing.leaves import dtype_name, nbytes, shape_of, tensors, version
-from archlab.tracing.listener import Listener
+from archlab.tracing.listener import DataDependentError, Listener
 from archlab.tracing.nodes import Node, Outline
 from archlab.tracing.quick import attempt
 from archlab.tracing.quick_modules import BY_FORMULA, has_one_value, module_handler
 
 without_functions = torch._C.DisableTorchFunction
 """No function mode hears what is called within: measuring is not to be measured."""
-
-
-class DataDependentError(Exception):
-    """The network asks for the values of a tensor that has none."""
 
 
 class Tracer:
@@ -104,6 +101,9 @@ class Tracer:
                     original = before if before is not _MISSING else partial(type(module).forward, module)
                 own["forward"] = partial(self._module, module, original)
                 changed.append((own, before))
+                if isinstance(module, LazyModuleMixin) and hasattr(module, "_initialize_hook"):
+                    hooks = module._forward_pre_hooks
+                    hooks[module._initialize_hook.id] = partial(_unheard, hooks[module._initialize_hook.id])
             yield
         finally:
             for own, before in changed:
@@ -113,9 +113,12 @@ class Tracer:
                     own["forward"] = before
 
     def _copied(self, module: torch.jit.ScriptModule) -> Callable[..., Any]:
-        """A copy of a jitted module, whose parameters no twin can stand in for."""
-        twin = copy.deepcopy(module)
-        return (twin if self.real else twin.to("meta")).forward
+        """The forward of a copy of a jitted module, whose parameters no twin can stand in for."""
+        if not self.real:
+            name = self.outline.paths[id(module)]
+            raise DataDependentError(f"{name or 'it'} is jitted, and runs on its own parameters")
+        forward: Callable[..., Any] = copy.deepcopy(module).forward
+        return forward
 
     def _module(self, module: nn.Module, original: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Stands in for `module.forward`."""
@@ -194,6 +197,7 @@ class Tracer:
         node.outputs = tuple([shape_of(tensor) for tensor in results])
         if results:
             node.dtype = dtype_name(results[0])
+            node.seen = getattr(results[0], "_archlab_seen", ())
             node.output_bytes = sum([nbytes(tensor) for tensor in results])
         if not leaf:
             node.origins = ()
@@ -231,6 +235,12 @@ def is_atomic(module: nn.Module) -> bool:
         return True
     home = type(module).forward.__module__
     return home.startswith("torch.ao.nn.") or (not module._modules and home.startswith("torch.nn.modules."))
+
+
+def _unheard(hook: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Runs a hook that gives a lazy module its parameters: part of its making, and no operation."""
+    with without_functions():
+        return hook(*args, **kwargs)
 
 
 _MISSING = object()
