@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from archlab.store import Store
     from archlab.tables import Table
 
+READABLE = 100
+"""Columns that a sentence fills at most, however wide the terminal."""
+
 
 def compare(
     network: Annotated[
@@ -177,7 +180,7 @@ def show(comparison: Comparison, target: Output) -> None:
     emit(target, tables, comparison.to_json)
     if target == Output():
         write("\nFindings\n")
-        room = width() if is_terminal(sys.stdout) else sys.maxsize
+        room = min(width(), READABLE) if is_terminal(sys.stdout) else sys.maxsize
         for sentence in comparison.findings:
             write(textwrap.fill(sentence, room, initial_indent="- ", subsequent_indent="  "))
 

@@ -19,8 +19,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
             Column("key", "run"),
             Column("status", "status"),
             Column("epochs", "epochs", "right"),
-            Column("test_accuracy", "test accuracy", "right", _SHARE),
-            Column("seconds", "seconds", "right", ".1f"),
+            Column("test_accuracy", "test acc.", "right", _SHARE),
             Column("created", "started"),
         ),
         rows=tuple(
@@ -30,7 +29,6 @@ def runs_table(runs: Sequence[Run]) -> Table:
                     run.status,
                     f"{len(run.epochs)}/{run.config.epochs}",
                     run.metric("test_accuracy"),
-                    run.metric("seconds"),
                     run.created[:16].replace("T", " "),
                 ),
                 emphasis={"failed": "bad", "interrupted": "dim", "running": "changed"}.get(run.status, ""),  # type: ignore[arg-type]
