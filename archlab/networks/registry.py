@@ -117,7 +117,10 @@ def entry(name: str) -> Entry:
     if name not in _ENTRIES:
         plugins = _plugins()
         if name not in plugins:
-            raise SourceError(f"there is no network {name!r}: {nearest(name, [*_ENTRIES, *plugins])}")
+            raise SourceError(
+                f"there is no network {name!r}: {nearest(name, [*_ENTRIES, *plugins])}. Networks from elsewhere are "
+                "named as torchvision:NAME, timm:NAME, FILE.py:FACTORY, package.module:FACTORY or FILE.pt2"
+            )
         _load(plugins[name])
     return _ENTRIES[name]
 

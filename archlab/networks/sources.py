@@ -23,7 +23,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from archlab.errors import SourceError, nearest
+from archlab.errors import SourceError
 from archlab.networks import imports, registry, zoos
 from archlab.networks.options import Option, Signature, plain, read_signature
 from archlab.networks.weightless import build_weightless
@@ -147,11 +147,6 @@ def _registered(source: str, options: Mapping[str, Value]) -> Source:
         raise SourceError(
             f"{source} holds weights, not a network that can be built: expected FILE.py:FACTORY for the code, or a "
             "program as FILE.pt2, which torch.export.save writes"
-        )
-    if source not in registry.names():
-        raise SourceError(
-            f"there is no network {source!r}: {nearest(source, registry.names())}. Others are named as "
-            "torchvision:NAME, timm:NAME, FILE.py:FACTORY, package.module:FACTORY or FILE.pt2"
         )
     entry = registry.entry(source)
     arguments = entry.signature.arguments(options, entry.name)

@@ -43,6 +43,9 @@ _CREATORS = {
     torch.randn,
 }
 
+# Attention's masks: on the meta device they are worked out in Python that takes seconds to import.
+_MASKERS = {torch.tril, torch.triu, Tensor.tril, Tensor.triu}
+
 _FILLERS = {
     Tensor.add_,
     Tensor.clamp_,
@@ -61,6 +64,11 @@ _FILLERS = {
     nn.init.trunc_normal_,
     nn.init.uniform_,
 }
+
+
+def _empty(value: Tensor) -> Tensor:
+    # empty_like is worked out in Python too.
+    return torch.empty(value.shape, dtype=value.dtype, device=_META)
 
 
 class _Unfilled(TorchFunctionMode):
@@ -83,6 +91,9 @@ class _Unfilled(TorchFunctionMode):
             # With a tensor among the arguments the call also checks that the shapes agree: that stays.
             if target is not None and target.is_meta and not any(isinstance(item, Tensor) for item in args[1:]):
                 return target
+        elif func in _MASKERS:
+            if args and args[0].is_meta:
+                return _empty(args[0])
         elif self.creates_meta and func in _CREATORS:
             kwargs = dict(kwargs or {})
             if kwargs.get("device") is None:
@@ -102,7 +113,7 @@ class _Emptied:
         if value.is_meta or is_lazy(value):
             return value
         if value not in self.replaced:
-            empty = torch.empty_like(value, device=_META, requires_grad=False)
+            empty = _empty(value)
             is_parameter = isinstance(value, nn.Parameter)
             self.replaced[value] = nn.Parameter(empty, value.requires_grad) if is_parameter else empty
         replacement: Tensor = self.replaced[value]

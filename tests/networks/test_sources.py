@@ -39,7 +39,7 @@ def anything(**options):
 
 def read_weight():
     network = nn.Linear(3, 4)
-    network.largest = float(network.weight.max())
+    network.largest = float(network.weight.detach().max())
     return network
 
 def fail(depth: int):
@@ -346,8 +346,10 @@ def test_other_archives_are_refused(tmp_path: Path) -> None:
         resolve(str(path), {})
 
 
-def test_resolving_a_built_in_name_imports_no_model_zoo() -> None:
+def test_building_imports_no_model_zoo_and_no_compiler() -> None:
     code = "import sys; from archlab.networks import resolve; resolve('lenet', {}).build('meta')\n"
+    code += "import torch; from archlab.networks.weightless import build_weightless\n"
+    code += "build_weightless(lambda: torch.nn.ParameterList([torch.ones(4, 4).tril()]))\n"
     code += "print([name for name in ('torchvision', 'timm', 'torch._dynamo', 'sympy') if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

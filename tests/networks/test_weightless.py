@@ -36,7 +36,7 @@ class ReadsParameter(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.linear = nn.Linear(3, 4)
-        self.largest = float(self.linear.weight.max())
+        self.largest = float(self.linear.weight.detach().max())
 
 
 class HoldsTensors(nn.Module):
@@ -114,6 +114,25 @@ def test_no_value_is_drawn_and_no_memory_taken() -> None:
     # 2^40 * 4 bytes each: far more than any machine has
     network = build_weightless(lambda: nn.Sequential(nn.Linear(2**20, 2**20), nn.Embedding(2**20, 2**20)))
     assert sum(parameter.numel() for parameter in network.parameters()) == 2 * 2**40 + 2**20
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        lambda: torch.full((5, 4), -float("inf")).triu(1),
+        lambda: torch.tril(torch.ones(5, 4, dtype=torch.bool), diagonal=-1),
+        lambda: torch.arange(20.0).reshape(5, 4).tril(),
+    ],
+)
+def test_masks_have_their_shape_and_type(mask: Callable[[], Tensor]) -> None:
+    def make() -> nn.Module:
+        module = nn.Module()
+        module.register_buffer("mask", mask())
+        return module
+
+    value = build_weightless(make).get_buffer("mask")
+    assert value.is_meta
+    assert (value.shape, value.dtype) == (mask().shape, mask().dtype)
 
 
 def test_tensors_outside_modules_keep_their_values() -> None:
