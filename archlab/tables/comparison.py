@@ -78,7 +78,7 @@ def _differences_table(comparison: Comparison) -> Table:
     for variant in comparison.variants[1:]:
         mine = [difference for difference in comparison.differences if difference.variant == variant.name]
         if mine:
-            rows.append(Row((f"{variant.name} - {baseline}", *[None] * 5), emphasis="strong"))
+            rows.append(Row((f"{variant.name} minus {baseline}", *[None] * 5), emphasis="strong"))
             rows += map(_difference_row, mine)
     return Table(
         columns=(

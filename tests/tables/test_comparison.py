@@ -33,7 +33,7 @@ def test_differences_are_marked_where_they_can_be_called_so() -> None:
     _, differences = comparison_tables(summarise(pair(BASELINE, VARIANT, running=0.85)))
     lines = text(differences, 80, "unicode").splitlines()
     assert lines[4:7] == [
-        "norm=none - norm=batch",
+        "norm=none minus norm=batch",
         "├─ test accuracy *          6  -9.00 points     -10.48 to -7.52  0.031  +0.45",
         "├─ epoch-1 test accuracy *  6  -4.50 points      -5.24 to -3.76  0.031  +0.45",
     ]
@@ -53,8 +53,8 @@ def test_each_variant_has_its_own_differences() -> None:
     runs = [run(f"depth={depth}", seed, 0.8 + depth / 1000) for seed in range(2) for depth in (20, 32, 56)]
     _, differences = comparison_tables(summarise(runs))
     assert [row.cells[0] for row in differences.rows if row.depth == 0] == [
-        "depth=32 - depth=20",
-        "depth=56 - depth=20",
+        "depth=32 minus depth=20",
+        "depth=56 minus depth=20",
     ]
 
 
