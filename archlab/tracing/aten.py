@@ -237,3 +237,23 @@ def _distances(left: Shape, right: Shape, *rest: object, output: Shape) -> Cost:
 @register_cost("torchvision::deform_conv2d")
 def _deformable_convolution(input: Shape, weight: Shape, *rest: object, output: Shape) -> int:
     return convolution_macs(input, weight, output, transposed=False)
+
+
+@register_cost("quantized::linear")
+@register_cost("quantized::linear_relu")
+@register_cost("quantized::linear_dynamic")
+@register_cost("quantized::linear_relu_dynamic")
+@register_cost("quantized::linear_dynamic_fp16")
+def _quantised_linear(input: Shape, *rest: object, output: Shape, **options: object) -> int:
+    return matmul_macs(input, output)
+
+
+@register_cost("quantized::conv1d")
+@register_cost("quantized::conv1d_relu")
+@register_cost("quantized::conv2d")
+@register_cost("quantized::conv2d_relu")
+@register_cost("quantized::conv3d")
+@register_cost("quantized::conv3d_relu")
+@register_cost("quantized::conv2d_dynamic")
+def _quantised_convolution(input: Shape, packed: Any, *rest: object, output: Shape, **options: object) -> int:
+    return convolution_macs(input, tuple(packed.unpack()[0].shape), output, transposed=False)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from archlab.tracing.tracer import Tracer
 
 
+class DataDependentError(Exception):
+    """The network asks for the values of a tensor that has none; the message says how."""
+
+
 class Listener(TorchFunctionMode):
     """Passes every torch function by, on a tracer's behalf.
 
@@ -40,8 +44,6 @@ class Listener(TorchFunctionMode):
         if role is Role.COMPOSITE:
             with Listener(self.tracer):
                 return opened(function)(*args, **kwargs)
-        if role is Role.READ:
-            return function(*args, **kwargs)
         given = tensors((args, kwargs))
         origins: dict[int, None] = {}
         states: dict[State, None] = {}
@@ -56,6 +58,12 @@ class Listener(TorchFunctionMode):
                 meta = True
             elif tensor.dim() > 0:
                 mixed = True
+        if role is Role.READ:
+            if meta:
+                parent = self.tracer.parent
+                where = parent.path if parent is not None else ""
+                raise DataDependentError(f"{where or 'the network'} reads a tensor's values ({known.name})")
+            return function(*args, **kwargs)
         if meta and not self.tracer.real:
             if role is Role.CONVERSION:
                 tensor, dtype = args[0], _converted_type(args, kwargs)
@@ -153,7 +161,7 @@ class Listener(TorchFunctionMode):
         return out
 
 
-_KEEP_DEVICE = frozenset(["_pack_padded_sequence", "pack_padded_sequence"])
+_KEEP_DEVICE = frozenset(["pack_padded_sequence", "pad_packed_sequence"])
 """Functions that want one of their tensors on the CPU."""
 
 

@@ -57,8 +57,8 @@ POINTWISE = _words(
 
 VIEWS = _words(
     """
-    H T adjoint alias as_strided as_tensor broadcast_to chunk clone conj contiguous data detach diagonal dsplit expand
-    expand_as flatten getitem hsplit imag mH mT moveaxis movedim narrow permute positive ravel real
+    H T adjoint alias as_strided as_tensor broadcast_to chunk clone conj contiguous data detach diagonal dsplit
+    expand expand_as flatten getitem hsplit imag mH mT moveaxis movedim narrow permute positive ravel real
     requires_grad_ reshape reshape_as select split split_with_sizes squeeze swapaxes swapdims t tensor_split
     transpose unbind unflatten unfold unsafe_chunk unsafe_split unsqueeze view view_as view_as_complex
     view_as_real vsplit
@@ -75,19 +75,19 @@ CONVERSIONS = _words(
 
 READS = _words(
     """
-    __array__ __bool__ __complex__ __contains__ __deepcopy__ __float__ __format__ __index__ __int__
-    __reduce_ex__ __repr__ allclose equal is_nonzero item numpy tolist
+    __array__ __bool__ __complex__ __contains__ __float__ __index__ __int__ allclose equal is_nonzero item numpy
+    tolist
     """
 )
 """Methods that need a tensor's values."""
 
 QUERIES = _words(
     """
-    __hash__ __len__ _is_view _set_grad_enabled broadcast_shapes can_cast data_ptr dim element_size
-    get_default_dtype get_device has_names is_coalesced is_complex is_conj is_contiguous is_floating_point
-    is_inference is_neg is_pinned is_same_size is_set_to is_shared is_signed is_storage is_tensor ndimension
-    nelement numel promote_types register_hook requires_grad_ result_type retain_grad size storage
-    storage_offset stride type_ untyped_storage
+    __deepcopy__ __format__ __hash__ __len__ __reduce_ex__ __repr__ _is_view _set_grad_enabled broadcast_shapes
+    can_cast data_ptr dim element_size get_default_dtype get_device has_names is_coalesced is_complex is_conj
+    is_contiguous is_floating_point is_inference is_neg is_pinned is_same_size is_set_to is_shared is_signed
+    is_storage is_tensor ndimension nelement numel promote_types register_hook requires_grad_ result_type
+    retain_grad size storage storage_offset stride type_ untyped_storage
     """
 )
 """Functions that ask for shape, type or state."""
@@ -112,8 +112,8 @@ ACTIVATIONS = _words(
 FACTORIES = _words(
     """
     arange empty empty_like empty_permuted empty_strided eye from_numpy full full_like linspace logspace
-    new_empty new_empty_strided new_full new_ones new_tensor new_zeros ones ones_like rand rand_like
-    randint randint_like randn randn_like randperm scalar_tensor tensor tril_indices triu_indices zeros zeros_like
+    new_empty new_empty_strided new_full new_ones new_tensor new_zeros ones ones_like rand rand_like randint
+    randint_like randn randn_like randperm scalar_tensor tensor tril_indices triu_indices zeros zeros_like
     """
 )
 """Functions whose result holds nothing of the tensor that they are asked on."""

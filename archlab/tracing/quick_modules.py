@@ -35,7 +35,8 @@ def module_handler(module: nn.Module) -> Handler | None:
     try:
         return _BY_TYPE[kind]
     except KeyError:
-        handler = None if "parametrizations" in module._modules else _HANDLERS.get(kind.forward)
+        own_weights = "parametrizations" not in module._modules and not isinstance(module, torch.jit.ScriptModule)
+        handler = _HANDLERS.get(kind.forward) if own_weights else None
         if handler is not None and not kind.__module__.startswith("torch."):
             base = next(parent for parent in kind.__mro__ if "forward" in vars(parent))
             if any(getattr(kind, name) is not getattr(base, name) for name in _HOOKS if hasattr(base, name)):
@@ -46,13 +47,14 @@ def module_handler(module: nn.Module) -> Handler | None:
 
 def has_one_value(module: nn.Module, args: tuple[Any, ...]) -> bool:
     """Whether a BatchNorm in training is given one value a channel, so that torch refuses to run it."""
-    if not module.training or not isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)) or not args:
+    if not module.training or not isinstance(module, _BATCH_NORMS) or not args:
         return False
     given: Tensor = args[0]
     return given.dim() > 1 and given.numel() == given.shape[1] > 0
 
 
-BY_FORMULA = frozenset([nn.RMSNorm, nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell])
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+BY_FORMULA = frozenset([*_BATCH_NORMS, nn.RMSNorm, nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell])
 """Layers that torch runs in ways that differ by device and version: counted by formula also where they run."""
 
 

@@ -15,11 +15,13 @@ A module that is never called and whose parameters nobody takes is unused: a row
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
+
+from torch import Tensor, nn
 
 from archlab.records import Layer, Totals
 from archlab.tracing.leaves import shape_of
-from archlab.tracing.nodes import Node, State
+from archlab.tracing.nodes import Node, Outline, State
 from archlab.tracing.receptive_terms import receptive_field
 from archlab.tracing.tracer import Tracer
 
@@ -34,7 +36,7 @@ class Rows:
         self.sizes = {id(state): state.size for state in self.states}
         self.used: set[int] = set()
         """Modules that ran, or hold something that did, or hold something that was taken."""
-        self.notes: list[str] = []
+        self.notes = _notes(self.outline)
 
     def layers(self) -> tuple[Layer, ...]:
         """The rows in order, parents before children, with sums over everything inside each."""
@@ -93,10 +95,9 @@ class Rows:
         """Counts a state in the row that it belongs to."""
         place = state.taken_by
         for holder in state.holders:
-            if place is not None or id(holder) in self.used:
-                node = self._row_of(holder)
-                if not node.children and (node.module is holder or node.whole):
-                    place = node if place is None or node.index < place.index else place
+            node = self._row_of(holder)
+            if not node.children and (node.module is holder or node.whole):
+                place = node if place is None or node.index < place.index else place
         if place is None:
             user = next((holder for holder in state.holders if id(holder) in self.used), None)
             if user is None:
@@ -202,3 +203,18 @@ def _add(node: Node, state: State, size: int) -> None:
     node.parameters += size
     if state.tensor.requires_grad:
         node.trainable += size
+
+
+def _notes(outline: Outline) -> list[str]:
+    """What the counts leave out: the packed weights of quantised layers."""
+    packed = {}
+    for key, module in outline.modules.items():
+        weight: Any = getattr(module, "weight", None)
+        bias: Any = getattr(module, "bias", None)
+        if type(module).__module__.startswith("torch.ao.nn.") and callable(weight):
+            parts = (weight(), bias() if callable(bias) else None)
+            packed[outline.paths[key]] = sum(part.numel() for part in parts if isinstance(part, Tensor))
+    if not packed:
+        return []
+    places = ", ".join(list(packed)[:3]) + (", ..." if len(packed) > 3 else "")
+    return [f"{sum(packed.values()):,} quantised weights are packed, and so are no parameters: those of {places}."]
