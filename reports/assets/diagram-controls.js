@@ -52,9 +52,10 @@ function watchPointer(diagram) {
     const element = event.target.closest("[data-node]");
     if (!element || moved) return;
     const number = Number(element.dataset.node);
+    const toggles = !diagram.open.has(number) || isOnTitle(event, diagram, number);
     diagram.select(number);
-    if (diagram.node(number).plan) diagram.toggle(number);
-    else diagram.showRow(number);
+    if (!diagram.node(number).plan) diagram.showRow(number);
+    else if (toggles) diagram.toggle(number);
   });
   view.addEventListener(
     "wheel",
@@ -65,6 +66,12 @@ function watchPointer(diagram) {
     },
     { passive: false },
   );
+}
+
+// An open block closes by its title, not by a click between its layers.
+function isOnTitle(event, diagram, number) {
+  const box = diagram.elements.get(number).querySelector(".box").getBoundingClientRect();
+  return event.clientY - box.top <= diagramForm.header * diagram.zoom;
 }
 
 function watchKeys(diagram) {

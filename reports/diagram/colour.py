@@ -37,7 +37,7 @@ CATEGORIES = {
     "convolution": r"conv",
     "linear": r"linear|matmul|^mm$|bmm|einsum|dense$|mlp",
     "embedding": r"embed|^parameter$",
-    "joint": r"^_*[ir]?(add|sub|mul|div|truediv|cat|concat|concatenate|stack|hstack|vstack)_?$",
+    "joint": r"^_*[ir]?(add|sub|mul|div|truediv|cat|concat|concatenate|stack|hstack|vstack)_*$",
 }
 
 

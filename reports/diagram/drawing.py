@@ -20,7 +20,7 @@ from archlab.reports.text import shortened
 
 MARGIN = 16.0
 ROUNDING = 6.0
-TITLE_LETTER, SUBTITLE_LETTER = 7.4, 5.9
+TITLE_LETTER, SUBTITLE_LETTER = 7.7, 5.9
 """The widths of the letters on a node."""
 
 

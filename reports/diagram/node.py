@@ -131,7 +131,7 @@ def _titles(block: Block, trace: Trace) -> tuple[str, str]:
         return plain(trace.network), ""
     name = plain(block.name)
     if block.repeats:
-        name = f"{name}…{_tail(name, plain(trace.layers[block.repeats[-1]].path).rpartition('.')[2])}"
+        name = f"{name}–{_tail(name, plain(trace.layers[block.repeats[-1]].path).rpartition('.')[2])}"
     if block.children:
         parts = [plain(layer.kind)] + ([brief(layer.parameters)] if layer.parameters else [])
         return name, ", ".join(parts)

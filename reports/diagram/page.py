@@ -24,6 +24,7 @@ from archlab.reports.diagram.drawing import embedded
 from archlab.reports.diagram.layout import Plan
 from archlab.reports.diagram.node import FACTS, Node
 from archlab.reports.diagram.views import View, down_to, view
+from archlab.reports.text import plain
 
 SCRIPTS = ("diagram-places", "diagram-drawing", "diagram-reader", "diagram-controls")
 HINT = (
@@ -104,6 +105,7 @@ def embedded_data(fragment: Fragment, identifier: str = "diagram") -> str:
 
 def document(fragment: Fragment, title: str) -> str:
     """A page with nothing but the diagram, that opens anywhere and asks nobody for anything."""
+    name = escape(plain(title))
     code = f"{script()}startDiagrams();\n"
     style = (
         ":root { color-scheme: light dark; } body { margin: 1rem; font-family: system-ui, sans-serif; "
@@ -117,8 +119,8 @@ def document(fragment: Fragment, title: str) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body><main>"
-        f"<h1><bdi>{escape(title)}</bdi></h1>{fragment.html}</main>{embedded_data(fragment)}"
+        f"<title>{name}</title><style>{style}</style></head><body><main>"
+        f"<h1><bdi>{name}</bdi></h1>{fragment.html}</main>{embedded_data(fragment)}"
         f"<script>{code}</script></body></html>\n"
     )
 

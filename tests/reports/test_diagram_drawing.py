@@ -1,0 +1,178 @@
+"""The SVG text, the colours, and the pages."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from archlab.errors import InputError
+from archlab.records import ReceptiveField, Trace
+from archlab.reports.diagram import embedded_data, render, svg
+from archlab.reports.diagram.colour import COLOURS, category, scheme
+from archlab.reports.diagram.page import document
+from archlab.reports.diagram.views import view
+from tests.reports.diagrams import dense, layer, residual, stack, trace
+
+SVG = "{http://www.w3.org/2000/svg}"
+HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e&amp;]]>"
+
+
+def nodes(text: str) -> list[ElementTree.Element]:
+    root = ElementTree.fromstring(text)
+    return [element for element in root.iter(f"{SVG}g") if "node" in element.get("class", "").split()]
+
+
+def texts(text: str) -> list[str]:
+    return [element.text or "" for element in ElementTree.fromstring(text).iter(f"{SVG}text")]
+
+
+def test_a_residual_block_is_recognisable() -> None:
+    text = svg(trace(*residual("block", 1, 0, -1), network="course"), only="block")
+    written = texts(text)
+    assert written[0] == "course: block (Residual)"
+    order = ["Conv2d", "BatchNorm2d", "ReLU", "Conv2d", "+"]
+    assert [entry for entry in written if entry in order] == order
+    assert text.count('class="wire is-skip"') == 1
+    assert {"input", "output", "1×8"} <= set(written)
+
+
+def test_a_dense_block_is_recognisable() -> None:
+    text = svg(dense(4))
+    assert text.count('class="bus"') == 1
+    assert [entry for entry in texts(text) if entry in ("Conv2d", "cat")] == ["Conv2d"] * 4 + ["cat"]
+
+
+def test_repeats_are_counted() -> None:
+    assert {"×12", "blocks.0–11", "Residual"} <= set(texts(svg(stack(12))))
+
+
+@pytest.mark.parametrize(("depth", "expected"), [(1, 3), (2, 8), (None, 8)])
+def test_depth_opens_blocks(depth: int | None, expected: int) -> None:
+    assert len(nodes(svg(stack(2), depth=depth))) == expected  # 3 outside, 5 in the one drawn block
+
+
+def test_the_view_box_is_the_size() -> None:
+    root = ElementTree.fromstring(svg(stack(2)))
+    assert root.get("viewBox", "").split()[2:] == [root.get("width"), root.get("height")]
+
+
+def test_a_file_needs_nothing_from_outside() -> None:
+    text = svg(stack(2))
+    assert "var(" not in text
+    assert "light-dark" not in text
+    assert "prefers-color-scheme: dark" in text
+    assert re.findall(r"https?://[^\"]+", text) == ["http://www.w3.org/2000/svg"]
+
+
+def hostile() -> Trace:
+    block = layer(HOSTILE, 1, kind=HOSTILE)
+    leaf = layer(f"{HOSTILE}.{HOSTILE}", 2, [-1], HOSTILE, detail=HOSTILE, source=HOSTILE, parameters=3)
+    record = trace(block, leaf, network=HOSTILE)
+    return Trace(HOSTILE, record.inputs, record.layers, record.totals, input_names=(HOSTILE,))
+
+
+def test_hostile_names_change_nothing() -> None:
+    text = svg(hostile(), depth=None)
+    assert {element.tag.removeprefix(SVG) for element in ElementTree.fromstring(text).iter()} == {
+        element.tag.removeprefix(SVG) for element in ElementTree.fromstring(svg(stack(1), depth=None)).iter()
+    }
+    fragment = render(hostile(), identifier='a"><b>', depth=None)
+    page = document(fragment, HOSTILE)
+    assert page.count("<script") == 2  # the data and the script itself
+    assert page.count("</script") == 2
+    assert "<img" not in page
+    assert "\u202e" not in page
+    assert "<b>" not in embedded_data(fragment, 'a"><b>')
+
+
+def test_data_survives_its_embedding() -> None:
+    fragment = render(hostile())
+    text = embedded_data(fragment)
+    inside = text[text.index(">") + 1 : text.rindex("<")]
+    assert json.loads(inside) == json.loads(json.dumps(fragment.data))
+
+
+def test_the_page_has_no_handlers_and_a_policy() -> None:
+    page = document(render(stack(2)), "stack")
+    assert "default-src 'none'" in page
+    assert not re.search(r"<[^>]+\son\w+=", page[: page.index("<script")])
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("Conv2d", "convolution"),
+        ("ConvTranspose2d", "convolution"),
+        ("BatchNorm2d", "normalisation"),
+        ("LayerNorm", "normalisation"),
+        ("ReLU", "activation"),
+        ("GELU", "activation"),
+        ("sigmoid", "activation"),
+        ("AdaptiveAvgPool2d", "pooling"),
+        ("Linear", "linear"),
+        ("matmul", "linear"),
+        ("scaled_dot_product_attention", "attention"),
+        ("LSTM", "recurrent"),
+        ("GRU", "recurrent"),
+        ("Embedding", "embedding"),
+        ("Parameter", "embedding"),
+        ("add", "joint"),
+        ("__iadd__", "joint"),
+        ("cat", "joint"),
+        ("Flatten", "other"),
+        ("Dropout", "other"),
+    ],
+)
+def test_categories(kind: str, expected: str) -> None:
+    assert category(layer("x", 1, kind=kind), block=False) == expected
+
+
+def test_numbers_are_coloured_by_steps() -> None:
+    network = trace(*(layer(f"l{place}", 1, parameters=10**place if place else 0) for place in range(6)))
+    found = scheme(network, "parameters", [False] * 6)
+    assert found.styles == ("is-step-0", "is-step-1", "is-step-2", "is-step-3", "is-step-4", "is-step-5")
+    assert [key.text for key in found.legend][:3] == ["0", "up to 64", "64 to 400"]
+
+
+def test_what_was_not_measured_is_told_from_nothing() -> None:
+    field = ReceptiveField((7, 7), (2, 2), "exact")
+    network = trace(layer("a", 1, [-1], saved_bytes=0), layer("b", 1, [0]), layer("c", 1, [1], receptive_field=field))
+    assert scheme(network, "saved", [False] * 3).styles == ("is-step-0", "is-unknown", "is-unknown")
+    assert scheme(network, "receptive-field", [False] * 3).styles == ("is-unknown", "is-unknown", "is-step-1")
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_every_colour_can_be_drawn(colour: str) -> None:
+    assert len(nodes(svg(stack(3), colour=colour))) == 3
+
+
+def test_an_unknown_colour_is_refused() -> None:
+    with pytest.raises(InputError, match="can't be coloured by 'flops'; expected one of kind, parameters, macs"):
+        svg(stack(1), colour="flops")
+
+
+def test_only_measured_colours_are_offered() -> None:
+    assert list(render(stack(1)).data["schemes"]) == ["kind", "parameters", "macs"]
+
+
+def test_size_by_shape_grows_with_channels_and_sides() -> None:
+    shapes = [((1, 64, 56, 56),), ((1, 128, 56, 56),), ((1, 128, 14, 14),)]
+    network = trace(*(layer(f"l{place}", 1, output_shapes=shape) for place, shape in enumerate(shapes)))
+    small, wide, flat = (node.scaled for node in view(network).root.children)
+    assert small[0] < wide[0] == flat[0]
+    assert small[1] == wide[1] > flat[1]
+
+
+def test_the_card_holds_the_row_of_the_table() -> None:
+    network = trace(layer("fc", 1, [-1], parameters=1234, macs=5678, detail="no bias", call=2, calls=3))
+    (node,) = view(network).root.children
+    assert node.facts[:7] == ("fc", "Linear", "1×8", "1×8", "1,234", "5,678", "no bias")
+    assert "2 of 3" in node.facts
+    assert node.subtitle == "fc (call 2 of 3)"
+
+
+def test_the_description_says_what_is_drawn() -> None:
+    assert view(stack(2)).description == (
+        "Diagram of stack: 72 parameters, 0 MACs, 8 layers drawn. In order: Conv2d, blocks.0–1, Linear."
+    )
