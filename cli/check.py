@@ -69,8 +69,8 @@ def check(
     """
     target = output(form, as_json, path)
     limits = {
-        "max_parameters": _number("--max-parameters", max_parameters),
-        "max_macs": _number("--max-macs", max_macs),
+        "max_parameters": whole_number("--max-parameters", max_parameters),
+        "max_macs": whole_number("--max-macs", max_macs),
     }
     if save is None and against is None and not any(limit is not None for limit in limits.values()):
         raise InputError("nothing to check: give --max-parameters, --max-macs, --against FILE, or --save FILE to begin")
@@ -114,7 +114,7 @@ def _table(verdict: Check) -> Table:
     )
 
 
-def _number(name: str, text: str | None) -> int | None:
+def whole_number(name: str, text: str | None) -> int | None:
     """A whole number, perhaps with a suffix: 2500000, 2.5M, 1G.
 
     Raises:
