@@ -154,6 +154,9 @@ class _Wiring:
         layers = self.trace.layers
         layer = None if row == NETWORK else layers[row]
         name = _relative(layer.path, self._path(self.parents[row])) if layer else self.trace.network
+        if not self.children[row]:
+            leaf = Block(row, name, layer)
+            return replace(leaf, signature=self._signature(leaf))
         children = [self.block(child) for child in self.children[row]]
         entries = _gathered(self.entering[row], apart=row == NETWORK)
         if row == NETWORK:  # an input that nothing takes is still an input

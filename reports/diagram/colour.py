@@ -5,6 +5,7 @@ Colours themselves are in assets/diagram.css; here a row gets the name of a styl
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -87,9 +88,11 @@ def _seen(layer: Layer) -> int | None:
 
 def category(layer: Layer, block: bool) -> str:
     """The kind's category: `convolution`, `linear`, ...; `block` for what holds other layers."""
-    if block:
-        return "block"
-    kind = layer.kind.lower()
+    return "block" if block else _category(layer.kind.lower())
+
+
+@functools.cache
+def _category(kind: str) -> str:
     return next((name for name, pattern in CATEGORIES.items() if re.search(pattern, kind)), "other")
 
 

@@ -24,7 +24,6 @@ from archlab.reports.diagram.drawing import embedded
 from archlab.reports.diagram.layout import Plan
 from archlab.reports.diagram.node import FACTS, Node
 from archlab.reports.diagram.views import View, down_to, view
-from archlab.reports.text import plain
 
 SCRIPTS = ("diagram-places", "diagram-drawing", "diagram-reader", "diagram-controls")
 HINT = (
@@ -39,6 +38,8 @@ class Fragment:
 
     html: str
     data: dict[str, Any]
+    title: str
+    """What it shows, as plain text."""
 
 
 def render(
@@ -88,7 +89,8 @@ def render(
         f'<ul class="diagram-legend" aria-label="{escape(scheme.title)}"></ul>'
         f'<figcaption class="diagram-hint">{HINT}</figcaption></figure>'
     )
-    return Fragment(html, _data(shown, [node.number for node in shown.root.walk() if is_open(node)], colour, scale))
+    opened = [node.number for node in shown.root.walk() if is_open(node)]
+    return Fragment(html, _data(shown, opened, colour, scale), shown.title)
 
 
 def script() -> str:
@@ -103,9 +105,9 @@ def embedded_data(fragment: Fragment, identifier: str = "diagram") -> str:
     return f'<script type="application/json" data-diagram-data="{escape(identifier)}">{text}</script>'
 
 
-def document(fragment: Fragment, title: str) -> str:
+def document(fragment: Fragment) -> str:
     """A page with nothing but the diagram, that opens anywhere and asks nobody for anything."""
-    name = escape(plain(title))
+    name = escape(fragment.title)
     code = f"{script()}startDiagrams();\n"
     style = (
         ":root { color-scheme: light dark; } body { margin: 1rem; font-family: system-ui, sans-serif; "

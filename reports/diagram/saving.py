@@ -50,11 +50,7 @@ def save(
             f"{target} can't be written: there is no folder {target.parent}; make it or choose another file"
         )
     choices: dict[str, Any] = {"only": only, "depth": depth, "colour": colour, "scale": scale}
-    if target.suffix.lower() == ".html":
-        shown = view(trace, only)
-        text = document(render(trace, **choices), shown.title)
-    else:
-        text = svg(trace, **choices)
+    text = document(render(trace, **choices)) if target.suffix.lower() == ".html" else svg(trace, **choices)
     if target.suffix.lower() == ".png":
         from archlab.reports.diagram.picture import png
 

@@ -74,7 +74,7 @@ def read(browser: "Browser") -> Iterator[Any]:
     readers: list[Reader] = []
 
     def start(network: Trace, table: bool = False, width: int = 1280, **choices: Any) -> Reader:
-        html = document(render(network, **choices), network.network)
+        html = document(render(network, **choices))
         if table:
             rows = "".join(f'<tr data-path="{row.path}"><th>{row.path}</th></tr>' for row in network.layers)
             html = html.replace("</main>", f"{'<p>.</p>' * 100}<table>{rows}</table></main>")

@@ -78,7 +78,7 @@ def test_hostile_names_change_nothing() -> None:
         element.tag.removeprefix(SVG) for element in ElementTree.fromstring(svg(stack(1), depth=None)).iter()
     }
     fragment = render(hostile(), identifier='a"><b>', depth=None)
-    page = document(fragment, HOSTILE)
+    page = document(fragment)
     assert page.count("<script") == 2  # the data and the script itself
     assert page.count("</script") == 2
     assert "<img" not in page
@@ -94,7 +94,7 @@ def test_data_survives_its_embedding() -> None:
 
 
 def test_the_page_has_no_handlers_and_a_policy() -> None:
-    page = document(render(stack(2)), "stack")
+    page = document(render(stack(2)))
     assert "default-src 'none'" in page
     assert not re.search(r"<[^>]+\son\w+=", page[: page.index("<script")])
 
