@@ -1,0 +1,316 @@
+"""The page in a real browser: it draws what it should, does what the reader asks, and asks nobody for anything."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from archlab.errors import InputError
+from archlab.reports import index, save
+from archlab.reports.diagram.picture import find_browser
+from tests.reports.samples import experiment, lenet_trace
+from tests.reports.test_page import HOSTILE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.chromium
+
+SEEDS = 3
+NORM = "lenet-on-digits-norm"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    try:
+        path = find_browser()
+    except InputError as error:
+        pytest.skip(str(error))
+    with playwright.sync_playwright() as running:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        chromium = running.chromium.launch(executable_path=path, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    store, comparison = experiment(folder / "store", seeds=SEEDS)
+    return save(folder / "report.html", [lenet_trace(), comparison], store=store, command="archlab report")
+
+
+@contextmanager
+def opened(browser: Browser, path: Path, width: int = 1440, theme: Any = "light", **context: Any) -> Iterator[Page]:
+    """The page, which must have logged nothing and requested nothing but itself when it is closed."""
+    made = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme, **context)
+    shown = made.new_page()
+    problems: list[str] = []
+    shown.on("pageerror", lambda error: problems.append(str(error)))
+    shown.on("console", lambda message: problems.append(message.text))
+    shown.on("dialog", lambda dialog: problems.append(dialog.message))
+    shown.on("request", lambda request: problems.append(request.url) if request.url != path.as_uri() else None)
+    shown.goto(path.as_uri())
+    shown.wait_for_selector("html[data-ready=true] body")
+    yield shown
+    assert problems == []
+    made.close()
+
+
+def drawn(page: Page, panel: str, chart: str) -> Any:
+    """The figure's traces as plotly has them, once it is drawn."""
+    selector = f"figure[data-panel='{panel}'][data-chart='{chart}']"
+    page.locator(selector).scroll_into_view_if_needed()
+    page.wait_for_selector(f"{selector}[data-drawn]")
+    return page.evaluate(
+        """(selector) => document.querySelector(`${selector} .plot`).data.map((trace) => ({
+            name: trace.name, visible: trace.visible ?? true, points: (trace.y ?? trace.labels ?? []).length,
+            y: trace.z ? null : Array.from(trace.y ?? []), x: Array.from(trace.x ?? []),
+            rows: trace.z ? trace.z.length : 0, columns: trace.z ? trace.z[0].length : 0}))""",
+        selector,
+    )
+
+
+def draw_all(page: Page) -> int:
+    """The number of figures, after each was scrolled to and drawn."""
+    figures = page.locator("figure.chart")
+    for place in range(figures.count()):
+        figures.nth(place).scroll_into_view_if_needed()
+        page.wait_for_selector(f"figure.chart >> nth={place} >> css=.js-plotly-plot .main-svg")
+    return figures.count()
+
+
+def test_every_chart_is_drawn_and_nothing_leaves_the_page(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as page:
+        assert draw_all(page) == 18
+        assert page.locator("figure.diagram svg [data-node]").count() >= 4
+
+
+def test_charts_wait_until_they_come_near_the_window(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as page:
+        page.wait_for_timeout(300)
+        assert page.locator(f"figure[data-panel='{NORM}'][data-drawn]").count() == 0
+
+
+def test_traces_and_points(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as page:
+        loss = drawn(page, "lenet-on-digits-training", "train-loss")
+        # Two variants: two edges of the band, the mean, and the seeds, which are hidden at first.
+        assert len(loss) == 2 * (3 + SEEDS)
+        assert [trace["points"] for trace in loss] == [18] * len(loss)  # 3 epochs of 6 steps
+        assert sum(not trace["visible"] for trace in loss) == 2 * SEEDS
+        accuracy = drawn(page, "lenet-on-digits-training", "test-accuracy")
+        assert [trace["points"] for trace in accuracy] == [3] * len(accuracy)
+        pairs = drawn(page, "lenet-on-digits-differences", "differences")
+        assert [trace["points"] for trace in pairs] == [2] * SEEDS + [SEEDS, 1]
+        heat = drawn(page, NORM, "heat")[0]
+        assert (heat["rows"], heat["columns"]) == (19, 6)  # 18 steps and the start; 6 channels
+        tiles = drawn(page, "network-lenet-norm-batch-share", "share")[0]
+        assert tiles["points"] == 0  # a treemap has labels
+        assert len(drawn(page, "network-lenet-norm-batch-growth", "growth")) == 3
+
+
+def test_axes_seeds_scale_and_smoothing(browser: Browser, report: Path) -> None:
+    panel, chart = "lenet-on-digits-training", "train-loss"
+    with opened(browser, report) as page:
+        before = drawn(page, panel, chart)
+        form = page.locator(f"form[data-panel='{panel}']")
+        form.locator("[name=x]").select_option("epoch")
+        form.locator("[name=seeds]").check()
+        form.locator("[name=scale]").check()
+        form.locator("[name=smoothing]").select_option("0.9")
+        page.wait_for_selector(f"figure[data-panel='{panel}'][data-chart='{chart}'] >> text=smoothed with weight 0.9")
+        after = drawn(page, panel, chart)
+        assert all(trace["visible"] for trace in after)
+        assert after[2]["x"][-1] == 3
+        assert before[2]["x"][-1] == 18
+        steps = [abs(b - a) for a, b in zip(after[2]["y"], after[2]["y"][1:], strict=False)]
+        assert max(steps) < 0.5 * max(abs(b - a) for a, b in zip(before[2]["y"], before[2]["y"][1:], strict=False))
+        kind = page.evaluate(f"document.querySelector(`figure[data-chart='{chart}'] .plot`).layout.yaxis.type")
+        assert kind == "log"
+
+
+def test_layer_channel_and_slider(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as page:
+        form = page.locator(f"form[data-panel='{NORM}']")
+        first = drawn(page, NORM, "profile-mean")
+        form.locator("[name=layer]").select_option("norm_2")
+        form.locator("[name=step]").focus()
+        for _ in range(3):
+            page.keyboard.press("ArrowLeft")
+        assert form.locator("label:has([name=step]) output").text_content() == "15"
+        form.locator("[name=channel]").focus()
+        page.keyboard.press("End")
+        assert form.locator("label:has([name=channel]) output").text_content() == "15"
+        page.wait_for_timeout(200)
+        second = drawn(page, NORM, "profile-mean")
+        assert (first[0]["points"], second[0]["points"]) == (6, 16)
+        heat = drawn(page, NORM, "heat")[0]
+        assert heat["columns"] == 16
+        shapes = page.evaluate("document.querySelector(`figure[data-chart='heat'] .plot`).layout.shapes")
+        assert (shapes[0]["x0"], shapes[1]["y0"]) == (15, 15)
+        line = drawn(page, NORM, "channel-mean")[1]
+        assert line["y"][15] == pytest.approx(second[2]["y"][15], rel=1e-6)
+
+
+def rows(page: Page) -> list[str]:
+    return page.locator(".layers tbody th").all_text_contents()
+
+
+def test_table_sorts_searches_and_opens_depth_and_columns(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as page:
+        assert rows(page) == ["conv_1", "norm_1", "pool_1", "head"]
+        tools = page.locator(".layers .tools")
+        tools.locator("[name=depth]").select_option("2")
+        assert rows(page) == ["conv_1", "norm_1", "pool_1", "head", "head.flatten", "head.linear"]
+        parameters = page.locator(".layers thead button", has_text="parameters").first
+        parameters.click()
+        assert rows(page)[:3] == ["head", "head.linear", "conv_1"]
+        assert page.locator(".layers th[aria-sort=descending]").count() == 1
+        parameters.click()
+        assert rows(page)[-1] in ("head", "head.linear")
+        parameters.click()
+        assert rows(page)[0] == "conv_1"
+        tools.locator("[name=search]").fill("LINEAR")
+        assert rows(page) == ["head.linear"]
+        tools.locator("summary").click()
+        tools.locator("[name=column][value=buffers]").check()
+        assert page.locator(".layers thead th:visible", has_text="buffers").count() == 1
+        assert page.locator(".layers tbody tr").first.locator("td").count() == 5
+        assert tools.locator(".status").text_content() == "1 of 6 rows"
+
+
+def test_a_layer_of_the_diagram_shows_its_row(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as page:
+        page.evaluate(
+            """document.querySelector("figure.diagram").dispatchEvent(new CustomEvent("archlab:show-row",
+            {bubbles: true, cancelable: true, detail: {path: "head.linear"}}))"""
+        )
+        assert page.locator(".layers tr.shown th").text_content() == "head.linear"
+
+
+def test_theme_follows_the_system_and_the_switch(browser: Browser, report: Path) -> None:
+    with opened(browser, report, theme="dark") as page:
+        drawn(page, "lenet-on-digits-outcome", "accuracy")
+
+        def colours() -> Any:
+            return page.evaluate(
+                """[getComputedStyle(document.body).backgroundColor,
+                document.querySelector("figure[data-chart=accuracy] .plot").layout.font.color]"""
+            )
+
+        dark = colours()
+        page.locator("#theme").click()
+        page.wait_for_timeout(300)
+        light = colours()
+        assert dark == ["rgb(18, 22, 27)", "#e6eaee"]
+        assert light == ["rgb(246, 247, 249)", "#1b2026"]
+        assert page.locator("#theme").get_attribute("aria-pressed") == "false"
+
+
+def test_data_buttons_give_csv(browser: Browser, report: Path) -> None:
+    with opened(browser, report, accept_downloads=True) as page:
+        buttons = page.locator("button.data")
+        tables = {}
+        for place in range(buttons.count()):
+            with page.expect_download() as download:
+                buttons.nth(place).click()
+            text = Path(download.value.path()).read_text(encoding="utf-8")
+            tables[download.value.suggested_filename] = list(csv.reader(io.StringIO(text)))
+        assert len(tables) == buttons.count() == 19
+        layers = tables["network-lenet-norm-batch.csv"]
+        assert layers[0][:2] == ["layer", "kind"]
+        assert [row[0] for row in layers[1:]] == ["conv_1", "norm_1", "pool_1", "head", "head.flatten", "head.linear"]
+        heat = tables[f"{NORM}-heat.csv"]
+        assert len(heat) == 1 + 19 * 6
+        share = tables["network-lenet-norm-batch-share-share.csv"]
+        assert ["", "lenet", "2738"] in share
+
+
+@pytest.mark.parametrize("width", [375, 1440])
+def test_no_sideways_scroll(browser: Browser, report: Path, width: int) -> None:
+    with opened(browser, report, width=width) as page:
+        draw_all(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        if width == 1440:
+            assert page.locator("nav ol").first.is_visible()
+        else:
+            assert not page.locator("nav ol").first.is_visible()
+
+
+def test_hostile_names_run_nothing_and_look_like_themselves(browser: Browser, tmp_path: Path) -> None:
+    names = [f"{place} {name}" for place, name in enumerate(HOSTILE)]
+    store, comparison = experiment(tmp_path / "store", seeds=2, variants=(HOSTILE[0], HOSTILE[3]))
+    traces = [replace(lenet_trace(name, conv=name, kind=name), options={name: name}) for name in (*names, *HOSTILE)]
+    target = save(tmp_path / "report.html", [traces[0], traces[3], comparison], store=store, title=HOSTILE[0])
+    with opened(browser, target) as page:
+        draw_all(page)
+        assert page.title().startswith(HOSTILE[0])
+        assert page.locator("h1").text_content() == HOSTILE[0]
+        assert page.locator("main a[href]:not([href^='#'])").count() == 0
+        assert page.locator(".plot a").count() == 0
+        assert page.locator("main img, main iframe").count() == 0
+        legend = page.locator("figure[data-chart='train-loss'] .legendtext").all_text_contents()
+        assert HOSTILE[0] in legend
+
+
+def test_index_page(browser: Browser, tmp_path: Path) -> None:
+    store, comparison = experiment(tmp_path / "store")
+    target = tmp_path / "index.html"
+    target.write_text(index([(comparison, "one.html")], store.runs()), encoding="utf-8")
+    for width in (375, 1440):
+        with opened(browser, target, width=width) as page:
+            assert page.locator(".index svg polyline").count() == 2
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_without_a_script_the_text_and_the_tables_are_there(browser: Browser, report: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    assert page.locator(".findings li").count() >= 3
+    assert rows(page) == ["conv_1", "norm_1", "pool_1", "head"]
+    assert page.locator("form.controls").first.is_hidden()
+    assert page.locator("figure.diagram svg").is_visible()
+    context.close()
+
+
+def test_print_holds_every_chart_in_light_colours(browser: Browser, report: Path) -> None:
+    with opened(browser, report, theme="dark") as page:
+        page.evaluate("window.print = () => { document.documentElement.dataset.printed = 'true'; }")
+        page.locator("#print").click()
+        page.wait_for_selector("html[data-printed] body")
+        assert page.evaluate("document.documentElement.dataset.theme") == "light"
+        assert page.locator("figure.chart[data-drawn]").count() == page.locator("figure.chart").count()
+        assert len(page.pdf()) > 50_000
+
+
+def axe() -> str:
+    path = os.environ.get("ARCHLAB_AXE", "")
+    if not path:
+        pytest.skip("ARCHLAB_AXE does not name axe.min.js (of the npm package axe-core)")
+    return Path(path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (1440, "dark"), (375, "light")])
+def test_axe_finds_nothing_serious(browser: Browser, report: Path, width: int, theme: str) -> None:
+    source = axe()
+    with opened(browser, report, width=width, theme=theme, bypass_csp=True) as page:
+        draw_all(page)
+        page.evaluate(source)
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then((result) => result.violations)")
+        told = {
+            rule["id"]: [node["html"][:120] for node in rule["nodes"]][:3]
+            for rule in found
+            if rule["impact"] in ("serious", "critical", "moderate")
+        }
+        assert told == {}

@@ -1,0 +1,300 @@
+"""The page as HTML text: what is in it, that it is one file, and that no name gets out of its place."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import subprocess
+import sys
+import zlib
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archlab.errors import InputError, StoreError
+from archlab.records import Comparison, Run, Totals, Trace
+from archlab.reports import index, page, save
+from archlab.reports.assets import plotly, policy, script, style
+from archlab.store import Store
+from tests.reports.samples import add_run, comparison_of, experiment, lenet_trace
+
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    "\"'><img src=x onerror=alert(1)>",
+    "javascript:alert(1)",
+    "<b>bold</b><a href='javascript:alert(1)'>x</a>",
+    "conv\u202egnp.exe\u2066",
+    "{{ 7 * 7 }}{% raw %}",
+    "=HYPERLINK(1)",
+    "__proto__",
+)
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would act on."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag if tag in ("script", "style") else self._inside
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self._inside:
+            self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if not self._inside:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def data_of(text: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="archlab-data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    document: dict[str, Any] = json.loads(found[1])
+    return document
+
+
+def skeleton(text: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Tags with the names of their attributes: what no name may change."""
+    return [(tag, tuple(attributes)) for tag, attributes in Reader(text).tags]
+
+
+@pytest.fixture
+def compared(tmp_path: Path) -> tuple[Store, Comparison]:
+    return experiment(tmp_path / "store")
+
+
+def test_one_file_that_asks_for_nothing(compared: tuple[Store, Comparison]) -> None:
+    store, comparison = compared
+    text = page([lenet_trace(), comparison], store=store)
+    loading = {"src", "srcset", "data", "action", "poster"}
+    for tag, attributes in Reader(text).tags:
+        assert not loading & set(attributes), (tag, attributes)
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        if "href" in attributes:
+            assert (attributes["href"] or "").startswith("#")
+        assert not [name for name in attributes if name.startswith("on")]
+
+
+def test_the_policy_allows_the_page_s_scripts_and_style_by_hash_alone() -> None:
+    found = dict(part.split(" ", 1) for part in policy(True).split("; "))
+    assert found["default-src"] == "'none'"
+    assert re.fullmatch(r"('sha256-[\w+/=]{44}' ?){2}", found["script-src"])
+    assert "unsafe-eval" not in policy(True)
+    text = page([lenet_trace()])
+    assert text.count(f"<script>{script()}</script>") == 1
+    assert f"<style>{style()}</style>" in text
+    assert html.escape(policy(True), quote=True).replace("&#x27;", "'") in text
+
+
+def test_plotly_is_in_the_page_once_and_whole() -> None:
+    from plotly.offline import get_plotlyjs
+
+    text = page([lenet_trace()])
+    assert text.count(plotly().packed) == 1
+    unpacked = zlib.decompress(base64.b64decode(plotly().packed)).decode()
+    assert unpacked.endswith("})));")
+    assert unpacked.replace("this, (() => {", "this, () => {", 1).removesuffix("})));") + "}));" == get_plotlyjs()
+    assert "MIT license" in Reader(text).text
+
+
+def test_findings_come_first_with_their_numbers(compared: tuple[Store, Comparison]) -> None:
+    store, comparison = compared
+    words = Reader(page([comparison, lenet_trace()], store=store)).text.replace("\u00a0", " ")
+    assert len(comparison.findings) >= 3
+    for finding in comparison.findings:
+        assert finding in words
+    assert words.index(comparison.findings[0]) < words.index("What was run") < words.index("Layers and shapes")
+
+
+def test_contents_link_every_section_in_order(compared: tuple[Store, Comparison]) -> None:
+    store, comparison = compared
+    reader = Reader(page([lenet_trace(), comparison], store=store))
+    anchors = [attributes["id"] for tag, attributes in reader.tags if tag == "section"]
+    links = [(attributes["href"] or "")[1:] for tag, attributes in reader.tags if tag == "a" and "href" in attributes]
+    assert anchors == [
+        "summary",
+        "networks",
+        "network-lenet-norm-batch",
+        "lenet-on-digits",
+        "lenet-on-digits-training",
+        "lenet-on-digits-outcome",
+        "lenet-on-digits-differences",
+        "lenet-on-digits-norm",
+        "reproduction",
+        "glossary",
+    ]
+    assert [link for link in links if link in anchors][1:] == anchors
+    identifiers = [attributes["id"] for _, attributes in reader.tags if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_several_comparisons_and_networks_have_their_own_sections(tmp_path: Path) -> None:
+    store, first = experiment(tmp_path / "store")
+    second = comparison_of([add_run(store, variant, seed) for variant in ("lr=1", "lr=2") for seed in (0, 1)], store)
+    other = lenet_trace("tiny")
+    reader = Reader(page([lenet_trace(), other, lenet_trace(), first, second], store=store))
+    anchors = [attributes["id"] for tag, attributes in reader.tags if tag == "section"]
+    assert [anchor for anchor in anchors if anchor and anchor.startswith("network-")] == [
+        "network-lenet-norm-batch",
+        "network-tiny-norm-batch",
+    ]
+    assert {"lenet-on-digits", "lenet-on-digits-2", "lenet-on-digits-2-norm"} <= set(anchors)
+
+
+def test_shape_table_holds_every_row_and_leaves_out_what_says_nothing() -> None:
+    table = data_of(page([lenet_trace()]))["tables"]["network-lenet-norm-batch"]
+    names = [column["name"] for column in table["columns"]]
+    assert [row[0] for row in table["rows"]][:2] == ["conv_1", "norm_1"]
+    assert [row[-1] for row in table["rows"]] == [1, 1, 1, 1, 2, 2]
+    assert sum(row[names.index("parameters")] for row in table["rows"] if row[-1] == 1) == 2_738  # 156 + 12 + 2,570
+    assert "saved_bytes" not in names
+    assert {"input_shapes", "buffers"} <= set(table["hidden"])
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_changes_nothing(name: str, tmp_path: Path) -> None:
+    texts = []
+    for place, used in enumerate(("harmless", name)):
+        store, comparison = experiment(tmp_path / str(place), seeds=2, variants=(used, "norm=none"))
+        comparison = replace(
+            comparison,
+            network=used,
+            dataset=used,
+            command=used,
+            findings=(used,),
+            settings={used: used},
+            environment={used: used},
+        )
+        trace = replace(lenet_trace(used, conv=used, kind=used), options={used: used}, notes=(used,))
+        texts.append(page([trace, comparison], store=store, title=used, command=used))
+    assert skeleton(texts[0]) == skeleton(texts[1])
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", texts[1])
+    data_of(texts[1])
+
+
+def test_a_hostile_name_is_still_shown() -> None:
+    reader = Reader(page([lenet_trace(conv="<b>conv</b>\u202e")]))
+    assert "<b>conv</b>⟨U+202E⟩" in reader.text
+
+
+def test_labels_of_charts_can_hold_no_markup() -> None:
+    trace = lenet_trace(conv="<a href='x'>conv</a>", network="<b>net</b>")
+    panels = data_of(page([trace]))
+    text = json.dumps([panels["panels"], panels["pool"]])
+    assert "<a" not in text
+    assert "&lt;a href='x'&gt;" in text
+
+
+def test_a_comparison_without_its_runs_shows_what_it_holds(compared: tuple[Store, Comparison]) -> None:
+    _, comparison = compared
+    text = page([comparison])
+    words = Reader(text).text
+    assert "6 of the comparison's runs can't be found" in words
+    assert set(data_of(text)["panels"]) == {"lenet-on-digits-outcome", "lenet-on-digits-differences"}
+
+
+def test_loose_runs_are_grouped_by_what_was_trained(tmp_path: Path) -> None:
+    store, _ = experiment(tmp_path / "store")
+    runs = store.runs()
+    other = replace(runs[0], config=replace(runs[0].config, dataset="fashion-mnist"), key="other")
+    panels = data_of(page([*runs, other], store=store))["panels"]
+    assert {"lenet-on-digits-training", "lenet-on-digits-norm", "lenet-on-fashion-mnist-training"} <= set(panels)
+    assert "lenet-on-digits-differences" not in panels
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
+def test_runs_without_an_epoch_have_an_empty_state(status: Any, tmp_path: Path) -> None:
+    store, _ = experiment(tmp_path / "store", seeds=1)
+    run = replace(store.runs()[0], epochs=(), status=status, error="loss is NaN")
+    words = Reader(page([run])).text
+    assert "no run has ended an epoch" in words
+    assert f"is {status}: loss is NaN" in words
+
+
+def test_damaged_recordings_are_reported_and_not_fatal(compared: tuple[Store, Comparison]) -> None:
+    store, comparison = compared
+    for path in (store.path / "runs").glob("*/norms.safetensors"):
+        path.write_bytes(b"damaged")
+    words = Reader(page([comparison], store=store)).text
+    assert "norms.safetensors can't be read" in words
+    assert "BatchNorm over training" not in words
+
+
+def test_a_failed_trace_and_an_empty_one(tmp_path: Path) -> None:
+    empty = Trace("linear", ((1, 4),), (), Totals(0, 0, 0, 0, 0))
+    words = Reader(page([empty])).text
+    assert "linear on 1 × 4 has 0 parameters" in words
+
+
+@pytest.mark.parametrize("items", [[], ["densenet"], [None]])
+def test_what_is_no_record_is_refused(items: Any) -> None:
+    with pytest.raises(InputError, match=r"Trace|Run"):
+        page(items)
+
+
+def test_pages_are_the_same_each_time(compared: tuple[Store, Comparison]) -> None:
+    store, comparison = compared
+    assert page([comparison, lenet_trace()], store=store) == page([comparison, lenet_trace()], store=store)
+
+
+def test_save_replaces_at_once_and_names_what_is_missing(tmp_path: Path) -> None:
+    target = tmp_path / "report.html"
+    target.write_text("old")
+    assert save(target, [lenet_trace()]) == target
+    assert target.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    with pytest.raises(InputError, match="there is no folder"):
+        save(tmp_path / "missing" / "report.html", [lenet_trace()])
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StoreError, match="folder"):
+        save(tmp_path / "folder", [lenet_trace()])
+
+
+def test_index_links_every_report(tmp_path: Path) -> None:
+    store, comparison = experiment(tmp_path / "store")
+    loose = add_run(store, "norm=group", 7)
+    text = index([(comparison, "a%20b.html")], store.runs(), "runs.html")
+    reader = Reader(text)
+    links = [attributes.get("href") for tag, attributes in reader.tags if tag == "a"]
+    assert {"a%20b.html", "runs.html"} <= set(links)
+    lines = [attributes for tag, attributes in reader.tags if tag == "polyline"]
+    assert len(lines) == 3  # two variants of the comparison, one loose run
+    assert all(len((line["points"] or "").split()) == 3 for line in lines)  # an epoch each
+    assert comparison.findings[0] in reader.text.replace("\u00a0", " ")
+    assert isinstance(loose, Run)
+    assert plotly().packed not in text
+
+
+def test_a_report_is_redrawn_from_json_without_torch(compared: tuple[Store, Comparison], tmp_path: Path) -> None:
+    store, comparison = compared
+    (tmp_path / "comparison.json").write_text(comparison.to_json())
+    (tmp_path / "trace.json").write_text(lenet_trace().to_json())
+    code = f"""
+import sys
+from archlab.records import Comparison, Trace
+from archlab.reports import save
+from archlab.store import open_store
+items = [Comparison.read("comparison.json"), Trace.read("trace.json")]
+save("report.html", items, store=open_store({str(store.path)!r}))
+print(sorted(name for name in ("torch", "reports", "cli", "typer", "pandas", "sklearn") if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.strip() == "[]"
+    assert (tmp_path / "report.html").stat().st_size < 3_000_000
