@@ -68,7 +68,9 @@ class Diagram {
   treeItem(box) {
     const node = this.node(box.number);
     const element = drawBox(node, this.style(box.number), box);
-    const spoken = [node.title, node.subtitle, node.badge, node.label].filter(Boolean).join(", ");
+    const written = Array.from(element.querySelectorAll("text"), (text) => text.textContent).join(" ");
+    const cut = written.includes("…") ? [node.title, node.subtitle] : [];
+    const spoken = [written, ...cut, node.label].filter(Boolean).join(", ");
     element.setAttribute("role", "treeitem");
     element.setAttribute("aria-level", String(box.level));
     element.setAttribute("aria-label", spoken);

@@ -132,16 +132,16 @@ def _hash(text: str) -> str:
 
 
 def _buttons() -> str:
-    names = {
-        "open": ("Open all", "Open every block that shows"),
-        "close": ("Close all", "Close every block"),
-        "smaller": ("−", "Zoom out"),
-        "larger": ("+", "Zoom in"),
-        "fit": ("Fit", "Show the whole drawing"),
+    words = {
+        "open": ("Open all", 'title="Open every block that shows"'),
+        "close": ("Close all", 'title="Close every block"'),
+        "smaller": ("−", 'title="Zoom out" aria-label="Zoom out"'),
+        "larger": ("+", 'title="Zoom in" aria-label="Zoom in"'),
+        "fit": ("Fit", 'title="Show the whole drawing"'),
     }
     return "".join(
-        f'<button type="button" data-action="{action}" title="{title}" aria-label="{title}">{text}</button>'
-        for action, (text, title) in names.items()
+        f'<button type="button" data-action="{action}" {attributes}>{text}</button>'
+        for action, (text, attributes) in words.items()
     )
 
 
