@@ -6,7 +6,7 @@ both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -161,11 +161,11 @@ def conduct(
     return home.save_comparison(summarise(runs, command=command))
 
 
-def traces(experiment: Experiment, *, data_dir: str | Path | None = None) -> list[Trace]:
-    """A trace of each different network of an experiment, fitted to the data and on inputs as it is trained.
+def traces(configs: Iterable[TrainingConfig], *, data_dir: str | Path | None = None) -> list[Trace]:
+    """A trace of each different network of some configurations, fitted to its data and on inputs as it is trained.
 
     Args:
-        experiment: what is trained.
+        configs: an experiment's variants, for instance, or the configurations of runs.
         data_dir: where Fashion-MNIST lies.
 
     Raises:
@@ -176,7 +176,7 @@ def traces(experiment: Experiment, *, data_dir: str | Path | None = None) -> lis
     from archlab.training import images, session
 
     found: list[Trace] = []
-    for config in experiment.variants:
+    for config in configs:
         data = images.read(config.dataset, data_dir)
         size = session.image_size(config) or data.size or 0
         options = session.fitted_options(config, data.channels, len(data.classes), size)

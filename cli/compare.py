@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from archlab.records import Comparison, Trace, Value
     from archlab.store import Store
     from archlab.tables import Table
+
+Number = TypeVar("Number", int, float)
 
 READABLE = 100
 """Columns that a sentence fills at most, however wide the terminal."""
@@ -113,7 +115,7 @@ def compare(
     target = output(form, as_json, path)
     if report and no_report:
         raise InputError("--report and --no-report were both given: leave one of them out")
-    learning_rates, batch_sizes = _numbers("--lr", rates), _numbers("--batch-size", batches)
+    learning_rates, batch_sizes = _numbers("--lr", rates, float), _numbers("--batch-size", batches, int)
     varied = _varied(vary, {"lr": learning_rates, "batch_size": batch_sizes})
     shared = network_options(options)
     from archlab.comparing import conduct, traces
@@ -126,7 +128,7 @@ def compare(
         options=shared,
         dataset=dataset,
         epochs=epochs,
-        batch_size=int(batch_sizes[0]),
+        batch_size=batch_sizes[0],
         learning_rate=learning_rates[0],
         size=size,
         train_samples=train_samples,
@@ -158,7 +160,7 @@ def compare(
             raise typer.Exit(130) from None
     show(comparison, target)
     if not no_report:
-        written = write_report(comparison, traces(experiment, data_dir=data_dir), home, report)
+        written = write_report(comparison, traces(experiment.variants, data_dir=data_dir), home, report)
         tell = write if target == Output() else message
         tell(f"\nReport: {written}")
     if any(variant.failed for variant in comparison.variants):
@@ -195,14 +197,15 @@ def write_report(comparison: Comparison, traces: Sequence[Trace], store: Store, 
     return reports.save(target, [comparison, *traces], store=store, command=comparison.command)
 
 
-def _numbers(flag: str, text: str) -> list[float]:
+def _numbers(flag: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
     try:
-        return [float(part) for part in text.split(",")]
+        return [kind(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"{flag} {text!r} is no list of numbers: expected one, or several as A,B") from None
+        what = "whole numbers" if kind is int else "numbers"
+        raise InputError(f"{flag} {text!r} is no list of {what}: expected one, or several as A,B") from None
 
 
-def _varied(vary: list[str] | None, several: dict[str, list[float]]) -> dict[str, list[Value]]:
+def _varied(vary: list[str] | None, several: Mapping[str, Sequence[Value]]) -> dict[str, list[Value]]:
     """What `--vary` and the lists of `--lr` and `--batch-size` name."""
     varied: dict[str, list[Value]] = {name: list(values) for name, values in several.items() if len(values) > 1}
     for entry in vary or ():

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 import archlab
+from archlab.comparing import traces
 from archlab.errors import InputError
+from archlab.records import TrainingConfig
 from archlab.store import open_store
 from archlab.training import Progress
 
@@ -65,6 +67,18 @@ def test_several_learning_rates_are_compared(monkeypatch: pytest.MonkeyPatch, tm
         ("lr=0.1", 0.1, 64),
         ("lr=0.2", 0.2, 64),
     ]
+
+
+def test_networks_are_traced_as_they_are_trained_each_once() -> None:
+    configs = [
+        TrainingConfig(network="resnet20", options={"skip": skip}, learning_rate=rate)
+        for skip in ("on", "off")
+        for rate in (0.1, 0.2)
+    ]
+    found = traces(configs)
+    assert [trace.inputs for trace in found] == [((1, 1, 32, 32),)] * 2  # digits are grey, the paper's images are not
+    # The paper's 0.27M: 269,722 for colours, less 2 * 16 * 3 * 3 of the first convolution.
+    assert [trace.totals.parameters for trace in found] == [269_722 - 288] * 2
 
 
 @pytest.mark.parametrize(

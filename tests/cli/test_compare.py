@@ -121,6 +121,7 @@ def test_a_run_that_failed_is_told_and_leaves_with_1(archlab: Call, monkeypatch:
         (["--vary", "nom=batch,none"], "did you mean norm"),
         (["--vary", "lr=1,2", "--lr", "0.1,0.2"], "lr is varied twice"),
         (["--lr", "fast"], "--lr 'fast' is no list of numbers"),
+        (["--batch-size", "1.5"], "--batch-size '1.5' is no list of whole numbers"),
         (["--lr", "0.1,0.1"], "each value can be there once"),
         (["lenett", "--bn", "off"], "did you mean lenet"),
         (["--bn", "off", "--option", "widht=2"], "did you mean width"),
