@@ -17,6 +17,7 @@ keys mean equal results. Importing this module loads no torch.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -228,7 +229,7 @@ class Store:
     def _partials(self, key: str) -> list[Path]:
         """Unended folders of a run, held ones first, then the newest."""
         found = [item for item in self._folders() if item.name.endswith(PARTIAL) and _key_of(item) == key]
-        return sorted(found, key=lambda item: (files.is_held(item), item.stat().st_mtime), reverse=True)
+        return sorted(found, key=lambda item: (files.is_held(item), _modified(item)), reverse=True)
 
     def _publish(self, partial: Path, key: str) -> None:
         """Give a folder its final name, in the place of an older one."""
@@ -237,8 +238,8 @@ class Store:
             try:
                 partial.rename(target)
                 break
-            except OSError:  # a folder that isn't empty can't be renamed over
-                if not target.exists():
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # what renaming over an ended run gives
                     raise
             discarded = target.with_name(f".{uuid.uuid4().hex}")
             try:
@@ -337,6 +338,13 @@ def _slug(text: str) -> str:
 
 def _hidden(folder: Path) -> bool:
     return folder.name.startswith(".")
+
+
+def _modified(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:  # it ended while we looked
+        return 0.0
 
 
 def _key_of(folder: Path) -> str:

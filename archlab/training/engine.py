@@ -7,6 +7,7 @@ out of reach of the terminal's Ctrl-C, and end with their parent however it ends
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -20,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Self
 
 from archlab.errors import InputError, RunError
 from archlab.records import Run, TrainingConfig
@@ -91,22 +92,35 @@ class _Worker:
     """A process, and what it is doing."""
 
     process: subprocess.Popen[bytes]
-    errors: Any
+    errors: IO[bytes]
     """The file that its standard error goes to."""
+    listener: threading.Thread | None = None
+    """Reads its events."""
     ready: bool = False
     job: int | None = None
     """Index of its configuration."""
     key: str = ""
 
     def send(self, message: object) -> None:
+        """Hand it a setting or a configuration."""
         assert self.process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it died: the end of its output says so
             pickle.dump(message, self.process.stdin)
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died: the end of its output says so
+
+    def end(self) -> int:
+        """Its exit code, when it is gone and its files are closed."""
+        code = self.process.wait()
+        if self.listener is not None:
+            self.listener.join()
+        for stream in (self.process.stdin, self.process.stdout, self.errors):
+            with contextlib.suppress(BrokenPipeError):
+                assert stream is not None
+                stream.close()
+        return code
 
     def last_words(self) -> str:
+        """The end of its standard error."""
         self.errors.seek(0)
         lines = self.errors.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
@@ -133,7 +147,7 @@ class _Pool:
         for worker in self.workers:
             worker.process.kill()
         for worker in self.workers:
-            worker.process.wait()
+            worker.end()
 
     def work(self) -> dict[int, Run]:
         """The runs by the index of their configuration."""
@@ -174,7 +188,8 @@ class _Pool:
         worker = _Worker(process, errors)
         self.workers.append(worker)
         worker.send(self.setting)
-        threading.Thread(target=self.listen, args=(worker,), daemon=True).start()
+        worker.listener = threading.Thread(target=self.listen, args=(worker,), daemon=True)
+        worker.listener.start()
 
     def listen(self, worker: _Worker) -> None:
         """Pass on a worker's events, and None when there are no more."""
@@ -194,9 +209,10 @@ class _Pool:
 
     def bury(self, worker: _Worker) -> None:
         """Note the failure of what a worker was doing when it died, and start another in its place."""
-        code = worker.process.wait()
         self.workers.remove(worker)
-        reason = _describe_exit(code, worker.last_words())
+        worker.process.wait()
+        words = worker.last_words()
+        reason = _describe_exit(worker.end(), words)
         if not worker.ready:
             raise RunError(f"a training process did not start: {reason}")
         if worker.job is not None and worker.job not in self.runs:

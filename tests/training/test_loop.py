@@ -80,7 +80,9 @@ def test_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
 def test_longer_training_begins_with_the_shorter() -> None:
     """The order of an epoch depends on seed and epoch alone, and so does dropout."""
     short, long = (
-        list(Trainer(seeding.build(lambda: make_network(dropout=0.5), 0), DATA, replace(CONFIG, epochs=epochs)).epochs())
+        list(
+            Trainer(seeding.build(lambda: make_network(dropout=0.5), 0), DATA, replace(CONFIG, epochs=epochs)).epochs()
+        )
         for epochs in (1, 3)
     )
     assert (short[0].train_loss, short[0].test_loss) == (long[0].train_loss, long[0].test_loss)

@@ -11,15 +11,17 @@ from archlab.training.datasets import Dataset, Split
 SOURCE = str(Path(__file__))
 
 
-def make_network(norm: str = "batch", in_channels: int = 1, classes: int = 10, dropout: float = 0.0) -> nn.Module:
-    """Convolution, norm, ReLU, pooling to 2x2, linear, norm, ReLU, linear."""
+def make_network(
+    norm: str = "batch", in_channels: int = 1, classes: int = 10, dropout: float = 0.0, bias: bool = True
+) -> nn.Module:
+    """Convolution, norm, ReLU, pooling to 2x2, linear, norm, dropout, linear; `bias` is that in front of the norms."""
     layers: dict[str, nn.Module | None] = {
-        "conv": nn.Conv2d(in_channels, 3, 3),
+        "conv": nn.Conv2d(in_channels, 3, 3, bias=bias),
         "norm_1": {"batch": nn.BatchNorm2d(3), "scratch": BatchNorm(3), "none": None}[norm],
         "relu": nn.ReLU(),
         "pool": nn.AdaptiveAvgPool2d(2),
         "flatten": nn.Flatten(),
-        "linear": nn.Linear(12, 5),
+        "linear": nn.Linear(12, 5, bias=bias),
         "norm_2": {"batch": nn.BatchNorm1d(5), "scratch": BatchNorm(5), "none": None}[norm],
         "dropout": nn.Dropout(dropout),
         "head": nn.Linear(5, classes),

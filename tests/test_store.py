@@ -1,0 +1,350 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from archlab import files
+from archlab.errors import InputError, StoreError
+from archlab.records import Comparison, Epoch, Estimate, NormRecording, Run, TrainingConfig, VariantResult
+from archlab.store import Store, open_store, run_key
+
+CONFIG = TrainingConfig(variant="norm=none", options={"norm": "none"})
+ENVIRONMENT: dict[str, Any] = {"torch": "2.7", "threads": 1, "command": "archlab train lenet"}
+CURVES: dict[str, np.ndarray[Any, Any]] = {
+    "step": np.arange(1, 4),
+    "train_loss": np.array([3, 2, 1], dtype=np.float32),
+    "train_accuracy": np.array([0.1, 0.2, 0.3], dtype=np.float32),
+}
+
+
+def epoch(number: int) -> Epoch:
+    return Epoch(number, 10 * number, 1.0, 0.5, 0.25, 0.125, 0.75, test_loss_running=None)
+
+
+def recording() -> NormRecording:
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    layer = {quantity: values + place for place, quantity in enumerate(NormRecording.QUANTITIES)}
+    return NormRecording((0, 7), {"block.0/norm": layer, "": layer}, {"": {"mean": values[:1], "variance": values[:1]}})
+
+
+def write(store: Store, config: TrainingConfig = CONFIG, epochs: int = 2) -> Run:
+    with store.writer(config, ENVIRONMENT, parameters=42) as writer:
+        for number in range(1, epochs + 1):
+            writer.append(epoch(number))
+        return writer.finish(CURVES, recording())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(tmp_path / "store")
+
+
+def test_written_run_is_read_back(store: Store) -> None:
+    run = write(store)
+    assert (run.status, run.parameters, run.epochs) == ("finished", 42, (epoch(1), epoch(2)))
+    assert store.run(run.key) == store.finished(run.key) == run
+    assert store.runs() == [run]
+    assert store.problems() == []
+    for name, values in store.curves(run.key).items():
+        np.testing.assert_array_equal(values, CURVES[name])
+    kept, expected = store.recording(run.key), recording()
+    assert kept is not None
+    assert kept.steps == (0, 7)
+    for mine, theirs in ((kept.layers, expected.layers), (kept.population, expected.population)):
+        assert mine.keys() == theirs.keys()
+        for path in theirs:
+            assert mine[path].keys() == theirs[path].keys()
+            for quantity, values in theirs[path].items():
+                np.testing.assert_array_equal(mine[path][quantity], values)
+    assert sorted(item.name for item in (store.path / "runs" / run.key).iterdir()) == (
+        ["curves.safetensors", "metrics.jsonl", "norms.safetensors", "run.json"]
+    )
+
+
+def test_run_without_recording(store: Store) -> None:
+    with store.writer(CONFIG, ENVIRONMENT) as writer:
+        run = writer.finish(CURVES)
+    assert store.recording(run.key) is None
+
+
+def test_key_is_readable_and_hashes_what_decides() -> None:
+    key = run_key(CONFIG, ENVIRONMENT)
+    assert key.startswith("lenet-norm-none-digits-seed0-")
+    assert run_key(CONFIG, ENVIRONMENT | {"command": "something else"}) == key
+    others = [
+        run_key(replace(CONFIG, seed=1), ENVIRONMENT),
+        run_key(replace(CONFIG, batch_size=16), ENVIRONMENT),
+        run_key(replace(CONFIG, options={}), ENVIRONMENT),
+        run_key(CONFIG, ENVIRONMENT | {"threads": 2}),
+    ]
+    assert len({key, *others}) == 5
+
+
+@pytest.mark.parametrize("network", ["my nets/own.py:Make", "torchvision:resnet18", "../../etc", "x" * 300, "模型"])
+def test_key_is_a_safe_file_name(network: str, store: Store) -> None:
+    run = write(store, replace(CONFIG, network=network))
+    assert len(run.key) < 200
+    assert (store.path / "runs" / run.key).is_dir()
+    assert store.run(run.key).config.network == network
+
+
+def test_running_run_is_seen_as_such_and_then_finished(store: Store) -> None:
+    with store.writer(CONFIG, ENVIRONMENT) as writer:
+        writer.append(epoch(1))
+        (seen,) = store.runs()
+        assert (seen.status, seen.epochs) == ("running", (epoch(1),))
+        with pytest.raises(StoreError, match="is being written"):
+            store.delete(writer.key)
+        writer.finish(CURVES)
+    assert [run.status for run in store.runs()] == ["finished"]
+
+
+def test_exception_leaves_an_interrupted_run(store: Store) -> None:
+    with suppress(KeyboardInterrupt), store.writer(CONFIG, ENVIRONMENT) as writer:
+        writer.append(epoch(1))
+        raise KeyboardInterrupt
+    (seen,) = store.runs()
+    assert (seen.status, seen.epochs) == ("interrupted", (epoch(1),))
+    assert store.run(writer.key) == seen
+    assert store.finished(writer.key) is None
+    assert store.curves(writer.key) == {}
+    assert store.recording(writer.key) is None
+
+
+def test_failed_run_keeps_what_it_has(store: Store) -> None:
+    with store.writer(CONFIG, ENVIRONMENT) as writer:
+        writer.append(epoch(1))
+        run = writer.fail("diverged: the loss at step 12 is nan", CURVES)
+    assert store.run(run.key) == run
+    assert (run.status, run.error) == ("failed", "diverged: the loss at step 12 is nan")
+    assert len(store.curves(run.key)["step"]) == 3
+    assert store.finished(run.key) is None
+
+
+KILLED = """
+import os, signal, sys
+from archlab.records import Epoch, TrainingConfig
+from archlab.store import open_store
+writer = open_store(sys.argv[1]).writer(TrainingConfig(variant="norm=none", options={"norm": "none"}),
+                                        {"torch": "2.7", "threads": 1, "command": ""})
+writer.append(Epoch(1, 10, 1.0, 0.5, 0.25, 0.125, 0.75))
+print(writer.key, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def kill_a_writer(store: Store) -> str:
+    process = subprocess.run([sys.executable, "-c", KILLED, store.path], capture_output=True, text=True, check=False)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    return process.stdout.strip()
+
+
+def test_killed_process_leaves_an_interrupted_run(store: Store) -> None:
+    key = kill_a_writer(store)
+    assert key == run_key(CONFIG, ENVIRONMENT)
+    (seen,) = store.runs()
+    assert (seen.status, seen.epochs) == ("interrupted", (epoch(1),))
+    failed = store.fail(key, "killed")
+    assert (failed.status, failed.error, failed.epochs) == ("failed", "killed", (epoch(1),))
+    assert store.runs() == [failed]
+    with pytest.raises(InputError, match="no interrupted run"):
+        store.fail(key, "killed")
+
+
+def test_next_finished_run_clears_interrupted_ones(store: Store) -> None:
+    kill_a_writer(store)
+    kill_a_writer(store)
+    run = write(store)
+    assert [item.name for item in (store.path / "runs").iterdir()] == [run.key]
+
+
+def test_interrupted_rerun_does_not_hide_the_finished_run(store: Store) -> None:
+    run = write(store)
+    assert kill_a_writer(store) == run.key
+    assert store.runs() == [run]
+    assert store.run(run.key) == run
+    store.delete(run.key)
+    assert store.runs() == []
+
+
+def test_line_cut_short_by_a_kill_is_left_out(store: Store) -> None:
+    kill_a_writer(store)
+    (folder,) = (store.path / "runs").iterdir()
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "st')
+    assert store.runs()[0].epochs == (epoch(1),)
+
+
+def test_two_writers_of_one_key_both_finish_and_the_later_stays(store: Store) -> None:
+    with store.writer(CONFIG, ENVIRONMENT) as first, store.writer(CONFIG, ENVIRONMENT) as second:
+        first.append(epoch(1))
+        second.append(epoch(1))
+        second.append(epoch(2))
+        assert first.finish(CURVES).epochs == (epoch(1),)
+        assert [run.status for run in store.runs()] == ["finished"]
+        later = second.finish(CURVES)
+    assert store.runs() == [later]
+    assert len(list((store.path / "runs").iterdir())) == 1
+
+
+def test_many_writers_at_once(store: Store) -> None:
+    configs = [replace(CONFIG, seed=seed % 4) for seed in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda config: write(store, config), configs))
+    assert [run.config.seed for run in sorted(store.runs(), key=lambda run: run.config.seed)] == [0, 1, 2, 3]
+    assert store.problems() == []
+    assert len(list((store.path / "runs").iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("run.json", ""),
+        ("run.json", "{"),
+        ("run.json", '{"schema": "archlab.run/1"}'),
+        ("run.json", '{"schema": "archlab.trace/1"}'),
+        ("run.json", b"\xff\xfe"),
+        ("run.json", None),
+    ],
+)
+def test_corrupt_folder_is_reported_and_not_fatal(store: Store, name: str, content: str | bytes | None) -> None:
+    bad, good = write(store), write(store, replace(CONFIG, seed=1))
+    path = store.path / "runs" / bad.key / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert store.runs() == [good]
+    (problem,) = store.problems()
+    assert problem.path == path.parent
+    assert "can't be read" in problem.error
+    assert store.finished(bad.key) is None
+    with pytest.raises(StoreError, match="can't be read"):
+        store.run(bad.key)
+    store.delete(bad.key)
+    assert store.problems() == []
+
+
+def test_corrupt_metrics_of_an_interrupted_run_are_reported(store: Store) -> None:
+    kill_a_writer(store)
+    (folder,) = (store.path / "runs").iterdir()
+    (folder / "metrics.jsonl").write_text('{"epoch": 1}\n')
+    assert store.runs() == []
+    assert "is no list of epochs" in store.problems()[0].error
+
+
+def test_corrupt_arrays_are_errors(store: Store) -> None:
+    run = write(store)
+    for name, read in (("curves", store.curves), ("norms", store.recording)):
+        path = store.path / "runs" / run.key / f"{name}.safetensors"
+        path.write_bytes(path.read_bytes()[:-8])
+        with pytest.raises(StoreError, match=rf"{name}.safetensors can't be read"):
+            read(run.key)
+
+
+def test_strange_files_do_no_harm(store: Store) -> None:
+    run = write(store)
+    (store.path / "runs" / "notes.txt").write_text("mine")
+    (store.path / "runs" / ".hidden").mkdir()
+    assert store.runs() == [run]
+    assert [problem.path.name for problem in store.problems()] == ["notes.txt"]
+
+
+def test_unknown_run_names_the_nearest(store: Store) -> None:
+    run = write(store)
+    with pytest.raises(InputError, match=f"did you mean {run.key}"):
+        store.run(run.key[:-1])
+
+
+@pytest.mark.parametrize("key", ["", ".", "..", "../runs", "/", "a/../../x"])
+def test_no_way_out_of_the_store(store: Store, key: str) -> None:
+    run = write(store)
+    for call in (store.run, store.delete, store.curves):
+        with pytest.raises(InputError):
+            call(key)
+    assert store.runs() == [run]
+
+
+def test_empty_store_is_not_made_by_reading(store: Store) -> None:
+    assert (store.runs(), store.comparisons(), store.problems()) == ([], [], [])
+    assert not store.path.exists()
+
+
+def test_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ARCHLAB_STORE", raising=False)
+    assert open_store().path == Path("archlab-runs")
+    monkeypatch.setenv("ARCHLAB_STORE", str(tmp_path / "other"))
+    assert open_store().path == tmp_path / "other"
+    assert open_store(tmp_path).path == tmp_path
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="is a file, expected a folder"):
+        open_store(tmp_path / "file")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_unwritable_store_is_an_error(store: Store) -> None:
+    store.path.mkdir(mode=0o500)
+    with pytest.raises(StoreError, match="can't be written"):
+        write(store)
+
+
+def test_full_disk_is_a_store_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    with store.writer(CONFIG, ENVIRONMENT) as writer:
+        monkeypatch.setattr(files, "replace_text", full)
+        with pytest.raises(StoreError, match="No space left on device"):
+            writer.finish(CURVES)
+    assert store.runs()[0].status == "interrupted"
+
+
+def comparison(runs: tuple[str, ...] = ("a", "b")) -> Comparison:
+    variant = VariantResult("norm=none", {"test_accuracy": Estimate(1, 0.5, None, None, (0.5,))})
+    return Comparison("lenet", "digits", (0,), (variant,), (), runs=runs, created="2025-01-01T00:00:00+00:00")
+
+
+def test_comparison_is_kept(store: Store) -> None:
+    kept = store.save_comparison(comparison())
+    assert kept.key.startswith("lenet-digits-")
+    assert store.comparison(kept.key) == kept
+    assert store.save_comparison(comparison()) == kept
+    other = store.save_comparison(comparison(("a", "c")))
+    assert store.comparisons() == sorted([kept, other], key=lambda item: item.key)
+    store.delete(kept.key)
+    assert store.comparisons() == [other]
+    with pytest.raises(InputError, match="no comparison"):
+        store.comparison(kept.key)
+
+
+def test_corrupt_comparison_is_reported(store: Store) -> None:
+    kept = store.save_comparison(comparison())
+    path = store.path / "comparisons" / f"{kept.key}.json"
+    path.write_text(json.dumps({"schema": "archlab.comparison/1"}))
+    assert store.comparisons() == []
+    assert store.problems()[0].path == path
+    with pytest.raises(StoreError, match="can't be read"):
+        store.comparison(kept.key)
+
+
+def test_moved_store_reads_as_before(store: Store, tmp_path: Path) -> None:
+    run = write(store)
+    shutil.copytree(store.path, tmp_path / "copy")
+    assert open_store(tmp_path / "copy").run(run.key) == run
+
+
+def test_import_needs_no_torch() -> None:
+    program = (
+        "import sys; import archlab.store, archlab.training; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).split() == ["False", "False"]

@@ -1,0 +1,149 @@
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archlab.errors import DataError, InputError, RunError
+from archlab.records import TrainingConfig
+from archlab.store import Store, open_store
+from archlab.training import Progress, engine, train_all
+from tests.training.tiny import SOURCE
+
+CONFIG = TrainingConfig(
+    network=f"{SOURCE}:make_network", epochs=2, batch_size=16, size=8, train_samples=50, test_samples=20
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(tmp_path / "store")
+
+
+def test_runs_come_in_order_and_are_reused(store: Store) -> None:
+    configs = [replace(CONFIG, seed=seed) for seed in (2, 0, 1, 0)]
+    events: list[Progress] = []
+    runs = train_all(configs, store=store, workers=2, device="cpu", progress=events.append)
+    assert [run.config.seed for run in runs] == [2, 0, 1, 0]
+    assert {run.status for run in runs} == {"finished"}
+    assert runs[1] is runs[3]
+    assert sorted(event.state for event in events if event.state != "step") == (
+        ["epoch"] * 6 + ["finished"] * 3 + ["started"] * 3
+    )
+    assert store.recording(runs[0].key) is not None
+
+    events.clear()
+    assert train_all(configs, store=store, workers=1, device="cpu", progress=events.append) == runs
+    assert [event.state for event in events] == ["reused"] * 3
+
+    events.clear()
+    again = train_all(configs[:1], store=store, workers=1, device="cpu", fresh=True, progress=events.append)
+    assert [epoch.train_loss for epoch in again[0].epochs] == [epoch.train_loss for epoch in runs[0].epochs]
+    assert events[-1].state == "finished"
+
+
+def test_diverging_and_dying_runs_are_failed_and_the_others_go_on(store: Store) -> None:
+    configs = [
+        replace(CONFIG, learning_rate=1e30),
+        replace(CONFIG, network=f"{SOURCE}:Dying"),
+        CONFIG,
+        replace(CONFIG, network=f"{SOURCE}:Failing"),
+        replace(CONFIG, seed=1),
+    ]
+    events: list[Progress] = []
+    runs = train_all(configs, store=store, workers=2, device="cpu", progress=events.append)
+    assert [run.status for run in runs] == ["failed", "failed", "finished", "failed", "finished"]
+    diverged, died, _, failed, _ = runs
+    assert diverged.error.startswith("diverged: the loss at step")
+    assert "killed (SIGKILL)" in died.error
+    assert "no luck today" in failed.error
+    assert sum(event.state == "failed" for event in events) == 3
+    assert {run.key: run.status for run in store.runs()} == {run.key: run.status for run in runs}
+
+
+def test_wrong_call_is_the_callers_error(store: Store) -> None:
+    with pytest.raises(DataError, match="did you mean digits"):
+        train_all([replace(CONFIG, dataset="digit")], store=store, workers=1, device="cpu")
+
+
+def test_unknown_device(store: Store) -> None:
+    with pytest.raises(InputError, match="there is no device 'toaster'"):
+        train_all([CONFIG], store=store, workers=1, device="toaster")
+
+
+def test_number_of_workers() -> None:
+    with pytest.raises(InputError, match="workers is 0"):
+        train_all([CONFIG], store=open_store(), workers=0)
+    assert engine.default_workers(accelerator=True) == 1
+    assert 1 <= engine.default_workers(accelerator=False) <= (os.cpu_count() or 1)
+
+
+def test_nothing_to_do(store: Store) -> None:
+    assert train_all([], store=store) == []
+
+
+def test_stopping_ends_the_workers_and_keeps_what_is_finished(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    processes: list[subprocess.Popen[bytes]] = []
+    start = engine._Pool.start
+
+    def remember(pool: engine._Pool) -> None:
+        start(pool)
+        processes.append(pool.workers[-1].process)
+
+    def stop(event: Progress) -> None:
+        if event.state == "finished":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine._Pool, "start", remember)
+    long = replace(CONFIG, seed=1, epochs=100_000)
+    with pytest.raises(KeyboardInterrupt):
+        train_all([CONFIG, long], store=store, workers=1, device="cpu", progress=stop)
+    assert [process.poll() is not None for process in processes] == [True]
+    assert [run.status for run in store.runs()][:1] == ["finished"]
+    assert len(train_all([CONFIG], store=store, workers=1, device="cpu")) == 1
+
+
+def test_workers_that_do_not_start_are_an_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "BOOTSTRAP", "raise SystemExit('no torch here')")
+    with pytest.raises(RunError, match=r"did not start: its process ended with code 1: no torch here"):
+        train_all([CONFIG], store=store, workers=1, device="cpu")
+
+
+SCRIPT = """
+import sys
+from archlab.records import TrainingConfig
+from archlab.store import open_store
+from archlab.training import train_all
+config = TrainingConfig(network={source!r}, epochs={epochs}, size=8, train_samples=50, test_samples=20)
+runs = train_all([config], store=open_store({store!r}), workers=1, device="cpu",
+                 progress=lambda event: print(event.state, flush=True))
+print(runs[0].status, "torch" in sys.modules)
+"""
+
+
+def script(store: Store, epochs: int, source: str = "make_network") -> str:
+    return SCRIPT.format(source=f"{SOURCE}:{source}", epochs=epochs, store=str(store.path))
+
+
+def test_script_needs_no_main_guard_and_the_parent_no_torch(store: Store) -> None:
+    output = subprocess.check_output([sys.executable, "-c", script(store, 1)], text=True, timeout=120)
+    assert output.splitlines()[-1] == "finished False"
+
+
+def test_workers_end_with_a_killed_parent(store: Store) -> None:
+    process = subprocess.Popen([sys.executable, "-c", script(store, 1_000_000)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == "epoch":
+            break
+    assert store.runs()[0].status == "running"
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    deadline = time.monotonic() + 60
+    while store.runs()[0].status == "running" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert store.runs()[0].status == "interrupted"

@@ -1,0 +1,58 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from archlab.errors import InputError
+from archlab.records import TrainingConfig
+from archlab.training import estimate, estimate_seconds
+from tests.training.tiny import SOURCE
+
+CONFIG = TrainingConfig(network=f"{SOURCE}:make_network", batch_size=64, size=8, train_samples=640, test_samples=50)
+
+
+def test_estimate_grows_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "_run_seconds", lambda config, *_: float(config.epochs))
+    configs = [replace(CONFIG, seed=seed, epochs=epochs) for seed in range(4) for epochs in (10, 2)]
+    assert estimate_seconds(configs, workers=1, device="cpu") == 3 + 4 * 10 + 4 * 2
+    assert estimate_seconds(configs, workers=2, device="cpu") == 3 + (4 * 10 + 4 * 2) / 2
+    assert estimate_seconds(configs, workers=8, device="cpu") == 3 + 10  # no run is split
+    assert estimate_seconds([], device="cpu") == 0
+
+
+def test_networks_alike_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[TrainingConfig] = []
+
+    def count(config: TrainingConfig, *_: object) -> float:
+        timed.append(config)
+        return 1.0
+
+    monkeypatch.setattr(estimate, "_run_seconds", count)
+    configs = [replace(CONFIG, seed=seed, options={"norm": norm}) for seed in range(3) for norm in ("batch", "none")]
+    estimate_seconds(configs, workers=1, device="cpu")
+    assert [config.options["norm"] for config in timed] == ["batch", "none"]
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ([(8, 2.0)], 16.0),
+        ([(2, 1.0), (8, 2.5)], 2.5 + 0.25 * 56),
+        ([(2, 1.0), (8, 0.5)], 0.5),
+        ([(8, 1.0), (64, 3.0)], 3.0),
+    ],
+)
+def test_line_through_the_last_two(times: list[tuple[int, float]], expected: float) -> None:
+    assert estimate._at(64, times) == expected
+
+
+def test_real_estimate_is_positive_and_leaves_torch_alone() -> None:
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    assert 3 < estimate_seconds([CONFIG], device="cpu") < 600
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_wrong_configuration() -> None:
+    with pytest.raises(InputError, match="batch_size is 0"):
+        estimate_seconds([replace(CONFIG, batch_size=0)], device="cpu")

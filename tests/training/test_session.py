@@ -1,0 +1,223 @@
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from archlab.errors import DataError, InputError, RunError, SourceError
+from archlab.records import TrainingConfig
+from archlab.store import Store, open_store, run_key
+from archlab.training import Progress, datasets, environment, images, session, train
+from tests.training.test_images import write_image
+from tests.training.tiny import SOURCE
+
+CONFIG = TrainingConfig(
+    network=f"{SOURCE}:make_network",
+    epochs=2,
+    batch_size=16,
+    size=8,
+    train_samples=50,
+    test_samples=20,
+    learning_rate=0.01,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(tmp_path / "store")
+
+
+def test_run_is_returned_and_kept(store: Store) -> None:
+    run = train(CONFIG, store=store, device="cpu")
+    assert run.status == "finished"
+    assert [epoch.step for epoch in run.epochs] == [4, 8]  # 50 / 16 rounded up
+    # conv 3 * 9 + 3, norm 2 * 3, linear 12 * 5 + 5, norm 2 * 5, head 5 * 10 + 10
+    assert run.parameters == 30 + 6 + 65 + 10 + 60
+    assert store.run(run.key) == run
+    assert store.curves(run.key)["train_loss"].shape == (8,)
+    recording = store.recording(run.key)
+    assert recording is not None
+    assert recording.layers["norm_2"]["gamma"].shape == (9, 5)
+    assert recording.population["norm_2"]["variance"].shape == (2, 5)
+
+
+def test_without_a_store_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ARCHLAB_STORE", str(tmp_path / "store"))
+    assert train(CONFIG, device="cpu").status == "finished"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_events_come_in_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "REPORT_EVERY", 0)
+    events: list[Progress] = []
+    run = train(CONFIG, store=store, device="cpu", progress=events.append)
+    step, epoch = ["step"] * 4, ["epoch"]
+    assert [event.state for event in events] == ["started", *step, *epoch, *step, *epoch, "finished"]
+    assert [event.step for event in events if event.state == "step"] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [event.metrics for event in events if event.state == "epoch"] == list(run.epochs)
+    assert {event.key for event in events} == {run.key}
+    assert {event.steps for event in events} == {8}
+    assert events[-1].run == run
+
+
+def test_finished_run_is_reused_unless_fresh(store: Store) -> None:
+    first = train(CONFIG, store=store, device="cpu")
+    events: list[Progress] = []
+    load = session.loader(None, download=False)
+    again = session.run(CONFIG, store, "cpu", load, fresh=False, progress=events.append)
+    assert again == first
+    assert [event.state for event in events] == ["reused"]
+    assert session.run(CONFIG, store, "cpu", load, fresh=True).key == first.key
+    other = session.run(replace(CONFIG, seed=1), store, "cpu", load, fresh=False)
+    assert other.key != first.key
+    assert len(store.runs()) == 2
+
+
+def test_diverged_run_is_kept_as_failed(store: Store) -> None:
+    events: list[Progress] = []
+    with pytest.raises(RunError, match="diverged: the loss at step"):
+        train(replace(CONFIG, learning_rate=1e30), store=store, device="cpu", progress=events.append)
+    (run,) = store.runs()
+    assert run.status == "failed"
+    assert run.error.startswith("diverged: the loss at step")
+    assert events[-1].state == "failed"
+    assert events[-1].run == run
+    assert len(store.curves(run.key)["step"]) == 4
+
+
+def test_failing_network_is_kept_as_failed(store: Store) -> None:
+    with pytest.raises(RunError, match="no luck today"):
+        train(replace(CONFIG, network=f"{SOURCE}:Failing"), store=store, device="cpu")
+    assert store.runs()[0].status == "failed"
+
+
+def test_stopped_run_is_interrupted(store: Store) -> None:
+    def stop(event: Progress) -> None:
+        if event.state == "epoch":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, store=store, device="cpu", progress=stop)
+    (run,) = store.runs()
+    assert (run.status, len(run.epochs)) == ("interrupted", 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"epochs": 0}, InputError, "epochs is 0, expected 1 or more"),
+        ({"batch_size": 0}, InputError, "batch_size is 0, expected 1"),
+        ({"record_every": -1}, InputError, "record_every is -1, expected 0"),
+        ({"precise_batches": 0}, InputError, "precise_batches is 0, expected 1"),
+        ({"size": 0}, InputError, "size is 0, expected 1"),
+        ({"learning_rate": 0.0}, InputError, "learning_rate is 0.0, expected a number above 0"),
+        ({"learning_rate": float("nan")}, InputError, "learning_rate is nan"),
+        ({"dataset": "digit"}, DataError, "did you mean digits"),
+        ({"train_samples": 5000}, DataError, "train_samples is 5000, expected 1 to 1438"),
+        ({"network": "lennet"}, SourceError, "did you mean lenet"),
+        ({"options": {"nrm": "none"}}, SourceError, "nrm"),
+    ],
+)
+def test_wrong_configuration(store: Store, changes: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        train(replace(CONFIG, **changes), store=store, device="cpu")
+    assert store.runs() == []
+
+
+def test_network_is_fitted_to_the_data(tmp_path: Path, store: Store) -> None:
+    for name in ("a", "b", "c"):
+        for number in range(5):
+            write_image(tmp_path / "data" / name / f"{number}.png", (9, 9), (number, 0, 0), "RGB")
+    config = TrainingConfig(network="lenet", dataset=str(tmp_path / "data"), epochs=1, batch_size=4)
+    run = train(config, store=store, device="cpu")
+    # The course's 44,878 with two more channels in front (2 * 6 * 25) and seven classes fewer (7 * 85).
+    assert run.parameters == 44_878 + 300 - 595
+    given = replace(config, options={"classes": 5})
+    data = datasets.prepare(images.read(config.dataset), 28)
+    assert session.make_network(given, data)(data.train.batch(torch.arange(2))[0]).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "size", "expected"),
+    [("lenet", {}, None, 28), ("lenet", {"size": 32}, None, 32), ("lenet", {}, 20, 20), ("resnet20", {}, None, 32)],
+)
+def test_image_size(network: str, options: dict[str, Any], size: int | None, expected: int) -> None:
+    assert session.image_size(TrainingConfig(network=network, options=options, size=size)) == expected
+
+
+def test_own_network_takes_the_images_as_they_are() -> None:
+    assert session.image_size(replace(CONFIG, size=None)) is None
+
+
+def test_equal_runs_in_two_calls_are_equal(store: Store) -> None:
+    one, other = (train(CONFIG, device="cpu") for _ in range(2))
+    assert one.key == other.key
+    assert [epoch.train_loss for epoch in one.epochs] == [epoch.train_loss for epoch in other.epochs]
+
+
+def test_environment_says_what_decides_the_result() -> None:
+    network = torch.nn.Linear(2, 2)
+    found = environment.describe(torch.device("cpu"), network, "abc")
+    assert {"archlab", "torch", "processor", "device", "threads", "data", "network", "command"} <= found.keys()
+    assert (found["device"], found["data"], found["threads"]) == ("cpu", "abc", torch.get_num_threads())
+
+
+def test_command_is_no_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = torch.nn.Linear(2, 2)
+    keys = set()
+    for command in (["a"], ["b", "c"]):
+        monkeypatch.setattr(sys, "argv", command)
+        keys.add(run_key(CONFIG, environment.describe(torch.device("cpu"), network, "abc")))
+    assert len(keys) == 1
+
+
+def test_network_fingerprint_sees_weights_structure_and_code(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
+    found = {environment.network_fingerprint(network)}
+    assert environment.network_fingerprint(network) in found
+    with torch.no_grad():
+        network[0].bias.add_(1)  # type: ignore[operator]
+    found.add(environment.network_fingerprint(network))
+    network[1] = torch.nn.Tanh()
+    found.add(environment.network_fingerprint(network))
+    assert len(found) == 3
+
+    from archlab.networks import build
+
+    file = tmp_path / "own.py"
+    prints = set()
+    for factor in (1, 2):
+        file.write_text(
+            "from torch import nn\nclass Own(nn.Module):\n    def forward(self, x):\n        return x * " + str(factor)
+        )
+        os.utime(file, (factor, factor))
+        prints.add(environment.network_fingerprint(build(f"{file}:Own")))
+    assert len(prints) == 2
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "meta", "toaster", "vulkan"])
+def test_unknown_device(name: str) -> None:
+    with pytest.raises(InputError, match=f"there is no device '{name}' on this machine: expected cpu"):
+        environment.find_device(name)
+
+
+def test_default_device() -> None:
+    expected = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    assert environment.find_device(None) == expected
+    assert environment.find_device("cpu") == torch.device("cpu")
+
+
+def test_training_imports_no_compiler() -> None:
+    """Torch's compiler takes over a second to import, which is most of a small run."""
+    import subprocess
+
+    program = (
+        "import sys; from archlab.training import train; from archlab.records import TrainingConfig as C;"
+        "train(C(epochs=1, train_samples=20, test_samples=20), device='cpu'); print('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "False"
