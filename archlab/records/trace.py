@@ -24,8 +24,9 @@ class ReceptiveField:
 
     size: Shape
     """Input positions an axis, the spatial axes in order."""
-    jump: Shape
-    """Input positions between neighbouring output positions, an axis."""
+    jump: tuple[int | float, ...]
+    """Input positions between neighbouring output positions, an axis: a fraction behind upsampling, 0 where all
+    positions see the same."""
     kind: Literal["exact", "upper bound", "whole input"]
     """`upper bound`: paths of unequal stride or dilation leave holes. `whole input`: it pools or attends over all."""
 

@@ -51,7 +51,7 @@ def share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def shape_text(shape: Shape) -> str:
+def shape_text(shape: Sequence[int | float]) -> str:
     """A shape as the command line takes it: `1x64x48x48`.
 
     >>> shape_text((1, 64, 48, 48))

@@ -9,8 +9,8 @@ weights: activations, dropout and the statistics of a batch normalisation are ta
 layer and instance normalisation do, over the axes that they average. Where positions differ (behind a transposed
 convolution) the largest counts.
 
-- `exact`: the box holds no position that isn't seen;
-- `upper bound`: it has holes, or an operation was met that isn't known to keep to positions;
+- `exact`: every output position sees a box of this size, and all of it;
+- `upper bound`: the box has holes, some positions see less, or an operation isn't known to keep to positions;
 - `whole input`: everything is seen from everywhere.
 
 The spatial axes are those behind the channels, or the second axis of a batch of token numbers. Shapes alone would not
@@ -26,6 +26,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from archlab.tracing import receptive_windows as receptive_windows  # registers its rules
 from archlab.tracing.leaves import tensors
 from archlab.tracing.receptive_rules import Call, terms_after
 from archlab.tracing.receptive_spans import IDENTITY

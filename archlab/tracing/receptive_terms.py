@@ -70,7 +70,12 @@ class Term(NamedTuple):
         if tuple(map(_length, self.layout)) == shape:
             return self
         layout = _regroup([factor for factors in self.layout for factor in factors], shape)
-        return self.lost(shape) if layout is None else self._replace(layout=layout)
+        if layout is None:
+            return self.lost(shape)
+        term = self._replace(layout=layout)
+        for axis in range(len(shape)):
+            term = term._unwindowed(axis)
+        return term
 
     def selected(self, axis: int, index: int) -> Term:
         """With one step along an axis taken, and the axis dropped."""
@@ -120,7 +125,9 @@ class Term(NamedTuple):
                     term = term._spanning(place, span.swept(factor.size, factor.weight))
         return term._settled()
 
-    def tapped(self, axis: int, taps: Callable[[int], Iterable[int]], period: int, shift: int, size: int) -> Term:
+    def tapped(
+        self, axis: int, taps: Callable[[int], Iterable[int]], size: int, period: int = 1, shift: int = 1
+    ) -> Term:
         """With a layer's taps applied along an axis, as `Span.through` takes them."""
         factors = [factor for factor in self.layout[axis] if factor.axes]
         if not factors:
@@ -168,6 +175,18 @@ class Term(NamedTuple):
                 term = term._spanning(place, span.fixed(self.sizes[place]))
         return term
 
+    def _unwindowed(self, axis: int) -> Term:
+        """With windows that lie side by side along an axis, each the same throughout, written as positions again."""
+        factors = self.layout[axis]
+        if len(factors) != 2 or len(factors[0].axes) != 1 or factors[1].axes:
+            return self
+        (outer, (place,), weight), inner = factors[0], factors[1].size
+        span = self.spans[place]
+        if span is None or self._count(place) > 1:
+            return self
+        steps = span.through(lambda q: (q // inner * weight,), inner, weight)
+        return self._spanning(place, steps)._with(axis, Factor(outer * inner, (place,)))
+
     def _normal(self, place: int) -> Term:
         """With a weight of 1, where one factor has all of an axis."""
         span = self.spans[place]
@@ -193,6 +212,17 @@ class Term(NamedTuple):
             for factor in factors
             if place in factor.axes
         )
+
+    def repeats(self, place: int) -> int:
+        """How many neighbours along the tensor's axis see the same: those in a window that was put together."""
+        count = 1
+        for factors in self.layout:
+            inner = 1
+            for factor in reversed(factors):
+                if factor.axes == (place,):
+                    count = max(count, inner)
+                inner = inner * factor.size if not factor.axes else 1
+        return count
 
     @property
     def is_loose(self) -> bool:
@@ -272,7 +302,7 @@ def _together(one: Term, other: Term) -> Term | None:
     """One term for two, where one holds the other or both make a box; None otherwise."""
     if one.source != other.source:
         return None
-    for large, small in ((one, other), (other, one)):
+    for large in (one, other):
         if not large.is_loose and all(span is None for span in large.spans):
             return large
     for large in (one, other):
@@ -302,7 +332,12 @@ def _holds(large: Term, small: Term, place: int) -> bool:
     outer, inner = large.spans[place], small.spans[place]
     if outer is None:
         return not large.steps(place) or large.steps(place) == small.steps(place)
-    return inner is not None and large.steps(place) == small.steps(place) and outer.united(inner) == outer
+    more = set(small.steps(place)) - set(large.steps(place))
+    if inner is None or not set(large.steps(place)) <= set(small.steps(place)):
+        return False
+    for _, size, weight in more:  # the large one sees the same from everywhere in a window
+        inner = inner.swept(size, weight)
+    return outer.united(inner) == outer
 
 
 def receptive_field(terms: Sequence[Term]) -> ReceptiveField | None:
@@ -324,7 +359,7 @@ def receptive_field(terms: Sequence[Term]) -> ReceptiveField | None:
         kind = "upper bound"
     elif all(span is None for span in spans):
         kind = "whole input"
-    jumps = [abs(span.jump) if span is not None else 0 for span in spans]
+    jumps = [abs(span.jump) / boxes[0].repeats(place) if span is not None else 0 for place, span in enumerate(spans)]
     return ReceptiveField(
         tuple(size if span is None else span.size for size, span in zip(sizes, spans, strict=True)),
         tuple(int(jump) if jump == int(jump) else float(jump) for jump in jumps),
