@@ -68,9 +68,11 @@ class Diagram {
   treeItem(box) {
     const node = this.node(box.number);
     const element = drawBox(node, this.style(box.number), box);
-    const written = Array.from(element.querySelectorAll("text"), (text) => text.textContent).join(" ");
+    const texts = Array.from(element.querySelectorAll("text"));
+    const written = texts.map((text) => text.textContent).join(" ");
     const cut = written.includes("…") ? [node.title, node.subtitle] : [];
     const spoken = [written, ...cut, node.label].filter(Boolean).join(", ");
+    for (const text of texts.slice(0, -1)) text.after(" "); // what is written reads as words, not as one
     element.setAttribute("role", "treeitem");
     element.setAttribute("aria-level", String(box.level));
     element.setAttribute("aria-label", spoken);

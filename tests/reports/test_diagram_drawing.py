@@ -8,6 +8,7 @@ import pytest
 
 from archlab.errors import InputError
 from archlab.records import ReceptiveField, Trace
+from archlab.reports import assets
 from archlab.reports.diagram import embedded_data, render, svg
 from archlab.reports.diagram.colour import COLOURS, category, scheme
 from archlab.reports.diagram.page import document
@@ -176,3 +177,30 @@ def test_the_description_says_what_is_drawn() -> None:
     assert view(stack(2)).description == (
         "Diagram of stack: 72 parameters, 0 MACs, 8 layers drawn. In order: Conv2d, blocks.0–1, Linear."
     )
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2.2, relative luminance."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_what_is_written_can_be_read(theme: int) -> None:
+    pairs = re.findall(r"--diagram-([\w-]+): light-dark\((#\w+), (#\w+)\)", assets.text("diagram.css"))
+    colours = {name: values[theme] for name, *values in pairs}
+    filled = [name for name in colours if f"{name}-line" in colours] + [f"step-{step}" for step in range(6)]
+    assert len(filled) == 18  # eleven categories, the frame of an open block, six steps
+    for name in filled:
+        assert contrast(colours["text"], colours[name]) >= 4.5, name
+        if name not in ("step-3", "step-4", "step-5"):  # there the second line is in the first one's colour
+            assert contrast(colours["muted"], colours[name]) >= 4.5, name
+    assert contrast(colours["muted"], colours["paper"]) >= 4.5
+    assert contrast(colours["badge-text"], colours["badge"]) >= 4.5
+    assert contrast(colours["joint-line"], colours["joint"]) >= 4.5
