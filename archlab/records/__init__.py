@@ -8,6 +8,7 @@ from archlab.records.graph import Graph, GraphEdge, GraphNode
 from archlab.records.growth import Growth, Stage
 from archlab.records.run import Epoch, NormRecording, Run, TrainingConfig, Value
 from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals, Trace
+from archlab.records.verification import Discrepancy, Verification
 
 __all__ = [
     "Change",
@@ -15,6 +16,7 @@ __all__ = [
     "Comparison",
     "Diff",
     "Difference",
+    "Discrepancy",
     "Document",
     "Epoch",
     "Estimate",
@@ -37,4 +39,5 @@ __all__ = [
     "TrainingConfig",
     "Value",
     "VariantResult",
+    "Verification",
 ]

@@ -5,5 +5,6 @@ from archlab.tracing import recurrent as recurrent  # registers the handlers of 
 from archlab.tracing.costs import register_cost
 from archlab.tracing.formulas import Cost
 from archlab.tracing.measurement import trace
+from archlab.tracing.verify import verify
 
-__all__ = ["Cost", "register_cost", "trace"]
+__all__ = ["Cost", "register_cost", "trace", "verify"]

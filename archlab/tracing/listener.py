@@ -12,6 +12,7 @@ from archlab.tracing.leaves import convert, shape_of, tensors, version
 from archlab.tracing.nodes import Node, State
 from archlab.tracing.operations import Operation, Role, detail, opened, operation
 from archlab.tracing.quick_functions import ALWAYS_BY_FORMULA, function_result
+from archlab.tracing.saved import fused_attention
 
 if TYPE_CHECKING:
     from archlab.tracing.tracer import Tracer
@@ -144,6 +145,8 @@ class Listener(TorchFunctionMode):
     def _run(self, node: Node, known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the function returns, or what stands for it; its cost goes to the node."""
         by_formula = known.name in ALWAYS_BY_FORMULA
+        if self.tracer.saves and known.name == "scaled_dot_product_attention" and not self.tracer.real:
+            function = fused_attention
         if self.tracer.quick or by_formula:
             result = function_result(function, known, args, kwargs)
             if result is not None:

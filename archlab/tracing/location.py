@@ -35,14 +35,20 @@ def of_error(error: BaseException) -> str:
     return ""
 
 
-@cache
 def of_class(kind: type) -> str:
     """The line that a class begins at; empty if its source isn't there."""
-    try:
-        name = inspect.getsourcefile(kind)
-        return f"{_short(name)}:{inspect.getsourcelines(kind)[1]}" if name else ""
-    except (OSError, TypeError):
-        return ""
+    known = _CLASSES.get(kind)
+    if known is None:
+        try:
+            name = inspect.getsourcefile(kind)
+            known = f"{_short(name)}:{inspect.getsourcelines(kind)[1]}" if name else ""
+        except (OSError, TypeError):
+            known = ""
+        _CLASSES[kind] = known
+    return known
+
+
+_CLASSES: dict[type, str] = {}
 
 
 def _is_theirs(name: str) -> bool:

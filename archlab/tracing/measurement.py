@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,20 @@ def trace(
     >>> trace("lenet").totals.parameters
     44878
     """
+    found = prepare(network, inputs, batch, options, columns).trace()
+    if strict and found.totals.uncounted_operations:
+        raise UncountedError(found)
+    return found
+
+
+def prepare(
+    network: str | nn.Module,
+    inputs: object,
+    batch: int | None,
+    options: Mapping[str, Value],
+    columns: Iterable[str] = (),
+) -> Measurement:
+    """What `trace` measures, ready to run. Arguments and errors are those of `trace`."""
     wanted = frozenset(columns)
     for column in wanted:
         if column not in COLUMNS:
@@ -74,20 +88,16 @@ def trace(
             raise InputError(f"options ({', '.join(options)}) belong to a source, and the network is built already")
         network = original(network)
         given = arguments(inputs, network, (), batch)
-        found = Measurement(network, type(network).__name__, given, columns=wanted).trace()
-    elif isinstance(network, str):
-        from archlab.networks import resolve
-
-        source = resolve(network, options)
-        built = original(source.build("meta").eval())
-        given = arguments(inputs, built, source.input_shapes, batch)
-        found = Measurement(built, source.name, given, columns=wanted, source=source).trace()
-    else:
+        return Measurement(network, type(network).__name__, given, columns=wanted)
+    if not isinstance(network, str):
         kind = type(network).__name__
         raise InputError(f"the network is a {kind}, expected a source (a string) or a torch.nn.Module")
-    if strict and found.totals.uncounted_operations:
-        raise UncountedError(found)
-    return found
+    from archlab.networks import resolve
+
+    source = resolve(network, options)
+    built = original(source.build("meta").eval())
+    given = arguments(inputs, built, source.input_shapes, batch)
+    return Measurement(built, source.name, given, columns=wanted, source=source)
 
 
 class _BrokenError(Exception):
@@ -158,15 +168,17 @@ class Measurement:
         with self._left_alone(real), torch.inference_mode(False), torch.set_grad_enabled(saves):
             outline = Outline(self.network)
             outline.mark()
-            tracer = Tracer(outline, quick=quick, real=real, locate=locate)
+            tracer = Tracer(outline, quick=quick, real=real, locate=locate, saves=saves)
             try:
-                saving = SavedBytes(tracer, [state.tensor for state in outline.states]) if saves else nullcontext()
+                saving = SavedBytes(tracer, self.network.parameters()) if saves else nullcontext()
                 with saving, ReceptiveFields(tensors(given)) if sees else nullcontext():
                     tracer.run(args, kwargs)
             except DataDependentError:
                 raise
             except Exception as error:
                 raise _BrokenError(tracer, self._trace(tracer, given)) from error
+            finally:
+                outline.unmark()
             return self._trace(tracer, given)
 
     def _left_alone(self, real: bool) -> AbstractContextManager[object]:

@@ -149,3 +149,8 @@ class Outline:
         """Lets each parameter and buffer say which it is, for the operations that take it."""
         for state in self.states:
             state.tensor._archlab = (state,)  # type: ignore[attr-defined]
+
+    def unmark(self) -> None:
+        """Takes that back, for tensors that aren't the tracer's own."""
+        for state in self.states:
+            state.tensor.__dict__.pop("_archlab", None)

@@ -40,11 +40,14 @@ class Rows:
 
     def layers(self) -> tuple[Layer, ...]:
         """The rows in order, parents before children, with sums over everything inside each."""
+        if not self.tracer.nodes:
+            return ()  # it failed before it began
         root = self.tracer.nodes[0]
         self._find_used()
         for state in self.states:
             self._file(state)
-        self._add_unused()
+        if self.tracer.failed is None:
+            self._add_unused()
         rows = [root] if not root.children else root.children
         ordered: list[Node] = []
         for node in rows:
@@ -57,7 +60,7 @@ class Rows:
 
     def totals(self) -> Totals:
         """The sums over the network, once its layers are made."""
-        root = self.tracer.nodes[0]
+        root = self.tracer.nodes[0] if self.tracer.nodes else Node(0, None, "", "", None, 1)
         return Totals(
             parameters=sum(self.sizes[id(state)] for state in self.states if state.is_parameter),
             trainable_parameters=sum(
@@ -70,7 +73,7 @@ class Rows:
             counted_operations=self.tracer.counted,
             elementwise=root.elementwise,
             output_bytes=sum(node.output_bytes for node in self.tracer.nodes if not node.children),
-            saved_bytes=root.saved,
+            saved_bytes=(root.saved or 0) if self.tracer.saves else None,
         )
 
     def _calls(self, module: nn.Module) -> list[Node]:
@@ -100,8 +103,8 @@ class Rows:
                 place = node if place is None or node.index < place.index else place
         if place is None:
             user = next((holder for holder in state.holders if id(holder) in self.used), None)
-            if user is None:
-                return  # in the row of the unused module
+            if user is None or self.tracer.failed is not None:
+                return  # in the row of the unused module; or nobody knows who would have used it
             above = self._row_of(user)
             place = Node(-1, above, state.path, "Parameter" if state.is_parameter else "Buffer", None, above.call)
             place.outputs = (shape_of(state.tensor),)
@@ -166,7 +169,7 @@ class Rows:
             buffers=node.buffers,
             elementwise=node.elementwise,
             output_bytes=node.output_bytes,
-            saved_bytes=node.saved,
+            saved_bytes=(node.saved or 0) if self.tracer.saves else None,
             receptive_field=receptive_field(node.seen),
             dtype=node.dtype,
             call=node.call,

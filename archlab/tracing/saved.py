@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class SavedBytes(saved_tensors_hooks):
         if key not in self.storages:
             self.storages[key] = tensor
             node = self.tracer.running or self.tracer.parent
-            if node is not None:
+            if node is not None and not _is_idle_statistic(node.module, tensor):
                 node.saved = (node.saved or 0) + tensor.untyped_storage().nbytes()
         return tensor
 
@@ -44,5 +46,38 @@ def _key(tensor: Tensor) -> int:
     return key
 
 
+def _is_idle_statistic(module: nn.Module | None, tensor: Tensor) -> bool:
+    if not isinstance(module, nn.modules.batchnorm._BatchNorm) or tensor.dim() != 1:
+        return False
+    return not module.training and all(tensor is not buffer for buffer in module._buffers.values())
+
+
 def _unpack(tensor: Tensor) -> Tensor:
     return tensor
+
+
+def fused_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """`scaled_dot_product_attention` as a fused kernel, which the meta device wouldn't choose; else as it is.
+
+    Shapes are (batch, heads, length, features); the result is that of the query with the value's features.
+    """
+    masked = attn_mask is not None and (attn_mask.requires_grad or attn_mask.dim() not in (2, 4))
+    dense = query.dim() == 4 and query.shape[:2] == key.shape[:2] == value.shape[:2]
+    if masked or dropout_p or enable_gqa or not dense or query.shape[-1] != value.shape[-1]:
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+        )
+    if attn_mask is not None and attn_mask.dtype is torch.bool:
+        attn_mask = torch.empty(attn_mask.shape, dtype=query.dtype, device=attn_mask.device)  # made additive first
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    result: Tensor = kernel(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
+    return result

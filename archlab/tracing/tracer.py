@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
+from archlab.tracing import location
 from archlab.tracing.costs import CostCounter
 from archlab.tracing.leaves import dtype_name, nbytes, shape_of, tensors, version
 from archlab.tracing.listener import DataDependentError, Listener
@@ -42,6 +43,7 @@ class Tracer:
         quick: bool,
         real: bool = False,
         locate: Callable[[], str] | None = None,
+        saves: bool = False,
         keep_arguments: bool = False,
     ) -> None:
         self.outline = outline
@@ -51,6 +53,8 @@ class Tracer:
         """Whether tensors have values."""
         self.locate = locate
         """Says where in the source an operation is called; None if nobody asks."""
+        self.saves = saves
+        """Whether somebody files what autograd saves."""
         self.keep_arguments = keep_arguments
         """Whether each operation's node keeps what it was called with, shapes in place of tensors."""
         self.calls: dict[int, list[Node]] = {}
@@ -126,6 +130,8 @@ class Tracer:
         parent = self.parent
         path = self.outline.paths.get(id(module), "")
         node = Node(len(self.nodes), parent, path, type(module).__name__, module, len(calls) + 1)
+        if self.locate is not None:
+            node.source = location.of_class(type(module))
         with without_functions():
             self.enter(node, args, kwargs)
             calls.append(node)
