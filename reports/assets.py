@@ -22,18 +22,18 @@ def text(name: str) -> str:
 
 
 @functools.cache
-def script() -> str:
+def script(names: tuple[str, ...] = SCRIPTS) -> str:
     """The page's own script, in one scope of its own, and the diagram's in another inside it."""
     from archlab.reports import diagram  # which itself reads assets
 
-    parts = "\n".join(text(f"{name}.js") for name in SCRIPTS)
+    parts = "\n".join(text(f"{name}.js") for name in names)
     return f'(() => {{\n"use strict";\n{diagram.script()}\n{parts}}})();\n'
 
 
 @functools.cache
-def style() -> str:
+def style(names: tuple[str, ...] = STYLES) -> str:
     """The page's style sheet, with the diagram's."""
-    return "\n".join(text(f"{name}.css") for name in STYLES)
+    return "\n".join(text(f"{name}.css") for name in names)
 
 
 @dataclass(frozen=True)
@@ -78,20 +78,20 @@ def _plotly_source() -> str:
 
 
 @functools.cache
-def policy(with_plotly: bool) -> str:
+def policy(with_plotly: bool, scripts: tuple[str, ...] = SCRIPTS, styles: tuple[str, ...] = STYLES) -> str:
     """The Content-Security-Policy of a page: these scripts and this style by their hashes, no request anywhere.
 
     plotly.js adds one empty style element and writes its rules through the style sheet's interface, sets style
     attributes, and draws heat maps as `data:` images; it evaluates no text.
     """
-    scripts = [script()]
+    sources = [script(scripts)]
     if with_plotly:
-        scripts.append(_plotly_source())
+        sources.append(_plotly_source())
     return "; ".join(
         (
             "default-src 'none'",
-            f"script-src {' '.join(_hashed(source) for source in scripts)}",
-            f"style-src-elem {_hashed(style())} {_hashed('')}",
+            f"script-src {' '.join(_hashed(source) for source in sources)}",
+            f"style-src-elem {_hashed(style(styles))} {_hashed('')}",
             "style-src-attr 'unsafe-inline'",
             "img-src data: blob:",
             "base-uri 'none'",

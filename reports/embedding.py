@@ -56,7 +56,7 @@ class Pool:
         encoded = [self.encode(item) for item in items]
         if len(encoded) <= 8 or not all(isinstance(item, str | int | float | None) for item in encoded):
             return encoded
-        return self._once(("list", *encoded), items, lambda _: encoded)
+        return self._once(json.dumps(encoded), items, lambda _: encoded)
 
     def _once(self, name: Any, node: Any, write: Any) -> dict[str, int]:
         if name not in self._places:

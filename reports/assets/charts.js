@@ -128,7 +128,7 @@ function rowsOf(trace) {
 function table(figure) {
   const { data, layout } = specification(figure);
   const ticks = (axis, value) => {
-    const place = axis?.tickvals ? axis.tickvals.indexOf(value) : -1;
+    const place = axis?.ticktext ? axis.tickvals.indexOf(value) : -1;
     return place < 0 ? value : axis.ticktext[place];
   };
   const head = data[0]?.type === "treemap" ? ["inside", "layer", "value"] : ["series", "x", "y"];

@@ -1,0 +1,131 @@
+"""`archlab report`: what each argument stands for, and where the pages go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from archlab.cli import app, report
+from archlab.reports.assets import plotly
+from archlab.store import open_store
+from tests.reports.samples import add_run, experiment, lenet_trace
+from tests.reports.test_page import Reader
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `archlab report` in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ARCHLAB_STORE", raising=False)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["archlab", "report", *arguments])
+        with pytest.raises(SystemExit) as left:
+            app.main()
+        captured = capsys.readouterr()
+        return int(left.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are shown without their networks: tracing them is another test's concern."""
+    monkeypatch.setattr(report, "_networks_of", lambda items, store: [])
+
+
+def test_no_argument_is_the_newest_comparison(command: Command, untraced: None) -> None:
+    _, comparison = experiment(Path("archlab-runs"))
+    assert command() == (0, "report.html\n", "")
+    text = Path("report.html").read_text(encoding="utf-8")
+    assert comparison.findings[0] in Reader(text).text.replace("\u00a0", " ")
+    assert '<code id="page-command">archlab report</code>' in text
+
+
+def test_json_files_and_keys_in_any_order(command: Command, untraced: None) -> None:
+    store, comparison = experiment(Path("archlab-runs"))
+    Path("trace.json").write_text(lenet_trace("from-a-file").to_json())
+    run = store.runs()[0]
+    Path("run.json").write_text(run.to_json())
+    code, _, _ = command(comparison.key, "trace.json", "run.json", run.key, "-o", "all.html")
+    text = Path("all.html").read_text(encoding="utf-8")
+    assert code == 0
+    assert "from-a-file" in text
+    assert 'id="lenet-on-digits-norm"' in text
+
+
+def test_a_network_is_traced_with_its_options(command: Command) -> None:
+    code, out, _ = command("lenet", "--bn", "off", "-o", "lenet.html")
+    text = Path(out.strip()).read_text(encoding="utf-8")
+    assert code == 0
+    assert "44,426" in text
+    assert "norm=none" in text
+
+
+def test_the_networks_of_the_runs_are_traced(command: Command) -> None:
+    experiment(Path("archlab-runs"), seeds=1)
+    assert command()[0] == 0
+    assert "44,878" in Path("report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "holds no comparison"),
+        (("missing.json",), "can't be read"),
+        (("broken.json",), "no JSON that archlab wrote"),
+        (("other.json",), "has schema 'other'"),
+        (("list.json",), "no JSON that archlab wrote"),
+        (("densnet",), "no run or comparison in archlab-runs, and no network"),
+        (("--all",), "holds no run"),
+        (("lenet", "--all"), "leave one of them out"),
+        (("trace.json", "-o", "nowhere/report.html"), "there is no folder"),
+    ],
+)
+def test_wrong_calls_are_explained(command: Command, arguments: tuple[str, ...], words: str) -> None:
+    Path("broken.json").write_text("{")
+    Path("other.json").write_text('{"schema": "other"}')
+    Path("list.json").write_text("[]")
+    Path("trace.json").write_text(lenet_trace().to_json())
+    code, out, err = command(*arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert not list(Path().glob("*.html"))
+
+
+def test_all_writes_an_index_and_what_it_links(command: Command, untraced: None) -> None:
+    store, comparison = experiment(Path("archlab-runs"), seeds=1)
+    add_run(store, "norm=group", 3)
+    code, out, _ = command("--all")
+    index = Path(out.strip())
+    assert code == 0
+    assert index == Path("archlab-runs/reports/index.html")
+    text = index.read_text(encoding="utf-8")
+    assert sorted(path.name for path in index.parent.iterdir()) == sorted(
+        ["index.html", "index-runs.html", f"{comparison.key}.html"]
+    )
+    for name in ("index-runs.html", f"{comparison.key}.html"):
+        assert f'href="{name}"' in text
+        assert plotly().packed in index.with_name(name).read_text(encoding="utf-8")
+    assert len(open_store().runs()) == 3
+
+
+def test_all_leaves_pages_that_are_there(command: Command, untraced: None) -> None:
+    _, comparison = experiment(Path("archlab-runs"), seeds=1)
+    page = Path("archlab-runs/reports") / f"{comparison.key}.html"
+    page.parent.mkdir()
+    page.write_text("mine")
+    assert command("--all")[0] == 0
+    assert page.read_text() == "mine"
+
+
+def test_open_shows_the_page(command: Command, untraced: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("webbrowser.open", shown.append)
+    experiment(Path("archlab-runs"), seeds=1)
+    assert command("--open")[0] == 0
+    assert shown == [Path("report.html").resolve().as_uri()]
