@@ -88,6 +88,6 @@ def applied(layers: Sequence[NormLayer], moments: Mapping[str, Moments]) -> Iter
             for layer in layers:
                 if layer.path in moments:
                     running_mean, running_var = layer.statistics()
-                    running_mean.copy_(moments[layer.path].mean)
-                    running_var.copy_(moments[layer.path].variance)
+                    running_mean.copy_(moments[layer.path].mean.to(running_mean.dtype))
+                    running_var.copy_(moments[layer.path].variance.to(running_var.dtype))
         yield

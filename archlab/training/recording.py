@@ -38,11 +38,10 @@ class Recorder:
         self._every = every
         self._epoch = steps_per_epoch
         self._channels = sum(layer.channels for layer in layers)
-        self._bytes = 6 * 4 * self._channels
         wanted = 1 + epochs * (1 + steps_per_epoch // every)
-        rows = min(wanted, max(BOUND // self._bytes, 2 * (epochs + 1)))
+        self._limit = min(wanted, max(BOUND // (6 * 4 * self._channels), 2 * (epochs + 1)))
         device = layers[0].statistics()[0].device
-        self._rows = torch.empty(rows, 6 * self._channels, device=device)
+        self._rows = torch.empty(self._limit + 1, 6 * self._channels, device=device)
         self._steps: list[int] = []
         self._population: list[Mapping[str, Moments]] = []
         self._tracked = [int(layer.module.num_batches_tracked) for layer in layers]
@@ -55,8 +54,6 @@ class Recorder:
 
     def before(self) -> None:
         """Note the running statistics before a step that is due."""
-        if len(self._steps) == len(self._rows):
-            self._thin()
         row = self._rows[len(self._steps)]
         torch.cat([tensor for layer in self._layers for tensor in layer.statistics()], out=row[: 2 * self._channels])
 
@@ -66,6 +63,8 @@ class Recorder:
         held = [tensor for layer in self._layers for tensor in (*layer.statistics(), *layer.affine())]
         torch.cat(held, out=row[2 * self._channels :])
         self._steps.append(step)
+        if len(self._steps) > self._limit:
+            self._thin()
 
     def add_population(self, moments: Mapping[str, Moments]) -> None:
         """Note the population statistics at the end of an epoch."""

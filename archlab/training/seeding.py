@@ -72,7 +72,8 @@ def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
 @contextmanager
 def preserved(device: torch.device | None = None) -> Iterator[None]:
     """A context after which the random states of torch (and of one device), NumPy and Python are what they were."""
-    devices = [device] if device is not None and device.type != "cpu" else []
+    # Apple's device has one state only, which torch can't fork.
+    devices = [device] if device is not None and device.type not in ("cpu", "mps") else []
     numpy_state, python_state = np.random.get_state(), random.getstate()
     device_type = devices[0].type if devices else "cuda"
     try:

@@ -95,6 +95,11 @@ def test_failing_network_is_kept_as_failed(store: Store) -> None:
     assert store.runs()[0].status == "failed"
 
 
+def test_last_batch_of_one_image_can_not_be_normalised(store: Store) -> None:
+    with pytest.raises(RunError, match=r"step 2: the network failed on a batch of shape \(1, 1, 8, 8\): ValueError"):
+        train(replace(CONFIG, batch_size=49), store=store, device="cpu")  # 50 = 49 + 1
+
+
 def test_stopped_run_is_interrupted(store: Store) -> None:
     def stop(event: Progress) -> None:
         if event.state == "epoch":
