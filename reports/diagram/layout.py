@@ -16,8 +16,9 @@ which each takes the results of all before it (1,225 edges).
 
 Each engine draws the first three well, and none the last two: they take an edge for a line of its own, where the
 picture that everybody knows has one rail that gathers. And none runs both in Python and in a page without a second
-runtime. The graphs themselves are easy: a block of a network is a chain with a few branches and detours (tests hold
-that the built-in networks need no more than a handful of columns). So the placement is this module's own:
+runtime. The graphs themselves are easy: a block of a network is a chain with a few branches and detours. Of the 965
+blocks of 17 torchvision networks (AlexNet to MaxViT), 758 need one column, 937 three at most, and none more than six;
+a test holds the built-in networks to that. So the placement is this module's own:
 
 1. a node's row is its longest path from an entry (Sugiyama, Tagawa and Toda 1981, step 1);
 2. the longest path is the spine, column 0; what is left falls into chains, longest first, each a column of its own;
@@ -228,13 +229,13 @@ class _Placement:
         return found if len(found) >= 3 else []
 
     def _bus_wires(self, buses: list[tuple[dict[int, list[int]], list[int], int]]) -> list[Wire]:
-        ports = {(edge.source, edge.target): edge for edge in reversed(self.edges)}
-        wires: list[Wire] = []
+        wires: dict[Wire, None] = {}
         for sources, targets, segment in buses:
-            last = targets[-1]
-            wires.extend(Wire(source, -1, segment, ports[source, last].outlet) for source in sources[last])
-            wires.extend(Wire(-1, target, segment, 0, ports[sources[target][0], target].inlet) for target in targets)
-        return wires
+            for edge in self.edges:
+                if edge.source in sources[targets[-1]] and edge.target in sources:
+                    wires[Wire(edge.source, -1, segment, edge.outlet)] = None
+                    wires[Wire(-1, edge.target, segment, 0, edge.inlet)] = None
+        return list(wires)
 
     # Wires
 

@@ -91,6 +91,20 @@ def check_lines(scene: Scene) -> None:
             assert box.open or not crosses(line, box), (line, box)
 
 
+def check_ports(scene: Scene) -> None:
+    """What enters an open block goes on inside, and what leaves it comes from there."""
+    starts = {line.corners[0] for line in scene.lines}
+    ends = {line.corners[-1] for line in scene.lines}
+    for box in scene.boxes:
+        within = [x for x, y in starts if y == box.y + HEADER and box.x < x < box.x + box.width]
+        assert box.open or not within
+        assert all((x, box.y) in ends for x in within), box
+        bottom = box.y + box.height
+        if box.open:
+            leaving = [x for x, y in ends if y == bottom and box.x < x < box.x + box.width]
+            assert all((x, bottom) in starts for x in leaving), box
+
+
 def check_bounds(scene: Scene) -> None:
     left, top, width, height = bounds(scene)
     corners = [corner for line in scene.lines for corner in line.corners]
@@ -116,6 +130,7 @@ def test_known_networks_keep_the_laws(name: str) -> None:
     for scene in scenes(KNOWN[name]):
         check_boxes(shown, scene)
         check_lines(scene)
+        check_ports(scene)
         check_bounds(scene)
     check_rows(shown, shown.scene(down_to(shown.root, None)), KNOWN[name])
 
@@ -127,6 +142,7 @@ def test_random_networks_keep_the_laws(network: Trace) -> None:
     for scene in scenes(network):
         check_boxes(shown, scene)
         check_lines(scene)
+        check_ports(scene)
         check_bounds(scene)
     check_rows(shown, shown.scene(down_to(shown.root, None)), network)
 
