@@ -14,6 +14,7 @@ import typer
 
 from archlab.cli.console import Format, Output, emit, is_terminal, message, output, width, write
 from archlab.cli.options import FileOption, FormatOption, JsonOption, OptionOption, network_options
+from archlab.cli.serve import follow
 from archlab.cli.training import (
     DataDirOption,
     DatasetOption,
@@ -43,6 +44,7 @@ READABLE = 100
 
 
 def compare(
+    context: typer.Context,
     network: Annotated[
         str, typer.Argument(metavar="NETWORK", help="A built-in name or another source, as for archlab shapes.")
     ] = "lenet",
@@ -97,6 +99,10 @@ def compare(
         ),
     ] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Show the runs on a local page as they go (archlab[serve]).")
+    ] = False,
+    opened: Annotated[bool, typer.Option("--open", help="With --live: open the page in the browser.")] = False,
     form: FormatOption = None,
     as_json: JsonOption = False,
     path: FileOption = None,
@@ -113,6 +119,8 @@ def compare(
     archlab compare densenet --bn off --dataset fashion-mnist --train-samples 900
     """
     target = output(form, as_json, path)
+    if opened and not live:
+        raise InputError("--open opens the page of --live, which was not given: add it, or leave --open out")
     if report and no_report:
         raise InputError("--report and --no-report were both given: leave one of them out")
     learning_rates, batch_sizes = _numbers("--lr", rates, float), _numbers("--batch-size", batches, int)
@@ -139,6 +147,7 @@ def compare(
     experiment = design(base, bn=bn, skip=skip, vary=varied, seeds=seeds)
     home = open_store(store)
     configs = experiment.configs
+    followed = follow(context, home, configs, opened) if live else None
     announce(configs, workers, device, data_dir, download)
     with watching(len(configs)) as watch:
         try:
@@ -158,11 +167,15 @@ def compare(
                 f"stopped: {watch.ended} of {len(configs)} runs are in {home.path}, the same command trains the rest"
             )
             raise typer.Exit(130) from None
+    if followed is not None:
+        followed.farewell = "The comparison has ended: its command shows the result."
     show(comparison, target)
     if not no_report:
         written = write_report(comparison, traces(experiment.variants, data_dir=data_dir), home, report)
         tell = write if target == Output() else message
         tell(f"\nReport: {written}")
+        if followed is not None:
+            followed.farewell = f"The comparison has ended. Its report stays: {written.resolve()}"
     if any(variant.failed for variant in comparison.variants):
         raise typer.Exit(1)
 

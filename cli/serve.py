@@ -1,0 +1,79 @@
+"""`archlab serve`: a local page that fills as runs go."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from archlab.cli.console import message
+from archlab.cli.training import StoreOption
+
+if TYPE_CHECKING:
+    from archlab.records import TrainingConfig
+    from archlab.reports.live import Live
+    from archlab.store import Store
+
+
+def serve(
+    store: StoreOption = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            metavar="N",
+            min=1,
+            max=65535,
+            show_default=False,
+            help="Of 127.0.0.1. Default: the last one of this store, else 8420, else any that is free.",
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            metavar="TEXT",
+            show_default=False,
+            help="In the page's address. Default: the last one of this store, else a random one.",
+        ),
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Show the store's runs on a local page that fills as they go, until Ctrl-C.
+
+    Only this machine can reach the page, and only with the token in its address. It needs `pip install
+    'archlab[serve]'`.
+
+    \b
+    archlab serve
+    archlab serve --store runs --port 8421 --open
+    """
+    from archlab.reports.live import Live
+    from archlab.store import open_store
+
+    with Live(open_store(store), port=port, token=token) as live:
+        _announce(live, show)
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(3600)
+    message("stopped")
+
+
+def follow(context: typer.Context, store: Store, plan: Sequence[TrainingConfig], show: bool) -> Live:
+    """A page on the runs of a plan, which ends with the command; its address stands on stderr."""
+    from archlab.reports.live import Live
+
+    live = context.with_resource(Live(store, plan=plan))
+    _announce(live, show)
+    return live
+
+
+def _announce(live: Live, show: bool) -> None:
+    message(f"Live: {live.url}")
+    if show:
+        import webbrowser
+
+        webbrowser.open(live.url)

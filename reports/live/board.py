@@ -1,0 +1,174 @@
+"""What the live page shows of one experiment: how far each run is, what each variant reached, the curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from archlab.analysis.metrics import BY_NAME
+from archlab.analysis.statistics import estimate
+from archlab.records import Run, TrainingConfig
+from archlab.reports.chart import Panel
+from archlab.reports.charts.training import training_panel
+from archlab.reports.material import Experiment, Material, variant_name
+from archlab.reports.text import slug
+
+SETTINGS = {"lr": "learning_rate"}
+"""Names in a variant's name that differ from the field of `TrainingConfig`."""
+ACCURACY = BY_NAME["test_accuracy"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run, or one that is planned."""
+
+    variant: str
+    place: int
+    """Of its variant, for the colour."""
+    seed: int
+    state: str
+    """A run's status, or `waiting`."""
+    done: int
+    """Epochs that have ended."""
+    epochs: int
+    accuracy: str
+    """Of the last epoch on the test data; empty before there is one."""
+    seconds: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a variant's runs have reached."""
+
+    variant: str
+    place: int
+    finished: int
+    runs: int
+    mean: str
+    """Test accuracy of the finished runs, with its interval and n; empty where none is finished."""
+    basis: str
+
+
+@dataclass(frozen=True)
+class Board:
+    """One experiment as it stands."""
+
+    anchor: str
+    title: str
+    facts: str
+    lines: tuple[Line, ...]
+    standings: tuple[Standing, ...]
+    panel: Panel
+
+    @property
+    def ended(self) -> int:
+        """Runs that will not go on by themselves."""
+        return sum(line.state in ("finished", "failed", "interrupted") for line in self.lines)
+
+    @property
+    def share(self) -> float:
+        """Epochs that have ended, of all those of runs that have not broken off."""
+        going = [line for line in self.lines if line.state not in ("failed", "interrupted")]
+        return fmean(line.done / line.epochs for line in going) if going else 1.0
+
+
+def planned_board(plan: Sequence[TrainingConfig], runs: Iterable[Run]) -> Board:
+    """The experiment that trains these configurations, the baseline's first, without the store's other runs."""
+    found = {_identity(run.config): run for run in runs}
+    lines = {_identity(config): (config, found.get(_identity(config))) for config in plan}
+    return _board(list(lines.values()), "experiment")
+
+
+def boards(runs: Sequence[Run]) -> list[Board]:
+    """The experiments that a store's runs belong to, the one that started last first.
+
+    Runs belong together if they share everything but the seed and what their variants' names vary.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_shared(run.config), []).append(run)
+    found: list[Board] = []
+    for members in sorted(groups.values(), key=lambda group: max(run.created for run in group), reverse=True):
+        newest = {_identity(run.config): run for run in members}  # of two machines' runs the later one
+        anchor = slug(f"{members[0].config.network} {members[0].config.dataset}", [board.anchor for board in found])
+        found.append(_board([(run.config, run) for run in newest.values()], anchor))
+    return found
+
+
+def _identity(config: TrainingConfig) -> str:
+    return config.to_json(indent=0)
+
+
+def _shared(config: TrainingConfig) -> str:
+    """What all runs of an experiment have in common, and the names of what varies."""
+    varied = [part.partition("=")[0] for part in config.variant.split(", ") if "=" in part]
+    plain = TrainingConfig()
+    fields = [SETTINGS.get(name, name) for name in varied]
+    settings = {name: getattr(plain, name) for name in fields if hasattr(plain, name)}
+    options = {name: value for name, value in config.options.items() if name not in varied}
+    return _identity(replace(config, seed=0, variant=",".join(varied), options=options, **settings))
+
+
+def _board(members: Sequence[tuple[TrainingConfig, Run | None]], anchor: str) -> Board:
+    config = members[0][0]
+    names = list(dict.fromkeys(config.variant or config.network for config, _ in members))
+    experiment = Experiment(
+        title=f"{config.network} on {config.dataset}",
+        variants={
+            name: tuple(run for _, run in members if run is not None and variant_name(run) == name) for name in names
+        },
+    )
+    return Board(
+        anchor=anchor,
+        title=experiment.title,
+        facts=f"{config.epochs} epochs, batch {config.batch_size}, learning rate {config.learning_rate:g}",
+        lines=tuple(_line(config, run, names) for config, run in members),
+        standings=tuple(_standing(experiment, name, names, members) for name in names),
+        panel=_panel(experiment, anchor),
+    )
+
+
+def _panel(experiment: Experiment, anchor: str) -> Panel:
+    """The report's curves by epoch, of running and ended runs alike; a zoom stays when they are drawn anew."""
+    panel = training_panel(experiment, Material((), (experiment,)), f"{anchor}-training")
+    charts = (replace(chart, layout={**chart.layout, "uirevision": "live"}) for chart in panel.charts)  # type: ignore[dict-item]
+    return replace(panel, charts=tuple(charts))
+
+
+def _line(config: TrainingConfig, run: Run | None, names: Sequence[str]) -> Line:
+    variant = config.variant or config.network
+    accuracy = run.metric("test_accuracy") if run else None
+    seconds = run.metric("seconds") if run else None
+    error = run.error if run else ""
+    if run and run.status == "interrupted":
+        error = "its process is gone"
+    return Line(
+        variant=variant,
+        place=names.index(variant),
+        seed=config.seed,
+        state=run.status if run else "waiting",
+        done=len(run.epochs) if run else 0,
+        epochs=config.epochs,
+        accuracy="" if accuracy is None else ACCURACY.written(accuracy),
+        seconds="" if seconds is None else f"{seconds:.1f} s",
+        error=error,
+    )
+
+
+def _standing(
+    experiment: Experiment,
+    name: str,
+    names: Sequence[str],
+    members: Sequence[tuple[TrainingConfig, Run | None]],
+) -> Standing:
+    ended = [run for run in experiment.variants[name] if run.status == "finished" and run.epochs]
+    mean = basis = ""
+    if ended:
+        found = estimate([run.epochs[-1].test_accuracy for run in ended])
+        mean, basis = ACCURACY.written(found.mean), f"n = {found.n}"
+        if found.low is not None and found.high is not None:
+            basis = f"{ACCURACY.unit.number(found.low)} to {ACCURACY.unit.number(found.high)}, {basis}"
+    total = sum((config.variant or config.network) == name for config, _ in members)
+    return Standing(name, names.index(name), len(ended), total, mean, basis)
