@@ -133,10 +133,18 @@ def traced(
         if inputs or batch or options:
             raise InputError(f"{network} is a trace: its inputs and options can't be chosen any more, leave them out")
         return Trace.read(network)
+    from archlab.tracing import trace
+
+    return trace(network, inputs or None, batch=batch, columns=columns, **free_options(options))
+
+
+def free_options(options: dict[str, Value]) -> dict[str, Any]:
+    """The options, none of which has the name of another argument of `archlab.trace`.
+
+    Raises:
+        InputError: one has.
+    """
     for name in RESERVED:
         if name in options:
             raise InputError(f"option {name!r} can't be set here: it means something else to archlab.trace")
-    from archlab.tracing import trace
-
-    chosen: dict[str, Any] = options
-    return trace(network, inputs or None, batch=batch, columns=columns, **chosen)
+    return dict(options)

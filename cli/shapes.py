@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,13 +19,14 @@ from archlab.cli.options import (
     OptionOption,
     SkipOption,
     depth_limit,
+    free_options,
     network_options,
     traced,
 )
 from archlab.errors import ForwardError
 
 if TYPE_CHECKING:
-    from archlab.records import Trace
+    from archlab.records import Trace, Value
 
 COLUMNS_HELP = (
     "Columns behind the path, separated by commas; +NAME adds to the default kind,output-shape,parameters,macs. "
@@ -46,6 +47,9 @@ def shapes(
         bool, typer.Option("--unfold", help="A row for each of the repeated blocks, a level for each container.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if the cost of an operation is not known.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare with torchinfo instead; exit 1 if a difference is unexplained.")
+    ] = False,
     form: FormatOption = None,
     as_json: JsonOption = False,
     path: FileOption = None,
@@ -69,6 +73,9 @@ def shapes(
 
     chosen = chosen_columns([name.strip() for name in columns.split(",") if name.strip()])
     given = network_options(options, bn, skip)
+    if verify:
+        _verify(target, network, inputs, batch, given)
+        return
     try:
         found = traced(network, inputs, batch, given, costly_columns(chosen))
     except ForwardError as error:
@@ -90,6 +97,19 @@ def _show(target: Output, found: Trace, limit: int | None, chosen: tuple[str, ..
         lambda: trace_table(found, limit, chosen, unfold=unfold or target.form is Format.csv),
         lambda: found.to_depth(limit).to_json(),
     )
+
+
+def _verify(
+    target: Output, network: str, inputs: list[str] | None, batch: int | None, options: dict[str, Value]
+) -> None:
+    from archlab.tables.verification import verification_table
+    from archlab.tracing import verify
+
+    chosen: dict[str, Any] = free_options(options)
+    found = verify(network, inputs or None, batch=batch, **chosen)
+    emit(target, lambda: verification_table(found), found.to_json)
+    if found.unexplained:
+        raise typer.Exit(1)
 
 
 def _show_columns(target: Output) -> None:

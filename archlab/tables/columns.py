@@ -82,7 +82,13 @@ def field_text(field: ReceptiveField | None) -> str | None:
     """
     if field is None or field.kind == "whole input":
         return None if field is None else field.kind
-    size, jump = (shape_text(axes[:1] if len(set(axes)) == 1 else axes) for axes in (field.size, field.jump))
+    size, jump = (
+        "x".join(
+            f"{axis:g}" if isinstance(axis, float) else str(axis)
+            for axis in (axes[:1] if len(set(axes)) == 1 else axes)
+        )
+        for axes in (field.size, field.jump)
+    )
     return f"{'<= ' if field.kind == 'upper bound' else ''}{size}, jump {jump}"
 
 

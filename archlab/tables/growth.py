@@ -8,7 +8,7 @@ from archlab.tables.table import Column, Row, Table
 
 
 def growth_table(growth: Growth) -> Table:
-    """One row a stage: channels, parameters and MACs with a bar each, and the spatial size between them."""
+    """One row a stage: channels and parameters with a bar each, and the spatial size between them."""
     most_channels = max((stage.channels for stage in growth.stages), default=0) or 1
     most_parameters = max((stage.parameters for stage in growth.stages), default=0) or 1
     rows = tuple(
@@ -20,7 +20,6 @@ def growth_table(growth: Growth) -> Table:
                 shape_text(stage.spatial) if stage.spatial else None,
                 stage.parameters,
                 stage.parameters / most_parameters,
-                stage.macs,
             )
         )
         for stage in growth.stages
@@ -33,7 +32,6 @@ def growth_table(growth: Growth) -> Table:
             Column("size", "size", align="right"),
             count("parameters", "parameters", blank_zero=True),
             Column("parameters_bar", "", form="bar"),
-            count("macs", "MACs", blank_zero=True),
         ),
         rows=rows,
         title=f"{growth.network} on {shapes_text(growth.inputs)}",
@@ -44,7 +42,6 @@ def growth_table(growth: Growth) -> Table:
             None,
             sum(stage.parameters for stage in growth.stages),
             None,
-            sum(stage.macs for stage in growth.stages),
         ),
         footer=("A stage is a block, or neighbouring layers that give the same shape.",),
     )

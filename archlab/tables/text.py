@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from archlab.tables.table import Cell, Column, Row, Table, written
+from archlab.tables.table import BAR, Cell, Column, Row, Table, bar, written
 
 Guides = Literal["plain", "unicode"]
 Role = Literal[
@@ -19,10 +19,12 @@ Role = Literal[
 ]
 
 GAP = 2
-NARROWEST = 12
+NARROWEST = 16
 """What a column of names keeps."""
 NARROWEST_PROSE = 24
 """What a column of prose keeps."""
+NARROWEST_BAR = 12
+"""What a bar keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,11 @@ def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> l
     total = None if table.total is None else [_shown(c, k, guides) for c, k in _pairs(table, table.total)]
     heads = [column.title for column in table.columns]
     widths = [max(map(columns_of, cells)) for cells in zip(heads, *grid, *([total] if total else []), strict=True)]
-    widths = _shrunk(table.columns, widths, width)
+    natural, widths = widths, _fitted(table.columns, widths, width)
+    for place, column in enumerate(table.columns):
+        if column.form == "bar" and widths[place] < natural[place]:
+            for cells, row in zip(grid, table.rows, strict=True):
+                cells[place] = _shown(row.cells[place], column, guides, BAR * widths[place] // natural[place])
 
     result: list[Line] = [(Span(printable(table.title), "title"),), ()] if table.title else []
     for number, block in enumerate(_blocks(widths, width)):
@@ -121,11 +127,11 @@ def columns_of(value: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in value)
 
 
-def _shown(cell: Cell, column: Column, guides: Guides) -> str:
-    value = printable(written(cell, column))
-    if column.form == "bar" and guides == "plain" and value:
-        return "#" * len(value)
-    return value
+def _shown(cell: Cell, column: Column, guides: Guides, width: int = BAR) -> str:
+    if column.form == "bar" and isinstance(cell, int | float):
+        blocks = bar(cell, width)
+        return "#" * len(blocks) if guides == "plain" else blocks
+    return printable(written(cell, column))
 
 
 def _pairs(table: Table, cells: Iterable[Cell]) -> Iterable[tuple[Cell, Column]]:
@@ -145,19 +151,30 @@ def _prefixes(rows: Sequence[Row], guides: Guides) -> list[str]:
     return prefixes[::-1]
 
 
-def _shrunk(columns: Sequence[Column], widths: list[int], width: int | None) -> list[int]:
-    """The widths with prose first and then names, widest first, cut to what the screen leaves them."""
-    excess = 0 if width is None else sum(widths) + GAP * (len(widths) - 1) - width
-    widths = list(widths)
-    for kind, narrowest in (("wraps", NARROWEST_PROSE), ("shrinks", NARROWEST)):
-        candidates = [k for k, column in enumerate(columns) if getattr(column, kind)]
+def _fitted(columns: Sequence[Column], widths: list[int], width: int | None) -> list[int]:
+    """The widths, cut to what the screen leaves them: bars first, then prose, then names, the widest first.
+
+    Where that is not enough the columns will stand in several blocks, and a name takes a third of each at most.
+    """
+    if width is None:
+        return widths
+    fitted = list(widths)
+    excess = sum(widths) + GAP * (len(widths) - 1) - width
+    for narrowest, candidates in (
+        (NARROWEST_BAR, [k for k, column in enumerate(columns) if column.form == "bar"]),
+        (NARROWEST_PROSE, [k for k, column in enumerate(columns) if column.wraps]),
+        (NARROWEST, [k for k, column in enumerate(columns) if column.shrinks]),
+    ):
         while excess > 0 and candidates:
-            widest = max(candidates, key=lambda k: widths[k])
-            if widths[widest] <= narrowest:
+            widest = max(candidates, key=lambda k: fitted[k])
+            if fitted[widest] <= narrowest:
                 break
-            widths[widest] -= 1
+            fitted[widest] -= 1
             excess -= 1
-    return widths
+    if excess <= 0:
+        return fitted
+    room = max(NARROWEST, width // 3)
+    return [min(size, room) if column.shrinks else size for column, size in zip(columns, widths, strict=True)]
 
 
 def _blocks(widths: Sequence[int], width: int | None) -> list[list[int]]:

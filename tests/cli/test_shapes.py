@@ -11,7 +11,7 @@ import pytest
 import archlab
 from archlab.cli import shapes
 from archlab.errors import ForwardError
-from archlab.records import Failure, Trace
+from archlab.records import Discrepancy, Failure, Trace, Verification
 from archlab.tables import text
 from archlab.tables.trace import trace_table
 from tests.cli.command import run
@@ -200,3 +200,23 @@ def test_strict_exits_one_where_something_is_not_counted(tmp_path: Path) -> None
 
 def test_strict_passes_where_everything_is_counted(kept: str) -> None:
     assert run("shapes", kept, "--strict").code == 0
+
+
+@pytest.mark.parametrize(("explanation", "code"), [("10 biases", 0), ("", 1)])
+def test_verifying_exits_one_where_a_difference_is_unexplained(
+    monkeypatch: pytest.MonkeyPatch, explanation: str, code: int
+) -> None:
+    difference = Discrepancy("fc", "Linear", "macs", "2,480", "2,490", explanation)
+    monkeypatch.setattr(
+        "archlab.tracing.verify", lambda *_, **__: Verification("lenet", "torchinfo 1.8", 3, (difference,))
+    )
+    outcome = run("shapes", "lenet", "--verify")
+    assert outcome.code == code
+    assert "3 values compared, 1 different" in outcome.out
+
+
+def test_torchinfo_agrees_on_lenet() -> None:
+    document = json.loads(run("shapes", "lenet", "--verify", "--json").out)
+    assert document["schema"] == "archlab.verification/1"
+    assert document["compared"] > 60  # 16 rows of two shapes, parameters and MACs
+    assert all(item["explanation"] for item in document["discrepancies"])

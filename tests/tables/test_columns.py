@@ -112,6 +112,7 @@ def test_shapes() -> None:
         (None, None),
         (ReceptiveField((435, 435), (32, 32), "exact"), "435, jump 32"),
         (ReceptiveField((7, 3), (2, 1), "exact"), "7x3, jump 2x1"),
+        (ReceptiveField((9, 9), (0.5, 0.5), "exact"), "9, jump 0.5"),
         (ReceptiveField((2071, 2071), (32, 32), "upper bound"), "<= 2071, jump 32"),
         (ReceptiveField((), (), "whole input"), "whole input"),
     ],
