@@ -60,7 +60,9 @@ def check(
     as_json: JsonOption = False,
     path: FileOption = None,
 ) -> None:
-    """Hold a network to limits or to a committed trace; exit 1 where it is off.
+    """Hold a network to limits or a kept trace.
+
+    Exit 1 where it is off, naming what and by how much.
 
     \b
     archlab check resnet18 --max-parameters 12M --max-macs 2G

@@ -42,7 +42,7 @@ def diff(
     as_json: JsonOption = False,
     path: FileOption = None,
 ) -> None:
-    """Show what sets two networks apart, layer by layer.
+    """Show what sets two networks apart.
 
     \b
     archlab diff resnet18 resnet34 --depth 2

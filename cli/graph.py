@@ -84,7 +84,9 @@ def graph(
         ),
     ] = None,
 ) -> None:
-    """Draw a network, or export its graph of layers with shapes on the edges.
+    """Draw a network, or export its graph.
+
+    Edges carry the shapes of what goes between two layers.
 
     \b
     archlab graph densenet -o densenet.html

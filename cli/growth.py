@@ -32,7 +32,9 @@ def growth(
     as_json: JsonOption = False,
     path: FileOption = None,
 ) -> None:
-    """Show how channels, spatial size and parameters grow, as a bar for each stage.
+    """Show channels, sizes and parameters as bars.
+
+    A stage is a block, or neighbouring layers that give the same shape.
 
     \b
     archlab growth densenet --input 96

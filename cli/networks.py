@@ -24,7 +24,7 @@ def networks(
     as_json: JsonOption = False,
     path: FileOption = None,
 ) -> None:
-    """List what can be built by name, or the options of one network.
+    """List the networks, or the options of one.
 
     \b
     archlab networks

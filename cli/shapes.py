@@ -54,7 +54,7 @@ def shapes(
     as_json: JsonOption = False,
     path: FileOption = None,
 ) -> None:
-    """Show the shapes, parameters and cost of each layer of a network.
+    """Show the shapes, parameters and cost of layers.
 
     \b
     archlab shapes densenet --input 96
