@@ -6,6 +6,7 @@ from archlab.records.diff import Change, Diff, LayerDiff, Side
 from archlab.records.document import Document
 from archlab.records.graph import Graph, GraphEdge, GraphNode
 from archlab.records.growth import Growth, Stage
+from archlab.records.memory import MemoryEstimate, MemoryParts
 from archlab.records.run import Epoch, NormRecording, Run, TrainingConfig, Value
 from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals, Trace
 from archlab.records.verification import Discrepancy, Verification
@@ -28,6 +29,8 @@ __all__ = [
     "Growth",
     "Layer",
     "LayerDiff",
+    "MemoryEstimate",
+    "MemoryParts",
     "NormRecording",
     "ReceptiveField",
     "Run",

@@ -1,0 +1,48 @@
+"""A memory estimate as a table: one row a part."""
+
+from __future__ import annotations
+
+from archlab.records.memory import MemoryEstimate
+from archlab.tables.columns import percent, shapes_text, size
+from archlab.tables.table import Column, Row, Table, byte_size
+
+PARTS = {
+    "parameters": "parameters",
+    "gradients": "gradients",
+    "optimizer_state": "optimiser state",
+    "activations": "activations",
+    "workspace": "workspace",
+    "buffers": "buffers",
+    "inputs": "inputs and labels",
+}
+MOMENTS = {"forward": "in the forward pass", "backward": "in the backward pass", "step": "in the optimiser's step"}
+
+
+def memory_table(estimate: MemoryEstimate) -> Table:
+    """What the peak of a training step consists of, whether it fits, and what the numbers take for granted."""
+    amounts = {label: getattr(estimate.parts, name) for name, label in PARTS.items()}
+    options = ", ".join(f"{name}={value}" for name, value in estimate.options.items())
+    return Table(
+        columns=(Column("part", "part"), size("bytes", "bytes"), percent("share", "share")),
+        rows=tuple(Row((label, amount, amount / estimate.peak)) for label, amount in amounts.items()),
+        title=(
+            f"{estimate.network}{f' ({options})' if options else ''}, a training step on "
+            f"{shapes_text(estimate.inputs)} with {estimate.optimizer}, {estimate.precision}"
+        ),
+        total=("peak", estimate.peak, 1.0),
+        footer=(f"The peak is {MOMENTS[estimate.moment]}.", *_verdict(estimate), *estimate.assumptions),
+    )
+
+
+def _verdict(estimate: MemoryEstimate) -> tuple[str, ...]:
+    if estimate.budget is None:
+        return ()
+    budget = byte_size(estimate.budget)
+    if not estimate.largest_batch:
+        return (f"Does not fit into {budget}, at any batch.",)
+    largest = f"The largest batch that fits is {estimate.largest_batch:,}"
+    if estimate.batch == estimate.largest_batch:
+        return (f"{largest}, into {budget}.",)
+    at_largest = byte_size(estimate.peak_at_largest or 0)
+    says = "fits" if estimate.fits else "does not fit"
+    return (f"A batch of {estimate.batch:,} {says} into {budget}. {largest}, with a peak of {at_largest}.",)
