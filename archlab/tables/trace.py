@@ -77,5 +77,8 @@ def footer(trace: Trace) -> tuple[str, ...]:
             f"MACs and FLOPs are lower bounds: counted {known:,} of {total:,} operations, without a formula: {missing}."
         )
     if trace.failure:
-        sentences.append(f"The forward pass failed at {trace.failure.path}: the totals are those of the layers above.")
+        where = trace.failure.path or "the network itself"
+        sentences.append(
+            f"The forward pass failed at {where}: parameters are the whole network's, MACs those up to there."
+        )
     return (*sentences, *trace.notes)
