@@ -15,6 +15,8 @@ POINTS = 400
 """Points of a curve on the page; longer ones are thinned, their extremes kept."""
 SEED_POINTS = 160
 """Points of a single seed's curve."""
+MARKED = 12
+"""Points of a curve that each get a marker, at most."""
 AXES = {"step": "optimiser step", "epoch": "epoch", "seconds": "training seconds (mean of the variant's runs)"}
 WEIGHTS = {"0": "none", "0.6": "light (0.6)", "0.9": "strong (0.9)", "0.98": "very strong (0.98)"}
 
@@ -157,63 +159,50 @@ def _seeds(series: Mapping[str, Mapping[str, Any]]) -> str:
 def _variant_traces(
     variant: str, series: Mapping[str, Any], index: int, *, smooth: bool = False, dash: str = "solid"
 ) -> list[dict[str, Any]]:
+    import numpy as np
+
     band = curves.band(series["values"])
-    x = _axis(series, POINTS)
+    low, mean, high = curves.thinned(np.stack([band.low, band.mean, band.high], axis=1), POINTS).T
+    name, x = label(variant), _axis(series, POINTS)
+    base = {"type": "scatter", "mode": "lines", "legendgroup": f"{index} {dash}", "hovertemplate": "%{y:.4g}"}
 
-    def line(values: Any, points: int = POINTS) -> Any:
-        thin = curves.thinned(values, points)
-        return Smooth(thin, "smoothing") if smooth else thin
+    def drawn(values: Any) -> Any:
+        return Smooth(np.ascontiguousarray(values), "smoothing") if smooth else np.ascontiguousarray(values)
 
-    name, pattern = label(variant), "%{y:.4g}"
-    edge = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": x,
-        "line": {"width": 0},
-        "hoverinfo": "skip",
-        "legendgroup": str(index) + dash,
-    }
-    traces: list[dict[str, Any]] = []
-    if band.n > 1:
-        fill = series_color(index, 0.18)
-        traces += [
-            {**edge, "name": f"{name}, lower bound", "y": line(band.low), "showlegend": False},
-            {
-                **edge,
-                "name": f"{name}, upper bound",
-                "y": line(band.high),
-                "showlegend": False,
-                "fill": "tonexty",
-                "fillcolor": fill,
-            },
-        ]
-    traces.append(
+    edge = {**base, "x": x, "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+    bounds = [
+        {**edge, "name": f"{name}, lower bound", "y": drawn(low)},
         {
-            "type": "scatter",
-            "mode": "lines+markers" if len(series["x"]["step"]) <= 12 else "lines",
-            "name": name,
-            "legendgroup": str(index) + dash,
-            "x": x,
-            "y": line(band.mean),
-            "line": {"color": series_color(index), "width": 2, "dash": dash},
-            "marker": {"size": 5, "color": series_color(index)},
-            "hovertemplate": pattern,
-        }
-    )
-    if dash == "solid" and band.n > 1:
-        traces += [
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": f"{name}, seed {run.config.seed}",
-                "legendgroup": str(index) + dash,
-                "showlegend": False,
-                "visible": Switch("seeds", {"off": False, "on": True}),
-                "x": _axis(series, SEED_POINTS),
-                "y": line(values, SEED_POINTS),
-                "line": {"color": series_color(index, 0.55), "width": 1},
-                "hovertemplate": pattern,
-            }
-            for run, values in zip(series["runs"], series["values"], strict=True)
-        ]
-    return traces
+            **edge,
+            "name": f"{name}, upper bound",
+            "y": drawn(high),
+            "fill": "tonexty",
+            "fillcolor": series_color(index, 0.18),
+        },
+    ]
+    line = {
+        **base,
+        "mode": "lines+markers" if len(series["x"]["step"]) <= MARKED else "lines",
+        "name": name,
+        "x": x,
+        "y": drawn(mean),
+        "line": {"color": series_color(index), "width": 2, "dash": dash},
+        "marker": {"size": 5, "color": series_color(index)},
+    }
+    if band.n == 1:
+        return [line]
+    if dash != "solid":
+        return [*bounds, line]
+    single = {
+        **base,
+        "showlegend": False,
+        "visible": Switch("seeds", {"off": False, "on": True}),
+        "x": _axis(series, SEED_POINTS),
+        "line": {"color": series_color(index, 0.55), "width": 1},
+    }
+    thin = curves.thinned(series["values"].T, SEED_POINTS).T
+    seeds = [
+        {**single, "name": f"{name}, seed {run.config.seed}", "y": drawn(values)}
+        for run, values in zip(series["runs"], thin, strict=True)
+    ]
+    return [*bounds, line, *seeds]
