@@ -193,6 +193,7 @@ def test_a_layer_of_the_diagram_shows_its_row(page: Page) -> None:
 
 
 def test_data_buttons_give_csv(page: Page) -> None:
+    page.locator(f"form[data-panel='{NORM}'] [name=layer]").select_option("norm_1")  # of 6 channels
     buttons = page.locator("button.data")
     tables = {}
     for place in range(buttons.count()):
