@@ -90,25 +90,25 @@ def _trilinear(
     first: Shape,
     second: Shape,
     third: Shape,
-    expand1: Any,
-    expand2: Any,
-    expand3: Any,
-    sums: Any,
+    new1: Any,
+    new2: Any,
+    new3: Any,
+    summed: Any,
     *rest: object,
     output: Shape,
 ) -> int:
-    positions = list(first)
-    for axis in sorted(expand1):
-        positions.insert(axis, 1)
-    others = list(second)
-    for axis in sorted(expand2):
-        others.insert(axis, 1)
-    thirds = list(third)
-    for axis in sorted(expand3):
-        thirds.insert(axis, 1)
-    # x1 with the weight for every triple, then x2 with what remains of it.
-    full = [max(sizes) for sizes in zip(positions, others, thirds, strict=True)]
-    return prod(full) + prod(full)
+    operands = [_with_axes(shape, axes) for shape, axes in ((first, new1), (second, new2), (third, new3))]
+    full = [max(sizes) for sizes in zip(*operands, strict=True)]
+    # The weight with one input for every triple, then what remains of it with the other.
+    first_sum: int = summed[0]
+    return prod(full) + prod(full) // full[first_sum]
+
+
+def _with_axes(shape: Shape, axes: Any) -> list[int]:
+    sizes = list(shape)
+    for axis in sorted(axes):
+        sizes.insert(axis, 1)
+    return sizes
 
 
 @register_cost("aten::_scaled_dot_product_flash_attention")
@@ -237,6 +237,14 @@ def _distances(left: Shape, right: Shape, *rest: object, output: Shape) -> Cost:
 @register_cost("torchvision::deform_conv2d")
 def _deformable_convolution(input: Shape, weight: Shape, *rest: object, output: Shape) -> int:
     return convolution_macs(input, weight, output, transposed=False)
+
+
+@register_cost("torchvision::roi_align")
+def _region_pooling(
+    input: Shape, regions: Shape, scale: Any, height: Any, width: Any, samples: int, *rest: object, output: Shape
+) -> Cost:
+    # Each sample mixes four neighbours; as many samples a cell as it takes, if none are said, are at least one.
+    return Cost(0, prod(output) * max(1, samples) ** 2 * 8)
 
 
 @register_cost("quantized::linear")

@@ -21,7 +21,7 @@ FREE = _words(
     isneginf isposinf item kthvalue le lift lift_fresh lift_fresh_copy linspace log_normal logical_and
     logical_not logical_or logical_xor logspace lt masked_fill masked_scatter masked_select max_unpool2d
     max_unpool3d median mode multinomial narrow_copy native_channel_shuffle ne new_empty new_empty_strided
-    new_full new_ones new_zeros nonzero nonzero_static normal one_hot ones ones_like permute permute_copy
+    new_full new_ones new_zeros nms nonzero nonzero_static normal one_hot ones ones_like permute permute_copy
     pixel_shuffle pixel_unshuffle poisson polar rand rand_like randint randint_like randn randn_like random
     randperm reflection_pad1d reflection_pad2d reflection_pad3d repeat repeat_interleave replication_pad1d
     replication_pad2d replication_pad3d requires_grad reshape resize resize_as roll rot90 scalar_tensor scatter
