@@ -102,7 +102,8 @@ TERMS = (
     Term(
         "95 % interval",
         "A range made by a procedure that covers the true mean in 95 of 100 repetitions of the whole experiment. "
-        "Curves: by Student's t at each step. Differences: by a bootstrap over the pairs.",
+        "Means and curves: by Student's t over the seeds. Differences: the outer bounds of Student's t and of a "
+        "bootstrap over the pairs.",
         "Efron, Better Bootstrap Confidence Intervals, 1987",
         "comparison",
     ),
