@@ -169,6 +169,7 @@ def _standing(
         found = estimate([run.epochs[-1].test_accuracy for run in ended])
         mean, basis = ACCURACY.written(found.mean), f"n = {found.n}"
         if found.low is not None and found.high is not None:
-            basis = f"{ACCURACY.unit.number(found.low)} to {ACCURACY.unit.number(found.high)}, {basis}"
+            low, high = max(found.low, 0.0), min(found.high, ACCURACY.unit.most)
+            basis = f"{ACCURACY.unit.number(low)} to {ACCURACY.unit.number(high)}, {basis}"
     total = sum((config.variant or config.network) == name for config, _ in members)
     return Standing(name, names.index(name), len(ended), total, mean, basis)

@@ -1,0 +1,369 @@
+"""The live page: who may see it, what it shows of a store, and that it tells what is new."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from archlab.errors import InputError
+from archlab.records import Epoch, TrainingConfig
+from archlab.reports.live import Live, page
+from archlab.reports.live.access import FILE, Address, keep_address, last_address
+from archlab.reports.live.board import boards, planned_board
+from archlab.reports.live.server import events
+from archlab.reports.live.watching import Watch
+from archlab.store import RunWriter, Store, open_store
+from tests.reports.samples import add_run, experiment
+from tests.reports.test_page import HOSTILE
+
+pytest.importorskip("starlette", reason="starlette is not installed: pip install 'archlab[serve]'")
+pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'archlab[serve]'")
+
+PLAN = [
+    TrainingConfig(variant=variant, seed=seed, epochs=3) for seed in (0, 1) for variant in ("norm=batch", "norm=none")
+]
+
+
+def epoch(number: int, accuracy: float = 0.5) -> Epoch:
+    return Epoch(number, 6 * number, 0.5 * number, 2.0 / number, accuracy, 2.1 / number, accuracy)
+
+
+def started(store: Store, config: TrainingConfig, epochs: int = 0) -> RunWriter:
+    """A run that is being written, by this process."""
+    writer = store.writer(config, {}, 100)
+    for number in range(1, epochs + 1):
+        writer.append(epoch(number))
+    return writer
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(tmp_path / "store")
+
+
+@pytest.fixture
+def live(store: Store) -> Iterator[Live]:
+    with Live(store, plan=PLAN, port=0) as running:
+        yield running
+
+
+def get(live: Live, path: str = "", **headers: str) -> httpx.Response:
+    return httpx.get(f"http://127.0.0.1:{live.address.port}/{path}", headers=headers, trust_env=False)
+
+
+# Who may see it
+
+
+@pytest.mark.parametrize("path", ["", "events", "x/", "x/events", "favicon.ico", "%00/", "caf%C3%A9/", "../etc/passwd"])
+def test_without_the_token_there_is_nothing(live: Live, path: str) -> None:
+    answer = get(live, path)
+    assert answer.status_code == 404
+    assert "lenet" not in answer.text
+    assert live.address.token not in answer.text
+
+
+@pytest.mark.parametrize("cut", [slice(0, -1), slice(1, None)])
+def test_a_part_of_the_token_is_not_enough(live: Live, cut: slice) -> None:
+    assert get(live, f"{live.address.token[cut]}/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("host", "code"),
+    [
+        ("127.0.0.1:{port}", 200),
+        ("localhost:{port}", 200),
+        ("localhost:9999", 200),  # through a tunnel
+        ("evil.example", 400),
+        ("127.0.0.1.evil.example", 400),
+        ("evil.example:{port}", 400),
+        ("www.localhost", 400),
+    ],
+)
+def test_a_stranger_s_name_for_this_machine_is_refused(live: Live, host: str, code: int) -> None:
+    answer = get(live, f"{live.address.token}/", host=host.format(port=live.address.port))
+    assert answer.status_code == code
+
+
+def test_it_listens_on_this_machine_alone(live: Live) -> None:
+    assert live._socket.getsockname()[0] == "127.0.0.1"
+
+
+def test_the_page_may_ask_its_own_server_and_nobody_else(live: Live) -> None:
+    answer = get(live, f"{live.address.token}/")
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert policy.endswith("connect-src 'self'; frame-ancestors 'none'")
+    assert "unsafe-inline" not in policy.split("style-src-attr")[0]
+    assert answer.headers["cache-control"] == "no-store"
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_only_reading_is_possible(live: Live) -> None:
+    url = f"{live.url}"
+    for method in ("POST", "PUT", "DELETE"):
+        assert httpx.request(method, url, trust_env=False).status_code == 405
+
+
+# The address
+
+
+def test_the_address_outlives_the_server_in_a_file_of_this_user_alone(store: Store) -> None:
+    with Live(store, port=0) as first:
+        pass
+    assert stat.S_IMODE((store.path / FILE).stat().st_mode) == 0o600
+    with Live(store) as second:
+        assert second.url == first.url
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o660])
+def test_an_address_that_others_can_read_is_not_used_again(store: Store, mode: int) -> None:
+    keep_address(store.path, Address("t" * 32, 1234))
+    assert last_address(store.path) == Address("t" * 32, 1234)
+    (store.path / FILE).chmod(mode)
+    assert last_address(store.path).token != "t" * 32
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"token": 3}', "\x00"])
+def test_a_broken_address_is_replaced(store: Store, content: str) -> None:
+    store.path.mkdir()
+    (store.path / FILE).write_text(content)
+    (store.path / FILE).chmod(0o600)
+    assert last_address(store.path).port == 0
+
+
+def test_a_link_in_the_place_of_the_address_is_not_followed(store: Store, tmp_path: Path) -> None:
+    keep_address(tmp_path, Address("t" * 32, 1234))
+    store.path.mkdir()
+    (store.path / FILE).symlink_to(tmp_path / FILE)
+    assert last_address(store.path).token != "t" * 32
+
+
+def test_a_store_that_cannot_be_written_is_served_nonetheless(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_run(store, "norm=batch", 0)
+
+    def refuse(*_: Any) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "open", refuse)
+    keep_address(store.path, Address("t" * 32, 1))
+    assert not (store.path / FILE).exists()
+
+
+def test_a_taken_port_is_said(live: Live, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"port {live.address.port} of 127.0.0.1 can't be used: choose another"):
+        Live(open_store(tmp_path / "other"), port=live.address.port)
+
+
+def test_two_stores_get_two_ports(live: Live, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    keep_address(other, Address("t" * 32, live.address.port))
+    with Live(open_store(other)) as second:
+        assert second.address.port != live.address.port
+
+
+@pytest.mark.parametrize("token", ["", "short", "with/a/slash/in/the/middle", "with space and more text"])
+def test_a_token_that_is_none_is_refused(store: Store, token: str) -> None:
+    with pytest.raises(InputError, match="expected 16 or more letters, digits, - or _"):
+        Live(store, port=0, token=token)
+
+
+# What it shows
+
+
+def test_a_plan_shows_runs_that_wait_go_and_died(store: Store) -> None:
+    add_run(store, "norm=batch", 7)  # another experiment's
+    with store.writer(PLAN[0], {}) as writer:
+        for number in (1, 2, 3):
+            writer.append(epoch(number, 0.8))
+        writer.finish({})
+    with started(store, PLAN[1], 1) as failing:
+        failing.fail("diverged: the loss at step 8 is nan", {})
+    with started(store, PLAN[2], 2):
+        pass  # its process is killed here
+    with started(store, PLAN[3], 1):
+        board = planned_board(PLAN, store.runs())
+    assert [(line.variant, line.seed, line.state, line.done) for line in board.lines] == [
+        ("norm=batch", 0, "finished", 3),
+        ("norm=none", 0, "failed", 1),
+        ("norm=batch", 1, "interrupted", 2),
+        ("norm=none", 1, "running", 1),
+    ]
+    assert board.lines[1].error == "diverged: the loss at step 8 is nan"
+    assert board.lines[2].error == "its process is gone"
+    assert board.ended == 3
+    assert board.share == pytest.approx((1 + 1 / 3) / 2)  # the two that have not broken off
+    assert [(one.variant, one.finished, one.runs, one.mean, one.basis) for one in board.standings] == [
+        ("norm=batch", 1, 2, "80.00 %", "n = 1"),
+        ("norm=none", 0, 2, "", ""),
+    ]
+
+
+def test_a_plan_shows_its_runs_before_the_first_has_started(store: Store) -> None:
+    board = planned_board(PLAN, store.runs())
+    assert {line.state for line in board.lines} == {"waiting"}
+    assert json.loads(page.message(board))["panel"] == "experiment-training"
+
+
+def test_a_mean_has_its_interval_within_what_there_can_be(store: Store) -> None:
+    for seed in (0, 1, 2):
+        with store.writer(replace(PLAN[0], seed=seed), {}) as writer:
+            writer.append(epoch(1, 0.99 - 0.04 * seed))
+            writer.finish({})
+    (board,) = boards(store.runs())
+    # t of 2 degrees is 4.303: 0.95 +- 4.303 * 0.04 / sqrt(3) = 0.95 +- 0.0994
+    assert (board.standings[0].mean, board.standings[0].basis) == ("95.00 %", "85.06 to 100.00, n = 3")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        ({"variant": "norm=batch"}, {"variant": "norm=none"}, True),
+        (
+            {"variant": "norm=batch", "options": {"norm": "batch"}},
+            {"variant": "norm=none", "options": {"norm": "none"}},
+            True,
+        ),
+        ({"variant": "lr=0.1", "learning_rate": 0.1}, {"variant": "lr=0.2", "learning_rate": 0.2}, True),
+        ({"variant": "epochs=2", "epochs": 2}, {"variant": "epochs=4", "epochs": 4}, True),
+        ({"variant": "norm=batch"}, {"variant": "skip=on"}, False),
+        ({"variant": "norm=batch"}, {"variant": "norm=batch", "epochs": 9}, False),
+        ({"variant": "norm=batch"}, {"variant": "norm=none", "options": {"width": 3}}, False),
+        ({}, {"network": "densenet"}, False),
+    ],
+)
+def test_runs_belong_together_by_what_they_share(
+    store: Store, first: dict[str, Any], second: dict[str, Any], together: bool
+) -> None:
+    for config in (first, second):
+        with started(store, TrainingConfig(**config)) as writer:
+            writer.finish({})
+    assert len(boards(store.runs())) == (1 if together else 2)
+
+
+def test_anchors_differ(store: Store) -> None:
+    for epochs in (1, 2, 3):
+        with started(store, TrainingConfig(epochs=epochs)) as writer:
+            writer.finish({})
+    assert sorted(board.anchor for board in boards(store.runs())) == [
+        "lenet-digits",
+        "lenet-digits-2",
+        "lenet-digits-3",
+    ]
+
+
+def test_a_store_is_read_anew_only_when_something_has_changed(store: Store) -> None:
+    watch = Watch(store)
+    assert watch.boards() == []
+    with started(store, PLAN[0]) as writer:
+        first = watch.boards()
+        assert watch.boards() is first
+        writer.append(epoch(1))
+        second = watch.boards()
+        assert second[0].lines[0].done == 1
+    assert watch.boards()[0].lines[0].state == "interrupted"  # no file has changed, but the lock is gone
+
+
+def test_names_are_escaped(store: Store) -> None:
+    for name in HOSTILE:
+        with started(store, TrainingConfig(network=name, variant=name, dataset=name), 1) as writer:
+            writer.fail(name, {})
+    found = boards(store.runs())
+    html = page.html(found, HOSTILE[0])
+    head = html[: html.index('id="archlab-data"')]
+    assert "<img" not in head
+    assert head.count("</script>") == 0
+    for board in found:
+        assert "\n" not in page.message(board)
+        assert "<img" not in page.standing(board)
+
+
+# What it tells
+
+
+def told(watch: Watch, ending: threading.Event, changes: list[Any]) -> list[tuple[str, Any]]:
+    """The events of a stream; after each, the next change is made, and the stream ends when there is none."""
+
+    async def listen() -> list[tuple[str, Any]]:
+        found = []
+        stream: AsyncIterator[str] = events(watch, ending)
+        async for text in stream:
+            name, data = text.removesuffix("\n\n").split("\n")
+            found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+            if name == "event: boards":
+                continue
+            if not changes:
+                ending.set()
+                continue
+            changes.pop(0)()
+        return found
+
+    return asyncio.run(listen())
+
+
+def test_a_line_that_a_run_appends_is_an_event(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archlab.reports.live.server.INTERVAL", 0.01)
+    with started(store, PLAN[0], 1) as writer:
+        found = told(
+            Watch(store, PLAN), threading.Event(), [lambda: writer.append(epoch(2)), lambda: writer.finish({})]
+        )
+    assert [name for name, _ in found] == ["boards", "board", "board", "board"]
+    assert found[0][1] == ["experiment"]
+    assert ["1/3" in data["standing"] for _, data in found[1:]] == [True, False, False]
+    assert ["2/3" in data["standing"] for _, data in found[1:]] == [False, True, True]
+    assert '<span class="state">finished</span>' in found[-1][1]["standing"]
+
+
+def test_an_experiment_that_starts_is_listed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archlab.reports.live.server.INTERVAL", 0.01)
+    add_run(store, "norm=batch", 0)
+    found = told(Watch(store), threading.Event(), [lambda: started(store, TrainingConfig("densenet")).finish({})])
+    assert [sorted(data) for name, data in found if name == "boards"] == [
+        ["lenet-digits"],
+        ["densenet-digits", "lenet-digits"],
+    ]
+
+
+def test_silence_is_broken_by_comments(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archlab.reports.live.server.INTERVAL", 0.01)
+    monkeypatch.setattr("archlab.reports.live.server.SILENCE", 0.03)
+
+    async def listen() -> list[str]:
+        stream = events(Watch(store), threading.Event())
+        return [await anext(stream), await anext(stream)]
+
+    assert asyncio.run(listen()) == ["event: boards\ndata: []\n\n", ": still here\n\n"]
+
+
+def test_the_server_streams_and_says_farewell(store: Store) -> None:
+    lines: list[str] = []
+    with started(store, PLAN[0], 1) as writer:
+        live = Live(store, plan=PLAN, port=0)
+        with live, httpx.stream("GET", f"{live.url}events", trust_env=False, timeout=20) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            for line in answer.iter_lines():
+                lines.append(line)
+                if line.startswith("data: {") and "1/3" in line:
+                    writer.append(epoch(2))
+                if line.startswith("data: {") and "2/3" in line:
+                    live.farewell = "It is over."
+                    live._ending.set()
+    assert lines[-3:] == ["event: end", 'data: "It is over."', ""]
+
+
+def test_the_page_holds_what_the_store_holds(store: Store, tmp_path: Path) -> None:
+    kept, _ = experiment(tmp_path / "store", seeds=2)
+    with Live(kept, port=0) as live:
+        text = get(live, f"{live.address.token}/").text
+    assert "4 of 4 runs have ended" in text
+    assert 'data-panel="lenet-digits-training" data-chart="test-accuracy"' in text
+    assert "2 of 2" in text
