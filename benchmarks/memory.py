@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
+from archlab.networks import resolve
 from archlab.tracing import fits, trace
 
 MODELS = (
@@ -61,8 +62,9 @@ def really_saved(network: nn.Module, x: Tensor) -> int:
 
 def tracked_peak(name: str, batch: int, size: int) -> int:
     """The peak of a later training step with Adam, as MemTracker sees it."""
-    with FakeTensorMode():
-        network = build(name)
+    network = resolve(f"torchvision:{name}").build("meta").train()  # some constructors read values
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        network.to_empty(device="cpu")
         optimizer = torch.optim.Adam(network.parameters(), foreach=True)
         x, labels = torch.randn(batch, 3, size, size), torch.randint(0, 1000, (batch,))
 

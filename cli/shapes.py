@@ -32,6 +32,10 @@ COLUMNS_HELP = (
     "Columns behind the path, separated by commas; +NAME adds to the default kind,output-shape,parameters,macs. "
     "'--columns help' lists all."
 )
+FITS_HELP = (
+    "Show the memory that a training step takes at its peak instead, and the largest batch that fits into SIZE: 24GB, "
+    "80G (10^9 bytes) or 24GiB (2^30)."
+)
 
 
 def shapes(
@@ -50,6 +54,16 @@ def shapes(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare with torchinfo instead; exit 1 if a difference is unexplained.")
     ] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option("--fits", metavar="SIZE", show_default=False, help=FITS_HELP),
+    ] = None,
+    optimizer: Annotated[
+        str, typer.Option(metavar="NAME", help="For --fits: sgd, sgd-momentum, adam or adamw.")
+    ] = "adam",
+    precision: Annotated[
+        str, typer.Option(metavar="NAME", help="For --fits: fp32, or bf16 for mixed precision.")
+    ] = "fp32",
     form: FormatOption = None,
     as_json: JsonOption = False,
     path: FileOption = None,
@@ -60,6 +74,7 @@ def shapes(
     archlab shapes densenet --input 96
     archlab shapes resnet18 --depth 2 --columns +share,saved
     archlab shapes torchvision:vit_b_16 --depth all --format csv -o vit.csv
+    archlab shapes torchvision:resnet50 --fits 24GB --batch 256
 
     Repeated equal blocks are one row (x12), and containers of a single module take no level; JSON and CSV always hold
     every layer down to the depth.
@@ -73,6 +88,9 @@ def shapes(
 
     chosen = chosen_columns([name.strip() for name in columns.split(",") if name.strip()])
     given = network_options(options, bn, skip)
+    if budget is not None:
+        _fits(target, network, inputs, batch, given, budget, optimizer, precision)
+        return
     if verify:
         _verify(target, network, inputs, batch, given)
         return
@@ -110,6 +128,26 @@ def _verify(
     emit(target, lambda: verification_table(found), found.to_json)
     if found.unexplained:
         raise typer.Exit(1)
+
+
+def _fits(
+    target: Output,
+    network: str,
+    inputs: list[str] | None,
+    batch: int | None,
+    options: dict[str, Value],
+    budget: str,
+    optimizer: str,
+    precision: str,
+) -> None:
+    from archlab.tables.memory import memory_table
+    from archlab.tracing import fits
+
+    chosen: dict[str, Any] = free_options(options)
+    found = fits(
+        network, inputs or None, budget=budget, optimizer=optimizer, precision=precision, batch=batch, **chosen
+    )
+    emit(target, lambda: memory_table(found), found.to_json)
 
 
 def _show_columns(target: Output) -> None:

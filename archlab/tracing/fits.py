@@ -40,7 +40,7 @@ def parse_bytes(text: str | float) -> int:
     units = UNITS | BINARY_UNITS
     if found is None or found[2].lower() not in units or float(found[1]) <= 0:
         raise InputError(
-            f"{text!r} is no size of memory: expected a number with a unit, as in 24GB, 80G (10^9 bytes) or 24GiB (2^30)"
+            f"{text!r} is no size of memory: expected a number with a unit, as in 24GB, 80G (10^9 each) or 24GiB (2^30)"
         )
     return int(float(found[1]) * units[found[2].lower()])
 
