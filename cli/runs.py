@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from archlab.cli.compare import show as show_comparison
-from archlab.cli.console import emit, message, output
+from archlab.cli.console import emit, message, output, write
 from archlab.cli.options import FileOption, FormatOption, JsonOption
 from archlab.cli.training import StoreOption
 from archlab.errors import InputError, nearest
@@ -20,7 +21,7 @@ runs = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="""List, show and delete what the store holds: runs and comparisons.
+    help="""List, show, export and delete what the store holds: runs and comparisons.
 
     \b
     archlab runs list
@@ -85,6 +86,41 @@ def show_run(
         emit(target, lambda: run_table(found), found.to_json)
     else:
         show_comparison(found, target)
+
+
+@runs.command("export")
+def export_runs(
+    keys: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY]...", show_default=False, help="Of runs and comparisons. Default: all runs."),
+    ] = None,
+    to: Annotated[
+        str, typer.Option("--to", metavar="FORM", help="csv, parquet, tensorboard or mlflow; all but csv are extras.")
+    ] = "csv",
+    folder: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="An earlier export there is replaced.")
+    ] = Path("export"),
+    store: StoreOption = None,
+) -> None:
+    """Write runs for other tools: epochs, steps, settings and tags; of a comparison all its runs.
+
+    \b
+    archlab runs export -o tables
+    archlab runs export lenet-digits-4f2a91c03b7e --to parquet -o tables
+    archlab runs export --to tensorboard -o logs        then: tensorboard --logdir logs
+    archlab runs export --to mlflow -o mlruns           then: mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db
+    """
+    from archlab.exporting import export
+    from archlab.records import Run
+    from archlab.store import open_store
+
+    home = open_store(store)
+    found = [find(home, key) for key in keys] if keys else home.runs()
+    chosen = [run for item in found for run in ([item] if isinstance(item, Run) else map(home.run, item.runs))]
+    written = export(chosen, to, folder, store=home)
+    count = len({run.key for run in chosen})
+    message(f"{'1 run' if count == 1 else f'{count} runs'} exported")
+    write(str(written))
 
 
 @runs.command("delete")

@@ -81,3 +81,25 @@ def test_what_can_not_be_read_is_told_of(archlab: Call, key: str) -> None:
     assert result.exit_code == 0
     assert "warning:" in result.stderr
     assert "broken" in result.stderr
+
+
+def test_runs_are_exported_by_key_or_all_of_them(archlab: Call, key: str) -> None:
+    first, second = open_store().runs()
+    assert archlab("runs", "export", first.key, "-o", "one").stdout == "one\n"
+    assert len(Path("one/runs.csv").read_text().splitlines()) == 1 + 1
+    result = archlab("runs", "export", key, second.key, "--to", "csv", "-o", "both")
+    assert (result.exit_code, result.stderr) == (0, "2 runs exported\n")
+    archlab("runs", "export", "-o", "all")
+    assert Path("all/epochs.csv").read_text() == Path("both/epochs.csv").read_text()
+
+
+def test_what_cannot_be_exported_is_refused(archlab: Call, key: str) -> None:
+    for arguments, message in (
+        (("nothing",), "no run or comparison 'nothing'"),
+        (("--to", "excel"), "runs can't be exported to 'excel'"),
+        (("-o", "archlab.txt"), "archlab.txt is a file, expected a folder"),
+    ):
+        Path("archlab.txt").touch()
+        result = archlab("runs", "export", *arguments)
+        assert result.exit_code == 2
+        assert message in result.stderr

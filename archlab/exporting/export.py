@@ -1,0 +1,109 @@
+"""Writing runs into a folder: whole or not at all, and the same call twice gives the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archlab import files
+from archlab.errors import InputError, nearest
+from archlab.exporting.history import History, history
+from archlab.exporting.mlflow import write_mlflow
+from archlab.exporting.rows import write_csv, write_parquet
+from archlab.exporting.tensorboard import write_tensorboard
+from archlab.records import Run
+
+if TYPE_CHECKING:
+    from archlab.store import Store
+
+Writer = Callable[[Sequence[History], Path, Path], None]
+"""Writes into the second; the third is what that folder will be called."""
+
+FORMS: dict[str, Writer] = {
+    "csv": write_csv,
+    "parquet": write_parquet,
+    "tensorboard": write_tensorboard,
+    "mlflow": write_mlflow,
+}
+MARK = "archlab-export.json"
+"""Names the files of an export, so that a later one replaces these and nothing else."""
+
+
+def export(runs: Sequence[Run], form: str, folder: str | Path, *, store: Store | None = None) -> Path:
+    """The folder that holds the runs in another tool's form; what an earlier export left there is replaced.
+
+    All epochs, and all steps that the store has; every setting as a parameter; key, status, variant, network, data set
+    and environment as tags.
+
+    Args:
+        runs: any number, each once.
+        form: `csv` or `parquet` (tables `runs`, `epochs`, `steps`), `tensorboard` (a folder a run), `mlflow` (a
+            database, `mlflow.db`).
+        folder: made if it is not there.
+        store: where the curves by step are.
+
+    Raises:
+        InputError: there is no run, the form is unknown, its package is not installed, or the folder holds files that
+            no export wrote.
+        StoreError: the folder can't be written.
+    """
+    if form not in FORMS:
+        raise InputError(f"runs can't be exported to {form!r}: {nearest(form, FORMS)}")
+    if not runs:
+        raise InputError("there is no run to export: archlab compare --bn off makes some")
+    target = Path(folder)
+    _check(target)
+    histories = [history(run, store) for run in {run.key: run for run in runs}.values()]
+    draft = target.resolve().with_name(f".{target.resolve().name}.{uuid.uuid4().hex[:8]}")
+    with files.writing(target):
+        try:
+            draft.mkdir(parents=True)
+            FORMS[form](histories, draft, target)
+            mark = {
+                "schema": "archlab.export/1",
+                "form": form,
+                "files": _listed(draft),
+                "runs": [h.key for h in histories],
+            }
+            (draft / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
+            _replace(target.resolve(), draft)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    return target
+
+
+def _check(target: Path) -> None:
+    """Raise an `InputError` if something lies there that would be lost."""
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file, expected a folder: choose another")
+    if not target.exists():
+        return
+    try:
+        known = {MARK, *json.loads((target / MARK).read_text(encoding="utf-8"))["files"]}
+    except (OSError, ValueError, TypeError, KeyError):
+        known = set()
+    foreign = sorted(set(_listed(target)) - known)
+    if foreign:
+        raise InputError(
+            f"{target} holds {foreign[0]}, which no export wrote: choose a new folder, or move what is in it away"
+        )
+
+
+def _listed(folder: Path) -> list[str]:
+    """All files in a folder and beneath it."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
+def _replace(target: Path, draft: Path) -> None:
+    """Give a folder its name, in the place of an older one."""
+    if not target.exists():
+        draft.rename(target)
+        return
+    old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    target.rename(old)
+    draft.rename(target)
+    shutil.rmtree(old, ignore_errors=True)

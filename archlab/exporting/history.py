@@ -1,0 +1,84 @@
+"""A run as other tools see it: settings, tags, and numbers by epoch and step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from archlab.errors import InputError
+from archlab.records import Epoch, Run, Value
+
+if TYPE_CHECKING:
+    from archlab.store import Store
+
+TAGS = ("key", "status", "created", "error", "network", "variant", "dataset")
+CURVES = ("train_loss", "train_accuracy")
+MEASURED = tuple(item.name for item in fields(Epoch) if item.name not in ("epoch", "step"))
+
+
+@dataclass(frozen=True)
+class History:
+    """One run, flattened."""
+
+    key: str
+    tags: dict[str, str]
+    """`TAGS`, and `environment.NAME`."""
+    parameters: dict[str, Value | None]
+    """Every setting of the configuration, `option.NAME` for those of the network, and its number of `parameters`."""
+    epochs: tuple[Epoch, ...]
+    steps: tuple[tuple[int, float, float], ...]
+    """Step, training loss and accuracy of its batch."""
+
+    def metrics(self, epoch: Epoch) -> dict[str, float]:
+        """What was measured at the end of an epoch, without what the network has not."""
+        return {name: value for name in MEASURED if (value := getattr(epoch, name)) is not None}
+
+    @property
+    def seconds(self) -> float:
+        """The start, as seconds since 1970; 0 where it isn't known."""
+        try:
+            return datetime.fromisoformat(self.tags["created"]).timestamp()
+        except ValueError:
+            return 0.0
+
+
+def history(run: Run, store: Store | None) -> History:
+    """A run with its curves from the store; without a store it has none.
+
+    Raises:
+        StoreError: the curves can't be read.
+    """
+    config = asdict(run.config)
+    options = config.pop("options")
+    tags = {"key": run.key, "status": run.status, "created": run.created, "error": run.error}
+    tags |= {name: str(config.pop(name)) for name in ("network", "variant", "dataset")}
+    tags |= {f"environment.{name}": str(value) for name, value in run.environment.items()}
+    return History(
+        key=run.key,
+        tags=tags,
+        parameters={
+            **config,
+            **{f"option.{name}": value for name, value in options.items()},
+            "parameters": run.parameters,
+        },
+        epochs=run.epochs,
+        steps=_steps(run, store),
+    )
+
+
+def union(columns: Sequence[Sequence[str]]) -> list[str]:
+    """Every name once, in the order of first appearance."""
+    return list(dict.fromkeys(name for names in columns for name in names))
+
+
+def _steps(run: Run, store: Store | None) -> tuple[tuple[int, float, float], ...]:
+    try:
+        curves = store.curves(run.key) if store else {}
+    except InputError:  # a run that the store does not hold
+        curves = {}
+    if not curves:
+        return ()
+    rows = zip(curves["step"].tolist(), *(curves[name].tolist() for name in CURVES), strict=True)
+    return tuple((int(step), float(loss), float(accuracy)) for step, loss, accuracy in rows)
