@@ -9,6 +9,7 @@ import typer
 
 from archlab.cli.compare import show as show_comparison
 from archlab.cli.console import emit, message, output, write
+from archlab.cli.course import show_course
 from archlab.cli.options import FileOption, FormatOption, JsonOption
 from archlab.cli.training import StoreOption
 from archlab.errors import InputError, nearest
@@ -81,9 +82,11 @@ def show_run(
     from archlab.store import open_store
     from archlab.tables.runs import run_table
 
-    found = find(open_store(store), key)
+    home = open_store(store)
+    found = find(home, key)
     if isinstance(found, Run):
         emit(target, lambda: run_table(found), found.to_json)
+        show_course(found, home, target)
     else:
         show_comparison(found, target)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from archlab.cli.console import emit, message, output
+from archlab.cli.course import show_course
 from archlab.cli.options import (
     BnOption,
     FileOption,
@@ -91,4 +92,5 @@ def train(
     with watching(1) as watch:
         run = training.train(config, store=home, device=device, data_dir=data_dir, download=download, progress=watch)
     emit(target, lambda: run_table(run), run.to_json)
+    show_course(run, home, target)
     message(f"kept in {home.path} as {run.key}")

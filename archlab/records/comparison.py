@@ -81,3 +81,17 @@ class Comparison(Document):
     environment: dict[str, Value] = field(default_factory=dict)
     command: str = ""
     created: str = ""
+
+    def _repr_html_(self) -> str:
+        """The tables and findings with a small chart, which a notebook shows for the record."""
+        from dataclasses import replace
+
+        from archlab.tables import html
+        from archlab.tables.comparison import comparison_tables
+        from archlab.tables.sparkline import picture
+
+        *others, last = comparison_tables(self)
+        tables = (*others, replace(last, footer=(*self.findings, *last.footer)))
+        metric = "test_accuracy"
+        seeds = {variant.name: variant.metrics[metric].values for variant in self.variants if metric in variant.metrics}
+        return "\n".join(map(html, tables)) + picture(seeds, "test accuracy, seed by seed")

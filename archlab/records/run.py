@@ -110,3 +110,13 @@ class Run(Document):
     def metric(self, name: str) -> float | None:
         """A measurement at the end of the last epoch: a field of `Epoch`; None where there is none."""
         return getattr(self.epochs[-1], name) if self.epochs else None
+
+    def _repr_html_(self) -> str:
+        """The epochs as a table with a small chart, which a notebook shows for the record."""
+        from archlab.tables import html
+        from archlab.tables.runs import run_table
+        from archlab.tables.sparkline import picture
+
+        curves = {"training": [epoch.train_accuracy for epoch in self.epochs]}
+        curves |= {"test": [epoch.test_accuracy for epoch in self.epochs]}
+        return html(run_table(self)) + picture(curves, "accuracy by epoch")

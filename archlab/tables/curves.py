@@ -1,0 +1,83 @@
+"""A run's recorded curves as tables for the terminal: loss and accuracy, and what its BatchNorm layers did.
+
+*What drift is.* Over a layer's channels, how far the running statistics went from the first record to the last: of the
+mean the root of the mean square, in standard deviations of the layer at the end; of the variance the factor by which it
+grew or shrank, as its geometric mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from archlab.records import NormRecording
+from archlab.tables.sparkline import sparkline
+from archlab.tables.table import Column, Row, Table
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+
+WIDTH = 32
+"""Characters of a curve."""
+SHOWN = {"train_loss": ("train loss", ".4f"), "train_accuracy": ("train accuracy", ".1%")}
+
+
+def curves_table(curves: Mapping[str, Array], *, plain: bool = False) -> Table:
+    """One row a curve by step: its first and last value, and its course; `plain` draws in ASCII."""
+    rows = []
+    for name, (title, form) in SHOWN.items():
+        values: Sequence[float] = curves[name].tolist()
+        rows.append(
+            Row((title, format(values[0], form), sparkline(values, WIDTH, plain=plain), format(values[-1], form)))
+        )
+    steps = len(curves["step"])
+    return Table(
+        columns=(
+            Column("curve", ""),
+            Column("first", "first", "right"),
+            Column("course", f"{steps:,} steps"),
+            Column("last", "last", "right"),
+        ),
+        rows=tuple(rows),
+        title="By step, each batch as it was trained on",
+    )
+
+
+def norms_table(recording: NormRecording, *, plain: bool = False) -> Table:
+    """One row a BatchNorm layer: how far its running statistics went, and the course of the variance's mean."""
+    rows = []
+    for path, layer in recording.layers.items():
+        mean, variance = drift(layer["running_mean"], layer["running_var"])
+        course = layer["running_var"].mean(axis=1).tolist()
+        rows.append(Row((path, layer["running_mean"].shape[1], mean, variance, sparkline(course, WIDTH, plain=plain))))
+    return Table(
+        columns=(
+            Column("path", "BatchNorm", shrinks=True),
+            Column("channels", "channels", "right"),
+            Column("mean_drift", "mean moved", "right", ".2f"),
+            Column("variance_drift", "variance x", "right", ".3g"),
+            Column("course", "running variance"),
+        ),
+        rows=tuple(rows),
+        footer=(
+            "mean moved: the running means, root mean square over channels, in standard deviations.",
+            "variance x: the factor of the running variances, geometric mean over channels; the curve: their mean.",
+        ),
+    )
+
+
+def drift(running_mean: Array, running_var: Array) -> tuple[float, float]:
+    """How far the running mean went, in standard deviations, and the factor of the running variance.
+
+    Args:
+        running_mean: (steps, channels).
+        running_var: (steps, channels).
+    """
+    import numpy as np
+
+    smallest = 1e-12
+    means, variances = np.asarray(running_mean, np.float64), np.maximum(np.asarray(running_var, np.float64), smallest)
+    moved = np.sqrt(((means[-1] - means[0]) ** 2 / variances[-1]).mean())
+    return float(moved), float(np.exp(np.log(variances[-1] / variances[0]).mean()))

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from archlab.analysis.comparison import summarise
+from archlab.records import Epoch, Run, TrainingConfig
+from archlab.tables.sparkline import BLOCKS, PLAIN, picture, sparkline
+
+NAN = math.nan
+HOSTILE = ['</svg><script>alert(1)</script>"', "norm\u202e=none", "a & b"]
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "expected"),
+    [
+        ([0, 1, 2, 3, 4, 5, 6, 7], 40, "▁▂▃▄▅▆▇█"),
+        ([7, 0], 40, "█▁"),
+        ([3, 3, 3], 40, "▁▁▁"),
+        ([], 40, ""),
+        ([5], 40, "▁"),
+        ([0, NAN, 1], 40, "▁ █"),
+        ([NAN, math.inf], 40, "  "),
+        ([0, 2, 4, 6, 10, 14], 3, "▁▃█"),  # the means 1, 5, 12: 8 * (5 - 1) / (12 - 1) = 2.9
+        ([0, 5e-324], 40, "▁▁"),
+        ([-1.7e308, 1.7e308], 40, "▁█"),
+    ],
+)
+def test_a_curve_as_a_line(values: Sequence[float], width: int, expected: str) -> None:
+    assert sparkline(values, width) == expected
+
+
+def test_ascii() -> None:
+    assert sparkline([0, 1, 2, 3, 4, 5], plain=True) == PLAIN
+    assert PLAIN.isascii()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=50), st.integers(1, 30))
+def test_whatever_comes_fits_and_is_drawn(values: list[float], width: int) -> None:
+    drawn = sparkline(values, width)
+    assert len(drawn) == min(len(values), width)
+    assert set(drawn) <= set(BLOCKS + " ")
+
+
+def figure(html: str) -> ElementTree.Element:
+    """The picture, which must be well-formed."""
+    return ElementTree.fromstring(html[html.index("<figure") :])
+
+
+def test_curves_as_a_picture() -> None:
+    drawn = figure(picture({"one": [0.0, 1.0, 0.5], "level": [0.25]}, "accuracy"))
+    lines = [line.get("points") for line in drawn.iter("polyline")]
+    # 300 x 110 with a margin of 8: x is 8, 150, 292; y is 102 for the least value, 8 for the greatest.
+    assert lines == ["8.0,102.0 150.0,8.0 292.0,55.0", "8.0,78.5 292,78.5"]
+    (svg,) = drawn.iter("svg")
+    assert svg.get("aria-label") == "accuracy, between 0 and 1"
+
+
+def test_a_gap_parts_a_line() -> None:
+    assert len(list(figure(picture({"one": [0, 1, NAN, 1, 0]}, "loss")).iter("polyline"))) == 2
+
+
+@pytest.mark.parametrize("curves", [{}, {"one": []}, {"one": [NAN]}])
+def test_nothing_is_no_picture(curves: dict[str, list[float]]) -> None:
+    assert picture(curves, "loss") == ""
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=20))
+def test_every_point_lies_in_the_picture(values: list[float]) -> None:
+    html = picture({"one": values}, "loss")
+    for line in figure(html).iter("polyline") if html else ():
+        pairs = [pair.split(",") for pair in str(line.get("points")).split()]
+        assert all(8 <= float(x) <= 292 and 8 <= float(y) <= 102 for x, y in pairs)
+
+
+def run(variant: str, seed: int, accuracy: float) -> Run:
+    epochs = tuple(Epoch(n, 6 * n, 0.5 * n, 1 / n, accuracy, 1 / n, accuracy * n / 3) for n in (1, 2, 3))
+    return Run(f"{variant}-{seed}", TrainingConfig(variant=variant, seed=seed, epochs=3), "finished", epochs)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_notebook_shows_runs_and_comparisons(name: str) -> None:
+    single = run(name, 0, 0.9)
+    comparison = summarise([run(variant, seed, 0.9 - seed / 10) for variant in ("norm=batch", name) for seed in (0, 1)])
+    for html, tables in ((single._repr_html_(), 1), (comparison._repr_html_(), 2)):
+        assert html.isascii()
+        assert "<script" not in html
+        assert "\u202e" not in html
+        assert html.count("<table") == tables
+        assert len(list(figure(html).iter("polyline"))) == 2
+    assert comparison._repr_html_().count("archlab-note") > len(comparison.findings) > 0
+
+
+def test_a_run_without_an_epoch_is_shown_without_a_picture() -> None:
+    html = Run("key", TrainingConfig(), "interrupted")._repr_html_()
+    assert "<table" in html
+    assert "<svg" not in html
