@@ -64,8 +64,8 @@ class UncountedError(ArchlabError):
         listed = ", ".join(f"{name} ({count} times)" if count > 1 else name for name, count in missing.items())
         whole = totals.counted_operations + sum(missing.values())
         super().__init__(
-            f"{trace.network}: counted {totals.counted_operations} of {whole} operations, expected all of them; there is "
-            f"no formula for {listed}. archlab.tracing.register_cost adds one"
+            f"{trace.network}: counted {totals.counted_operations} of {whole} operations, expected all of them; there "
+            f"is no formula for {listed}. archlab.tracing.register_cost adds one"
         )
         self.trace = trace
 
@@ -84,7 +84,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A half sentence that names what the reader may have meant, for the end of a message.
 
     >>> nearest("densnet", ["lenet", "densenet"])
-    'did you mean densenet? Known: densenet, lenet'
+    'did you mean densenet or lenet? Known: densenet, lenet'
     """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
