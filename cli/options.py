@@ -10,6 +10,7 @@ import typer
 
 from archlab.cli.console import Format
 from archlab.errors import InputError
+from archlab.experiment import NORMS
 from archlab.records import Trace, Value
 
 FormatOption: TypeAlias = Annotated[
@@ -69,8 +70,6 @@ BnOption: TypeAlias = Annotated[
 SkipOption: TypeAlias = Annotated[
     str | None, typer.Option("--skip", metavar="on|off", show_default=False, help="Skip connections: --option skip=...")
 ]
-
-NORMS = {"on": "batch", "off": "none", "scratch": "scratch"}
 
 
 def network_options(options: list[str] | None, bn: str | None = None, skip: str | None = None) -> dict[str, Value]:
