@@ -5,14 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.console import message, write
-from archlab.cli.options import BnOption, InputOption, OptionOption, SkipOption, network_options
-from archlab.cli.training import StoreOption
+from archlab.cli.console import message, prints_aside, write
+from archlab.cli.options import BnOption, InputOption, OptionOption, SkipOption, network_options, traced
+from archlab.cli.training import DataDirOption, StoreOption
 from archlab.errors import ArchlabError, InputError, SourceError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def report(
     things: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NETWORK|RUN|COMPARISON]...",
+            metavar="NETWORK|RUN|COMPARISON",
             show_default=False,
             help="A network as for archlab shapes, the key of a run or a comparison (archlab runs list), or a JSON "
             "file that archlab wrote. Default: the newest comparison.",
@@ -40,21 +41,35 @@ def report(
         bool, typer.Option("--all", help="A page for each comparison of the store, and an index that links them.")
     ] = False,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    png: Annotated[
+        Path | None,
+        typer.Option(
+            "--png",
+            metavar="FOLDER",
+            show_default=False,
+            help="Its charts as PNG (archlab[images]); a page only with -o.",
+        ),
+    ] = None,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="FOLDER", show_default=False, help="The same as SVG.")
+    ] = None,
     store: StoreOption = None,
     inputs: InputOption = None,
     options: OptionOption = None,
     bn: BnOption = None,
     skip: SkipOption = None,
+    data_dir: DataDirOption = None,
 ) -> None:
-    """Write networks, runs and comparisons as one HTML file that opens without a network.
+    """Write networks, runs and comparisons as HTML.
 
-    Several networks stand side by side, several comparisons one after the other. --input, --option, --bn and --skip
+    One file, which opens without a connection. Several networks stand side by side, several comparisons one after the other. --input, --option, --bn and --skip
     hold for the networks that are named.
 
     \b
     archlab report                                    the newest comparison
     archlab report densenet resnet -o networks.html
     archlab report run.json trace.json --open
+    archlab report --png pictures
     archlab report --all
     """
     from archlab.store import open_store
@@ -63,20 +78,35 @@ def report(
     if everything:
         if things:
             raise InputError(f"--all shows the whole store, but {things[0]!r} was named too: leave one of them out")
-        written = _write_all(home, path)
+        if png or svg:
+            raise InputError("--png and --svg save the charts of one page, --all writes many: leave one of them out")
+        written = _write_all(home, path, data_dir)
     else:
         from archlab.reports import save
 
         settings = network_options(options, bn, skip)
         found = [_resolved(thing, home, inputs, settings) for thing in things] if things else [_newest(home)]
         command = shlex.join(["archlab", *sys.argv[1:]])
-        items = [*found, *_networks_of(found, home)]
+        items = [*found, *_networks_of(found, home, data_dir)]
+        if png or svg:
+            _save_images(items, home, png, svg)
+            if path is None:
+                return
         written = save(path or "report.html", items, store=home, command=command)
     write(str(written))
     if show:
         import webbrowser
 
         webbrowser.open(written.resolve().as_uri())
+
+
+def _save_images(items: Sequence[Trace | Run | Comparison], store: Store, png: Path | None, svg: Path | None) -> None:
+    from archlab.reports.images import save_images
+
+    if png:
+        write("\n".join(map(str, save_images(png, items, "png", store=store))))
+    if svg:
+        write("\n".join(map(str, save_images(svg, items, "svg", store=store))))
 
 
 def _resolved(
@@ -90,10 +120,8 @@ def _resolved(
             return find(thing)
         except InputError:
             continue
-    from archlab.tracing import trace
-
     try:
-        return trace(thing, inputs or None, **options)  # type: ignore[arg-type]
+        return traced(thing, inputs, options=options)
     except SourceError as error:
         raise SourceError(f"{thing!r} is no run or comparison in {store.path}, and no network: {error}") from error
 
@@ -132,33 +160,26 @@ def _newest(store: Store) -> Comparison:
     return comparisons[-1]
 
 
-def _networks_of(items: Sequence[Trace | Run | Comparison], store: Store) -> list[Trace]:
-    """The traces of the networks that the runs trained, each once; none where torch is not installed."""
+def _networks_of(items: Sequence[Trace | Run | Comparison], store: Store, data_dir: Path | None) -> list[Trace]:
+    """The networks that the runs trained, fitted to their data, each once; none where torch is not installed."""
+    from archlab.comparing import traces
     from archlab.records import Comparison, Run
 
-    configs: dict[str, TrainingConfig] = {}
+    configs: list[TrainingConfig] = []
     for item in items:
         runs = [item] if isinstance(item, Run) else _runs_of(item, store) if isinstance(item, Comparison) else []
-        configs |= {
-            f"{run.config.network} {sorted(run.config.options.items())} {run.config.size}": run.config for run in runs
-        }
-    if not configs:
-        return []
+        for run in runs:
+            alike = replace(run.config, variant="", seed=0)
+            if alike not in configs:
+                configs.append(alike)
     try:
-        from archlab.tracing import trace
+        with prints_aside():
+            return traces(configs, data_dir=data_dir)
     except ImportError:
         message("torch is not installed: the report shows the runs without their networks")
-        return []
-    traces: dict[object, Trace] = {}
-    for config in configs.values():
-        try:
-            size = None if config.size is None else [str(config.size)]
-            traced = trace(config.network, size, **config.options)  # type: ignore[arg-type]
-        except ArchlabError as error:
-            message(f"{config.network} is left out of the report: {error}")
-            continue
-        traces.setdefault((traced.network, traced.layers), traced)
-    return list(traces.values())
+    except ArchlabError as error:
+        message(f"the report shows the runs without their networks: {error}")
+    return []
 
 
 def _runs_of(comparison: Comparison, store: Store) -> list[Run]:
@@ -166,7 +187,7 @@ def _runs_of(comparison: Comparison, store: Store) -> list[Run]:
     return [known[key] for key in comparison.runs if key in known]
 
 
-def _write_all(store: Store, path: Path | None) -> Path:
+def _write_all(store: Store, path: Path | None, data_dir: Path | None) -> Path:
     """The path of the index, after every comparison's page was written that is not there yet."""
     from archlab import files
     from archlab.reports import index, save
@@ -181,7 +202,7 @@ def _write_all(store: Store, path: Path | None) -> Path:
     for comparison in comparisons:
         single = target.with_name(f"{comparison.key}.html")
         if not single.exists():
-            save(single, [comparison, *_networks_of([comparison], store)], store=store, command=comparison.command)
+            save(single, [comparison, *_networks_of([comparison], store, data_dir)], store=store, command=comparison.command)
     claimed = {key for comparison in comparisons for key in comparison.runs}
     loose = [run for run in runs if run.key not in claimed]
     others = target.with_name(f"{target.stem}-runs.html")
