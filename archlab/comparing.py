@@ -7,6 +7,7 @@ both.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -176,8 +177,13 @@ def traces(configs: Iterable[TrainingConfig], *, data_dir: str | Path | None = N
     from archlab.training import images, session
 
     found: list[Trace] = []
-    for config in configs:
-        data = images.read(config.dataset, data_dir)
+    read = cache(lambda dataset: images.read(dataset, data_dir))
+    different = {
+        (config.network, tuple(sorted(config.options.items())), config.dataset, config.size): config
+        for config in configs
+    }
+    for config in different.values():
+        data = read(config.dataset)
         size = session.image_size(config) or data.size or 0
         options = session.fitted_options(config, data.channels, len(data.classes), size)
         traced = trace(config.network, [(1, data.channels, size, size)], **options)  # type: ignore[arg-type]

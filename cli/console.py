@@ -159,6 +159,13 @@ def message(text: str) -> None:
 
 
 @contextlib.contextmanager
+def prints_aside() -> Iterator[None]:
+    """A context in which whatever is printed goes to stderr: a network's own code must not speak between our data."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+@contextlib.contextmanager
 def progress() -> Iterator[Progress]:
     """Progress bars on stderr: `add_task(name, total=n, note="")`, `update(task, completed=k, note="loss 0.3")`.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from archlab.cli.console import Format
+from archlab.cli.console import Format, prints_aside
 from archlab.errors import InputError
 from archlab.experiment import NORMS
 from archlab.records import Trace, Value
@@ -134,7 +134,8 @@ def traced(
         return Trace.read(network)
     from archlab.tracing import trace
 
-    return trace(network, inputs or None, batch=batch, columns=columns, **free_options(options))
+    with prints_aside():
+        return trace(network, inputs or None, batch=batch, columns=columns, **free_options(options))
 
 
 def free_options(options: dict[str, Value]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,8 +61,8 @@ def report(
 ) -> None:
     """Write networks, runs and comparisons as HTML.
 
-    One file, which opens without a connection. Several networks stand side by side, several comparisons one after the other. --input, --option, --bn and --skip
-    hold for the networks that are named.
+    One file, which opens without a connection. Several networks stand side by side, several comparisons one after the
+    other. --input, --option, --bn and --skip hold for the networks that are named.
 
     \b
     archlab report                                    the newest comparison
@@ -162,24 +161,26 @@ def _newest(store: Store) -> Comparison:
 
 def _networks_of(items: Sequence[Trace | Run | Comparison], store: Store, data_dir: Path | None) -> list[Trace]:
     """The networks that the runs trained, fitted to their data, each once; none where torch is not installed."""
-    from archlab.comparing import traces
     from archlab.records import Comparison, Run
 
-    configs: list[TrainingConfig] = []
+    configs: dict[str, list[TrainingConfig]] = {}
     for item in items:
         runs = [item] if isinstance(item, Run) else _runs_of(item, store) if isinstance(item, Comparison) else []
         for run in runs:
-            alike = replace(run.config, variant="", seed=0)
-            if alike not in configs:
-                configs.append(alike)
-    try:
-        with prints_aside():
-            return traces(configs, data_dir=data_dir)
-    except ImportError:
-        message("torch is not installed: the report shows the runs without their networks")
-    except ArchlabError as error:
-        message(f"the report shows the runs without their networks: {error}")
-    return []
+            configs.setdefault(run.config.dataset, []).append(run.config)
+    found: list[Trace] = []
+    for dataset, trained in configs.items():
+        try:
+            from archlab.comparing import traces
+
+            with prints_aside():
+                found += traces(trained, data_dir=data_dir)
+        except ImportError:
+            message("torch is not installed: the report shows the runs without their networks")
+            break
+        except ArchlabError as error:
+            message(f"the networks trained on {dataset} are left out of the report: {error}")
+    return found
 
 
 def _runs_of(comparison: Comparison, store: Store) -> list[Run]:
@@ -202,7 +203,12 @@ def _write_all(store: Store, path: Path | None, data_dir: Path | None) -> Path:
     for comparison in comparisons:
         single = target.with_name(f"{comparison.key}.html")
         if not single.exists():
-            save(single, [comparison, *_networks_of([comparison], store, data_dir)], store=store, command=comparison.command)
+            save(
+                single,
+                [comparison, *_networks_of([comparison], store, data_dir)],
+                store=store,
+                command=comparison.command,
+            )
     claimed = {key for comparison in comparisons for key in comparison.runs}
     loose = [run for run in runs if run.key not in claimed]
     others = target.with_name(f"{target.stem}-runs.html")

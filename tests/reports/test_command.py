@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from archlab.cli import app, report
+from archlab.records import TrainingConfig
 from archlab.reports.assets import plotly
 from archlab.store import open_store
 from tests.reports.samples import add_run, experiment, lenet_trace
@@ -35,7 +36,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 @pytest.fixture
 def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs are shown without their networks: tracing them is another test's concern."""
-    monkeypatch.setattr(report, "_networks_of", lambda items, store: [])
+    monkeypatch.setattr(report, "_networks_of", lambda items, store, data_dir: [])
 
 
 def test_no_argument_is_the_newest_comparison(command: Command, untraced: None) -> None:
@@ -70,6 +71,25 @@ def test_the_networks_of_the_runs_are_traced(command: Command) -> None:
     experiment(Path("archlab-runs"), seeds=1)
     assert command()[0] == 0
     assert "44,878" in Path("report.html").read_text(encoding="utf-8")
+
+
+def test_networks_of_runs_are_fitted_to_what_they_were_trained_on(command: Command) -> None:
+    store = open_store()
+    with store.writer(TrainingConfig(network="resnet20"), {}) as writer:
+        run = writer.finish({})
+    assert command(run.key)[0] == 0
+    text = Path("report.html").read_text(encoding="utf-8")
+    assert "1x1x32x32" in text  # digits are grey
+    assert "269,434" in text  # the paper's 269,722, less 2 * 16 * 3 * 3 of the first convolution
+
+
+def test_networks_are_left_out_where_their_data_is_missing(command: Command) -> None:
+    store = open_store()
+    with store.writer(TrainingConfig(dataset="gone"), {}) as writer:
+        run = writer.finish({})
+    code, out, err = command(run.key)
+    assert (code, out) == (0, "report.html\n")
+    assert "the networks trained on gone are left out of the report: there is no data set 'gone'" in err
 
 
 @pytest.mark.parametrize(
