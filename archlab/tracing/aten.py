@@ -98,10 +98,10 @@ def _trilinear(
     output: Shape,
 ) -> int:
     operands = [_with_axes(shape, axes) for shape, axes in ((first, new1), (second, new2), (third, new3))]
-    full = [max(sizes) for sizes in zip(*operands, strict=True)]
+    full: list[int] = [max(sizes) for sizes in zip(*operands, strict=True)]
     # The weight with one input for every triple, then what remains of it with the other.
-    first_sum: int = summed[0]
-    return prod(full) + prod(full) // full[first_sum]
+    axis: int = summed[0]
+    return prod(full) + prod(full) // full[axis]
 
 
 def _with_axes(shape: Shape, axes: Any) -> list[int]:

@@ -99,7 +99,8 @@ def _dtype(name: str | None) -> torch.dtype | None:
         return None
     dtype = getattr(torch, name, None)
     if not isinstance(dtype, torch.dtype):
-        known = [key for key, value in vars(torch).items() if isinstance(value, torch.dtype)]
+        known = [f"{kind}{bits}" for kind in ("int", "float", "complex") for bits in (8, 16, 32, 64, 128)]
+        known = [key for key in (*known, "uint8", "bool", "bfloat16") if hasattr(torch, key)]
         raise InputError(f"there is no element type {name!r}: {nearest(name, known)}")
     return dtype
 

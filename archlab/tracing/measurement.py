@@ -19,7 +19,6 @@ from archlab.tracing.isolation import isolated
 from archlab.tracing.leaves import dtype_name, shape_of, tensors
 from archlab.tracing.listener import DataDependentError
 from archlab.tracing.nodes import Outline
-from archlab.tracing.receptive import ReceptiveFields
 from archlab.tracing.rows import Rows
 from archlab.tracing.saved import SavedBytes
 from archlab.tracing.tracer import Tracer
@@ -171,7 +170,7 @@ class Measurement:
             tracer = Tracer(outline, quick=quick, real=real, locate=locate, saves=saves)
             try:
                 saving = SavedBytes(tracer, self.network.parameters()) if saves else nullcontext()
-                with saving, ReceptiveFields(tensors(given)) if sees else nullcontext():
+                with saving, _receptive_fields(given) if sees else nullcontext():
                     tracer.run(args, kwargs)
             except DataDependentError:
                 raise
@@ -203,6 +202,12 @@ class Measurement:
 
     def _error(self, broken: _BrokenError) -> ForwardError:
         return forward_error(broken.tracer, broken.trace)
+
+
+def _receptive_fields(given: Arguments) -> AbstractContextManager[object]:
+    from archlab.tracing.receptive import ReceptiveFields
+
+    return ReceptiveFields(tensors(given))
 
 
 def original(network: nn.Module) -> nn.Module:

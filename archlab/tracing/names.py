@@ -57,11 +57,11 @@ POINTWISE = _words(
 
 VIEWS = _words(
     """
-    H T adjoint alias as_strided as_tensor broadcast_to chunk clone conj contiguous data detach diagonal dsplit
-    expand expand_as flatten getitem hsplit imag mH mT moveaxis movedim narrow permute positive ravel real
-    requires_grad_ reshape reshape_as select split split_with_sizes squeeze swapaxes swapdims t tensor_split
-    transpose unbind unflatten unfold unsafe_chunk unsafe_split unsqueeze view view_as view_as_complex
-    view_as_real vsplit
+    H T adjoint alias as_strided as_tensor bfloat16 bool broadcast_to byte cdouble cfloat char chunk clone conj
+    contiguous data detach diagonal double dsplit expand expand_as flatten float getitem half hsplit imag int
+    long mH mT moveaxis movedim narrow permute positive ravel real requires_grad_ reshape reshape_as select
+    short split split_with_sizes squeeze swapaxes swapdims t tensor_split transpose type type_as unbind
+    unflatten unfold unsafe_chunk unsafe_split unsqueeze view view_as view_as_complex view_as_real vsplit
     """
 )
 """Functions and tensor methods that are free, and no use of a parameter."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
@@ -48,15 +49,16 @@ _RENAMED = {
 }
 
 
+@dataclass(frozen=True, slots=True)
 class Operation:
-    """A function as the tracer knows it: its role and its name in the table."""
+    """A function as the tracer knows it."""
 
-    __slots__ = ("in_place", "name", "role")
-
-    def __init__(self, name: str, role: Role, in_place: bool = False) -> None:
-        self.name = name
-        self.role = role
-        self.in_place = in_place
+    name: str
+    """What it is called in the table."""
+    role: Role
+    in_place: bool = False
+    is_torchs: bool = True
+    """Whether it means what its name does in torch."""
 
 
 _KNOWN: dict[Any, Operation] = {}
@@ -74,6 +76,8 @@ def operation(function: Any) -> Operation:
 
 def _classify(function: Any) -> Operation:
     raw = str(getattr(function, "__name__", function))
+    if not _is_torchs(function):
+        return Operation(raw.split(".")[0], Role.COMPUTE, is_torchs=False)
     if raw == "__get__":
         name = str(getattr(getattr(function, "__self__", None), "__name__", ""))
         return Operation(name, Role.VIEW if name in VIEWS else Role.QUERY)
@@ -94,6 +98,15 @@ def _classify(function: Any) -> Operation:
         return Operation(name, Role.FACTORY)
     in_place = name == "setitem" or (raw.endswith("_") and not raw.endswith("__"))
     return Operation(name, Role.PRODUCT if name in PRODUCTS else Role.COMPUTE, in_place)
+
+
+def _is_torchs(function: Any) -> bool:
+    """Whether a function means what its name does in torch; another library's may be called anything."""
+    namespace = getattr(function, "namespace", None)
+    if isinstance(namespace, str):
+        return namespace == "aten"
+    home = getattr(function, "__module__", None)
+    return not isinstance(home, str) or home.partition(".")[0] == "torch"
 
 
 _COMPOSITES = frozenset(["multi_head_attention_forward"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, TypeVar
@@ -37,7 +38,7 @@ def function_result(function: Any, known: Operation, args: tuple[Any, ...], kwar
 
     Views are run as they are, since making one takes no arithmetic.
     """
-    handler = _HANDLERS.get(known.name)
+    handler = _HANDLERS.get(known.name) if known.is_torchs else None
     if handler is None:
         return (function(*args, **kwargs), 0, 0) if known.role is Role.VIEW else None
     result = attempt(handler, args, kwargs)
@@ -47,7 +48,7 @@ def function_result(function: Any, known: Operation, args: tuple[Any, ...], kwar
     return (target, *result[1:]) if target.shape == made.shape and target.dtype is made.dtype else None
 
 
-ALWAYS_BY_FORMULA = frozenset(["scaled_dot_product_attention", "rms_norm"])
+ALWAYS_BY_FORMULA = frozenset(["div", "linear", "rms_norm", "scaled_dot_product_attention"])
 """What torch runs in ways that differ by device and version: counted by its formula also where it is dispatched."""
 
 
@@ -328,14 +329,35 @@ def _clone(input: Tensor) -> Result | None:
     return like(input), 0, 0
 
 
+@handles("getitem")
+def _getitem(input: Tensor, index: Any) -> Result | None:
+    if isinstance(index, Tensor):
+        if index.dtype not in (torch.int64, torch.int32):
+            return None
+        return new((*index.shape, *input.shape[1:]), input.dtype), 0, 0
+    if isinstance(index, list) or (
+        isinstance(index, tuple) and any(isinstance(item, (Tensor, list)) for item in index)
+    ):
+        return None
+    return input[index], 0, 0
+
+
 @handles("flatten")
 def _flatten(input: Tensor, *rest: Any, **options: Any) -> Result | None:
-    return _dense(input).flatten(*rest, **options), 0, 0
+    return _viewed(input, _dense(input).flatten(*rest, **options)), 0, 0
 
 
 @handles("reshape")
 def _reshape(input: Tensor, *rest: Any, **options: Any) -> Result | None:
-    return _dense(input).reshape(*rest, **options), 0, 0
+    return _viewed(input, _dense(input).reshape(*rest, **options)), 0, 0
+
+
+def _viewed(input: Tensor, reshaped: Tensor) -> Tensor:
+    """A view of the input in another shape where its strides allow one, else what a copy would be."""
+    if not input.is_contiguous():
+        with contextlib.suppress(RuntimeError):
+            return input.view(reshaped.shape)
+    return reshaped
 
 
 def _dense(input: Tensor) -> Tensor:

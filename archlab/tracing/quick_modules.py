@@ -54,7 +54,9 @@ def has_one_value(module: nn.Module, args: tuple[Any, ...]) -> bool:
 
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-BY_FORMULA = frozenset([*_BATCH_NORMS, nn.RMSNorm, nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell])
+BY_FORMULA = frozenset(
+    [*_BATCH_NORMS, nn.Linear, nn.RMSNorm, nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell]
+)
 """Layers that torch runs in ways that differ by device and version: counted by formula also where they run."""
 
 
@@ -192,9 +194,8 @@ def _identity(module: Any, input: Tensor) -> Result | None:
 
 @handles(nn.Flatten)
 def _flatten(module: Any, input: Tensor) -> Result | None:
-    if not input.is_contiguous():
-        input = new(input.shape, input.dtype)
-    return input.flatten(module.start_dim, module.end_dim), 0, 0
+    flat = new(input.shape, input.dtype).flatten(module.start_dim, module.end_dim)
+    return (input.view(flat.shape) if input.is_contiguous() else flat), 0, 0
 
 
 @handles(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)

@@ -19,10 +19,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from archlab.records import Layer, Totals
+from archlab.records import Layer, ReceptiveField, Totals
 from archlab.tracing.leaves import shape_of
 from archlab.tracing.nodes import Node, Outline, State
-from archlab.tracing.receptive_terms import receptive_field
 from archlab.tracing.tracer import Tracer
 
 
@@ -170,7 +169,7 @@ class Rows:
             elementwise=node.elementwise,
             output_bytes=node.output_bytes,
             saved_bytes=(node.saved or 0) if self.tracer.saves else None,
-            receptive_field=receptive_field(node.seen),
+            receptive_field=self._receptive_field(node),
             dtype=node.dtype,
             call=node.call,
             calls=self._call_count(node),
@@ -178,6 +177,13 @@ class Rows:
             detail=node.detail,
             inputs=tuple([origin if origin < 0 else places[origin] for origin in node.origins]),
         )
+
+    def _receptive_field(self, node: Node) -> ReceptiveField | None:
+        if not node.seen:
+            return None
+        from archlab.tracing.receptive_terms import receptive_field
+
+        return receptive_field(node.seen)
 
     def _call_count(self, node: Node) -> int:
         owner: Node | None = node

@@ -72,7 +72,7 @@ def fused_attention(
     """
     masked = attn_mask is not None and (attn_mask.requires_grad or attn_mask.dim() not in (2, 4))
     dense = query.dim() == 4 and query.shape[:2] == key.shape[:2] == value.shape[:2]
-    if masked or dropout_p or enable_gqa or not dense or query.shape[-1] != value.shape[-1]:
+    if masked or dropout_p or not dense or query.shape[-1] != value.shape[-1]:
         return F.scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )

@@ -1,0 +1,82 @@
+"""The registry of costs, and what happens where it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from archlab.errors import UncountedError
+from archlab.records import Shape
+from archlab.tracing import Cost, costs, register_cost, trace
+
+
+class Transforms(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = torch.fft.rfft(torch.fft.rfft(x).abs()).real + 1
+        return result
+
+
+@pytest.fixture
+def _registry() -> Iterator[None]:
+    before = dict(costs._COSTS)
+    yield
+    costs._COSTS.clear()
+    costs._COSTS.update(before)
+
+
+def test_an_operation_without_a_cost_is_listed() -> None:
+    totals = trace(Transforms(), [(2, 8)]).totals
+    assert totals.uncounted_operations == {"aten::_fft_r2c": 2}
+    assert totals.counted_operations == 3  # abs, real, add
+    assert totals.macs == 0
+
+
+def test_strict_raises_with_the_trace() -> None:
+    with pytest.raises(UncountedError) as error:
+        trace(Transforms(), [(2, 8)], strict=True)
+    assert error.value.exit_code == 1
+    assert error.value.trace.totals.uncounted_operations == {"aten::_fft_r2c": 2}
+    assert "counted 3 of 5 operations" in str(error.value)
+    assert "aten::_fft_r2c (2 times)" in str(error.value)
+    assert trace("lenet", strict=True).totals.macs == 281_640
+
+
+@pytest.mark.usefixtures("_registry")
+def test_a_registered_cost_counts() -> None:
+    @register_cost(torch.ops.aten._fft_r2c)
+    def transform(input: Shape, axes: list[int], normalisation: int, onesided: bool, *, output: Shape) -> Cost:
+        assert axes == [1]
+        return Cost(macs=input[-1] * output[-1], elementwise=input[0])
+
+    # 8 * 5 for the first, 5 * 3 for the second; elementwise 2 + 2, abs 2 * 5, real is a view, add 2 * 3
+    totals = trace(Transforms(), [(2, 8)], strict=True).totals
+    assert (totals.macs, totals.elementwise) == (8 * 5 + 5 * 3, 2 + 2 + 10 + 6)
+
+
+@pytest.mark.usefixtures("_registry")
+def test_a_custom_operation_of_a_library() -> None:
+    @torch.library.custom_op("archlab_test::double", mutates_args=())
+    def double(x: Tensor) -> Tensor:
+        return x * 2
+
+    @double.register_fake
+    def _(x: Tensor) -> Tensor:
+        return torch.empty_like(x)
+
+    class Uses(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            result: Tensor = double(x)
+            return result
+
+    assert trace(Uses(), [(2, 3)]).totals.uncounted_operations == {"archlab_test::double": 1}
+    register_cost("archlab_test::double")(lambda x, *, output: 7 * x[1])
+    assert trace(Uses(), [(2, 3)]).totals.macs == 21
+
+
+@pytest.mark.usefixtures("_registry")
+def test_a_second_cost_is_refused() -> None:
+    with pytest.raises(ValueError, match="has a cost already"):
+        register_cost("aten::mm")(lambda *args, output: 0)

@@ -1,0 +1,245 @@
+"""The quick handlers give the same rows as torch itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from archlab.records import Trace
+from archlab.tracing.measurement import Measurement, prepare
+
+ZOO = [
+    *("alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "maxvit_t"),
+    *("mnasnet0_5", "mobilenet_v3_small", "regnet_y_400mf", "resnet18", "resnext50_32x4d", "shufflenet_v2_x0_5"),
+    *(
+        "squeezenet1_0",
+        "swin_t",
+        "swin_v2_t",
+        "vgg11_bn",
+        "vit_b_32",
+        "r3d_18",
+        "mvit_v1_b",
+        "lraspp_mobilenet_v3_large",
+    ),
+]
+
+
+def both(measurement: Measurement) -> tuple[Trace, Trace]:
+    return measurement.run(quick=True), measurement.run(quick=False)
+
+
+def assert_equal(quick: Trace, slow: Trace) -> None:
+    for one, other in zip(quick.layers, slow.layers, strict=True):
+        assert one == other
+    assert quick == slow
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet", "densenet", "resnet20", "plain20", "densenet121"])
+def test_own_networks(name: str) -> None:
+    assert_equal(*both(prepare(name, None, None, {})))
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_torchvision_in_evaluation(name: str) -> None:
+    assert_equal(*both(prepare(f"torchvision:{name}", None, None, {})))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "mobilenet_v3_small", "vit_b_32", "swin_t"])
+def test_torchvision_in_training(name: str) -> None:
+    measurement = prepare(f"torchvision:{name}", None, 2, {})
+    measurement.network.train()
+    assert_equal(*both(measurement))
+
+
+SHAPE = (2, 4, 6, 8)
+MODULES: list[tuple[nn.Module, tuple[int, ...]]] = [
+    *[(kind(), SHAPE) for kind in (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.Hardswish, nn.Hardsigmoid, nn.SiLU)],
+    *[(kind(), SHAPE) for kind in (nn.Hardtanh, nn.Mish, nn.GELU, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.PReLU, nn.SELU)],
+    *[(kind(), SHAPE) for kind in (nn.CELU, nn.LogSigmoid, nn.Softsign, nn.Tanhshrink, nn.Hardshrink, nn.Softshrink)],
+    (nn.ReLU(inplace=True), SHAPE),
+    (nn.Softmax(1), SHAPE),
+    (nn.LogSoftmax(-1), SHAPE),
+    (nn.Dropout(0.5), SHAPE),
+    (nn.Dropout(0.0), SHAPE),
+    (nn.Dropout(1.0), SHAPE),
+    (nn.Dropout(0.5, inplace=True), SHAPE),
+    (nn.Dropout2d(0.5), SHAPE),
+    (nn.Dropout2d(0.5).eval(), SHAPE),
+    (nn.Conv2d(4, 6, 3, padding="same"), SHAPE),
+    (nn.Conv2d(4, 6, (3, 5), stride=(1, 2), padding=(2, 0), dilation=(2, 1)), SHAPE),
+    (nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect"), SHAPE),
+    (nn.Conv2d(4, 6, 3), (4, 6, 8)),
+    (nn.Conv1d(4, 6, 3, groups=2), (2, 4, 9)),
+    (nn.Conv3d(4, 6, 3), (2, 4, 5, 6, 7)),
+    (nn.Linear(8, 3), SHAPE),
+    (nn.Linear(8, 3), (8,)),
+    (nn.BatchNorm2d(4), SHAPE),
+    (nn.BatchNorm2d(4, track_running_stats=False).eval(), SHAPE),
+    (nn.BatchNorm1d(4), (3, 4)),
+    (nn.BatchNorm3d(4), (2, 4, 3, 3, 3)),
+    (nn.InstanceNorm2d(4, affine=True), SHAPE),
+    (nn.GroupNorm(2, 4), SHAPE),
+    (nn.LayerNorm((6, 8)), SHAPE),
+    (nn.RMSNorm(8), SHAPE),
+    (nn.RMSNorm(8, elementwise_affine=False), SHAPE),
+    (nn.LocalResponseNorm(3), SHAPE),
+    (nn.MaxPool2d(3, 2, ceil_mode=True), SHAPE),
+    (nn.MaxPool2d(2, 2, 1, 2), (2, 4, 9, 9)),
+    (nn.MaxPool2d(2, return_indices=True), SHAPE),
+    (nn.AvgPool2d(3, 2, 1, ceil_mode=True), SHAPE),
+    (nn.AvgPool2d((2, 3)), (4, 6, 9)),
+    (nn.MaxPool1d(2), (2, 4, 9)),
+    (nn.AvgPool1d(2), (2, 4, 9)),
+    (nn.AvgPool3d(2), (2, 4, 4, 6, 8)),
+    (nn.AdaptiveAvgPool2d((None, 3)), SHAPE),
+    (nn.AdaptiveAvgPool2d(1), SHAPE),
+    (nn.AdaptiveAvgPool1d(2), (2, 4, 9)),
+    (nn.AdaptiveMaxPool2d(2), SHAPE),
+    (nn.Flatten(), SHAPE),
+    (nn.Unflatten(1, (2, 2)), SHAPE),
+    (nn.Identity(), SHAPE),
+    (nn.PixelShuffle(2), SHAPE),
+    (nn.Upsample(scale_factor=2, mode="bilinear"), SHAPE),
+    (nn.ConvTranspose2d(4, 6, 3, stride=2, output_padding=1), SHAPE),
+    (nn.LSTM(8, 5, bidirectional=True, num_layers=2), (3, 2, 8)),
+    (nn.LSTM(8, 5, proj_size=3, batch_first=True), (3, 2, 8)),
+    (nn.GRU(8, 5), (3, 8)),
+    (nn.RNN(8, 5, nonlinearity="relu"), (3, 2, 8)),
+    (nn.LSTMCell(8, 5), (3, 8)),
+    (nn.GRUCell(8, 5), (8,)),
+    (nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), (2, 5, 8)),
+    (nn.TransformerDecoderLayer(8, 2, 16).eval(), (2, 5, 8)),
+]
+
+
+@pytest.mark.parametrize(("layer", "shape"), MODULES, ids=lambda value: str(value)[:50])
+def test_layers(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    shapes = [shape] * (2 if isinstance(layer, nn.TransformerDecoderLayer) else 1)
+    quick, slow = both(prepare(nn.Sequential(nn.Identity(), layer) if len(shapes) == 1 else layer, shapes, None, {}))
+    assert_equal(quick, slow)
+    assert quick.totals.uncounted_operations == {}
+
+
+FUNCTIONS: list[Callable[[Tensor], Any]] = [
+    *(F.relu, F.gelu, F.silu, F.hardswish, F.relu6, F.leaky_relu, F.hardsigmoid, F.elu, F.mish, F.softplus),
+    *(torch.sigmoid, torch.tanh, torch.exp, torch.rsqrt, torch.sqrt, torch.abs, torch.neg, torch.sin, torch.cos),
+    *(torch.log, torch.erf, torch.reciprocal, torch.square, torch.relu, torch.floor),
+    lambda x: F.relu(x, inplace=True),
+    lambda x: x.sigmoid_(),
+    lambda x: x + 1,
+    lambda x: 1 - x,
+    lambda x: 2 / x,
+    lambda x: x**2,
+    lambda x: x + x[:, :1],
+    lambda x: x[0] * x,
+    lambda x: x.permute(0, 2, 3, 1) * 2,
+    lambda x: x.add_(1).mul_(x),
+    lambda x: x.mul_(x[:1].clone()),
+    lambda x: torch.add(x, x, alpha=2),
+    lambda x: x.half() + x,
+    lambda x: x == 0,
+    lambda x: x.masked_fill(x > 0, 1.0),
+    lambda x: torch.where(x > 0, x, 0.0),
+    lambda x: torch.cat([x, x[:, :2]], 1),
+    lambda x: torch.cat((x, x), dim=-1),
+    lambda x: torch.stack([x, x], -1),
+    lambda x: x @ x.transpose(-1, -2),
+    lambda x: torch.bmm(x[0], x[1].mT),
+    lambda x: F.softmax(x, -1),
+    lambda x: x.softmax(dim=1),
+    lambda x: F.layer_norm(x, (8,)),
+    lambda x: F.rms_norm(x, (8,)),
+    lambda x: F.batch_norm(x, None, None, training=True),
+    lambda x: F.dropout(x, 0.5, training=True),
+    lambda x: F.dropout(x, 0.5, training=False),
+    lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True),
+    lambda x: F.scaled_dot_product_attention(x, x[:, :1], x[:, :1]),
+    lambda x: F.scaled_dot_product_attention(x, x[:, :2], x[:, :2], enable_gqa=True),
+    lambda x: x.mean((2, 3)),
+    lambda x: x.mean(-1, keepdim=True),
+    lambda x: x.sum(),
+    lambda x: x.max(),
+    lambda x: x.max(1),
+    lambda x: x.var(1),
+    lambda x: torch.roll(x, (1, 2), (2, 3)),
+    lambda x: F.pad(x, (1, 2, 0, 1)),
+    lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"),
+    lambda x: x.clamp(0, 1),
+    lambda x: x.clamp_(min=0),
+    lambda x: F.normalize(x, dim=1),
+    lambda x: F.max_pool2d(x, 2),
+    lambda x: F.avg_pool2d(x, 3, 1, 1),
+    lambda x: F.adaptive_avg_pool2d(x, (1, 1)),
+    lambda x: F.adaptive_avg_pool2d(x, 2),
+    lambda x: F.interpolate(x, scale_factor=2),
+    lambda x: F.interpolate(x, (5, 5), mode="bicubic"),
+    lambda x: x.permute(0, 2, 3, 1).contiguous(),
+    lambda x: x.permute(0, 2, 3, 1).flatten(1),
+    lambda x: x.transpose(1, 2).reshape(2, -1),
+    lambda x: x.reshape(-1, 8).clone(),
+    lambda x: x.view(2, -1).unsqueeze(1).expand(2, 3, -1),
+    lambda x: x.chunk(2, 1)[0] + torch.split(x, [1, 3], 1)[1][:, :2],
+    lambda x: x.unbind(0),
+    lambda x: x[torch.zeros(3, 5, dtype=torch.long)],
+    lambda x: x[:, torch.tensor([0, 1])],
+    lambda x: x[..., None, 1:, [0, 2]],
+    lambda x: x[None, :, -1],
+    lambda x: [part.sum() for part in x],
+    lambda x: x.new_zeros(3, 3) + x.sum(),
+    lambda x: torch.zeros_like(x) + x,
+    lambda x: torch.zeros(2, 4, 6, 8).index_put((torch.tensor(0),), x[0]) + x,
+    lambda x: torch.cumsum(x, 1),
+    lambda x: torch.einsum("bchw,bdhw->bcd", x, x),
+    lambda x: torch.linalg.vector_norm(x, dim=1),
+    lambda x: x.to(torch.float64).to(x),
+    lambda x: x.type_as(x.half()),
+    lambda x: x.T if x.dim() == 2 else x.mT,
+    lambda x: F.one_hot(torch.zeros(3, dtype=torch.long), 4) * x.sum(),
+    lambda x: torch.topk(x, 2).values,
+    lambda x: torch.gather(x, 1, torch.zeros(2, 1, 6, 8, dtype=torch.long)),
+    lambda x: F.conv2d(x, torch.zeros(3, 4, 3, 3), stride=2, padding=1),
+    lambda x: F.linear(x, torch.zeros(5, 8), torch.zeros(5)),
+    lambda x: F.cross_entropy(x.flatten(1), torch.zeros(2, dtype=torch.long)),
+    lambda x: F.cosine_similarity(x, x),
+    lambda x: F.embedding(torch.zeros(2, 3, dtype=torch.long), x[0, 0]),
+]
+
+
+class Does(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(x + 0)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=range(len(FUNCTIONS)))
+def test_functions(function: Callable[[Tensor], Any]) -> None:
+    measurement = prepare(Does(function), [SHAPE], None, {})
+    quick, slow = both(measurement)
+    assert_equal(quick, slow)
+    assert quick.totals.uncounted_operations == {}
+    real = measurement.run(quick=False, real=True)
+    assert [layer.output_shapes for layer in real.layers] == [layer.output_shapes for layer in quick.layers]
+    assert (real.totals.macs, real.totals.elementwise) == (quick.totals.macs, quick.totals.elementwise)
+
+
+def test_nothing_slow_is_imported_for_a_usual_network() -> None:
+    """sympy, and what torch's own kernels without values load, would double the start of the command."""
+    script = (
+        "import sys, torch; before = set(sys.modules)\n"
+        "import archlab\n"
+        "for name in ('lenet', 'resnet', 'densenet', 'resnet20'): archlab.trace(name)\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(*sorted(new & {'sympy', 'torchvision', 'torchinfo', 'pandas', 'mpmath', 'networkx', 'sklearn'}))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ""
