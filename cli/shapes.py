@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from archlab.cli.console import Format, Output, emit, message, output
+from archlab.cli.console import Format, Output, emit, message, output, prints_aside
 from archlab.cli.options import (
     BatchOption,
     BnOption,
@@ -124,7 +124,8 @@ def _verify(
     from archlab.tracing import verify
 
     chosen: dict[str, Any] = free_options(options)
-    found = verify(network, inputs or None, batch=batch, **chosen)
+    with prints_aside():
+        found = verify(network, inputs or None, batch=batch, **chosen)
     emit(target, lambda: verification_table(found), found.to_json)
     if found.unexplained:
         raise typer.Exit(1)
@@ -144,9 +145,10 @@ def _fits(
     from archlab.tracing import fits
 
     chosen: dict[str, Any] = free_options(options)
-    found = fits(
-        network, inputs or None, budget=budget, optimizer=optimizer, precision=precision, batch=batch, **chosen
-    )
+    with prints_aside():
+        found = fits(
+            network, inputs or None, budget=budget, optimizer=optimizer, precision=precision, batch=batch, **chosen
+        )
     emit(target, lambda: memory_table(found), found.to_json)
 
 
