@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from archlab.cli.console import Format, Output, emit, is_terminal, message, output, width, write
+from archlab.cli.console import Format, Output, emit, is_terminal, message, output, prints_aside, width, write
 from archlab.cli.options import FileOption, FormatOption, JsonOption, OptionOption, network_options
 from archlab.cli.serve import follow
 from archlab.cli.training import (
@@ -107,10 +107,11 @@ def compare(
     as_json: JsonOption = False,
     path: FileOption = None,
 ) -> None:
-    """Train variants of a network with the same seeds, and say what sets them apart.
+    """Train variants, and say what sets them apart.
 
-    The network as it is stands against what --bn, --skip, --vary, --lr or --batch-size make of it. Runs that the store
-    has are not trained again, so that a comparison that was stopped goes on where it was, and more --seeds add to it.
+    All variants of a network are trained with the same seeds. The network as it is stands against what --bn, --skip,
+    --vary, --lr or --batch-size make of it. Runs that the store has are not trained again, so that a comparison that
+    was stopped goes on where it was, and more --seeds add to it.
 
     \b
     archlab compare --bn off
@@ -144,7 +145,8 @@ def compare(
         record_every=record_every,
         precise_batches=precise_batches,
     )
-    experiment = design(base, bn=bn, skip=skip, vary=varied, seeds=seeds)
+    with prints_aside():
+        experiment = design(base, bn=bn, skip=skip, vary=varied, seeds=seeds)
     home = open_store(store)
     configs = experiment.configs
     followed = follow(context, home, configs, opened) if live else None
@@ -171,7 +173,9 @@ def compare(
         followed.farewell = "The comparison has ended: its command shows the result."
     show(comparison, target)
     if not no_report:
-        written = write_report(comparison, traces(experiment.variants, data_dir=data_dir), home, report)
+        with prints_aside():
+            networks = traces(experiment.variants, data_dir=data_dir)
+        written = write_report(comparison, networks, home, report)
         tell = write if target == Output() else message
         tell(f"\nReport: {written}")
         if followed is not None:
@@ -202,11 +206,12 @@ def show(comparison: Comparison, target: Output) -> None:
 
 def write_report(comparison: Comparison, traces: Sequence[Trace], store: Store, path: Path | None) -> Path:
     """The path of the report on a comparison and its networks, now written."""
-    from archlab import reports
+    from archlab import files, reports
 
     target = path or store.path / "reports" / f"{comparison.key}.html"
     if path is None:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        with files.writing(target.parent):
+            target.parent.mkdir(parents=True, exist_ok=True)
     return reports.save(target, [comparison, *traces], store=store, command=comparison.command)
 
 

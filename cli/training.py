@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from archlab.cli.console import message, progress
+from archlab.cli.console import message, prints_aside, progress
+from archlab.errors import RunError
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -76,6 +77,8 @@ def announce(
 ) -> None:
     """Say what will be trained and how long it will take, and how to shorten it where that is long.
 
+    A run that fails within the steps that are timed is no reason to leave the others out: it fails again in its place.
+
     Raises:
         InputError: a configuration, the device or the data can't be used.
     """
@@ -83,9 +86,15 @@ def announce(
 
     if download:
         images.read(configs[0].dataset, data_dir, download=True)
-    seconds = estimate_seconds(configs, workers=workers, device=device, data_dir=data_dir)
     count = "1 run" if len(configs) == 1 else f"{len(configs)} runs"
-    message(f"{count} of {configs[0].network} on {configs[0].dataset}: about {duration(seconds)} on this machine")
+    what = f"{count} of {configs[0].network} on {configs[0].dataset}"
+    try:
+        with prints_aside():
+            seconds = estimate_seconds(configs, workers=workers, device=device, data_dir=data_dir)
+    except RunError as error:
+        message(f"{what}: there is no telling how long that takes, since one already failed: {error}")
+        return
+    message(f"{what}: about {duration(seconds)} on this machine")
     if seconds > LONG:
         epochs = configs[0].epochs
         once = f"--epochs 1 (about {duration(seconds / epochs)}), " if epochs > 1 else ""
@@ -142,7 +151,7 @@ class Watch:
 @contextlib.contextmanager
 def watching(total: int) -> Iterator[Watch]:
     """A function for the events of so many runs, which shows them."""
-    with progress() as bars:
+    with prints_aside(), progress() as bars:
         watch = Watch(bars, total)
         yield watch
     if watch.reused:

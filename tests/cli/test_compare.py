@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from archlab.records import Comparison
+from archlab.errors import RunError
+from archlab.records import Comparison, TrainingConfig
 from tests.cli import trained
 from tests.cli.conftest import Call
 
@@ -92,6 +93,29 @@ def test_a_long_comparison_comes_with_ways_to_shorten_it(archlab: Call, monkeypa
     result = archlab("compare", "resnet20", "--skip", "off", "--no-report")
     assert "12 runs of resnet20 on digits: about 25 minutes on this machine" in result.stderr
     assert "Shorter: --epochs 1 (about 5 minutes), fewer seeds, --train-samples N" in result.stderr
+
+
+def test_a_comparison_whose_length_cannot_be_told_is_trained_all_the_same(
+    archlab: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(configs: list[TrainingConfig], **_: object) -> float:
+        raise RunError("diverged: the loss at step 2 is nan")
+
+    monkeypatch.setattr("archlab.training.estimate_seconds", diverge)
+    result = archlab("compare", "--lr", "0.1,1e30", "--seeds", "1", "--no-report")
+    assert result.exit_code == 0
+    told, first, *_ = result.stderr.splitlines()
+    assert "there is no telling how long that takes, since one already failed: diverged: the loss at step 2" in told
+    assert first == "[1/2] lr=0.1, seed 0: test accuracy 90.0% (5 s)"
+
+
+def test_a_report_that_cannot_be_kept_is_one_message(archlab: Call, tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "reports").write_text("in the way")
+    result = archlab("compare", "--bn", "off", "--seeds", "1")
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit)
+    assert "error: " in result.stderr
+    assert "reports can't be written" in result.stderr
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(archlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
