@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def networks(
     network: Annotated[
-        str | None, typer.Argument(metavar="[NETWORK]", show_default=False, help="One whose options are listed.")
+        str | None, typer.Argument(metavar="NETWORK", show_default=False, help="One whose options are listed.")
     ] = None,
     form: FormatOption = None,
     as_json: JsonOption = False,

@@ -22,11 +22,14 @@ runs = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="""List, show, export and delete what the store holds: runs and comparisons.
+    help="""List, show, export and delete what is kept.
+
+    The store holds runs and comparisons.
 
     \b
     archlab runs list
     archlab runs show KEY
+    archlab runs delete KEY KEY
     """,
 )
 

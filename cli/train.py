@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from archlab.cli.console import emit, message, output
+from archlab.cli.console import emit, message, output, prints_aside
 from archlab.cli.course import show_course
 from archlab.cli.options import (
     BnOption,
@@ -58,7 +58,9 @@ def train(
     as_json: JsonOption = False,
     path: FileOption = None,
 ) -> None:
-    """Train a network once: loss and accuracy of every epoch, kept in the store.
+    """Train a network once, and keep the run.
+
+    The table holds loss and accuracy of every epoch; the store keeps them, and what each step gave.
 
     \b
     archlab train lenet
@@ -73,9 +75,11 @@ def train(
     from archlab.store import open_store
     from archlab.tables.runs import run_table
 
+    with prints_aside():
+        source = resolve(network, chosen)
     config = TrainingConfig(
         network=network,
-        options=dict(resolve(network, chosen).options),
+        options=dict(source.options),
         dataset=dataset,
         seed=seed,
         epochs=epochs,

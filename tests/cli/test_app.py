@@ -33,6 +33,11 @@ def test_help_lists_every_command() -> None:
     assert listed == list(app.COMMANDS)
 
 
+def test_no_line_of_the_help_is_cut() -> None:
+    lines = run("--help").out.partition("Commands:")[2].splitlines()
+    assert [line for line in lines if line.endswith("...") and line.split()[0] != "serve"] == []
+
+
 @pytest.mark.parametrize("name", app.COMMANDS)
 def test_every_command_has_help_with_an_example(name: str) -> None:
     outcome = run(name, "--help")
