@@ -42,7 +42,9 @@ def serve(
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Show the store's runs on a local page that fills as they go, until Ctrl-C.
+    """Show runs on a local page as they go.
+
+    The page shows what the store holds and fills until Ctrl-C ends it.
 
     Only this machine can reach the page, and only with the token in its address. It needs `pip install
     'archlab[serve]'`.
