@@ -6,7 +6,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 from archlab.tracing import aten as aten  # registers the costs of torch's own operations
-from archlab.tracing import recurrent as recurrent  # registers the handlers of recurrent layers
+from archlab.tracing import quick_constants as quick_constants  # registers quick handlers, as the next two do
+from archlab.tracing import quick_layers as quick_layers
+from archlab.tracing import recurrent as recurrent
 from archlab.tracing.costs import register_cost
 from archlab.tracing.formulas import Cost
 from archlab.tracing.measurement import trace

@@ -11,22 +11,11 @@ import torch
 from torch import Tensor
 
 from archlab.tracing.formulas import (
-    DROPOUT,
-    SOFTMAX,
-    attention_elementwise,
-    attention_macs,
     broadcast,
-    convolution_macs,
-    convolution_shape,
-    expand,
-    matmul_macs,
-    matmul_shape,
-    normalisation,
-    rms_normalisation,
 )
 from archlab.tracing.names import ACTIVATIONS
 from archlab.tracing.operations import Operation, Role
-from archlab.tracing.quick import Handler, Result, attempt, like, new, pooled
+from archlab.tracing.quick import Handler, Result, attempt, like, new
 
 Registered = TypeVar("Registered", bound=Handler)
 
@@ -90,6 +79,11 @@ def _binary(input: Any, other: Any) -> Result | None:
     return new(shape, dtype), 0, prod(shape)
 
 
+@handles("cumsum")
+def _cumulative(input: Tensor, dim: int) -> Result | None:
+    return (like(input), 0, input.numel()) if input.is_floating_point() else None
+
+
 @handles("eq", "ne", "lt", "le", "gt", "ge")
 def _comparison(input: Tensor, other: Any) -> Result | None:
     shape = broadcast(tuple(input.shape), tuple(other.shape) if isinstance(other, Tensor) else ())
@@ -128,96 +122,20 @@ def _stack(tensors: Sequence[Tensor], dim: int = 0) -> Result | None:
     return new(tuple(shape), first.dtype), 0, 0
 
 
-@handles("matmul", "mm", "bmm")
-def _matmul(input: Tensor, other: Tensor) -> Result | None:
-    left = tuple(input.shape)
-    shape = matmul_shape(left, tuple(other.shape))
-    if shape is None or input.dtype is not other.dtype:
+@handles("repeat_interleave")
+def _repeat_interleave(input: Tensor, repeats: Any, dim: int) -> Result | None:
+    if not isinstance(repeats, int):
         return None
-    return new(shape, input.dtype), matmul_macs(left, shape), 0
+    sizes = list(input.shape)
+    sizes[dim] *= repeats
+    return new(tuple(sizes), input.dtype), 0, 0
 
 
-@handles("linear")
-def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Result | None:
-    if weight.dim() != 2 or input.shape[-1] != weight.shape[1] or input.dtype is not weight.dtype:
-        return None
-    return new((*input.shape[:-1], weight.shape[0]), input.dtype), input.numel() * weight.shape[0], 0
-
-
-@handles("conv1d", "conv2d", "conv3d")
-def _convolution(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Result | None:
-    shape, kernel = tuple(input.shape), tuple(weight.shape)
-    axes = len(kernel) - 2
-    if (
-        len(shape) != axes + 2
-        or shape[1] != kernel[1] * groups
-        or isinstance(padding, str)
-        or not input.is_contiguous()
-    ):
-        return None
-    output = convolution_shape(shape, kernel, expand(stride, axes), expand(padding, axes), expand(dilation, axes))
-    if min(output[2:]) <= 0 or input.dtype is not weight.dtype:
-        return None
-    return new(output, input.dtype), convolution_macs(shape, kernel, output, transposed=False), 0
-
-
-@handles("softmax", "log_softmax")
-def _softmax(input: Tensor, dim: Any = None, _stacklevel: int = 3, dtype: torch.dtype | None = None) -> Result | None:
-    if not isinstance(dim, int) or dtype not in (None, input.dtype):
-        return None
-    return like(input), 0, SOFTMAX * input.numel()
-
-
-@handles("layer_norm")
-def _layer_norm(
-    input: Tensor, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5, *rest: Any
-) -> Result | None:
-    if tuple(input.shape[-len(normalized_shape) :]) != tuple(normalized_shape):
-        return None
-    return new(input.shape, input.dtype), 0, normalisation(input.numel(), affine=weight is not None)
-
-
-@handles("dropout")
-def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Result | None:
-    if inplace or p == 1:
-        return None
-    return like(input), 0, DROPOUT * input.numel() if training and p > 0 else 0
-
-
-@handles("embedding")
-def _embedding(input: Tensor, weight: Tensor, padding_idx: Any = None) -> Result | None:
-    if input.is_floating_point():
-        return None
-    return new((*input.shape, weight.shape[1]), weight.dtype), 0, 0
-
-
-@handles("scaled_dot_product_attention")
-def _attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    **options: Any,
-) -> Result | None:
-    shapes = tuple(query.shape), tuple(key.shape), tuple(value.shape)
-    if query.dtype is not key.dtype or shapes[0][-1] != shapes[1][-1] or shapes[1][-2] != shapes[2][-2]:
-        return None
-    batch = broadcast(shapes[0][:-2], shapes[2][:-2]) if not options.get("enable_gqa") else shapes[0][:-2]
-    if batch is None:
-        return None
-    masked = is_causal or attn_mask is not None
-    elementwise = attention_elementwise(shapes[0], shapes[1], masked=masked)
-    return new((*batch, shapes[0][-2], shapes[2][-1]), query.dtype), attention_macs(*shapes), elementwise
+@handles("repeat")
+def _repeat(input: Tensor, *repeats: Any) -> Result | None:
+    times = list(repeats[0] if isinstance(repeats[0], (list, tuple)) else repeats)
+    sizes = [1] * (len(times) - input.dim()) + list(input.shape)
+    return new(tuple(size * time for size, time in zip(sizes, times, strict=True)), input.dtype), 0, 0
 
 
 @handles("mean", "sum")
@@ -231,34 +149,11 @@ def _reduction(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: 
     return new(tuple(shape), input.dtype), 0, input.numel()
 
 
-@handles("rms_norm")
-def _rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Any = None, eps: Any = None) -> Result | None:
-    if tuple(input.shape[-len(normalized_shape) :]) != tuple(normalized_shape):
-        return None
-    return like(input), 0, rms_normalisation(input.numel(), affine=weight is not None)
-
-
 @handles("clamp", "clip")
 def _clamp(input: Tensor, min: Any = None, max: Any = None) -> Result | None:
     if isinstance(min, Tensor) or isinstance(max, Tensor) or not input.is_floating_point():
         return None
     return like(input), 0, input.numel()
-
-
-@handles("normalize")
-def _normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Result | None:
-    if not isinstance(dim, int) or not input.is_floating_point() or out is not None:
-        return None
-    # The norm takes each element, its clamp each norm, the division each element again.
-    return like(input), 0, 2 * input.numel() + input.numel() // input.shape[dim]
-
-
-@handles("pad")
-def _pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Result | None:
-    sizes = list(input.shape)
-    for position in range(0, len(pad), 2):
-        sizes[-1 - position // 2] += pad[position] + pad[position + 1]
-    return (new(tuple(sizes), input.dtype), 0, 0) if min(sizes) > 0 else None
 
 
 @handles("setitem")
@@ -270,53 +165,9 @@ def _setitem(input: Tensor, index: Any, value: Any) -> Result | None:
     return None, 0, 0
 
 
-@handles("zeros_like", "ones_like", "empty_like", "rand_like", "randn_like", "full_like")
-def _same_kind(input: Tensor, value: Any = 0, *, dtype: torch.dtype | None = None, device: Any = None) -> Result | None:
-    if not input.is_meta or device not in (None, input.device):
-        return None
-    return like(input, dtype), 0, 0
-
-
-@handles("new_zeros", "new_ones", "new_empty")
-def _new(input: Tensor, *size: Any, dtype: torch.dtype | None = None, device: Any = None) -> Result | None:
-    if not input.is_meta or device not in (None, input.device):
-        return None
-    shape = tuple(size[0]) if isinstance(size[0], (tuple, list)) else size
-    return new(shape, dtype or input.dtype), 0, 0
-
-
-@handles("max_pool2d")
-def _max_pool(
-    input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Result | None:
-    if return_indices:
-        return None
-    return pooled(input, 2, kernel_size, stride, padding, dilation, ceil_mode)
-
-
-@handles("avg_pool2d")
-def _avg_pool(
-    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, *rest: Any
-) -> Result | None:
-    return pooled(input, 2, kernel_size, stride, padding, 1, ceil_mode)
-
-
 @handles("roll")
 def _roll(input: Tensor, *rest: Any, **options: Any) -> Result | None:
     return new(input.shape, input.dtype), 0, 0
-
-
-@handles("adaptive_avg_pool2d")
-def _adaptive_pool(input: Tensor, output_size: Any) -> Result | None:
-    shape = tuple(input.shape)
-    sizes = [given if size is None else size for size, given in zip(expand(output_size, 2), shape[-2:], strict=True)]
-    return new((*shape[:-2], *sizes), input.dtype), 0, input.numel()
 
 
 @handles("contiguous")
