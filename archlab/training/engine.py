@@ -81,7 +81,7 @@ def train_all(
             unique.append(config)
     if not unique:
         return []
-    setting = Setting(str(store.path), device, str(data_dir) if data_dir else None, fresh)
+    setting = Setting(str(store.path), device, str(data_dir) if data_dir else None, fresh, tuple(sys.argv))
     with _Pool(store, setting, workers, unique, progress or (lambda event: None)) as pool:
         runs = pool.work()
     return [runs[unique.index(config)] for config in configs]

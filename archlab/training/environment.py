@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import platform
+import shlex
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -55,7 +56,7 @@ def describe(device: torch.device, network: nn.Module, data: str) -> dict[str, V
         "threads": torch.get_num_threads(),
         "data": data,
         "network": network_fingerprint(network),
-        "command": " ".join(sys.argv),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
 
 

@@ -30,6 +30,8 @@ class Setting:
     device: str | None
     data_dir: str | None
     fresh: bool
+    command: tuple[str, ...]
+    """The parent's arguments, which the runs name as what made them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     jobs: queue.SimpleQueue[TrainingConfig] = queue.SimpleQueue()
     setting: Setting = pickle.load(sys.stdin.buffer)
+    sys.argv[:] = setting.command
     threading.Thread(target=_receive, args=(sys.stdin.buffer, jobs), daemon=True).start()
 
     import torch

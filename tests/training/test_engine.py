@@ -23,7 +23,8 @@ def store(tmp_path: Path) -> Store:
     return open_store(tmp_path / "store")
 
 
-def test_runs_come_in_order_and_are_reused(store: Store) -> None:
+def test_runs_come_in_order_and_are_reused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/bin/archlab", "compare", "a network"])
     configs = [replace(CONFIG, seed=seed) for seed in (2, 0, 1, 0)]
     events: list[Progress] = []
     runs = train_all(configs, store=store, workers=2, device="cpu", progress=events.append)
@@ -34,6 +35,7 @@ def test_runs_come_in_order_and_are_reused(store: Store) -> None:
         ["epoch"] * 6 + ["finished"] * 3 + ["started"] * 3
     )
     assert store.recording(runs[0].key) is not None
+    assert runs[0].environment["command"] == "archlab compare 'a network'", "the parent's, without its folder"
 
     events.clear()
     assert train_all(configs, store=store, workers=1, device="cpu", progress=events.append) == runs
