@@ -18,6 +18,7 @@ from archlab.store import Store, run_key
 from archlab.training import datasets, images, seeding
 from archlab.training.datasets import Dataset
 from archlab.training.environment import describe, find_device
+from archlab.training.last_batch import check_last_batch
 from archlab.training.loop import Trainer
 from archlab.training.progress import Progress
 
@@ -85,6 +86,7 @@ def run(
         if known is not None:
             tell(Progress(config, "reused", key, epoch=config.epochs, run=known))
             return known
+        check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
         trainer = Trainer(network.to(chosen), dataset, config)
         return _run(config, store, environment, trainer, tell)
 

@@ -95,9 +95,10 @@ def test_failing_network_is_kept_as_failed(store: Store) -> None:
     assert store.runs()[0].status == "failed"
 
 
-def test_last_batch_of_one_image_can_not_be_normalised(store: Store) -> None:
-    with pytest.raises(RunError, match=r"step 2: the network failed on a batch of shape \(1, 1, 8, 8\): ValueError"):
-        train(replace(CONFIG, batch_size=49), store=store, device="cpu")  # 50 = 49 + 1
+def test_last_batch_of_one_image_is_refused_before_training_starts(store: Store) -> None:
+    with pytest.raises(InputError, match="50 training images in batches of 49 leave a last batch of 1"):
+        train(replace(CONFIG, batch_size=49), store=store, device="cpu")
+    assert store.runs() == []
 
 
 def test_stopped_run_is_interrupted(store: Store) -> None:
