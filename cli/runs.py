@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from archlab.cli.console import emit, message, output, write
 from archlab.cli.course import show_course
 from archlab.cli.options import FileOption, FormatOption, JsonOption
 from archlab.cli.training import StoreOption
-from archlab.errors import InputError, nearest
+from archlab.errors import InputError, StoreError, nearest
 
 if TYPE_CHECKING:
     from archlab.records import Comparison, Run
@@ -142,8 +143,9 @@ def delete_runs(
     from archlab.store import open_store
 
     home = open_store(store)
-    for key in keys:
-        find(home, key)  # all of them, before the first is gone
+    for key in keys:  # all of them, before the first is gone
+        with contextlib.suppress(StoreError):  # what can't be read can be deleted
+            find(home, key)
     for key in keys:
         home.delete(key)
         (home.path / "reports" / f"{key}.html").unlink(missing_ok=True)
@@ -155,12 +157,16 @@ def find(store: Store, key: str) -> Run | Comparison:
 
     Raises:
         InputError: there is neither, with the nearest names.
+        StoreError: it is there and can't be read.
     """
     comparisons = {comparison.key: comparison for comparison in store.comparisons()}
     if key in comparisons:
         return comparisons[key]
     known = {run.key for run in store.runs()}
     if key not in known:
+        for problem in store.problems():
+            if key == problem.path.name.partition("~")[0].removesuffix(".json"):
+                raise StoreError(f"{problem.error}. `archlab runs delete {key}` removes it")
         raise InputError(f"no run or comparison {key!r} in {store.path}: {nearest(key, known | set(comparisons))}")
     return store.run(key)
 

@@ -103,3 +103,23 @@ def test_what_cannot_be_exported_is_refused(archlab: Call, key: str) -> None:
         result = archlab("runs", "export", *arguments)
         assert result.exit_code == 2
         assert message in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["run", "comparison"])
+def test_what_cannot_be_read_is_said_and_can_be_deleted(archlab: Call, kind: str) -> None:
+    archlab("compare", "--bn", "off", "--seeds", "1", "--no-report")
+    store = open_store()
+    if kind == "run":
+        key = store.runs()[0].key
+        broken = store.path / "runs" / key / "run.json"
+    else:
+        key = store.comparisons()[0].key
+        broken = store.path / "comparisons" / f"{key}.json"
+    broken.write_text("{")
+    shown = archlab("runs", "show", key)
+    assert shown.exit_code == 2
+    assert "can't be read" in shown.stderr
+    assert f"`archlab runs delete {key}` removes it" in shown.stderr
+    assert archlab("runs", "delete", key).exit_code == 0
+    assert not broken.exists()
+    assert store.problems() == []
