@@ -77,15 +77,36 @@ function failed(figure, error) {
   figure.plot.textContent = `This chart can't be drawn here: ${error.message}. Its numbers are behind the Data button.`;
 }
 
+const waiting = new Set();
+let busy = false;
+
+function distance(figure) {
+  const { top, bottom } = figure.element.getBoundingClientRect();
+  return Math.max(0, top - innerHeight, -bottom);
+}
+
+async function drawWaiting() {
+  // The nearest first, and one at a time: between two charts the page paints and answers the reader.
+  if (busy) return;
+  busy = true;
+  while (waiting.size) {
+    const figure = Array.from(waiting).reduce((best, other) => (distance(other) < distance(best) ? other : best));
+    waiting.delete(figure);
+    await draw(figure).catch((error) => failed(figure, error));
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  busy = false;
+}
+
 function startCharts() {
   const observer = new IntersectionObserver(
     (entries) => {
       for (const entry of entries) {
         if (!entry.isIntersecting) continue;
         observer.unobserve(entry.target);
-        const figure = figures.find((candidate) => candidate.element === entry.target);
-        draw(figure).catch((error) => failed(figure, error));
+        waiting.add(figures.find((candidate) => candidate.element === entry.target));
       }
+      drawWaiting();
     },
     { rootMargin: "400px" },
   );
