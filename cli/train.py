@@ -13,7 +13,6 @@ from archlab.cli.options import (
     FileOption,
     FormatOption,
     JsonOption,
-    NetworkArgument,
     OptionOption,
     SkipOption,
     network_options,
@@ -36,7 +35,12 @@ from archlab.cli.training import (
 
 
 def train(
-    network: NetworkArgument,
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="NETWORK", show_default=False, help="A built-in name or another source, as for archlab shapes."
+        ),
+    ],
     options: OptionOption = None,
     bn: BnOption = None,
     skip: SkipOption = None,

@@ -34,6 +34,10 @@ def test_json_on_stdout_is_the_run_alone(archlab: Call) -> None:
     assert document["config"]["options"] == {"width": 2.0}
 
 
+def test_help_promises_no_training_of_a_trace(archlab: Call) -> None:
+    assert "FILE.json" not in archlab("train", "--help").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
