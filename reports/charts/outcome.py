@@ -1,14 +1,14 @@
-"""Charts of a comparison's variants: every run's final metrics, and how they depend on a number that was varied."""
+"""The chart of a comparison's outcome: every run's final accuracy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from archlab.analysis.metrics import BY_NAME, SHARE, Metric
-from archlab.records import Comparison, Estimate, Value, VariantResult
-from archlab.reports.chart import Chart, Color, Control, Panel, Switch, series_color
-from archlab.reports.text import label, metric
+from archlab.analysis.metrics import SHARE, Metric
+from archlab.records import Comparison, Estimate, VariantResult
+from archlab.reports.chart import Chart, Color, series_color
+from archlab.reports.text import label
 
 STYLES = (
     ("test_accuracy", "population statistics, or no BatchNorm", "circle", 0.17),
@@ -25,7 +25,7 @@ def accuracy_chart(comparison: Comparison) -> Chart:
             if name in variant.metrics:
                 place = len(names) - 1 - index + shift
                 traces += _strip(variant, name, place, index, symbol, f"{names[index]}, {title}")
-    traces += [_legend_entry(title, symbol) for name, title, symbol, _ in STYLES if _has(comparison, name)]
+    traces += [_legend_entry(title, symbol) for name, title, symbol, _ in STYLES if has_metric(comparison, name)]
     layout = {
         "xaxis": {"title": {"text": "test accuracy after the last epoch"}, "tickformat": ".1~%"},
         "yaxis": {
@@ -38,7 +38,7 @@ def accuracy_chart(comparison: Comparison) -> Chart:
     }
     both = (
         " Where the two rows of a variant differ, the difference is the running averages' error, and not the weights'."
-        if _has(comparison, "test_accuracy_running")
+        if has_metric(comparison, "test_accuracy_running")
         else ""
     )
     return Chart(
@@ -52,7 +52,8 @@ def accuracy_chart(comparison: Comparison) -> Chart:
     )
 
 
-def _has(comparison: Comparison, name: str) -> bool:
+def has_metric(comparison: Comparison, name: str) -> bool:
+    """Whether any variant has it."""
     return any(name in variant.metrics for variant in comparison.variants)
 
 
@@ -119,73 +120,7 @@ def error_bars(name: str, estimates: Sequence[Estimate], color: Color) -> dict[s
     return {name: bars}
 
 
-def sweep_panel(comparison: Comparison, name: str) -> Panel | None:
-    """How the metrics depend on a number that was varied (depth, learning rate); None where none took three values."""
-    axis = _swept(comparison.variants)
-    if axis is None:
-        return None
-    groups: dict[str, list[VariantResult]] = {}
-    for variant in comparison.variants:
-        others = {key: value for key, value in variant.options.items() if key != axis}
-        groups.setdefault(", ".join(f"{key}={value}" for key, value in others.items()), []).append(variant)
-    names = [found for found in BY_NAME if _has(comparison, found)]
-    values = [float(variant.options[axis]) for variant in comparison.variants]
-    chart = Chart(
-        name="sweep",
-        title=f"Against {axis.replace('_', ' ')}",
-        description=f"Mean over seeds with its 95 % interval for each {axis.replace('_', ' ')} that was tried.",
-        data=Switch("metric", {found: _lines(groups, axis, found) for found in names}),
-        layout={
-            "xaxis": {
-                "title": {"text": label(axis.replace("_", " "))},
-                "type": "log" if min(values) > 0 and max(values) / min(values) >= 20 else "linear",
-                "tickvals": sorted(set(values)),
-                "ticktext": [f"{value:g}" for value in sorted(set(values))],
-            },
-            "yaxis": Switch("metric", {found: axis_of(metric(found)) for found in names}),
-        },
-        height=380,
-        wide=True,
-        state={"metric": names[0]},
-    )
-    control = Control("metric", "Metric", "select", tuple((found, metric(found).title) for found in names), names[0])
-    return Panel(name, (chart,), (control,))
-
-
 def axis_of(measured: Metric) -> dict[str, Any]:
     """An axis for a metric's values."""
     unit = f", {measured.unit.name}" if measured.unit.name and measured.unit is not SHARE else ""
     return {"title": {"text": f"{measured.title}{unit}"}, "tickformat": ".1~%" if measured.unit is SHARE else ""}
-
-
-def _swept(variants: Sequence[VariantResult]) -> str | None:
-    """The option with the most values, all of them numbers, at least three."""
-    found: dict[str, set[Value]] = {}
-    for key in dict.fromkeys(key for variant in variants for key in variant.options):
-        values = [variant.options.get(key) for variant in variants]
-        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-            found[key] = {value for value in values if value is not None}
-    best = max(found, key=lambda key: len(found[key]), default=None)
-    return best if best is not None and len(found[best]) >= 3 else None
-
-
-def _lines(groups: dict[str, list[VariantResult]], axis: str, name: str) -> list[dict[str, Any]]:
-    traces = []
-    for index, (title, members) in enumerate(groups.items()):
-        held = sorted((one for one in members if name in one.metrics), key=lambda one: float(one.options[axis]))
-        estimates = [variant.metrics[name] for variant in held]
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "name": label(title) or "mean",
-                "x": [float(variant.options[axis]) for variant in held],
-                "y": [estimate.mean for estimate in estimates],
-                "text": [f"n = {estimate.n}" for estimate in estimates],
-                "line": {"color": series_color(index), "width": 2},
-                "marker": {"size": 8},
-                "hovertemplate": "%{y:.4g}, %{text}<extra>%{fullData.name}</extra>",
-                **error_bars("error_y", estimates, series_color(index)),
-            }
-        )
-    return traces

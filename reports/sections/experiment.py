@@ -6,7 +6,8 @@ from archlab.records import NormRecording, Run
 from archlab.reports.chart import Panel
 from archlab.reports.charts.differences import difference_panel
 from archlab.reports.charts.normalisation import normalisation_panel
-from archlab.reports.charts.outcome import accuracy_chart, sweep_panel
+from archlab.reports.charts.outcome import accuracy_chart
+from archlab.reports.charts.sweep import sweep_panel
 from archlab.reports.charts.training import training_panel
 from archlab.reports.material import Experiment, Material
 from archlab.reports.section import Section, render

@@ -15,7 +15,8 @@ from archlab.reports.chart import LIGHT, Chart, Color, Position, Scale, Slice, S
 from archlab.reports.charts.architecture import growth_chart, share_panel
 from archlab.reports.charts.differences import difference_panel
 from archlab.reports.charts.normalisation import QUANTITIES, normalisation_panel
-from archlab.reports.charts.outcome import accuracy_chart, sweep_panel
+from archlab.reports.charts.outcome import accuracy_chart
+from archlab.reports.charts.sweep import sweep_panel
 from archlab.reports.charts.training import training_panel
 from archlab.reports.material import gather
 from archlab.reports.text import brief, label, plain, sentence, shortened, slug
@@ -166,6 +167,27 @@ def test_sweeps_are_found(options: list[dict[str, Any]], axis: str | None) -> No
         assert figure.layout.xaxis.title.text == axis.replace("_", " ")
         assert figure.layout.xaxis.type == ("log" if axis == "learning_rate" else "linear")
         assert list(figure.data[0].x) == sorted(chosen[axis] for chosen in options)
+
+
+def test_depth_with_and_without_skips_shows_both_errors() -> None:
+    def one(skip: str, depth: int, train: float) -> VariantResult:
+        metrics = {
+            "train_accuracy": Estimate(2, train, train - 0.02, train + 0.01, (train, train)),
+            "test_accuracy": Estimate(2, 0.7, 0.6, 0.8, (0.7, 0.7)),
+        }
+        return VariantResult(f"skip={skip}, depth={depth}", metrics, {"skip": skip, "depth": depth}, seeds=(0, 1))
+
+    variants = tuple(one(skip, depth, 0.9) for skip in ("on", "off") for depth in (56, 20, 32))
+    panel = sweep_panel(Comparison("resnet", "digits", (0, 1), variants, ()), "sweep")
+    assert panel is not None
+    assert [chart.name for chart in panel.charts] == ["train-error", "test-error", "sweep"]
+    train, test = (chart.figure() for chart in panel.charts[:2])
+    assert [line.name for line in train.data] == ["with skips", "plain, no skips"]
+    assert list(train.data[0].x) == [20, 32, 56]
+    assert train.data[0].y == pytest.approx([0.1] * 3)  # 1 - 0.9
+    assert train.data[0].error_y.array == pytest.approx([0.02] * 3)  # what the accuracy has below it
+    assert train.data[0].error_y.arrayminus == pytest.approx([0.01] * 3)
+    assert train.layout.yaxis.range == test.layout.yaxis.range == pytest.approx((0, 1.06 * 0.4))
 
 
 def test_pairs_join_the_seeds_that_both_sides_have() -> None:

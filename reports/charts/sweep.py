@@ -1,0 +1,142 @@
+"""Charts of how the metrics depend on a number that was varied: a learning rate, or depth with and without skips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from archlab.analysis.metrics import BY_NAME
+from archlab.records import Comparison, Estimate, Value, VariantResult
+from archlab.reports.chart import Chart, Control, Panel, Switch, series_color
+from archlab.reports.charts.outcome import axis_of, error_bars, has_metric
+from archlab.reports.text import label, metric
+
+SKIPS = {"on": "with skips", "True": "with skips", "off": "plain, no skips", "False": "plain, no skips"}
+
+
+def sweep_panel(comparison: Comparison, name: str) -> Panel | None:
+    """How the metrics depend on a number that was varied (depth, learning rate); None where none took three values."""
+    axis = _swept(comparison.variants)
+    if axis is None:
+        return None
+    groups: dict[str, list[VariantResult]] = {}
+    for variant in comparison.variants:
+        others = {key: value for key, value in variant.options.items() if key != axis}
+        groups.setdefault(", ".join(_written(*other) for other in others.items()), []).append(variant)
+    names = [found for found in BY_NAME if has_metric(comparison, found)]
+    values = [float(variant.options[axis]) for variant in comparison.variants]
+    chart = Chart(
+        name="sweep",
+        title=f"Against {axis.replace('_', ' ')}",
+        description=f"Mean over seeds with its 95 % interval for each {axis.replace('_', ' ')} that was tried.",
+        data=Switch("metric", {found: _lines(groups, axis, found) for found in names}),
+        layout={
+            "xaxis": _number_axis(axis, values),
+            "yaxis": Switch("metric", {found: axis_of(metric(found)) for found in names}),
+        },
+        height=380,
+        wide=True,
+        state={"metric": names[0]},
+    )
+    control = Control("metric", "Metric", "select", tuple((found, metric(found).title) for found in names), names[0])
+    errors = _error_charts(groups, axis, values) if len(_skips(comparison)) == 2 else ()
+    return Panel(name, (*errors, chart), (control,))
+
+
+def _swept(variants: Sequence[VariantResult]) -> str | None:
+    """The option with the most values, all of them numbers, at least three."""
+    found: dict[str, set[Value]] = {}
+    for key in dict.fromkeys(key for variant in variants for key in variant.options):
+        values = [variant.options.get(key) for variant in variants]
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            found[key] = {value for value in values if value is not None}
+    best = max(found, key=lambda key: len(found[key]), default=None)
+    return best if best is not None and len(found[best]) >= 3 else None
+
+
+def _lines(
+    groups: Mapping[str, Sequence[VariantResult]], axis: str, name: str, *, as_error: bool = False
+) -> list[dict[str, Any]]:
+    traces = []
+    for index, (title, members) in enumerate(groups.items()):
+        held = sorted((one for one in members if name in one.metrics), key=lambda one: float(one.options[axis]))
+        estimates = [_error(variant.metrics[name]) if as_error else variant.metrics[name] for variant in held]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": label(title) or "mean",
+                "x": [float(variant.options[axis]) for variant in held],
+                "y": [estimate.mean for estimate in estimates],
+                "text": [f"n = {estimate.n}" for estimate in estimates],
+                "line": {"color": series_color(index), "width": 2},
+                "marker": {"size": 8},
+                "hovertemplate": "%{y:.4g}, %{text}<extra>%{fullData.name}</extra>",
+                **error_bars("error_y", estimates, series_color(index)),
+            }
+        )
+    return traces
+
+
+def _error_charts(
+    groups: Mapping[str, Sequence[VariantResult]], axis: str, values: Sequence[float]
+) -> tuple[Chart, ...]:
+    """Both errors on the same scale: the question of He et al., Deep Residual Learning, 2015, figure 1."""
+    words = axis.replace("_", " ")
+    estimates = [
+        _error(variant.metrics[f"{part}_accuracy"])
+        for members in groups.values()
+        for variant in members
+        for part in ("train", "test")
+        if f"{part}_accuracy" in variant.metrics
+    ]
+    most = max((max(estimate.mean, estimate.high or 0) for estimate in estimates), default=1)
+    texts = {
+        "train": f"Where the error on the training images grows with {words}, optimising has failed: overfitting would "
+        "lower it.",
+        "test": "The same networks on images they have not seen, with population statistics where there is BatchNorm.",
+    }
+    return tuple(
+        Chart(
+            name=f"{part}-error",
+            title=f"{part.capitalize()} error against {words}",
+            description=f"{text} Mean over seeds with its 95 % interval.",
+            data=_lines(groups, axis, f"{part}_accuracy", as_error=True),
+            layout={
+                "xaxis": _number_axis(axis, values),
+                "yaxis": {"title": {"text": f"{part} error"}, "tickformat": ".1~%", "range": [0, 1.06 * most]},
+            },
+        )
+        for part, text in texts.items()
+    )
+
+
+def _error(accuracy: Estimate) -> Estimate:
+    """The share that is wrong; its interval is the accuracy's, turned over."""
+    return Estimate(
+        accuracy.n,
+        1 - accuracy.mean,
+        None if accuracy.high is None else 1 - accuracy.high,
+        None if accuracy.low is None else 1 - accuracy.low,
+        tuple(1 - value for value in accuracy.values),
+    )
+
+
+def _skips(comparison: Comparison) -> set[str]:
+    """The settings of the skip connections that were compared."""
+    return {str(variant.options["skip"]) for variant in comparison.variants if "skip" in variant.options}
+
+
+def _written(key: str, value: Value) -> str:
+    """What a group of variants has in common, in words."""
+    return SKIPS.get(str(value), f"{key}={value}") if key == "skip" else f"{key}={value}"
+
+
+def _number_axis(axis: str, values: Sequence[float]) -> dict[str, Any]:
+    """A horizontal axis with a tick at each value that was tried."""
+    return {
+        "title": {"text": label(axis.replace("_", " "))},
+        "type": "log" if min(values) > 0 and max(values) / min(values) >= 20 else "linear",
+        "tickvals": sorted(set(values)),
+        "ticktext": [f"{value:g}" for value in sorted(set(values))],
+    }
