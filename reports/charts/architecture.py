@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any
 
 from archlab.analysis.growth import stages
 from archlab.records import Growth, Layer, Stage, Trace
-from archlab.reports.chart import Chart, Color, Control, Panel, Switch
+from archlab.reports.chart import Chart, Color, Control, Panel, Switch, series_color
 from archlab.reports.text import brief, count, label, shape
 
 LEAVES = 1_500
 """A treemap with more tiles than this shows only the upper levels."""
 FEWEST_STAGES, MOST_STAGES = 6, 60
+SCALE = {"on": "log", "off": "linear"}
 MEASURES = {"parameters": "parameters", "macs": "MACs"}
 
 
@@ -94,6 +97,65 @@ def growth_chart(growth: Growth) -> Chart:
         height=520,
         wide=True,
     )
+
+
+def overlay_panel(networks: Mapping[str, Trace], name: str) -> Panel | None:
+    """The growth of several networks in one chart, by what a reader calls them; None where none has channels."""
+    grown = {title: _growth(trace) for title, trace in networks.items()}
+    if not any(stage.channels for growth in grown.values() for stage in growth.stages):
+        return None
+    measures = {"channels": "channels", "height": "map height", "parameters": "parameters so far"}
+    chart = Chart(
+        name="overlay",
+        title="Growth side by side",
+        description="Every network from its input, 0 %, to its output, 100 % of its stages. A point is a stage: a "
+        "block, or neighbouring layers that give the same shape.",
+        data=Switch(
+            "measure",
+            {
+                measure: [
+                    _overlay(title, growth, measure, index) for index, (title, growth) in enumerate(grown.items())
+                ]
+                for measure in measures
+            },
+        ),
+        layout={
+            "xaxis": {"title": {"text": "share of the stages"}, "tickformat": ".0%", "zeroline": False},
+            "yaxis": {
+                "title": {"text": Switch("measure", measures)},
+                "type": Switch("scale", SCALE),
+                "dtick": Switch("scale", {"on": "D2", "off": None}),
+            },
+        },
+        height=400,
+        wide=True,
+        state={"measure": "channels", "scale": "on"},
+    )
+    controls = (
+        Control("measure", "Line shows", "select", tuple(measures.items()), "channels"),
+        Control("scale", "Log axis", "toggle", start="on"),
+    )
+    return Panel(name, (chart,), controls)
+
+
+def _overlay(title: str, growth: Growth, measure: str, index: int) -> dict[str, Any]:
+    found = [stage for stage in growth.stages if stage.shape]
+    values: dict[str, list[int | None]] = {
+        "channels": [stage.channels for stage in found],
+        "height": [stage.spatial[0] if stage.spatial else None for stage in found],
+        "parameters": [*accumulate(stage.parameters for stage in found)],
+    }
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": label(title),
+        "x": [(place + 1) / len(found) for place in range(len(found))],
+        "y": values[measure],
+        "text": [f"{label(_stage_name(stage), 40)}, {label(shape(stage.shape))}" for stage in found],
+        "line": {"color": series_color(index), "width": 2},
+        "marker": {"size": 7},
+        "hovertemplate": "%{text}: %{y:,}<extra>%{fullData.name}</extra>",
+    }
 
 
 def share_panel(trace: Trace, name: str) -> Panel | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from archlab.records import Trace
-from archlab.reports.charts.architecture import growth_panel, share_panel
+from archlab.reports.charts.architecture import growth_panel, overlay_panel, share_panel
 from archlab.reports.diagram import embedded_data
 from archlab.reports.diagram import render as render_diagram
 from archlab.reports.section import Section, render
@@ -27,8 +27,10 @@ def networks_section(traces: Sequence[Trace]) -> Section:
     for trace in traces:
         taken.append(slug(f"network-{network_name(trace)}", taken))
         parts.append(_network(trace, taken[-1]))
-    body = render("networks.html", traces=traces, anchors=taken)
-    return Section("networks", "Architecture", body, parts=tuple(parts))
+    several = {network_name(trace): trace for trace in traces}
+    overlay = overlay_panel(several, "networks-overlay") if len(several) > 1 else None
+    body = render("networks.html", traces=traces, anchors=taken, overlay=overlay)
+    return Section("networks", "Architecture", body, (overlay,) if overlay else (), parts=tuple(parts))
 
 
 def _network(trace: Trace, anchor: str) -> Section:

@@ -12,7 +12,7 @@ from archlab.analysis.growth import stages
 from archlab.errors import InputError
 from archlab.records import Comparison, Difference, Estimate, VariantResult
 from archlab.reports.chart import LIGHT, Chart, Color, Position, Scale, Slice, Smooth, Switch, resolve, smoothed
-from archlab.reports.charts.architecture import growth_chart, share_panel
+from archlab.reports.charts.architecture import growth_chart, overlay_panel, share_panel
 from archlab.reports.charts.differences import difference_panel
 from archlab.reports.charts.normalisation import QUANTITIES, normalisation_panel
 from archlab.reports.charts.outcome import accuracy_chart
@@ -167,6 +167,16 @@ def test_sweeps_are_found(options: list[dict[str, Any]], axis: str | None) -> No
         assert figure.layout.xaxis.title.text == axis.replace("_", " ")
         assert figure.layout.xaxis.type == ("log" if axis == "learning_rate" else "linear")
         assert list(figure.data[0].x) == sorted(chosen[axis] for chosen in options)
+
+
+def test_networks_grow_side_by_side() -> None:
+    panel = overlay_panel({"a": lenet_trace(), "b": lenet_trace("b")}, "overlay")
+    assert panel is not None
+    lines = panel.charts[0].figure(measure="parameters").data
+    assert [line.name for line in lines] == ["a", "b"]
+    assert [line.y[-1] for line in lines] == [2_738, 2_738]  # 156 + 12 + 2,570
+    assert [line.x[-1] for line in lines] == [1, 1]
+    assert max(panel.charts[0].figure().data[0].y) == 864  # channels of the flattened map, 6 * 12 * 12
 
 
 def test_depth_with_and_without_skips_shows_both_errors() -> None:
