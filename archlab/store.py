@@ -135,9 +135,9 @@ class Store:
             InputError: there is none.
             StoreError: its file can't be read.
         """
-        path = self.path / "comparisons" / f"{key}.json"
-        if not path.is_file():
-            known = [item.stem for item in path.parent.glob("*.json")]
+        path = self._comparison_path(key)
+        if path is None:
+            known = [item.stem for item in (self.path / "comparisons").glob("*.json")]
             raise InputError(f"no comparison {key!r} in {self.path}: {nearest(key, known)}")
         return _read_comparison(path)
 
@@ -164,8 +164,8 @@ class Store:
             InputError: there is none of that name.
             StoreError: the run is being written, or the folder can't be changed.
         """
-        comparison = self.path / "comparisons" / f"{key}.json"
-        if comparison.is_file():
+        comparison = self._comparison_path(key)
+        if comparison is not None:
             with files.writing(comparison):
                 comparison.unlink()
             return
@@ -221,6 +221,10 @@ class Store:
             known = {_key_of(folder) for folder in self._folders()}
             raise InputError(f"no run {key!r} in {self.path}: {nearest(key, known)}")
         return partials[0]
+
+    def _comparison_path(self, key: str) -> Path | None:
+        path = self.path / "comparisons" / f"{key}.json"
+        return path if path.stem == key and path.is_file() else None  # no way out of the store
 
     def _folders(self) -> list[Path]:
         root = self.path / "runs"

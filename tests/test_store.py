@@ -266,10 +266,11 @@ def test_unknown_run_names_the_nearest(store: Store) -> None:
         store.run(run.key[:-1])
 
 
-@pytest.mark.parametrize("key", ["", ".", "..", "../runs", "/", "a/../../x"])
+@pytest.mark.parametrize("key", ["", ".", "..", "../runs", "/", "a/../../x", "../outside"])
 def test_no_way_out_of_the_store(store: Store, key: str) -> None:
     run = write(store)
-    for call in (store.run, store.delete, store.curves):
+    (store.path / "outside.json").write_text("{}")
+    for call in (store.run, store.delete, store.curves, store.comparison):
         with pytest.raises(InputError):
             call(key)
     assert store.runs() == [run]

@@ -154,10 +154,22 @@ def make_network(config: TrainingConfig, dataset: Dataset) -> nn.Module:
 
 
 def fitted_options(config: TrainingConfig, channels: int, classes: int, size: int) -> dict[str, Value]:
-    """The options that a configuration's network is built with: those given, and what of the data set it asks for."""
-    available = networks.resolve(config.network, config.options).available
+    """The options that a configuration's network is built with: those given, and what of the data set it asks for.
+
+    Raises:
+        InputError: the options given don't go with the data.
+    """
+    source = networks.resolve(config.network, config.options)
     fitting: dict[str, Value] = {"in_channels": channels, "classes": classes, "size": size}
-    return {name: value for name, value in fitting.items() if name in available} | config.options
+    for name, needed in fitting.items():
+        value = source.options.get(name, needed)
+        # More classes than the data has are outputs that stay unused, which is no mistake.
+        if value != needed and not (name == "classes" and isinstance(value, int) and value > classes):
+            raise InputError(
+                f"{config.network} was given {name}={value}, and the images of {config.dataset} need {name}={needed}: "
+                "leave the option out, it follows the data"
+            )
+    return {name: value for name, value in fitting.items() if name in source.available} | config.options
 
 
 def check(config: TrainingConfig) -> None:

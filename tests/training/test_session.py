@@ -126,6 +126,8 @@ def test_stopped_run_is_interrupted(store: Store) -> None:
         ({"train_samples": 5000}, DataError, "train_samples is 5000, expected 1 to 1438"),
         ({"network": "lennet"}, SourceError, "did you mean lenet"),
         ({"options": {"nrm": "none"}}, SourceError, "nrm"),
+        ({"network": "lenet", "options": {"classes": 5}}, InputError, "lenet was given classes=5, .* need classes=10"),
+        ({"network": "lenet", "options": {"in_channels": 3}}, InputError, "need in_channels=1"),
     ],
 )
 def test_wrong_configuration(store: Store, changes: dict[str, Any], error: type[Exception], message: str) -> None:
