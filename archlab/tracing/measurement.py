@@ -14,12 +14,12 @@ from torch import nn
 from archlab.errors import ForwardError, InputError, UncountedError, nearest
 from archlab.records import Trace, Value
 from archlab.tracing import location
-from archlab.tracing.failure import forward_error
 from archlab.tracing.inputs import Arguments, arguments, with_values, without_values
 from archlab.tracing.isolation import isolated
-from archlab.tracing.leaves import dtype_name, shape_of, tensors
+from archlab.tracing.leaves import convert, dtype_name, shape_of, tensors
 from archlab.tracing.listener import DataDependentError
 from archlab.tracing.nodes import Outline
+from archlab.tracing.quick import MismatchError
 from archlab.tracing.rows import Rows
 from archlab.tracing.saved import SavedBytes
 from archlab.tracing.tracer import Tracer
@@ -152,8 +152,10 @@ class Measurement:
             if self.columns.isdisjoint(("saved", "receptive-field")):
                 try:
                     return self.run(quick=True)
-                except _BrokenError:
-                    pass  # a formula may have let a shape through, or refused one: torch itself decides
+                except _BrokenError as broken:
+                    if isinstance(broken.__cause__, MismatchError):
+                        raise
+                    # A formula may have let strides through that torch doesn't: torch itself decides.
             return self.run(quick=False)
         except DataDependentError as reason:
             failure: _BrokenError | DataDependentError = reason
@@ -215,7 +217,38 @@ class Measurement:
         )
 
     def _error(self, broken: _BrokenError) -> ForwardError:
-        return forward_error(broken.tracer, broken.trace)
+        """What the user is told: where, what and why, and the sizes that would fit."""
+        from archlab.tracing.failure import forward_error
+
+        cause = broken.__cause__ or broken
+        return forward_error(broken.tracer, broken.trace, cause, self._sizes(), is_theirs=self._is_theirs())
+
+    def _is_theirs(self) -> bool:
+        """Whether the network's code is the user's own, to be changed."""
+        return self.source is None or not (self.source.is_builtin or self.name.startswith(("torchvision:", "timm:")))
+
+    def _sizes(self) -> str:
+        """A sentence about the input sizes that the network takes, if it takes one picture, signal or volume."""
+        from archlab.tracing.sizes import sizes_that_fit
+
+        entries = tensors(self.given)
+        if len(entries) != 1 or entries[0].dim() < 3 or not entries[0].is_floating_point():
+            return ""
+        shape = shape_of(entries[0])
+        axes = min(2, len(shape) - 2)
+        default = self.source.input_shapes[0][-axes:] if self.source and self.source.input_shapes else ()
+
+        def takes(size: int) -> bool:
+            changed = torch.empty((*shape[:-axes], *(size,) * axes), dtype=entries[0].dtype, device="meta")
+            given: Arguments = convert(self.given, lambda tensor: changed)
+            try:
+                Measurement(self.network, self.name, given, source=self.source).run(quick=True)
+            except (_BrokenError, DataDependentError):
+                return False
+            return True
+
+        given = shape[-1] if len(set(shape[-axes:])) == 1 else 0
+        return sizes_that_fit(self.name, takes, default, given, axes)
 
 
 def _receptive_fields(given: Arguments) -> AbstractContextManager[object]:

@@ -22,6 +22,11 @@ Result = tuple[Any, int, int]
 """What the operation returns, its MACs and its elementwise operations."""
 Handler = Callable[..., Result | None]
 
+
+class MismatchError(RuntimeError):
+    """A layer can't take what it is given: its own formula says so, as torch would."""
+
+
 _empty = torch.empty
 _META = torch.device("meta")
 
@@ -44,10 +49,38 @@ def like(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     return torch.empty_strided(tensor.shape, strides, dtype=dtype or tensor.dtype, device=_META)
 
 
+def check_same_type(input: Tensor, weight: Tensor) -> None:
+    """Does nothing if two factors have one element type, or may have different ones under autocast.
+
+    Without values torch would let them pass.
+
+    Raises:
+        MismatchError: they don't.
+    """
+    if input.dtype is not weight.dtype and not any(torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")):
+        raise MismatchError(f"{_name(input)} can't be multiplied with {_name(weight)}")
+
+
+def check_floating(input: Tensor) -> None:
+    """Does nothing if the elements are floating-point or complex numbers.
+
+    Raises:
+        MismatchError: they aren't, and the layer takes no others.
+    """
+    if not (input.is_floating_point() or input.is_complex()):
+        raise MismatchError(f"the layer takes floating-point numbers, and was given {_name(input)}")
+
+
+def _name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
 def attempt(handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Result | None:
     """What a handler finds, or None if it was called in a way that it doesn't foresee."""
     try:
         return handler(*args, **kwargs)
+    except MismatchError:
+        raise
     except (TypeError, AttributeError, IndexError, ValueError, KeyError, RuntimeError):
         return None
 
@@ -65,8 +98,10 @@ def pooled(
     sizes = []
     for size, window, step, pad, gap in zip(shape[-axes:], kernels, steps, pads, gaps, strict=True):
         count = pooling_size(size, window, step, pad, gap, ceil_mode)
-        if count <= 0 or pad * 2 > window:
+        if pad * 2 > window or step <= 0:
             return None
+        if count <= 0:
+            raise MismatchError(f"the window of {window} is larger than the {size} positions that it slides over")
         sizes.append(count)
     out = new((*shape[:-axes], *sizes), input.dtype)
     return out, 0, out.numel() * prod(kernels)

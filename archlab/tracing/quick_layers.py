@@ -23,7 +23,7 @@ from archlab.tracing.formulas import (
     normalisation,
     rms_normalisation,
 )
-from archlab.tracing.quick import Result, like, new, pooled
+from archlab.tracing.quick import Result, check_same_type, like, new, pooled
 from archlab.tracing.quick_functions import handles
 
 
@@ -31,15 +31,17 @@ from archlab.tracing.quick_functions import handles
 def _matmul(input: Tensor, other: Tensor) -> Result | None:
     left = tuple(input.shape)
     shape = matmul_shape(left, tuple(other.shape))
-    if shape is None or input.dtype is not other.dtype:
+    if shape is None:
         return None
+    check_same_type(input, other)
     return new(shape, input.dtype), matmul_macs(left, shape), 0
 
 
 @handles("linear")
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Result | None:
-    if weight.dim() != 2 or input.shape[-1] != weight.shape[1] or input.dtype is not weight.dtype:
+    if weight.dim() != 2 or input.shape[-1] != weight.shape[1]:
         return None
+    check_same_type(input, weight)
     return new((*input.shape[:-1], weight.shape[0]), input.dtype), input.numel() * weight.shape[0], 0
 
 

@@ -17,7 +17,7 @@ from archlab.tracing.formulas import (
     normalisation,
     rms_normalisation,
 )
-from archlab.tracing.quick import Handler, Result, like, new, pooled
+from archlab.tracing.quick import Handler, MismatchError, Result, check_floating, check_same_type, like, new, pooled
 
 Registered = TypeVar("Registered", bound=Handler)
 
@@ -83,8 +83,10 @@ def _convolution(module: Any, x: Tensor) -> Result | None:
     unbatched = len(shape) == axes + 1
     if unbatched:
         shape = (1, *shape)
-    if len(shape) != axes + 2 or shape[1] != kernel[1] * module.groups or x.dtype is not weight.dtype:
+    if len(shape) != axes + 2 or x.dtype is not weight.dtype:
         return None
+    if shape[1] != kernel[1] * module.groups:
+        raise MismatchError(f"the layer convolves {kernel[1] * module.groups} channels, and was given {shape[1]}")
     padding = module.padding
     if isinstance(padding, str):
         if padding == "same":
@@ -94,11 +96,31 @@ def _convolution(module: Any, x: Tensor) -> Result | None:
     else:
         output = convolution_shape(shape, kernel, module.stride, padding, module.dilation)
     if min(output[2:]) <= 0:
-        return None
+        raise MismatchError(f"the kernel of {kernel[2:]} is larger than the input of {shape[2:]} with its padding")
     macs = convolution_macs(shape, kernel, output, transposed=False)
     if axes == 2 and not x.is_contiguous() and not unbatched and x.is_contiguous(memory_format=torch.channels_last):
         return new(output, x.dtype).to(memory_format=torch.channels_last), macs, 0
     return new(output[1:] if unbatched else output, x.dtype), macs, 0
+
+
+@handles(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+def _transposed(module: Any, input: Tensor) -> Result | None:
+    weight = module._parameters["weight"]
+    kernel, shape = tuple(weight.shape), tuple(input.shape)
+    axes = len(kernel) - 2
+    if len(shape) != axes + 2 or input.dtype is not weight.dtype or not input.is_contiguous():
+        return None
+    if shape[1] != kernel[0]:
+        raise MismatchError(f"the layer convolves {kernel[0]} channels, and was given {shape[1]}")
+    settings = (module.stride, module.padding, module.dilation, module.output_padding)
+    spatial = tuple(
+        (size - 1) * step - 2 * pad + gap * (window - 1) + extra + 1
+        for size, window, step, pad, gap, extra in zip(shape[2:], kernel[2:], *settings, strict=True)
+    )
+    if min(spatial) <= 0:
+        return None
+    output = (shape[0], kernel[1] * module.groups, *spatial)
+    return new(output, input.dtype), convolution_macs(shape, kernel, output, transposed=True), 0
 
 
 @handles(nn.Linear)
@@ -106,8 +128,11 @@ def _linear(module: Any, input: Tensor) -> Result | None:
     weight = module._parameters["weight"]
     shape = tuple(input.shape)
     features, inputs = weight.shape
-    if not shape or shape[-1] != inputs or input.dtype is not weight.dtype:
+    if not shape:
         return None
+    check_same_type(input, weight)
+    if shape[-1] != inputs:
+        raise MismatchError(f"the layer multiplies {inputs} features, and was given {shape[-1]}")
     output = (*shape[:-1], features)
     return new(output, input.dtype), input.numel() * features, 0
 
@@ -115,6 +140,7 @@ def _linear(module: Any, input: Tensor) -> Result | None:
 @handles(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 def _batch_norm(module: Any, input: Tensor) -> Result | None:
     module._check_input_dim(input)
+    check_floating(input)
     elements = input.numel()
     if input.shape[1] != module.num_features or not elements:
         return None
@@ -124,6 +150,7 @@ def _batch_norm(module: Any, input: Tensor) -> Result | None:
 
 @handles(nn.LayerNorm)
 def _layer_norm(module: Any, input: Tensor) -> Result | None:
+    check_floating(input)
     shape = module.normalized_shape
     if tuple(input.shape[-len(shape) :]) != tuple(shape):
         return None
@@ -163,13 +190,20 @@ def _activation(module: Any, input: Tensor) -> Result | None:
     return (input if module.inplace else like(input)), 0, input.numel()
 
 
-@handles(nn.GELU, nn.Sigmoid, nn.Tanh)
-def _pure_activation(module: Any, input: Tensor) -> Result | None:
+@handles(nn.Sigmoid, nn.Tanh)
+def _bounded_activation(module: Any, input: Tensor) -> Result | None:
     return (like(input), 0, input.numel()) if input.is_floating_point() else None
+
+
+@handles(nn.GELU)
+def _gelu(module: Any, input: Tensor) -> Result | None:
+    check_floating(input)
+    return like(input), 0, input.numel()
 
 
 @handles(nn.Softmax, nn.LogSoftmax)
 def _softmax(module: Any, input: Tensor) -> Result | None:
+    check_floating(input)
     return like(input), 0, SOFTMAX * input.numel()
 
 
@@ -177,6 +211,7 @@ def _softmax(module: Any, input: Tensor) -> Result | None:
 def _dropout(module: Any, input: Tensor) -> Result | None:
     if not module.training or module.p == 0:
         return like(input), 0, 0
+    check_floating(input)
     if module.p == 1:
         return None
     return (input if module.inplace else like(input)), 0, DROPOUT * input.numel()
@@ -219,6 +254,7 @@ def _adaptive_pool(module: Any, input: Tensor) -> Result | None:
     shape = tuple(input.shape)
     if len(shape) not in (axes + 1, axes + 2) or 0 in shape:
         return None
+    check_floating(input)
     sizes = expand(module.output_size, axes) if module.output_size is not None else (None,) * axes
     spatial = [given if size is None else size for size, given in zip(sizes, shape[-axes:], strict=True)]
     return new((*shape[:-axes], *spatial), input.dtype), 0, input.numel()

@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from archlab.tracing.quick import Result, new
+from archlab.tracing.quick import Result, check_same_type, new
 from archlab.tracing.quick_modules import handles
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
@@ -41,6 +41,7 @@ def _recurrent(module: Any, input: Tensor | PackedSequence, hx: Any = None) -> R
     shape = tuple(data.shape)
     if shape[-1] != module.input_size or (not packed and len(shape) not in (2, 3)):
         return None
+    check_same_type(data, module._parameters["weight_ih_l0"])
     directions = 2 if module.bidirectional else 1
     hidden, projection = module.hidden_size, module.proj_size
     outputs = projection or hidden

@@ -18,7 +18,7 @@ from archlab.tracing.costs import CostCounter
 from archlab.tracing.leaves import dtype_name, nbytes, shape_of, tensors, version
 from archlab.tracing.listener import DataDependentError, Listener
 from archlab.tracing.nodes import Node, Outline
-from archlab.tracing.quick import attempt
+from archlab.tracing.quick import MismatchError, attempt
 from archlab.tracing.quick_modules import BY_FORMULA, has_one_value, module_handler
 
 without_functions = torch._C.DisableTorchFunction
@@ -140,7 +140,11 @@ class Tracer:
             if refused:
                 self.notes[_ONE_VALUE.format(path or node.kind)] = None
             if measure is not None and (self.quick or refused):
-                result = attempt(measure, (module, *args), kwargs)
+                try:
+                    result = attempt(measure, (module, *args), kwargs)
+                except MismatchError as error:
+                    self.fail(node, error)
+                    raise
                 if result is not None:
                     out, node.macs, node.elementwise = result
                     self.counted += 1
