@@ -57,9 +57,8 @@ def _is_theirs(name: str) -> bool:
 
 @cache
 def _short(name: str) -> str:
-    """A path from the working directory or from the folder of installed packages."""
+    """A path from the working directory or from the folder of installed packages, whichever is nearer to the file."""
     path = Path(name)
-    for folder in (Path.cwd(), *map(Path, sys.path)):
-        if folder.is_dir() and path.is_relative_to(folder.resolve()):
-            return str(path.relative_to(folder.resolve()))
-    return name
+    folders = {folder.resolve() for folder in (Path.cwd(), *map(Path, sys.path)) if folder.is_dir()}
+    within = [str(path.relative_to(folder)) for folder in folders if path.is_relative_to(folder)]
+    return min(within, key=len, default=name)
