@@ -24,6 +24,7 @@ from archlab.reports.diagram.drawing import embedded
 from archlab.reports.diagram.layout import Plan
 from archlab.reports.diagram.node import FACTS, Node
 from archlab.reports.diagram.views import View, down_to, view
+from archlab.reports.text import plain
 
 SCRIPTS = ("diagram-places", "diagram-drawing", "diagram-reader", "diagram-controls")
 HINT = (
@@ -73,10 +74,11 @@ def render(
         for name in COLOURS
         if _measured(trace, name) or name == colour
     )
-    name = escape(identifier)
+    options_set = [f"{option}={value}" for option, value in trace.options.items()]
+    name, title = escape(identifier), escape(plain(" ".join([trace.network, *options_set])))
     html = (
         f'<figure class="diagram" id="{name}" data-diagram="{name}">'
-        f'<form class="diagram-bar" hidden aria-label="Choices for the diagram">'
+        f'<form class="diagram-bar" hidden aria-label="Choices for the diagram of {title}">'
         f'<label>Search <input type="search" name="search" autocomplete="off" placeholder="path or kind"></label>'
         f'<label>Colour <select name="colour" autocomplete="off">{options}</select></label>'
         f'<label><input type="checkbox" name="scaled" autocomplete="off"{" checked" if scale else ""}> '
@@ -84,8 +86,8 @@ def render(
         f'<span class="diagram-buttons">{_buttons()}</span></form>'
         f'<div class="diagram-status" role="status"></div>'
         f'<div class="diagram-view">{drawing}</div>'
-        f'<aside class="diagram-card" aria-label="Chosen layer">Point at a layer to see its row of the shape '
-        f"table here.</aside>"
+        f'<aside class="diagram-card" aria-label="Chosen layer of {title}">Point at a layer to see its row of '
+        f"the shape table here.</aside>"
         f'<ul class="diagram-legend" aria-label="{escape(scheme.title)}"></ul>'
         f'<figcaption class="diagram-hint">{HINT}</figcaption></figure>'
     )
