@@ -85,13 +85,15 @@ class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def cost_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: object) -> Cost | None:
     """What a dispatched operation takes; None if nobody knows."""
     name = operation_name(func)
+    short = name.rpartition("::")[2].removesuffix("_")
+    if short not in FREE_NAMES and any(isinstance(item, Tensor) and item.layout is not torch.strided for item in args):
+        return None  # the work depends on the values of a sparse tensor
     formula = _COSTS.get(name)
     if formula is not None:
         shapes = convert(args, shape_of)
         named = convert(kwargs, shape_of)
         cost = formula(*shapes, **named, output=convert(out, shape_of))
         return cost if isinstance(cost, Cost) else Cost(int(cost))
-    short = name.rpartition("::")[2].removesuffix("_")
     if short in FREE_NAMES or getattr(func, "is_view", False):
         return FREE
     if short in REDUCTIONS:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import maybe_current_level
 from torch.overrides import TorchFunctionMode
 
 from archlab.tracing.leaves import convert, shape_of, tensors, version
@@ -90,7 +91,7 @@ class Listener(TorchFunctionMode):
         kwargs: dict[str, Any],
         states: dict[State, None],
     ) -> Any:
-        result = function_result(function, known, args, kwargs) if self.tracer.quick else None
+        result = function_result(function, known, args, kwargs) if self.tracer.is_quick() else None
         out = function(*args, **kwargs) if result is None else result[0]
         if states and known.role is not Role.FACTORY:
             for tensor in tensors(out):
@@ -131,8 +132,6 @@ class Listener(TorchFunctionMode):
         node.detail = detail(known.name, args, kwargs, out)
         if tracer.locate is not None:
             node.source = tracer.locate()
-        if tracer.keep_arguments:
-            node.arguments = convert((args, kwargs), shape_of)
         tracer.add(node)
         for state in states:
             if state.taken_by is None:
@@ -144,14 +143,15 @@ class Listener(TorchFunctionMode):
 
     def _run(self, node: Node, known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the function returns, or what stands for it; its cost goes to the node."""
-        by_formula = known.name in ALWAYS_BY_FORMULA
+        by_formula = known.name in ALWAYS_BY_FORMULA and maybe_current_level() is None
         if self.tracer.saves and known.name == "scaled_dot_product_attention" and not self.tracer.real:
             function = fused_attention
-        if self.tracer.quick or by_formula:
+        quick = self.tracer.is_quick()
+        if quick or by_formula:
             result = function_result(function, known, args, kwargs)
             if result is not None:
                 out = result[0]
-                if not self.tracer.quick:
+                if not quick:
                     out = self.tracer.count(node, function, args, kwargs)
                 else:
                     self.tracer.counted += 1

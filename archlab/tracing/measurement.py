@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -162,8 +163,8 @@ class Measurement:
         except _BrokenError as broken:
             raise self._error(broken) from broken.__cause__
         self.notes.append(f"Run with real arithmetic on the CPU, since {failure}.")
+        check_memory(self.network, self.name, str(failure))
         if self.source is not None and not self.source.has_weights:
-            check_memory(self.network, self.name, str(failure))
             self.network = original(self.source.build("cpu").eval())
         try:
             return self.run(quick=False, real=True)
@@ -180,7 +181,12 @@ class Measurement:
         args, kwargs = given = with_values(self.given) if real else without_values(self.given)
         locate = location.of_call if "source" in self.columns else None
         saves, sees = "saved" in self.columns, "receptive-field" in self.columns
-        with self._left_alone(real), torch.inference_mode(False), torch.set_grad_enabled(saves):
+        with (
+            self._left_alone(real),
+            _uncompiled(),
+            torch.inference_mode(False),
+            torch.set_grad_enabled(saves),
+        ):
             outline = Outline(self.network)
             outline.mark()
             tracer = Tracer(outline, quick=quick, real=real, locate=locate, saves=saves)
@@ -249,6 +255,14 @@ class Measurement:
 
         given = shape[-1] if len(set(shape[-axes:])) == 1 else 0
         return sizes_that_fit(self.name, takes, default, given, axes)
+
+
+def _uncompiled() -> AbstractContextManager[object]:
+    """A context in which compiled functions and modules run as they were written."""
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()  # nothing can have been compiled
+    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 def _receptive_fields(given: Arguments) -> AbstractContextManager[object]:

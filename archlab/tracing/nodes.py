@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
@@ -21,7 +21,6 @@ class Node:
     """
 
     __slots__ = (
-        "arguments",
         "buffers",
         "call",
         "children",
@@ -74,8 +73,6 @@ class Node:
         self.saved: int | None = None
         self.seen: tuple[Term, ...] = ()
         """What the first result sees of the inputs, if that is followed."""
-        self.arguments: Any = None
-        """What an operation was called with, shapes in place of tensors, where somebody asked for it."""
         self.version = 0
         """Version of the first tensor that the module was given: how often it had been changed in place."""
         self.suffixes: dict[str, int] | None = None

@@ -44,7 +44,6 @@ class Tracer:
         real: bool = False,
         locate: Callable[[], str] | None = None,
         saves: bool = False,
-        keep_arguments: bool = False,
     ) -> None:
         self.outline = outline
         self.network = outline.network
@@ -55,8 +54,6 @@ class Tracer:
         """Says where in the source an operation is called; None if nobody asks."""
         self.saves = saves
         """Whether somebody files what autograd saves."""
-        self.keep_arguments = keep_arguments
-        """Whether each operation's node keeps what it was called with, shapes in place of tensors."""
         self.calls: dict[int, list[Node]] = {}
         """Nodes of each module, by its identity."""
         self.nodes: list[Node] = []
@@ -82,6 +79,7 @@ class Tracer:
         with self._wrapped(), Listener(self):
             try:
                 self.network(*args, **kwargs)
+                self.failed = None  # what failed on the way, the network has caught
             except Exception as error:
                 if not self.real and _needs_values(error):
                     where = self.failed[0].path if self.failed else ""
@@ -102,8 +100,9 @@ class Tracer:
                     inside.update(id(child) for child in module.modules())
                     original = self._copied(module)
                 else:
-                    original = before if before is not _MISSING else partial(type(module).forward, module)
-                own["forward"] = partial(self._module, module, original)
+                    original = module.forward
+                is_usual = before is _MISSING or isinstance(module, torch.jit.ScriptModule)
+                own["forward"] = partial(self._module, module, original, is_usual)
                 changed.append((own, before))
                 if isinstance(module, LazyModuleMixin) and hasattr(module, "_initialize_hook"):
                     hooks = module._forward_pre_hooks
@@ -124,8 +123,10 @@ class Tracer:
         forward: Callable[..., Any] = copy.deepcopy(module).forward
         return forward
 
-    def _module(self, module: nn.Module, original: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Stands in for `module.forward`."""
+    def _module(
+        self, module: nn.Module, original: Callable[..., Any], is_usual: bool, /, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Stands in for `module.forward`, which is its class's if `is_usual`."""
         calls = self.calls.setdefault(id(module), [])
         parent = self.parent
         path = self.outline.paths.get(id(module), "")
@@ -135,11 +136,11 @@ class Tracer:
         with without_functions():
             self.enter(node, args, kwargs)
             calls.append(node)
-            measure = module_handler(module)
+            measure = module_handler(module) if is_usual else None
             refused = has_one_value(module, args)
             if refused:
                 self.notes[_ONE_VALUE.format(path or node.kind)] = None
-            if measure is not None and (self.quick or refused):
+            if measure is not None and (self.is_quick() or refused):
                 try:
                     result = attempt(measure, (module, *args), kwargs)
                 except MismatchError as error:
@@ -153,11 +154,11 @@ class Tracer:
                     return out
         self.parent = node
         try:
-            if is_atomic(module):
+            if is_usual and is_atomic(module):
                 node.whole = True
                 with without_functions():
                     out = self.count(node, original, args, kwargs)
-                    if measure is not None and type(module) in BY_FORMULA:
+                    if measure is not None and type(module) in BY_FORMULA and shapes_tell():
                         known = attempt(measure, (module, *args), kwargs)
                         node.macs, node.elementwise = known[1:] if known is not None else (node.macs, node.elementwise)
             else:
@@ -183,6 +184,10 @@ class Tracer:
         return out
 
     # What module calls and operations have in common
+
+    def is_quick(self) -> bool:
+        """Whether formulas may stand for results."""
+        return self.quick and shapes_tell()
 
     def enter(self, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Files a module call with what it was given."""
@@ -239,11 +244,16 @@ class Tracer:
             self.failed = (node, error)
 
 
+def shapes_tell() -> bool:
+    """Whether shapes tell everything: not under `vmap`, where they lack the batch."""
+    return torch._C._functorch.maybe_current_level() is None
+
+
 def is_atomic(module: nn.Module) -> bool:
     """Whether a module is one row without operations below: torch's own layers, and jitted ones."""
     if isinstance(module, torch.jit.ScriptModule):
         return True
-    home = type(module).forward.__module__
+    home = str(type(module).forward.__module__)
     return home.startswith("torch.ao.nn.") or (not module._modules and home.startswith("torch.nn.modules."))
 
 
@@ -258,7 +268,9 @@ _ONE_VALUE = (
     "{} has one value a channel at this batch: training would fail there (take a larger batch); counted as if it ran."
 )
 _NO_VALUES = re.compile(
-    r"meta tensor|on device meta|device=meta|'?Meta'? (backend|tensors)|data-dependent|no data|is on meta", re.I
+    r"meta tensor|on device meta|device=meta|'?Meta'? (backend|tensors)|data-dependent|no data|is on meta"
+    r"|storage_device",
+    re.I,
 )
 
 

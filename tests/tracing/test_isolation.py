@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import random
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision.models as zoo
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
@@ -108,8 +110,6 @@ def test_lazy_modules_stay_lazy() -> None:
 
 
 def test_a_jitted_module_keeps_its_statistics() -> None:
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)))
@@ -135,3 +135,14 @@ def test_an_instances_own_forward_stays() -> None:
     mine = network.forward
     assert trace(network, [(2, 3)]).totals.macs == 24
     assert network.forward is mine
+
+
+@pytest.mark.parametrize("name", ["resnet18", "googlenet", "swin_t", "mobilenet_v3_small", "shufflenet_v2_x0_5"])
+def test_real_networks_in_training_mode(name: str) -> None:
+    network = zoo.get_model(name, weights=None, **({"init_weights": False} if name == "googlenet" else {}))
+    for module in list(network.modules())[::3]:
+        module.eval()
+    before = state(network)
+    trace(network, [(2, 3, 64, 64)], columns=["saved"])
+    trace(network, [(2, 3, 64, 64)])
+    assert_same(before, state(network))

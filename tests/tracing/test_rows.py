@@ -338,3 +338,102 @@ def test_names_of_operations_never_meet_those_of_modules() -> None:
 def test_the_record_survives_json() -> None:
     found = trace(Mixed(), [(2, 3, 8, 8)], columns=["saved"])
     assert Trace.from_json(found.to_json()) == found
+
+
+def test_what_is_compiled_runs_as_it_was_written() -> None:
+    compile: Any = torch.compile
+    inside = nn.Linear(3, 4)
+    inside.compile()
+
+    class Compiled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = inside
+            self.wrapped = compile(nn.Linear(4, 3))
+            self.function = compile(lambda x: x * 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            result: Tensor = self.function(self.wrapped(self.inside(x)))
+            return result
+
+    found = trace(Compiled(), [(2, 3)])
+    assert [layer.path for layer in found.layers] == ["inside", "wrapped", "wrapped._orig_mod", "mul"]
+    assert found.totals.macs == 2 * 12 + 2 * 12
+
+
+def test_vmap_counts_the_whole_batch() -> None:
+    class Maps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(3, 4)
+
+        def forward(self, x: Tensor) -> Any:
+            return torch.vmap(self.inner)(x) + torch.vmap(lambda row: F.linear(row, self.inner.weight))(x)
+
+    assert trace(Maps(), [(5, 3)]).totals.macs == 2 * 5 * 3 * 4
+
+
+def test_a_failure_that_the_network_catches_is_none() -> None:
+    class Tries(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.wrong = nn.Linear(5, 3)
+            self.right = nn.Linear(3, 3)
+            self.unused = nn.Linear(2, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            try:
+                result: Tensor = self.wrong(x)
+            except RuntimeError:
+                result = self.right(x)
+            return result
+
+    found = trace(Tries(), [(2, 3)])
+    assert found.failure is None
+    assert [(layer.path, layer.call) for layer in found.layers] == [("wrong", 1), ("right", 1), ("unused", 0)]
+    assert found.totals.macs == 18
+
+
+def test_sparse_products_are_uncounted() -> None:
+    class Sparse(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            result: Tensor = torch.sparse.mm(x.to_sparse(), x.t())
+            return result
+
+    totals = trace(Sparse(), [(2, 3)]).totals
+    assert "aten::_sparse_addmm" in totals.uncounted_operations
+    assert totals.macs == 0
+
+
+def test_exported_and_symbolic_programs() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+    symbolic = torch.fx.symbolic_trace(network)
+    assert [layer.path for layer in trace(symbolic, [(1, 3, 8, 8)]).layers] == ["0", "1", "2", "3"]
+    exported: nn.Module = torch.export.export(network, (torch.zeros(1, 3, 8, 8),)).module()
+    found = trace(exported, [(1, 3, 8, 8)])
+    assert found.totals.macs == trace(network, [(1, 3, 8, 8)]).totals.macs == 36 * 4 * 27 + 288
+    assert found.totals.parameters == sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_inference_mode_and_custom_gradients() -> None:
+    class Double(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.save_for_backward(x)
+            return x * 2
+
+    class Uses(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Any:
+            with torch.inference_mode():
+                y = self.inner(x).relu_()
+            return y + Double.apply(self.inner(x))
+
+    for columns in ((), ("saved",)):
+        found = trace(Uses(), [(2, 3)], columns=columns)
+        assert [layer.kind for layer in found.layers] == ["Linear", "relu", "Linear", "mul", "add"]
+    with torch.inference_mode():
+        assert trace(Uses(), [(2, 3)]).totals.macs == 36
