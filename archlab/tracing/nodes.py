@@ -17,37 +17,33 @@ if TYPE_CHECKING:
 class Node:
     """A row while it is being measured.
 
-    A class with slots and no dataclass, since a network makes thousands.
+    A network makes thousands: what most of them never set is a default of the class, and no attribute.
     """
 
-    __slots__ = (
-        "buffers",
-        "call",
-        "children",
-        "depth",
-        "detail",
-        "dtype",
-        "elementwise",
-        "index",
-        "inputs",
-        "kind",
-        "macs",
-        "module",
-        "origins",
-        "output_bytes",
-        "outputs",
-        "own_parameters",
-        "parameters",
-        "parent",
-        "path",
-        "saved",
-        "seen",
-        "source",
-        "suffixes",
-        "trainable",
-        "version",
-        "whole",
-    )
+    inputs: tuple[Shape, ...] = ()
+    outputs: tuple[Shape, ...] = ()
+    output_bytes = 0
+    dtype = ""
+    macs = 0
+    elementwise = 0
+    origins: tuple[int, ...] = ()
+    """Where its inputs come from: indices of nodes, -1 - k for the network's k-th input."""
+    detail = ""
+    source = ""
+    saved: int | None = None
+    seen: tuple[Term, ...] = ()
+    """What the first result sees of the inputs, if that is followed."""
+    version = 0
+    """Version of the first tensor that the module was given: how often it had been changed in place."""
+    suffixes: dict[str, int] | None = None
+    """How often each operation's name was used for a child."""
+    whole = False
+    """Whether the module was measured as a whole, with all that it holds."""
+    depth = 0
+    parameters = 0
+    own_parameters = 0
+    trainable = 0
+    buffers = 0
 
     def __init__(
         self, index: int, parent: Node | None, path: str, kind: str, module: nn.Module | None, call: int
@@ -61,29 +57,6 @@ class Node:
         """None for an operation."""
         self.call = call
         self.children: list[Node] = []
-        self.inputs: tuple[Shape, ...] = ()
-        self.outputs: tuple[Shape, ...] = ()
-        self.output_bytes = 0
-        self.dtype = ""
-        self.macs = 0
-        self.elementwise = 0
-        self.origins: tuple[int, ...] = ()
-        self.detail = ""
-        self.source = ""
-        self.saved: int | None = None
-        self.seen: tuple[Term, ...] = ()
-        """What the first result sees of the inputs, if that is followed."""
-        self.version = 0
-        """Version of the first tensor that the module was given: how often it had been changed in place."""
-        self.suffixes: dict[str, int] | None = None
-        """How often each operation's name was used for a child."""
-        self.whole = False
-        """Whether the module was measured as a whole, with all that it holds."""
-        self.depth = 0
-        self.parameters = 0
-        self.own_parameters = 0
-        self.trainable = 0
-        self.buffers = 0
 
 
 @dataclass(slots=True, eq=False)

@@ -46,10 +46,10 @@ def module_handler(module: nn.Module) -> Handler | None:
 
 
 def has_one_value(module: nn.Module, args: tuple[Any, ...]) -> bool:
-    """Whether a BatchNorm in training is given one value a channel, so that torch refuses to run it."""
-    if not module.training or not isinstance(module, _BATCH_NORMS) or not args:
+    """Whether a BatchNorm is given one value a channel, so that torch refuses to train it."""
+    if not isinstance(module, _BATCH_NORMS) or not args or not isinstance(args[0], Tensor):
         return False
-    given: Tensor = args[0]
+    given = args[0]
     return given.dim() > 1 and given.numel() == given.shape[1] > 0
 
 

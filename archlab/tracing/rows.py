@@ -80,7 +80,8 @@ class Rows:
 
     def _find_used(self) -> None:
         taken = {id(holder) for state in self.states if state.taken_by is not None for holder in state.holders}
-        waiting = [module for key, module in self.outline.modules.items() if key in taken or self._calls(module)]
+        calls = self.tracer.calls
+        waiting = [module for key, module in self.outline.modules.items() if key in taken or calls.get(key)]
         while waiting:
             module = waiting.pop()
             if id(module) not in self.used:
@@ -95,7 +96,14 @@ class Rows:
 
     def _file(self, state: State) -> None:
         """Counts a state in the row that it belongs to."""
+        size = self.sizes[id(state)]
         place = state.taken_by
+        if place is None and len(state.holders) == 1:
+            calls = self.tracer.calls.get(id(state.holders[0]))
+            if calls and not calls[0].children:  # the usual case, and the quickest
+                _add(calls[0], state, size)
+                calls[0].own_parameters += size if state.is_parameter else 0
+                return
         for holder in state.holders:
             node = self._row_of(holder)
             if not node.children and (node.module is holder or node.whole):
@@ -109,7 +117,6 @@ class Rows:
             place.outputs = (shape_of(state.tensor),)
             position = sum(child.index < 0 for child in above.children)
             above.children.insert(position, place)
-        size = self.sizes[id(state)]
         _add(place, state, size)
         if state.is_parameter:
             rows = [calls[0] for holder in state.holders if (calls := self._calls(holder))]
@@ -117,10 +124,16 @@ class Rows:
             home.own_parameters += size
 
     def _add_unused(self) -> None:
+        unused = [(key, module) for key, module in self.outline.modules.items() if key not in self.used]
+        if not unused:
+            return
         made: dict[int, Node] = {}
-        filed: set[int] = {id(state) for state in self.states if any(id(h) in self.used for h in state.holders)}
-        for key, module in self.outline.modules.items():
-            if key in self.used or (type(module) in _HOLDERS and not module._modules and not module._parameters):
+        held: dict[int, list[State]] = {}
+        for state in self.states:
+            if all(id(holder) not in self.used for holder in state.holders):
+                held.setdefault(id(state.holders[0]), []).append(state)
+        for key, module in unused:
+            if type(module) in _HOLDERS and not module._modules and not module._parameters:
                 continue
             registered = self.outline.parents[key][0]
             above = made.get(id(registered)) or self._row_of(registered)
@@ -129,12 +142,9 @@ class Rows:
             node = Node(-1, above, self.outline.paths[key], type(module).__name__, module, 0)
             made[key] = node
             self._insert(above, node)
-            for state in self.states:
-                if id(state) not in filed and module in state.holders:
-                    filed.add(id(state))
-                    _add(node, state, self.sizes[id(state)])
-                    if state.is_parameter:
-                        node.own_parameters += self.sizes[id(state)]
+            for state in held.get(key, ()):
+                _add(node, state, self.sizes[id(state)])
+                node.own_parameters += self.sizes[id(state)] if state.is_parameter else 0
 
     def _insert(self, above: Node, node: Node) -> None:
         """Puts a row behind the one of the module that is registered before it."""
@@ -169,7 +179,7 @@ class Rows:
             elementwise=node.elementwise,
             output_bytes=node.output_bytes,
             saved_bytes=(node.saved or 0) if self.tracer.saves else None,
-            receptive_field=self._receptive_field(node),
+            receptive_field=self._receptive_field(node) if node.seen else None,
             dtype=node.dtype,
             call=node.call,
             calls=self._call_count(node),
@@ -179,17 +189,15 @@ class Rows:
         )
 
     def _receptive_field(self, node: Node) -> ReceptiveField | None:
-        if not node.seen:
-            return None
         from archlab.tracing.receptive_terms import receptive_field
 
         return receptive_field(node.seen)
 
     def _call_count(self, node: Node) -> int:
-        owner: Node | None = node
-        while owner is not None and owner.module is None:
+        owner = node
+        while owner.module is None and owner.parent is not None:
             owner = owner.parent
-        return len(self._calls(owner.module)) if owner is not None and owner.module is not None else 1
+        return len(self.tracer.calls.get(id(owner.module), ()))
 
 
 _HOLDERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict, nn.Sequential)

@@ -102,7 +102,9 @@ class Tracer:
                 else:
                     original = module.forward
                 is_usual = before is _MISSING or isinstance(module, torch.jit.ScriptModule)
-                own["forward"] = partial(self._module, module, original, is_usual)
+                calls = self.calls[id(module)] = []
+                place = (module, self.outline.paths[id(module)], calls)
+                own["forward"] = partial(self._module, place, original, is_usual)
                 changed.append((own, before))
                 if isinstance(module, LazyModuleMixin) and hasattr(module, "_initialize_hook"):
                     hooks = module._forward_pre_hooks
@@ -124,34 +126,40 @@ class Tracer:
         return forward
 
     def _module(
-        self, module: nn.Module, original: Callable[..., Any], is_usual: bool, /, *args: Any, **kwargs: Any
+        self,
+        place: tuple[nn.Module, str, list[Node]],
+        original: Callable[..., Any],
+        is_usual: bool,
+        /,
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
         """Stands in for `module.forward`, which is its class's if `is_usual`."""
-        calls = self.calls.setdefault(id(module), [])
+        module, path, calls = place
         parent = self.parent
-        path = self.outline.paths.get(id(module), "")
-        node = Node(len(self.nodes), parent, path, type(module).__name__, module, len(calls) + 1)
+        node = Node(-1, parent, path, type(module).__name__, module, len(calls) + 1)
         if self.locate is not None:
             node.source = location.of_class(type(module))
         with without_functions():
             self.enter(node, args, kwargs)
             calls.append(node)
             measure = module_handler(module) if is_usual else None
-            refused = has_one_value(module, args)
-            if refused:
-                self.notes[_ONE_VALUE.format(path or node.kind)] = None
-            if measure is not None and (self.is_quick() or refused):
-                try:
-                    result = attempt(measure, (module, *args), kwargs)
-                except MismatchError as error:
-                    self.fail(node, error)
-                    raise
-                if result is not None:
-                    out, node.macs, node.elementwise = result
-                    self.counted += 1
-                    node.whole = True
-                    self.leave(node, out, leaf=True)
-                    return out
+            if measure is not None:
+                refused = module.training and has_one_value(module, args)
+                if refused:
+                    self.notes[_ONE_VALUE.format(path or node.kind)] = None
+                if refused or (self.quick and shapes_tell()):
+                    try:
+                        result = attempt(measure, (module, *args), kwargs)
+                    except MismatchError as error:
+                        self.fail(node, error)
+                        raise
+                    if result is not None:
+                        out, node.macs, node.elementwise = result
+                        self.counted += 1
+                        node.whole = True
+                        self.leave(node, out, leaf=True)
+                        return out
         self.parent = node
         try:
             if is_usual and is_atomic(module):
@@ -191,12 +199,20 @@ class Tracer:
 
     def enter(self, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Files a module call with what it was given."""
-        given = args if len(args) == 1 and type(args[0]) is Tensor and not kwargs else tensors((args, kwargs))
-        node.inputs = tuple([shape_of(tensor) for tensor in given])
-        origins = [getattr(tensor, "_archlab", None) for tensor in given]
-        node.origins = tuple(dict.fromkeys([origin for origin in origins if type(origin) is int]))
-        if given:
-            node.version = version(given[0])
+        if len(args) == 1 and not kwargs and type(args[0]) is Tensor:
+            tensor = args[0]
+            node.inputs = (shape_of(tensor),)
+            origin = getattr(tensor, "_archlab", None)
+            if type(origin) is int:
+                node.origins = (origin,)
+            node.version = version(tensor)
+        else:
+            given = tensors((args, kwargs))
+            node.inputs = tuple([shape_of(tensor) for tensor in given])
+            origins = [getattr(tensor, "_archlab", None) for tensor in given]
+            node.origins = tuple(dict.fromkeys([origin for origin in origins if type(origin) is int]))
+            if given:
+                node.version = version(given[0])
         self.add(node)
 
     def add(self, node: Node) -> None:
