@@ -66,12 +66,14 @@ def test_data_goes_into_a_file_in_its_form(tmp_path: Path, form: Format, start: 
     assert [item.name for item in tmp_path.iterdir()] == ["out"]
 
 
-def test_only_what_is_needed_is_made() -> None:
+def test_only_what_is_needed_is_made(capsys: pytest.CaptureFixture[str]) -> None:
     def never() -> str:
         raise AssertionError
 
     emit(Output(Format.csv), lambda: TABLE, never)
+    assert capsys.readouterr().out.startswith("path,n\n")
     emit(Output(Format.json), never, lambda: "{}")  # type: ignore[arg-type]
+    assert capsys.readouterr().out == "{}\n"
 
 
 def test_several_tables_stand_apart(capsys: pytest.CaptureFixture[str]) -> None:
