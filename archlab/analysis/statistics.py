@@ -176,8 +176,7 @@ def _bca(differences: Array, quantile: float, rounding: float = 0.0) -> tuple[fl
     differences = differences[np.lexsort((differences, np.abs(differences)))]
     mean = differences.mean()
     means, weights = _resampled_means(differences)
-    order = np.argsort(means)
-    means, weights = means[order], weights[order]
+    means, weights = _merged(means, weights, rounding)
     share_below = weights[means < mean - rounding].sum() + weights[np.abs(means - mean) <= rounding].sum() / 2
     deviations = differences - mean
     acceleration = (deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5)
@@ -190,6 +189,16 @@ def _bca(differences: Array, quantile: float, rounding: float = 0.0) -> tuple[fl
     ]
     low, high = np.interp(levels, np.cumsum(weights) - weights / 2, means)
     return float(low), float(high)
+
+
+def _merged(means: Array, weights: Array, rounding: float) -> tuple[Array, Array]:
+    """Means in order, those that differ by rounding alone as one: which of them comes first is up to the processor."""
+    import numpy as np
+
+    order = np.argsort(means)
+    means, weights = means[order], weights[order]
+    first = np.flatnonzero(np.diff(means, prepend=-np.inf) > rounding)
+    return means[first], np.add.reduceat(weights, first)
 
 
 def _resampled_means(values: Array) -> tuple[Array, Array]:

@@ -113,6 +113,15 @@ def test_symmetric_differences_have_a_symmetric_interval_no_narrower_than_studen
     assert result.high - result.mean < 1.3 * student
 
 
+def test_rounding_that_breaks_ties_moves_no_bound() -> None:
+    # Accuracies are fractions of few images, so that many resamples have the same mean but for rounding.
+    differences = np.array([-2.0, -1.0, 0.0, 0.0, 1.0, 2.0, 5.0]) / 360
+    jitter = np.array([1, -1, 1, 1, -1, 1, -1]) * 2e-17
+    exact = paired_difference(np.zeros(7), differences)
+    rounded = paired_difference(np.zeros(7), differences + jitter)
+    assert (rounded.low, rounded.high) == (pytest.approx(exact.low, abs=1e-12), pytest.approx(exact.high, abs=1e-12))
+
+
 def test_the_interval_of_skewed_differences_leans_to_the_long_tail() -> None:
     result = paired_difference(np.zeros(8), [0, 0.1, 0.2, 0.1, 0, 0.2, 0.1, 3])
     assert result.low is not None
