@@ -1,16 +1,11 @@
 """Runs on disk: a folder a run, written by one process and read by any.
 
-    STORE/runs/KEY/                     an ended run
-        run.json                        archlab.run/1: configuration, environment, status, epochs
-        metrics.jsonl                   one line an epoch, appended as it ends
-        curves.safetensors              loss and accuracy per step
-        norms.safetensors               what the BatchNorm layers held (absent where nothing was recorded)
+    STORE/runs/KEY/                     an ended run; run_folder.py says what is in it
     STORE/runs/KEY~TOKEN.partial/       a run that is being written, or was interrupted
     STORE/comparisons/KEY.json          archlab.comparison/1
 
 A run is written in its own `.partial` folder and renamed when it ends, so that KEY is always complete and any number of
-processes may write at once; of two runs with the same key the later one stays. The writer holds a lock on its folder,
-which the system releases however the process goes: a `.partial` without a holder is an interrupted run.
+processes may write at once; of two runs with the same key the later one stays.
 Keys are readable and end in a hash of configuration, seed and environment (all of it but the command), so that equal
 keys mean equal results. Importing this module loads no torch.
 """
@@ -25,15 +20,15 @@ import re
 import shutil
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from archlab import files
 from archlab.errors import ArchlabError, InputError, StoreError, nearest
-from archlab.records import Comparison, Epoch, NormRecording, Run, TrainingConfig, Value
-from archlab.records.run import Status
+from archlab.records import Comparison, NormRecording, Run, TrainingConfig, Value
+from archlab.run_folder import PARTIAL, RunWriter, key_of, read_curves, read_recording, read_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +36,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 DEFAULT_FOLDER = "archlab-runs"
-PARTIAL = ".partial"
 
 
 def open_store(path: str | Path | None = None) -> Store:
@@ -101,32 +95,28 @@ class Store:
             InputError: there is none.
             StoreError: its folder can't be read.
         """
-        return _read_run(self._folder(key))
+        return read_run(self._folder(key))
 
     def finished(self, key: str) -> Run | None:
         """The run of that name if it is there, readable and finished."""
         try:
-            run = _read_run(self.path / "runs" / key)
+            run = read_run(self.path / "runs" / key)
         except StoreError:
             return None
         return run if run.status == "finished" else None
 
     def curves(self, key: str) -> dict[str, Array]:
-        """Arrays `step`, `train_loss` and `train_accuracy`, one value a step; empty for a run that never ended."""
-        return files.read_arrays(self._folder(key) / "curves.safetensors")
+        """Arrays `step`, `train_loss` and `train_accuracy`, one value a step, as far as the run got; empty without any.
+
+        Raises:
+            InputError: there is no such run.
+            StoreError: they can't be read.
+        """
+        return read_curves(self._folder(key))
 
     def recording(self, key: str) -> NormRecording | None:
         """What the run's BatchNorm layers held; None where nothing was recorded."""
-        arrays = files.read_arrays(self._folder(key) / "norms.safetensors")
-        if not arrays:
-            return None
-        parts: dict[str, dict[str, dict[str, Array]]] = {"layers": {}, "population": {}}
-        for name, array in arrays.items():
-            kind, _, rest = name.partition("/")
-            path, _, quantity = rest.rpartition("/")
-            if kind in parts:
-                parts[kind].setdefault(path, {})[quantity] = array
-        return NormRecording(tuple(arrays["steps"].tolist()), parts["layers"], parts["population"])
+        return read_recording(self._folder(key))
 
     def comparison(self, key: str) -> Comparison:
         """The comparison of that name.
@@ -193,7 +183,7 @@ class Store:
             created=created,
             parameters=parameters,
         )
-        return RunWriter(self, run)
+        return RunWriter(self.path / "runs", run, self._publish)
 
     def fail(self, key: str, error: str) -> Run:
         """The interrupted run of that name, now failed: for a process that died of something known.
@@ -205,7 +195,7 @@ class Store:
         folder = next((item for item in self._partials(key) if not files.is_held(item)), None)
         if folder is None:
             raise InputError(f"no interrupted run {key!r} in {self.path}")
-        run = replace(_read_run(folder), status="failed", error=error)
+        run = replace(read_run(folder), status="failed", error=error)
         with files.writing(folder):
             files.replace_text(folder / "run.json", run.to_json())
             self._publish(folder, key)
@@ -218,7 +208,7 @@ class Store:
             return ended
         partials = self._partials(key) if named else []
         if not partials:
-            known = {_key_of(folder) for folder in self._folders()}
+            known = {key_of(folder) for folder in self._folders()}
             raise InputError(f"no run {key!r} in {self.path}: {nearest(key, known)}")
         return partials[0]
 
@@ -232,7 +222,7 @@ class Store:
 
     def _partials(self, key: str) -> list[Path]:
         """Unended folders of a run, held ones first, then the newest."""
-        found = [item for item in self._folders() if item.name.endswith(PARTIAL) and _key_of(item) == key]
+        found = [item for item in self._folders() if item.name.endswith(PARTIAL) and key_of(item) == key]
         return sorted(found, key=lambda item: (files.is_held(item), _modified(item)), reverse=True)
 
     def _publish(self, partial: Path, key: str) -> None:
@@ -264,7 +254,7 @@ class Store:
         order = {"interrupted": 0, "running": 1}
         for folder in folders:
             try:
-                run = _read_run(folder)
+                run = read_run(folder)
             except StoreError as error:
                 if folder.exists():  # else it ended or was deleted while we looked
                     problems.append(Problem(folder, str(error)))
@@ -285,57 +275,6 @@ class Store:
         return sorted(comparisons, key=lambda item: (item.created, item.key)), problems
 
 
-class RunWriter:
-    """Writes one run. Left without `finish` or `fail`, the run stays behind as interrupted."""
-
-    def __init__(self, store: Store, run: Run) -> None:
-        self._store = store
-        self._run = run
-        token = uuid.uuid4().hex[:8]
-        self._folder = store.path / "runs" / f"{run.key}~{token}{PARTIAL}"
-        unborn = self._folder.with_name(f".{token}")
-        with files.writing(unborn):
-            unborn.mkdir(parents=True)
-            self._lock = files.hold(unborn)  # before it gets its name: nobody may see it without a holder
-            (unborn / "run.json").write_text(run.to_json())
-            unborn.rename(self._folder)
-
-    @property
-    def key(self) -> str:
-        """The run's name in the store."""
-        return self._run.key
-
-    def append(self, epoch: Epoch) -> None:
-        """Add the measurements of one epoch."""
-        with files.writing(self._folder), (self._folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(asdict(epoch)) + "\n")
-        self._run = replace(self._run, epochs=(*self._run.epochs, epoch))
-
-    def finish(self, curves: Mapping[str, Array], recording: NormRecording | None = None) -> Run:
-        """The finished run, now under its final name."""
-        return self._end(replace(self._run, status="finished"), curves, recording)
-
-    def fail(self, error: str, curves: Mapping[str, Array], recording: NormRecording | None = None) -> Run:
-        """The failed run with the reason, kept as far as it got."""
-        return self._end(replace(self._run, status="failed", error=error), curves, recording)
-
-    def _end(self, run: Run, curves: Mapping[str, Array], recording: NormRecording | None) -> Run:
-        with files.writing(self._folder):
-            files.write_arrays(self._folder / "curves.safetensors", curves)
-            if recording is not None:
-                files.write_arrays(self._folder / "norms.safetensors", _flatten(recording))
-            files.replace_text(self._folder / "run.json", run.to_json())
-            self._store._publish(self._folder, run.key)
-        self._lock.close()
-        return run
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.close()
-
-
 def _slug(text: str) -> str:
     return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-.")[-48:] or "x"
 
@@ -351,43 +290,8 @@ def _modified(folder: Path) -> float:
         return 0.0
 
 
-def _key_of(folder: Path) -> str:
-    return folder.name.rpartition("~")[0] if folder.name.endswith(PARTIAL) else folder.name
-
-
-def _read_run(folder: Path) -> Run:
-    try:
-        run = Run.read(folder / "run.json")
-        if not folder.name.endswith(PARTIAL):
-            return run
-        status: Status = "running" if files.is_held(folder) else "interrupted"
-        return replace(run, status=status, epochs=_read_epochs(folder / "metrics.jsonl"))
-    except (ArchlabError, OSError) as error:
-        raise StoreError(f"the run in {folder} can't be read: {error}") from error
-
-
-def _read_epochs(path: Path) -> tuple[Epoch, ...]:
-    if not path.exists():
-        return ()
-    complete, _, _ = path.read_text().rpartition("\n")  # a process may have been killed within a line
-    try:
-        return tuple(Epoch(**json.loads(line)) for line in complete.splitlines())
-    except (ValueError, TypeError) as error:
-        raise StoreError(f"{path} is no list of epochs: {error}") from error
-
-
 def _read_comparison(path: Path) -> Comparison:
     try:
         return replace(Comparison.read(path), key=path.stem)
     except ArchlabError as error:
         raise StoreError(f"the comparison in {path} can't be read: {error}") from error
-
-
-def _flatten(recording: NormRecording) -> dict[str, Array]:
-    import numpy as np
-
-    arrays: dict[str, Array] = {"steps": np.asarray(recording.steps, dtype=np.int64)}
-    for kind, layers in (("layers", recording.layers), ("population", recording.population)):
-        for path, quantities in layers.items():
-            arrays |= {f"{kind}/{path}/{quantity}": array for quantity, array in quantities.items()}
-    return arrays

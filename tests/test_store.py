@@ -235,6 +235,29 @@ def test_corrupt_folder_is_reported_and_not_fatal(store: Store, name: str, conte
     assert store.problems() == []
 
 
+def test_steps_are_seen_while_a_run_goes_and_once_when_it_has_ended(store: Store) -> None:
+    with store.writer(CONFIG, ENVIRONMENT) as writer:
+        assert store.curves(writer.key) == {}
+        for part in (slice(0, 0), slice(0, 2), slice(2, 3)):
+            writer.append_steps({name: values[part] for name, values in CURVES.items()})
+        for name, values in store.curves(writer.key).items():
+            np.testing.assert_array_equal(values, CURVES[name])
+        run = writer.finish({name: values[:1] for name, values in CURVES.items()})
+    assert len(store.curves(run.key)["train_loss"]) == 1
+    assert not (store.path / "runs" / run.key / "steps.bin").exists()
+
+
+@pytest.mark.parametrize(("kept", "steps"), [(0, 0), (7, 0), (8, 1), (23, 2), (24, 3)])
+def test_steps_cut_short_by_a_kill_are_left_out(store: Store, kept: int, steps: int) -> None:
+    with store.writer(CONFIG, ENVIRONMENT) as writer:
+        writer.append_steps(CURVES)
+    (path,) = (store.path / "runs").glob("*.partial/steps.bin")
+    path.write_bytes(path.read_bytes()[:kept])
+    assert len(store.curves(writer.key).get("step", ())) == steps
+    failed = store.fail(writer.key, "killed")
+    assert len(store.curves(failed.key).get("train_accuracy", ())) == steps
+
+
 def test_corrupt_metrics_of_an_interrupted_run_are_reported(store: Store) -> None:
     kill_a_writer(store)
     (folder,) = (store.path / "runs").iterdir()

@@ -22,7 +22,8 @@ from archlab.reports.live.access import FILE, Address, keep_address, last_addres
 from archlab.reports.live.board import boards, planned_board
 from archlab.reports.live.server import events
 from archlab.reports.live.watching import Watch
-from archlab.store import RunWriter, Store, open_store
+from archlab.run_folder import RunWriter
+from archlab.store import Store, open_store
 from tests.reports.samples import add_run, experiment
 from tests.reports.test_page import HOSTILE
 
