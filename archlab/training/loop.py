@@ -53,7 +53,8 @@ class Trainer:
         steps = config.epochs * self.steps_per_epoch
         self._losses = torch.empty(steps, device=self._device)
         self._accuracies = torch.empty(steps, device=self._device)
-        self._step = 0
+        self._step = self._measured = 0  # steps so far, and those of them whose accuracy is known
+        self._order = self._predictions = torch.empty(0, dtype=torch.int64, device=self._device)  # of this epoch
         self._recorder: Recorder | None = None
         if self._norms and config.record_every:
             self._recorder = Recorder(self._norms, config.record_every, config.epochs, self.steps_per_epoch)
@@ -79,12 +80,19 @@ class Trainer:
                 epoch=epoch, step=self._step, seconds=seconds, train_loss=loss, train_accuracy=accuracy, **tested
             )
 
-    def curves(self) -> dict[str, Array]:
-        """Loss and accuracy of the batch at each step so far: arrays `step`, `train_loss`, `train_accuracy`."""
+    def curves(self, since: int = 0) -> dict[str, Array]:
+        """Loss and accuracy of the batch at each step so far: arrays `step`, `train_loss`, `train_accuracy`.
+
+        Waits for the device.
+
+        Args:
+            since: how many of the first steps to leave out.
+        """
+        self._measure_accuracies()
         return {
-            "step": torch.arange(1, self._step + 1).numpy(),
-            "train_loss": self._losses[: self._step].cpu().numpy(),
-            "train_accuracy": self._accuracies[: self._step].cpu().numpy(),
+            "step": torch.arange(since + 1, self._step + 1).numpy(),
+            "train_loss": self._losses[since : self._step].cpu().numpy(),
+            "train_accuracy": self._accuracies[since : self._step].cpu().numpy(),
         }
 
     def recording(self) -> NormRecording | None:
@@ -97,6 +105,7 @@ class Trainer:
         losses, size, first = self._losses, self._config.batch_size, self._step
         order = seeding.order(self._config.seed, epoch, len(split)).to(self._device)
         predictions = torch.empty_like(order)
+        self._order, self._predictions = order, predictions
         checked = first
         for start in range(0, len(split), size):
             images, labels = split.batch(order[start : start + size])
@@ -117,12 +126,23 @@ class Trainer:
                 checked = self._step
             on_step(self._step)
         self._check(checked)
+        self._measure_accuracies()
         correct = (predictions == split.labels.index_select(0, order)).to(torch.float32)
-        batches = torch.split(correct, size)
-        counts = torch.tensor([len(batch) for batch in batches], device=self._device)
-        self._accuracies[first : self._step] = torch.stack([batch.mean() for batch in batches])
+        counts = torch.tensor([len(batch) for batch in torch.split(order, size)], device=self._device)
         mean_loss = (losses[first : self._step] * counts).sum() / len(split)
         return mean_loss.item(), correct.mean().item()
+
+    def _measure_accuracies(self) -> None:
+        """Fill in the accuracies of the steps since the last time, which were all in this epoch."""
+        if self._measured == self._step:
+            return
+        size, first = self._config.batch_size, (self._step - 1) // self.steps_per_epoch * self.steps_per_epoch
+        images = slice((self._measured - first) * size, (self._step - first) * size)
+        labels = self._dataset.train.labels.index_select(0, self._order[images])
+        correct = (self._predictions[images] == labels).to(torch.float32)
+        means = [batch.mean() for batch in torch.split(correct, size)]
+        self._accuracies[self._measured : self._step] = torch.stack(means)
+        self._measured = self._step
 
     def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
         try:

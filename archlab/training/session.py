@@ -24,6 +24,8 @@ from archlab.training.progress import Progress
 
 REPORT_EVERY = 0.1
 """Seconds between two `step` events."""
+KEEP_EVERY = 1.0
+"""Seconds between two readings of the step curves, for which the device is waited for, into the store."""
 
 Load = Callable[[str, int | None, int | None, int | None, torch.device], Dataset]
 """(data set, size, train samples, test samples, device) -> what is trained on."""
@@ -99,18 +101,28 @@ def _run(
     tell: Callable[[Progress], None],
 ) -> Run:
     steps = config.epochs * trainer.steps_per_epoch
-    told = time.monotonic()
+    told = kept = time.monotonic()
+    written = 0
 
     def on_step(step: int) -> None:
         nonlocal told
-        if time.monotonic() - told >= REPORT_EVERY:
-            told = time.monotonic()
+        now = time.monotonic()
+        if now - told >= REPORT_EVERY:
+            told = now
             tell(Progress(config, "step", writer.key, (step - 1) // trainer.steps_per_epoch, step, steps))
+        if now - kept >= KEEP_EVERY:
+            keep(step)
+
+    def keep(step: int) -> None:
+        nonlocal kept, written
+        writer.append_steps(trainer.curves(since=written))
+        kept, written = time.monotonic(), step
 
     with store.writer(config, environment, trainer.parameters) as writer:
         tell(Progress(config, "started", writer.key, steps=steps))
         try:
             for epoch in trainer.epochs(on_step):
+                keep(epoch.step)
                 writer.append(epoch)
                 tell(Progress(config, "epoch", writer.key, epoch.epoch, epoch.step, steps, metrics=epoch))
         except Exception as error:  # whatever a stranger's network may raise

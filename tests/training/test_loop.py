@@ -147,6 +147,23 @@ def test_curves_are_those_of_the_batches() -> None:
         assert (curves["train_accuracy"][part] * sizes).sum() / 50 == pytest.approx(epoch.train_accuracy, abs=1e-6)
 
 
+@pytest.mark.parametrize("every", [1, 3, 4])
+def test_curves_read_while_training_are_those_read_at_the_end(every: int) -> None:
+    trainer = Trainer(seeding.build(make_network, 0), DATA, CONFIG)
+    parts = [trainer.curves()]
+
+    def read(step: int) -> None:
+        if step % every == 0:
+            parts.append(trainer.curves(since=sum(len(part["step"]) for part in parts)))
+
+    epochs = list(trainer.epochs(read))
+    parts.append(trainer.curves(since=sum(len(part["step"]) for part in parts)))
+    undisturbed = Trainer(seeding.build(make_network, 0), DATA, CONFIG)
+    assert [epoch.train_accuracy for epoch in undisturbed.epochs()] == [epoch.train_accuracy for epoch in epochs]
+    for name, values in undisturbed.curves().items():
+        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), values)
+
+
 def test_evaluation_in_parts_is_evaluation_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     network = make_network()
     whole = evaluate(network, DATA.test)

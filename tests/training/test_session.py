@@ -64,6 +64,22 @@ def test_events_come_in_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
     assert events[-1].run == run
 
 
+def test_steps_of_a_run_that_goes_can_be_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "REPORT_EVERY", 0)
+    monkeypatch.setattr(session, "KEEP_EVERY", 0)
+    seen: list[list[float]] = []
+    run = train(
+        CONFIG,
+        store=store,
+        device="cpu",
+        progress=lambda event: seen.append(list(store.curves(event.key).get("train_loss", ()))),
+    )
+    losses = store.curves(run.key)["train_loss"].tolist()
+    # Each step's event comes before its values are kept, each epoch's after.
+    assert [len(part) for part in seen] == [0, 0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 8]
+    assert all(part == losses[: len(part)] for part in seen)
+
+
 def test_finished_run_is_reused_unless_fresh(store: Store) -> None:
     first = train(CONFIG, store=store, device="cpu")
     events: list[Progress] = []
