@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from archlab.cli.console import message, prints_aside, progress
-from archlab.errors import RunError
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -77,24 +76,20 @@ def announce(
 ) -> None:
     """Say what will be trained and how long it will take, and how to shorten it where that is long.
 
-    A run that fails within the steps that are timed is no reason to leave the others out: it fails again in its place.
-
     Raises:
         InputError: a configuration, the device or the data can't be used.
     """
-    from archlab.training import estimate_seconds, images
+    from archlab.training import estimate_time, images
 
     if download:
         images.read(configs[0].dataset, data_dir, download=True)
     count = "1 run" if len(configs) == 1 else f"{len(configs)} runs"
     what = f"{count} of {configs[0].network} on {configs[0].dataset}"
-    try:
-        with prints_aside():
-            seconds = estimate_seconds(configs, workers=workers, device=device, data_dir=data_dir)
-    except RunError as error:
-        message(f"{what}: there is no telling how long that takes, since one already failed: {error}")
-        return
-    message(f"{what}: about {duration(seconds)} on this machine")
+    with prints_aside():
+        estimate = estimate_time(configs, workers=workers, device=device, data_dir=data_dir)
+    seconds = estimate.seconds
+    without = f", without what already failed when it was tried: {estimate.failures[0]}" if estimate.failures else ""
+    message(f"{what}: about {duration(seconds)} on this machine{without}")
     if seconds > LONG:
         epochs = configs[0].epochs
         once = f"--epochs 1 (about {duration(seconds / epochs)}), " if epochs > 1 else ""

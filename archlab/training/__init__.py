@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from archlab.training.engine import train_all as train_all
-    from archlab.training.estimate import estimate_seconds as estimate_seconds
+    from archlab.training.estimate import estimate_time as estimate_time
     from archlab.training.progress import Progress as Progress
     from archlab.training.session import train as train
 
 _HOMES = {
     "Progress": "archlab.training.progress",
-    "estimate_seconds": "archlab.training.estimate",
+    "estimate_time": "archlab.training.estimate",
     "train": "archlab.training.session",
     "train_all": "archlab.training.engine",
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from archlab.errors import ArchlabError, RunError
 from archlab.records import Epoch, TrainingConfig
 from archlab.training import datasets, images, session
 from archlab.training.datasets import Dataset
@@ -21,24 +22,39 @@ LONG = 0.3
 """Seconds: a larger batch is not tried if its step would take longer."""
 
 
-def estimate_seconds(
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How long some runs will take."""
+
+    seconds: float
+    """For all of them, side by side; those that failed while they were timed count nothing."""
+    failures: tuple[str, ...] = ()
+    """What went wrong in those, once a variant."""
+
+
+def estimate_time(
     configs: Sequence[TrainingConfig],
     *,
     workers: int | None = None,
     device: str | None = None,
     data_dir: str | Path | None = None,
-) -> float:
-    """Seconds that `train_all` will take, from a few timed steps of each network.
+) -> Estimate:
+    """The time that `train_all` will take, from a few timed steps of each network.
 
     It is a guess, good to perhaps a third: workers are taken not to slow each other, and a network whose steps are
     long is timed on small batches. It takes about a second a variant itself; runs in the store are not considered.
+    A variant that fails in these steps is no reason to leave the others out: it will fail again in its place.
 
     Raises:
         InputError: as `train_all`.
+
+    >>> estimate_time([TrainingConfig(epochs=1)], device="cpu").seconds < 60
+    True
     """
     chosen = find_device(device)
     seconds: list[float] = []
     known: list[tuple[TrainingConfig, float]] = []
+    failures: list[str] = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -46,15 +62,21 @@ def estimate_seconds(
             alike = replace(config, seed=0, variant="")
             found = next((value for other, value in known if other == alike), None)
             if found is None:
-                found = _run_seconds(alike, chosen, data_dir)
+                try:
+                    found = _run_seconds(alike, chosen, data_dir)
+                except Exception as error:  # whatever a stranger's network may raise
+                    if isinstance(error, ArchlabError) and not isinstance(error, RunError):
+                        raise
+                    found = 0.0
+                    failures.append(str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}")
                 known.append((alike, found))
             seconds.append(found)
     finally:
         torch.set_num_threads(threads)
     if not seconds:
-        return 0.0
+        return Estimate(0.0)
     processes = workers or default_workers(accelerator=chosen.type != "cpu")
-    return START + max(max(seconds), sum(seconds) / processes)
+    return Estimate(START + max(max(seconds), sum(seconds) / processes), tuple(failures))
 
 
 def _run_seconds(config: TrainingConfig, device: torch.device, data_dir: str | Path | None) -> float:

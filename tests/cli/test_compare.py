@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from archlab.errors import RunError
-from archlab.records import Comparison, TrainingConfig
+from archlab.records import Comparison
+from archlab.training.estimate import Estimate
 from tests.cli import trained
 from tests.cli.conftest import Call
 
@@ -89,23 +89,24 @@ def test_settings_are_crossed_and_several_learning_rates_compared(archlab: Call)
 
 
 def test_a_long_comparison_comes_with_ways_to_shorten_it(archlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archlab.training.estimate_seconds", lambda configs, **_: 1500.0)
+    monkeypatch.setattr("archlab.training.estimate_time", lambda configs, **_: Estimate(1500.0))
     result = archlab("compare", "resnet20", "--skip", "off", "--no-report")
     assert "12 runs of resnet20 on digits: about 25 minutes on this machine" in result.stderr
     assert "Shorter: --epochs 1 (about 5 minutes), fewer seeds, --train-samples N" in result.stderr
 
 
-def test_a_comparison_whose_length_cannot_be_told_is_trained_all_the_same(
+def test_a_variant_that_fails_while_it_is_timed_is_named_and_trained_all_the_same(
     archlab: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def diverge(configs: list[TrainingConfig], **_: object) -> float:
-        raise RunError("diverged: the loss at step 2 is nan")
-
-    monkeypatch.setattr("archlab.training.estimate_seconds", diverge)
+    estimate = Estimate(40.0, ("diverged: the loss at step 2 is nan",))
+    monkeypatch.setattr("archlab.training.estimate_time", lambda configs, **_: estimate)
     result = archlab("compare", "--lr", "0.1,1e30", "--seeds", "1", "--no-report")
     assert result.exit_code == 0
     told, first, *_ = result.stderr.splitlines()
-    assert "there is no telling how long that takes, since one already failed: diverged: the loss at step 2" in told
+    assert told == (
+        "2 runs of lenet on digits: about 40 s on this machine, without what already failed when it was tried: "
+        "diverged: the loss at step 2 is nan"
+    )
     assert first == "[1/2] lr=0.1, seed 0: test accuracy 90.0% (5 s)"
 
 

@@ -5,7 +5,7 @@ import torch
 
 from archlab.errors import InputError
 from archlab.records import TrainingConfig
-from archlab.training import estimate, estimate_seconds
+from archlab.training import estimate, estimate_time
 from tests.training.tiny import SOURCE
 
 CONFIG = TrainingConfig(network=f"{SOURCE}:make_network", batch_size=64, size=8, train_samples=640, test_samples=50)
@@ -14,10 +14,10 @@ CONFIG = TrainingConfig(network=f"{SOURCE}:make_network", batch_size=64, size=8,
 def test_estimate_grows_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimate, "_run_seconds", lambda config, *_: float(config.epochs))
     configs = [replace(CONFIG, seed=seed, epochs=epochs) for seed in range(4) for epochs in (10, 2)]
-    assert estimate_seconds(configs, workers=1, device="cpu") == 3 + 4 * 10 + 4 * 2
-    assert estimate_seconds(configs, workers=2, device="cpu") == 3 + (4 * 10 + 4 * 2) / 2
-    assert estimate_seconds(configs, workers=8, device="cpu") == 3 + 10  # no run is split
-    assert estimate_seconds([], device="cpu") == 0
+    assert estimate_time(configs, workers=1, device="cpu").seconds == 3 + 4 * 10 + 4 * 2
+    assert estimate_time(configs, workers=2, device="cpu").seconds == 3 + (4 * 10 + 4 * 2) / 2
+    assert estimate_time(configs, workers=8, device="cpu").seconds == 3 + 10  # no run is split
+    assert estimate_time([], device="cpu").seconds == 0
 
 
 def test_networks_alike_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,8 +29,25 @@ def test_networks_alike_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(estimate, "_run_seconds", count)
     configs = [replace(CONFIG, seed=seed, options={"norm": norm}) for seed in range(3) for norm in ("batch", "none")]
-    estimate_seconds(configs, workers=1, device="cpu")
+    estimate_time(configs, workers=1, device="cpu")
     assert [config.options["norm"] for config in timed] == ["batch", "none"]
+
+
+def test_a_variant_that_fails_leaves_the_others_timed() -> None:
+    diverging = replace(CONFIG, learning_rate=1e30)
+    both = estimate_time([CONFIG, diverging, replace(diverging, seed=1)], workers=1, device="cpu")
+    assert both.seconds > 3
+    assert len(both.failures) == 1  # once a variant
+    assert both.failures[0].startswith("diverged: the test loss after epoch 1")
+    assert estimate_time([diverging], device="cpu").seconds == 3  # no run lasts
+
+
+def test_a_network_that_fails_when_it_is_tested_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("no such image")
+
+    monkeypatch.setattr("archlab.training.loop.evaluate", fail)
+    assert estimate_time([CONFIG], device="cpu").failures == ("ZeroDivisionError: no such image",)
 
 
 @pytest.mark.parametrize(
@@ -48,11 +65,11 @@ def test_line_through_the_last_two(times: list[tuple[int, float]], expected: flo
 
 def test_real_estimate_is_positive_and_leaves_torch_alone() -> None:
     threads, state = torch.get_num_threads(), torch.get_rng_state()
-    assert 3 < estimate_seconds([CONFIG], device="cpu") < 600
+    assert 3 < estimate_time([CONFIG], device="cpu").seconds < 600
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_wrong_configuration() -> None:
     with pytest.raises(InputError, match="batch_size is 0"):
-        estimate_seconds([replace(CONFIG, batch_size=0)], device="cpu")
+        estimate_time([replace(CONFIG, batch_size=0)], device="cpu")
