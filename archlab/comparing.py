@@ -183,17 +183,15 @@ def traces(configs: Iterable[TrainingConfig], *, data_dir: str | Path | None = N
         for config in configs
     }
     for config in different.values():
-        data = read(config.dataset)
-        size = session.image_size(config) or data.size or 0
-        options = session.fitted_options(config, data.channels, len(data.classes), size)
-        traced = trace(config.network, [(1, data.channels, size, size)], **options)  # type: ignore[arg-type]
+        source, shape = session.fitted_source(config, read(config.dataset))
+        traced = trace(source, [(1, *shape)])
         if not any(traced.layers == other.layers for other in found):
             found.append(traced)
     return found
 
 
 def _several(values: Number | Sequence[Number]) -> tuple[Number, ...]:
-    found = tuple(values) if isinstance(values, Sequence) else (values,)
+    found = tuple(values) if isinstance(values, Iterable) else (values,)
     if not found:
         raise InputError("no value was given where one or more are expected: learning_rates=0.001, for instance")
     return found

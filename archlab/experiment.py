@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 from archlab.errors import InputError, SourceError, nearest
 from archlab.records import TrainingConfig, Value
@@ -115,15 +116,16 @@ def _levels(source: Source, name: str, values: Sequence[Value]) -> tuple[Value, 
     """The values that vary, in their own types."""
     from archlab.networks.options import plain
 
-    if isinstance(values, str) or len(values) < 2:
+    listed = _listed(values)
+    if len(listed) < 2:
         raise InputError(
             f"{name} is to vary over {values!r}, expected two values or more, the baseline's first: {name}=A,B. "
             "What is the same for all is set as an option"
         )
     if name in SETTINGS and name not in source.available:
-        found = tuple(_number(name, value) for value in values)
+        found = tuple(_number(name, value) for value in listed)
     elif name in source.available:
-        found = tuple(plain(source.available[name].convert(value, source.name)) for value in values)
+        found = tuple(plain(source.available[name].convert(value, source.name)) for value in listed)
     else:
         raise SourceError(f"{source.name} has no option {name!r}: {nearest(name, {*source.available, *SETTINGS})}")
     if len(set(found)) < len(found):
@@ -134,13 +136,13 @@ def _levels(source: Source, name: str, values: Sequence[Value]) -> tuple[Value, 
 def _number(name: str, value: Value) -> Value:
     try:
         number = float(value)
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if name == "lr" and math.isfinite(number):
+    if name == "lr" and 0 < number < math.inf:
         return number
-    if number.is_integer():
+    if name != "lr" and number.is_integer():
         return int(number)
-    raise InputError(f"{name} is to be {value!r}, expected a {'' if name == 'lr' else 'whole '}number")
+    raise InputError(f"{name} is to be {value!r}, expected a {'number above 0' if name == 'lr' else 'whole number'}")
 
 
 def _variant(base: TrainingConfig, chosen: Mapping[str, Value], source: Source) -> TrainingConfig:
@@ -157,7 +159,15 @@ def _variant(base: TrainingConfig, chosen: Mapping[str, Value], source: Source) 
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    found = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-    if not found or len(set(found)) < len(found) or min(found) < 0:
+    found = tuple(range(seeds)) if isinstance(seeds, int) else _listed(seeds)
+    whole = all(isinstance(seed, Integral) and seed >= 0 for seed in found)
+    if not found or not whole or len(set(found)) < len(found):
         raise InputError(f"seeds is {seeds!r}, expected how many (1 or more), or different ones from 0 on")
-    return found
+    return tuple(map(int, found))
+
+
+def _listed(values: object) -> tuple[Any, ...]:
+    """The values of what has them in an order, as a list has; none of anything else."""
+    if isinstance(values, (str, Set, Mapping)) or not isinstance(values, Iterable):
+        return ()
+    return tuple(values)

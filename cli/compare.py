@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import shlex
 import sys
 import textwrap
@@ -149,7 +151,7 @@ def compare(
         experiment = design(base, bn=bn, skip=skip, vary=varied, seeds=seeds)
     home = open_store(store)
     configs = experiment.configs
-    followed = follow(context, home, configs, opened) if live else None
+    followed = follow(context, home, configs, fresh=fresh, show=opened) if live else None
     announce(configs, workers, device, data_dir, download)
     with watching(len(configs)) as watch:
         try:
@@ -216,11 +218,12 @@ def write_report(comparison: Comparison, traces: Sequence[Trace], store: Store, 
 
 
 def _numbers(flag: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
-    try:
-        return [kind(part) for part in text.split(",")]
-    except ValueError:
-        what = "whole numbers" if kind is int else "numbers"
-        raise InputError(f"{flag} {text!r} is no list of {what}: expected one, or several as A,B") from None
+    with contextlib.suppress(ValueError):
+        numbers = [kind(part) for part in text.split(",")]
+        if all(0 < number < math.inf for number in numbers):
+            return numbers
+    what = "whole numbers" if kind is int else "numbers"
+    raise InputError(f"{flag} is {text!r}, expected {what} above 0: one, or several as A,B")
 
 
 def _varied(vary: list[str] | None, several: Mapping[str, Sequence[Value]]) -> dict[str, list[Value]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -110,10 +110,6 @@ def depth_limit(depth: str) -> int | None:
     return int(depth)
 
 
-RESERVED = ("inputs", "batch", "columns", "strict")
-"""What `archlab.trace` takes under these names is no option of a network."""
-
-
 def traced(
     network: str,
     inputs: list[str] | None = None,
@@ -132,19 +128,8 @@ def traced(
         if inputs or batch or options:
             raise InputError(f"{network} is a trace: its inputs and options can't be chosen any more, leave them out")
         return Trace.read(network)
+    from archlab.networks import resolve
     from archlab.tracing import trace
 
     with prints_aside():
-        return trace(network, inputs or None, batch=batch, columns=columns, **free_options(options))
-
-
-def free_options(options: dict[str, Value]) -> dict[str, Any]:
-    """The options, none of which has the name of another argument of `archlab.trace`.
-
-    Raises:
-        InputError: one has.
-    """
-    for name in RESERVED:
-        if name in options:
-            raise InputError(f"option {name!r} can't be set here: it means something else to archlab.trace")
-    return dict(options)
+        return trace(resolve(network, options), inputs or None, batch=batch, columns=columns)

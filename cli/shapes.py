@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,7 +19,6 @@ from archlab.cli.options import (
     OptionOption,
     SkipOption,
     depth_limit,
-    free_options,
     network_options,
     traced,
 )
@@ -120,12 +119,12 @@ def _show(target: Output, found: Trace, limit: int | None, chosen: tuple[str, ..
 def _verify(
     target: Output, network: str, inputs: list[str] | None, batch: int | None, options: dict[str, Value]
 ) -> None:
+    from archlab.networks import resolve
     from archlab.tables.verification import verification_table
     from archlab.tracing import verify
 
-    chosen: dict[str, Any] = free_options(options)
     with prints_aside():
-        found = verify(network, inputs or None, batch=batch, **chosen)
+        found = verify(resolve(network, options), inputs or None, batch=batch)
     emit(target, lambda: verification_table(found), found.to_json)
     if found.unexplained:
         raise typer.Exit(1)
@@ -141,13 +140,18 @@ def _fits(
     optimizer: str,
     precision: str,
 ) -> None:
+    from archlab.networks import resolve
     from archlab.tables.memory import memory_table
     from archlab.tracing import fits
 
-    chosen: dict[str, Any] = free_options(options)
     with prints_aside():
         found = fits(
-            network, inputs or None, budget=budget, optimizer=optimizer, precision=precision, batch=batch, **chosen
+            resolve(network, options),
+            inputs or None,
+            budget=budget,
+            optimizer=optimizer,
+            precision=precision,
+            batch=batch,
         )
     emit(target, lambda: memory_table(found), found.to_json)
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from archlab.errors import InputError
@@ -64,6 +66,12 @@ def test_seeds_can_be_named() -> None:
     assert design(TrainingConfig(), bn="off", seeds=[7, 3]).seeds == (7, 3)
 
 
+def test_values_can_come_as_an_array() -> None:
+    experiment = design(TrainingConfig(), vary={"lr": np.array([0.1, 0.2])}, seeds=np.arange(2))
+    assert experiment.seeds == (0, 1)
+    assert [variant.learning_rate for variant in experiment.variants] == [0.1, 0.2]
+
+
 @pytest.mark.parametrize(
     ("what", "message"),
     [
@@ -78,7 +86,13 @@ def test_seeds_can_be_named() -> None:
         ({"vary": {"norm": ["batch"]}}, r"norm is to vary over \['batch'\], expected two values or more"),
         ({"vary": {"norm": "batch"}}, "norm is to vary over 'batch', expected two values or more"),
         ({"vary": {"norm": ["batch", "batch"]}}, "norm is to vary over batch, batch: each value can be there once"),
-        ({"vary": {"lr": ["fast", "slow"]}}, "lr is to be 'fast', expected a number"),
+        ({"vary": {"norm": {"batch", "none"}}}, "norm is to vary over {.*}, expected two values or more"),
+        ({"vary": {"lr": 0.1}}, "lr is to vary over 0.1, expected two values or more"),
+        ({"vary": {"lr": ["fast", "slow"]}}, "lr is to be 'fast', expected a number above 0"),
+        ({"vary": {"lr": [None, 0.1]}}, "lr is to be None, expected a number above 0"),
+        ({"vary": {"lr": [0.1, 0]}}, "lr is to be 0, expected a number above 0"),
+        ({"vary": {"lr": [0.1, math.inf]}}, "lr is to be inf, expected a number above 0"),
+        ({"vary": {"epochs": [10**400, 1]}}, "epochs is to be 1000*, expected a whole number"),
         ({"vary": {"batch_size": ["16", "0.5"]}}, "batch_size is to be '0.5', expected a whole number"),
         ({"vary": {"width": ["1", "0"]}}, "width=0.0"),
         ({"bn": "off", "vary": {"norm": ["none", "group"]}}, "norm is set or varied already"),
@@ -87,6 +101,8 @@ def test_seeds_can_be_named() -> None:
         ({"bn": "off", "seeds": 0}, "seeds is 0, expected how many"),
         ({"bn": "off", "seeds": [1, 1]}, r"seeds is \[1, 1\]"),
         ({"bn": "off", "seeds": [-1]}, r"seeds is \[-1\]"),
+        ({"bn": "off", "seeds": ["a"]}, r"seeds is \['a'\], expected how many"),
+        ({"bn": "off", "seeds": 2.0}, r"seeds is 2.0, expected how many"),
     ],
 )
 def test_what_makes_no_experiment_is_refused_before_anything_trains(what: dict[str, Any], message: str) -> None:

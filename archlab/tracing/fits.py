@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from torch import nn
 
 from archlab.errors import ForwardError, InputError, nearest
-from archlab.records import Shape, Value
+from archlab.records import Value
 from archlab.records.memory import MemoryEstimate, Optimizer, Precision
 from archlab.tracing.inputs import Arguments, arguments, text
 from archlab.tracing.leaves import shape_of, tensors
-from archlab.tracing.measurement import original
+from archlab.tracing.measurement import found_network
 from archlab.tracing.memory import Timeline
 from archlab.tracing.memory_step import pretended_step
+
+if TYPE_CHECKING:
+    from archlab.networks import Source
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
@@ -46,7 +49,7 @@ def parse_bytes(text: str | float) -> int:
 
 
 def fits(
-    network: str | nn.Module,
+    network: str | Source | nn.Module,
     inputs: object = None,
     *,
     budget: str | float | None = None,
@@ -80,16 +83,9 @@ def fits(
     chosen = _one_of(optimizer, "optimizer", get_args(Optimizer))
     arithmetic = _one_of(precision, "precision", get_args(Precision))
     limit = None if budget is None else parse_bytes(budget)
-    defaults: tuple[Shape, ...] = ()
-    shown: dict[str, str] = {}
-    if isinstance(network, nn.Module):
-        built, name = original(network), type(network).__name__
-    else:
-        from archlab.networks import resolve
-
-        source = resolve(network, options)
-        built, name, defaults = original(source.build("meta")), source.name, source.input_shapes
-        shown = {key: str(value) for key, value in source.options.items()}
+    source, built = found_network(network, options)
+    name = source.name if source else type(built).__name__
+    defaults = source.input_shapes if source else ()
 
     def given(size: int | None) -> Arguments:
         return arguments(inputs, built, defaults, size)
@@ -120,7 +116,7 @@ def fits(
         largest_batch=largest,
         peak_at_largest=search.measured(largest).peak().total if largest else None,
         assumptions=ASSUMPTIONS[arithmetic] + COMMON,
-        options=shown,
+        options={key: str(value) for key, value in source.options.items()} if source else {},
     )
 
 

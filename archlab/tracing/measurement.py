@@ -33,7 +33,7 @@ COLUMNS = ("saved", "receptive-field", "source")
 
 
 def trace(
-    network: str | nn.Module,
+    network: str | Source | nn.Module,
     inputs: object = None,
     *,
     batch: int | None = None,
@@ -49,14 +49,15 @@ def trace(
     branch on a sum) is the arithmetic real, on the CPU, and the trace's notes say so.
 
     Args:
-        network: a source (`densenet`, `torchvision:resnet50`), or any module, traced in the mode that it is in.
+        network: a source (`densenet`, `torchvision:resnet50`, or what `archlab.networks.resolve` makes of one and of
+            options that are named like an argument here), or any module, traced in the mode that it is in.
         inputs: shapes or tensors, as a list in the order of the arguments or a dict of keywords; nested containers are
             kept. A string is a spec as on the command line (`96`, `3x224x224`, `ids=1x128:int64`). None for the size
             that the source was made for.
         batch: replaces the first size of every shape.
         columns: what to measure beside the usual, of `saved`, `receptive-field` and `source`.
         strict: whether an operation without a known cost is an error.
-        options: what to build the network with, where it is a source.
+        options: what to build the network with, where it is a source's name.
 
     Raises:
         InputError: the source, an option or an input is wrong.
@@ -86,7 +87,7 @@ def _without_collection() -> Iterator[None]:
 
 
 def prepare(
-    network: str | nn.Module,
+    network: str | Source | nn.Module,
     inputs: object,
     batch: int | None,
     options: Mapping[str, Value],
@@ -97,21 +98,35 @@ def prepare(
     for column in wanted:
         if column not in COLUMNS:
             raise InputError(f"there is no column {column!r} to measure: {nearest(column, COLUMNS)}")
+    source, built = found_network(network, options)
+    if source is None:
+        return Measurement(built, type(built).__name__, arguments(inputs, built, (), batch), columns=wanted)
+    given = arguments(inputs, built.eval(), source.input_shapes, batch)
+    return Measurement(built, source.name, given, columns=wanted, source=source)
+
+
+def found_network(network: str | Source | nn.Module, options: Mapping[str, Value]) -> tuple[Source | None, nn.Module]:
+    """Where a network comes from, None for a module; and the network itself, without weights if it is built for this.
+
+    Raises:
+        InputError: it is neither a source nor a module, or the options are not for it.
+    """
     if isinstance(network, nn.Module):
         if options:
             raise InputError(f"options ({', '.join(options)}) belong to a source, and the network is built already")
-        network = original(network)
-        given = arguments(inputs, network, (), batch)
-        return Measurement(network, type(network).__name__, given, columns=wanted)
-    if not isinstance(network, str):
+        return None, original(network)
+    from archlab.networks import Source, resolve
+
+    if isinstance(network, str):
+        network = resolve(network, options)
+    elif not isinstance(network, Source):
         kind = type(network).__name__
         raise InputError(f"the network is a {kind}, expected a source (a string) or a torch.nn.Module")
-    from archlab.networks import resolve
-
-    source = resolve(network, options)
-    built = original(source.build("meta").eval())
-    given = arguments(inputs, built, source.input_shapes, batch)
-    return Measurement(built, source.name, given, columns=wanted, source=source)
+    elif options:
+        raise InputError(
+            f"options ({', '.join(options)}) were given with a source that is resolved: resolve it with them"
+        )
+    return network, original(network.build("meta"))
 
 
 class _BrokenError(Exception):

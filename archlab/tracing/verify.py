@@ -10,7 +10,7 @@ the layer's parameters and shapes give by an independent formula.
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ from archlab.tracing.isolation import isolated
 from archlab.tracing.measurement import Measurement, prepare
 from archlab.tracing.witness import Statement, Testimony, mult_adds, testify
 
+if TYPE_CHECKING:
+    from archlab.networks import Source
+
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _NORMALISATIONS = (
@@ -31,7 +34,7 @@ _NORMALISATIONS = (
 
 
 def verify(
-    network: str | nn.Module, inputs: object = None, *, batch: int | None = None, **options: Value
+    network: str | Source | nn.Module, inputs: object = None, *, batch: int | None = None, **options: Value
 ) -> Verification:
     """The comparison of a network's trace with torchinfo's summary: shapes, parameters, MACs of every row, and totals.
 

@@ -8,6 +8,7 @@ out of reach of the terminal's Ctrl-C, and end with their parent however it ends
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import pickle
@@ -19,7 +20,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Self
 
@@ -75,10 +76,7 @@ def train_all(
     if download:
         for dataset in sorted({config.dataset for config in configs}):
             images.read(dataset, data_dir, download=True)
-    unique: list[TrainingConfig] = []
-    for config in configs:
-        if config not in unique:
-            unique.append(config)
+    unique = _different(configs)
     if not unique:
         return []
     setting = Setting(str(store.path), device, str(data_dir) if data_dir else None, fresh, tuple(sys.argv))
@@ -154,6 +152,7 @@ class _Pool:
         self.waiting.extend(range(len(self.configs)))
         for _ in range(min(self.wanted or default_workers(accelerator=False), len(self.configs))):
             self.start()
+        _check_last_batches(self.configs, self.setting.data_dir)  # while they start
         while len(self.runs) < len(self.configs):
             worker, event = self.events.get()
             match event:
@@ -229,6 +228,29 @@ class _Pool:
             return self.store.fail(key, reason)
         with self.store.writer(config, {}) as writer:
             return writer.fail(reason, {})
+
+
+def _different(configs: Sequence[TrainingConfig]) -> list[TrainingConfig]:
+    """Each configuration once."""
+    found: list[TrainingConfig] = []
+    for config in configs:
+        if config not in found:
+            found.append(config)
+    return found
+
+
+def _check_last_batches(configs: Sequence[TrainingConfig], data_dir: str | None) -> None:
+    """Raise an `InputError` if a run could not train on its last batch: now, and not when its turn comes."""
+    read = functools.cache(lambda dataset: images.read(dataset, data_dir))
+    for config in _different([replace(config, seed=0, variant="") for config in configs]):
+        found = read(config.dataset)
+        count = min(config.train_samples or sys.maxsize, len(found.train.labels))
+        if config.batch_size > 0 and (count - 1) % config.batch_size == 0:
+            from archlab.training import session
+            from archlab.training.last_batch import check_last_batch
+
+            source, image_shape = session.fitted_source(config, found)
+            check_last_batch(source.build("meta"), image_shape, count, config.batch_size)
 
 
 def default_workers(*, accelerator: bool) -> int:

@@ -184,6 +184,17 @@ def fitted_options(config: TrainingConfig, channels: int, classes: int, size: in
     return {name: value for name, value in fitting.items() if name in source.available} | config.options
 
 
+def fitted_source(config: TrainingConfig, found: images.Images) -> tuple[networks.Source, tuple[int, int, int]]:
+    """The network of a configuration, fitted to the data, and the (channels, height, width) of what it is given.
+
+    Raises:
+        InputError: the options given don't go with the data.
+    """
+    size = image_size(config) or found.size or 0
+    options = fitted_options(config, found.channels, len(found.classes), size)
+    return networks.resolve(config.network, options), (found.channels, size, size)
+
+
 def check(config: TrainingConfig) -> None:
     """Raise an `InputError` if a number of the configuration can't be meant."""
     smallest = {"epochs": 1, "batch_size": 1, "record_every": 0, "precise_batches": 1}

@@ -66,7 +66,12 @@ def test_a_file_that_is_no_trace_is_refused(tmp_path: Path) -> None:
         traced(str(path))
 
 
-@pytest.mark.parametrize("name", ["batch", "inputs", "columns", "strict"])
-def test_an_option_that_means_something_else_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match=f"option '{name}' can't be set here"):
+@pytest.mark.parametrize("name", ["network", "batch", "inputs", "columns", "strict"])
+def test_an_option_may_be_called_like_an_argument_of_trace(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(f"from torch import nn\n\ndef build({name}=1):\n    return nn.Linear(2, {name})\n")
+    found = traced(f"{path}:build", ["5x2"], options={name: "3"})
+    assert found.totals.parameters == 9  # 2 * 3 + 3
+    assert found.layers[0].output_shapes == ((5, 3),)
+    with pytest.raises(InputError, match=f"lenet has no option '{name}'"):
         traced("lenet", options={name: "3"})

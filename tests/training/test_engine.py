@@ -71,6 +71,17 @@ def test_wrong_call_is_the_callers_error(store: Store) -> None:
         train_all([replace(CONFIG, dataset="digit")], store=store, workers=1, device="cpu")
 
 
+def test_a_last_batch_of_one_is_refused_before_the_first_run(store: Store) -> None:
+    odd = replace(CONFIG, batch_size=7, variant="batch_size=7")  # 50 = 7 * 7 + 1
+    events: list[Progress] = []
+    with pytest.raises(InputError, match="50 training images in batches of 7 leave a last batch of 1"):
+        train_all([CONFIG, odd], store=store, workers=1, device="cpu", progress=events.append)
+    assert events == []
+    assert store.runs() == []
+    without = replace(odd, options={"norm": "none"}, epochs=1)
+    assert train_all([without], store=store, workers=1, device="cpu")[0].status == "finished"
+
+
 def test_unknown_device(store: Store) -> None:
     with pytest.raises(InputError, match="there is no device 'toaster'"):
         train_all([CONFIG], store=store, workers=1, device="toaster")
