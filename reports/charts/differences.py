@@ -10,6 +10,9 @@ from archlab.reports.chart import Chart, Color, Control, Panel, Switch, series_c
 from archlab.reports.charts.outcome import axis_of, error_bars
 from archlab.reports.text import label, metric
 
+MEAN_AT = 0.6
+"""Where the mean stands beside the pairs, which stand around 0."""
+
 
 def difference_panel(comparison: Comparison, name: str) -> Panel | None:
     """Every pair and every difference, for the metric and the variant that the reader chooses; None without any."""
@@ -90,10 +93,10 @@ def _traces(comparison: Comparison, difference: Difference) -> list[dict[str, An
     mean = {
         **right,
         "name": "mean difference",
-        "x": [0.5],
+        "x": [MEAN_AT],
         "y": [scale * difference.mean],
         "text": [f"mean, n = {difference.n}"],
-        "marker": {"size": 13, "symbol": "diamond", "color": Color("text")},
+        "marker": {"size": 10, "symbol": "diamond", "color": Color("text")},
         **error_bars("error_y", [interval], Color("text")),
     }
     return [*traces, each, mean]
@@ -140,9 +143,9 @@ def _layout(difference: Difference) -> dict[str, Any]:
         },
         "xaxis2": {
             **plain,
-            "domain": [0.7, 1],
-            "range": [-0.5, 0.9],
-            "tickvals": [0, 0.5],
+            "domain": [0.68, 1],
+            "range": [-0.4, 1],
+            "tickvals": [0, MEAN_AT],
             "ticktext": ["pairs", "mean"],
             "tickangle": 0,
             "anchor": "y2",

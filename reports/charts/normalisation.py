@@ -84,7 +84,7 @@ def _heat_map(choices: Choices, state: State) -> Chart:
                 "transpose": True,
                 "colorscale": Switch("quantity", scales),
                 "zmid": Switch("quantity", {quantity: CENTRES.get(quantity) for quantity in QUANTITIES}),
-                "colorbar": {"thickness": 12, "outlinewidth": 0, "tickformat": ".3~g"},
+                "colorbar": {"thickness": 12, "outlinewidth": 0, "exponentformat": "e"},
                 "hovertemplate": "step %{x}<br>channel %{y}<br>%{z:.4g}<extra></extra>",
             }
         ],
@@ -138,7 +138,7 @@ def _channel_chart(choices: Choices, short: str, quantity: str, title: str, stat
         data=data,
         layout={
             "xaxis": STEP_AXIS,
-            "yaxis": {"title": {"text": title}, "tickformat": ".3~g"},
+            "yaxis": {"title": {"text": title}, "exponentformat": "e"},
             "hovermode": "x unified",
         },
         state=state,
@@ -174,7 +174,7 @@ def _fan(choices: Choices, state: State) -> Chart:
         data=traces,
         layout={
             "xaxis": STEP_AXIS,
-            "yaxis": {"title": {"text": Switch("quantity", dict(QUANTITIES))}, "tickformat": ".3~g"},
+            "yaxis": {"title": {"text": Switch("quantity", dict(QUANTITIES))}, "exponentformat": "e"},
         },
         state=state,
     )
@@ -211,7 +211,7 @@ def _profile(choices: Choices, short: str, quantity: str, title: str, state: Sta
         data=data,
         layout={
             "xaxis": {"title": {"text": "channel"}, "zeroline": False},
-            "yaxis": {"title": {"text": title}, "tickformat": ".3~g"},
+            "yaxis": {"title": {"text": title}, "exponentformat": "e"},
         },
         state=state,
     )
@@ -235,8 +235,8 @@ def _affine(choices: Choices, state: State) -> Chart:
             }
         ],
         layout={
-            "xaxis": {"title": {"text": "gamma"}, "tickformat": ".3~g"},
-            "yaxis": {"title": {"text": "beta"}, "tickformat": ".3~g"},
+            "xaxis": {"title": {"text": "gamma"}, "exponentformat": "e"},
+            "yaxis": {"title": {"text": "beta"}, "exponentformat": "e"},
         },
         state=state,
     )

@@ -24,16 +24,17 @@ def networks_section(traces: Sequence[Trace]) -> Section:
     """All networks side by side, then each by itself."""
     taken: list[str] = []
     parts = []
-    for trace in traces:
-        taken.append(slug(f"network-{network_name(trace)}", taken))
-        parts.append(_network(trace, taken[-1]))
-    several = {network_name(trace): trace for trace in traces}
+    names = network_names(traces)
+    for name, trace in zip(names, traces, strict=True):
+        taken.append(slug(f"network-{name}", taken))
+        parts.append(_network(trace, name, taken[-1]))
+    several = dict(zip(names, traces, strict=True))
     overlay = overlay_panel(several, "networks-overlay") if len(several) > 1 else None
     body = render("networks.html", traces=traces, anchors=taken, overlay=overlay)
     return Section("networks", "Architecture", body, (overlay,) if overlay else (), parts=tuple(parts))
 
 
-def _network(trace: Trace, anchor: str) -> Section:
+def _network(trace: Trace, name: str, anchor: str) -> Section:
     table = shape_table(trace)
     growth = growth_panel(trace, f"{anchor}-growth")
     share = share_panel(trace, f"{anchor}-share")
@@ -51,13 +52,21 @@ def _network(trace: Trace, anchor: str) -> Section:
         diagram=_diagram(trace, anchor) if trace.layers else "",
     )
     panels = tuple(panel for panel in (growth, share) if panel is not None)
-    return Section(anchor, network_name(trace), body, panels, {anchor: table})
+    return Section(anchor, name, body, panels, {anchor: table})
 
 
-def network_name(trace: Trace) -> str:
-    """What sets the network apart from the others on the page: `lenet (norm=none)`."""
-    options = ", ".join(f"{name}={value}" for name, value in trace.options.items())
-    return f"{trace.network} ({options})" if options else trace.network
+def network_names(traces: Sequence[Trace]) -> list[str]:
+    """What sets each network apart from the others on the page: `lenet (norm=none)`, `resnet18 (1x3x64x64)`."""
+    named = []
+    for trace in traces:
+        options = trace.options.items()
+        others = [other for other in traces if other.network == trace.network and other is not trace]
+        shared = options & set.intersection(*(set(other.options.items()) for other in others)) if others else set()
+        inputs = {other.inputs for other in others} - {trace.inputs}
+        marks = [f"{name}={value}" for name, value in options if (name, value) not in shared]
+        marks += ["x".join(map(str, sizes)) for sizes in trace.inputs] if inputs else []
+        named.append(f"{trace.network} ({', '.join(marks)})" if marks else trace.network)
+    return [name if named.count(name) == 1 else f"{name}, {place}" for place, name in enumerate(named, 1)]
 
 
 def shape_table(trace: Trace) -> dict[str, Any]:

@@ -10,7 +10,11 @@ from archlab.analysis.metrics import METRICS
 from archlab.records import Comparison, Estimate, Run
 from archlab.reports.material import Experiment, Material
 from archlab.reports.section import Section, render
+from archlab.reports.strip import Series, Strip, strip
 from archlab.reports.text import metric
+
+UPRIGHT = 4
+"""Up to so many variants a table has a column for each, and a row for each metric; else the other way round."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,10 @@ class Cell:
 
     mean: str
     basis: str
+    estimate: Estimate | None = None
+
+
+MISSING = Cell("–", "")
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,10 @@ class Story:
     variants: tuple[str, ...]
     cells: tuple[tuple[Cell, ...], ...]
     """One row a metric, one column a variant."""
+    upright: bool
+    """Whether the table is written so, and not turned."""
+    strips: tuple[Strip | None, ...]
+    """A picture for each row of the table: of its metric in all variants, or of the first metric in its variant."""
     unfinished: tuple[str, ...]
 
 
@@ -50,6 +62,8 @@ def _story(experiment: Experiment, anchor: str) -> Story:
     names = dict.fromkeys(one.name for one in METRICS)
     names |= dict.fromkeys(name for cells in found.values() for name in cells)
     shown = [name for name in names if any(name in cells for cells in found.values())]
+    cells = tuple(tuple(found[name].get(one, MISSING) for name in found) for one in shown)
+    upright = len(found) <= UPRIGHT
     unfinished = tuple(
         f"{run.key} is {run.status}" + (f": {run.error}" if run.error else "")
         for run in experiment.runs
@@ -62,9 +76,36 @@ def _story(experiment: Experiment, anchor: str) -> Story:
         facts=facts(experiment),
         metrics=tuple(metric(name).title for name in shown),
         variants=tuple(found),
-        cells=tuple(tuple(cells.get(name, Cell("–", "")) for cells in found.values()) for name in shown),
+        cells=cells,
+        upright=upright,
+        strips=_strips(dict(zip(shown, cells, strict=True)), upright),
         unfinished=() if comparison else unfinished,
     )
+
+
+def _strips(cells: Mapping[str, tuple[Cell, ...]], upright: bool) -> tuple[Strip | None, ...]:
+    """Pictures of the metrics, of which running and precise ones share a scale; or of each variant's first metric."""
+    rows = {
+        name: [_series(place, cell) for place, cell in enumerate(row) if cell.estimate] for name, row in cells.items()
+    }
+    scales: dict[str, list[float]] = {}
+    for name, row in rows.items():
+        scales.setdefault(_scale(name), []).extend(bound for series in row for bound in series.extent)
+    if upright:
+        return tuple(strip(row, min(scales[_scale(name)]), max(scales[_scale(name)])) for name, row in rows.items())
+    first = next(iter(rows))
+    scale = [bound for series in rows[first] for bound in series.extent]
+    drawn = {series.place: strip([series], min(scale), max(scale)) for series in rows[first]}
+    return tuple(drawn.get(place) for place in range(len(cells[first])))
+
+
+def _scale(name: str) -> str:
+    return name.removesuffix("_running")
+
+
+def _series(place: int, cell: Cell) -> Series:
+    assert cell.estimate is not None
+    return Series(place, cell.estimate.mean, cell.estimate.low, cell.estimate.high, cell.estimate.values)
 
 
 def _compared(comparison: Comparison) -> dict[str, dict[str, Cell]]:
@@ -79,7 +120,7 @@ def _cell(name: str, estimate: Estimate) -> Cell:
     basis = f"n = {estimate.n}"
     if estimate.low is not None and estimate.high is not None:
         basis = f"{measured.unit.number(estimate.low)} to {measured.unit.number(estimate.high)}, {basis}"
-    return Cell(measured.written(estimate.mean), basis)
+    return Cell(measured.written(estimate.mean), basis, estimate)
 
 
 def _measured(experiment: Experiment) -> dict[str, dict[str, Cell]]:
@@ -90,7 +131,9 @@ def _measured(experiment: Experiment) -> dict[str, dict[str, Cell]]:
         values = {one: [value for run in ended if (value := one.of(run)) is not None] for one in METRICS}
         found[variant] = {
             one.name: Cell(
-                one.written(fmean(held)), _range(held, one.unit.number(min(held)), one.unit.number(max(held)))
+                one.written(fmean(held)),
+                _range(held, one.unit.number(min(held)), one.unit.number(max(held))),
+                Estimate(len(held), fmean(held), None, None, tuple(held)),
             )
             for one, held in values.items()
             if held

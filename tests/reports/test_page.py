@@ -20,6 +20,7 @@ from archlab.errors import InputError, StoreError
 from archlab.records import Comparison, Run, Totals, Trace
 from archlab.reports import index, page, save
 from archlab.reports.assets import plotly, policy, script, style
+from archlab.reports.sections.networks import network_names
 from archlab.store import Store
 from tests.reports.samples import add_run, comparison_of, experiment, lenet_trace
 
@@ -298,3 +299,27 @@ print(sorted(name for name in ("torch", "reports", "cli", "typer", "pandas", "sk
     assert done.stderr == ""
     assert done.stdout.strip() == "[]"
     assert (tmp_path / "report.html").stat().st_size < 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("options", "inputs", "names"),
+    [
+        pytest.param([{"depth": "56"}], [32], ["lenet (depth=56)"], id="one keeps what it was built with"),
+        pytest.param(
+            [{"size": "28", "norm": "batch"}, {"size": "28", "norm": "none"}],
+            [28, 28],
+            ["lenet (norm=batch)", "lenet (norm=none)"],
+            id="what both share sets nothing apart",
+        ),
+        pytest.param([{}, {"norm": "none"}], [28, 28], ["lenet", "lenet (norm=none)"], id="a default"),
+        pytest.param([{}, {}], [28, 32], ["lenet (1x1x28x28)", "lenet (1x1x32x32)"], id="two sizes"),
+    ],
+)
+def test_networks_are_named_by_what_sets_them_apart(
+    options: list[dict[str, str]], inputs: list[int], names: list[str]
+) -> None:
+    traces = [
+        replace(lenet_trace(), options=chosen, inputs=((1, 1, size, size),))
+        for chosen, size in zip(options, inputs, strict=True)
+    ]
+    assert network_names(traces) == names
