@@ -160,7 +160,7 @@ def _variant(base: TrainingConfig, chosen: Mapping[str, Value], source: Source) 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     found = tuple(range(seeds)) if isinstance(seeds, int) else _listed(seeds)
-    whole = all(isinstance(seed, Integral) and seed >= 0 for seed in found)
+    whole = all(isinstance(seed, Integral) and int(seed) >= 0 for seed in found)
     if not found or not whole or len(set(found)) < len(found):
         raise InputError(f"seeds is {seeds!r}, expected how many (1 or more), or different ones from 0 on")
     return tuple(map(int, found))

@@ -67,7 +67,8 @@ def test_seeds_can_be_named() -> None:
 
 
 def test_values_can_come_as_an_array() -> None:
-    experiment = design(TrainingConfig(), vary={"lr": np.array([0.1, 0.2])}, seeds=np.arange(2))
+    what: dict[str, Any] = {"vary": {"lr": np.array([0.1, 0.2])}, "seeds": np.arange(2)}
+    experiment = design(TrainingConfig(), **what)
     assert experiment.seeds == (0, 1)
     assert [variant.learning_rate for variant in experiment.variants] == [0.1, 0.2]
 

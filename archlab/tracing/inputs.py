@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ def arguments(inputs: object, network: nn.Module, defaults: Sequence[Shape], bat
     if isinstance(inputs, (str, int, Tensor)) or _is_shape(inputs):
         inputs = [inputs]
     if isinstance(inputs, Mapping):
-        return (), {str(name): _build(value, make, ()) for name, value in inputs.items()}
+        return _bound(network, (), {str(name): _build(value, make, ()) for name, value in inputs.items()})
     if not isinstance(inputs, Sequence):
         raise InputError(f"the inputs are {inputs!r}, expected a list of shapes or tensors, or a dict of keywords")
     positional: list[Any] = []
@@ -153,7 +154,47 @@ def arguments(inputs: object, network: nn.Module, defaults: Sequence[Shape], bat
                 positional.append(make(parsed.shape, parsed.dtype))
         else:
             positional.append(_build(value, make, default))
-    return tuple(positional), named
+    return _bound(network, tuple(positional), named)
+
+
+def _bound(network: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> Arguments:
+    """The arguments, if the network's `forward` takes so many and by these names.
+
+    Raises:
+        InputError: it does not, with what it takes.
+    """
+    given = positional, named
+    if network._forward_pre_hooks or type(network).__call__ is not nn.Module.__call__:
+        return given  # they may make other arguments of them
+    try:
+        signature = inspect.signature(network.forward)
+    except (TypeError, ValueError):  # it is no function of Python's
+        return given
+    try:
+        signature.bind(*positional, **named)
+    except TypeError:
+        shown = [*map(_shown, positional), *(f"{name}={_shown(value)}" for name, value in named.items())]
+        raise InputError(
+            f"{type(network).__name__} takes ({_parameters(signature)}), and was given "
+            f"({', '.join(shown)}): give each input once, in this order or by its name"
+        ) from None
+    return given
+
+
+def _shown(value: object) -> str:
+    return text(value.shape) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _parameters(signature: inspect.Signature) -> str:
+    """The parameters of a function in words: `x, mask by name, scale if wanted`."""
+    found = []
+    for name, parameter in signature.parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            found.append("any more" + " by name" * (parameter.kind is parameter.VAR_KEYWORD))
+        else:
+            by_name = " by name" * (parameter.kind is parameter.KEYWORD_ONLY)
+            found.append(name + by_name + " if wanted" * (parameter.default is not parameter.empty))
+    return ", ".join(found)
 
 
 def _build(value: Any, make: Callable[[Shape, torch.dtype | None], Tensor], default: Shape) -> Any:

@@ -120,8 +120,8 @@ def test_whatever_else_a_network_raises_is_quoted() -> None:
     assert isinstance(error.__cause__, KeyError)
 
 
-def test_too_few_arguments() -> None:
-    error = failure(nn.Bilinear(2, 3, 4), [(1, 2)])
+def test_too_few_arguments_of_an_inner_layer() -> None:
+    error = failure(nn.Sequential(nn.Bilinear(2, 3, 4)), [(1, 2)])
     assert "missing 1 required positional argument: 'input2'" in str(error)
 
 

@@ -105,6 +105,39 @@ def test_names_and_types_are_kept() -> None:
     assert (found.input_names, found.input_dtypes) == (("mask", "ids"), ("float32", "int64"))
 
 
+class Masked(nn.Module):
+    def forward(self, x: Tensor, y: Tensor | None = None, *, mask: Tensor) -> Tensor:
+        return x * mask if y is None else x * y * mask
+
+
+@pytest.mark.parametrize(
+    ("network", "inputs", "message"),
+    [
+        (nn.Linear(3, 4), ["x=1x3"], r"^Linear takes \(input\), and was given \(x=1x3\): give each input once"),
+        (nn.Linear(3, 4), {"x": (1, 3)}, r"takes \(input\), and was given \(x=1x3\)"),
+        (nn.Linear(3, 4), [(1, 3), (1, 3)], r"was given \(1x3, 1x3\)"),
+        (nn.Linear(3, 4), [(1, 3), "input=1x3"], r"was given \(1x3, input=1x3\)"),
+        (Masked(), [(1, 3)], r"^Masked takes \(x, y if wanted, mask by name\), and was given \(1x3\)"),
+        (Masked(), {"mask": [(1, 3)]}, r"was given \(mask=list\)"),
+    ],
+)
+def test_inputs_that_the_network_has_no_place_for(network: nn.Module, inputs: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        trace(network, inputs)
+
+
+def test_inputs_that_a_hook_or_a_call_of_its_own_changes_are_left_to_it() -> None:
+    class Called(nn.Linear):
+        def __call__(self, *inputs: Tensor) -> Tensor:
+            result: Tensor = super().__call__(inputs[0])
+            return result
+
+    hooked = nn.Linear(3, 4)
+    hooked.register_forward_pre_hook(lambda _module, inputs: inputs[:1])
+    for network in (hooked, Called(3, 4)):
+        assert trace(network, [(2, 3), (2, 3)]).totals.macs == 24  # 2 * 3 * 4
+
+
 def test_the_floating_type_is_the_networks() -> None:
     assert trace(nn.Linear(3, 4).bfloat16(), [(2, 3)]).input_dtypes == ("bfloat16",)
 
