@@ -33,6 +33,22 @@ class Fold:
     """What it is called beneath its parent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of a tree whose series of repeats open and close."""
+
+    layer: Layer
+    """As in a `Fold`; its depth is that of the trace."""
+    path: str
+    """The path of the first layer that it stands for."""
+    count: int = 1
+    """How many neighbours it stands for: more than one for the row of a series."""
+    series: int = -1
+    """The place of the innermost series that it lies in; -1 for none."""
+    member: bool = False
+    """Whether it shows while that series is open, as a row of one of its members; else it shows while it is closed."""
+
+
 @dataclass(slots=True)
 class Node:
     """A layer with the layers inside it."""
@@ -58,6 +74,71 @@ def fold(trace: Trace, depth: int | None = None) -> tuple[Fold, ...]:
     while len(roots) == 1 and _has_modules(roots[0]) and _sum_equals(roots[0], roots[0].children):
         roots = roots[0].children  # the network is a container of one: its level says nothing
     return tuple(_rows(roots, 1, depth, 1, []))
+
+
+def outline(trace: Trace) -> tuple[Line, ...]:
+    """All rows that a table of the trace can show, the rows inside closed series and those of their members alike.
+
+    Unlike those of `fold`, its levels are the trace's own, so that each layer has its row.
+
+    >>> from archlab.records import Totals
+    >>> block = dict(kind="Linear", depth=1, input_shapes=((1, 8),), output_shapes=((1, 8),), parameters=72)
+    >>> stack = Trace("stack", (), tuple(Layer(path=f"blocks.{k}", **block) for k in range(2)), Totals(144, 0, 0, 0, 0))
+    >>> [(line.layer.path, line.count, line.member) for line in outline(stack)]
+    [('blocks.0-1', 2, False), ('blocks.0', 1, True), ('blocks.1', 1, True)]
+    """
+    roots = tree(trace.layers)
+    _sign(roots)
+    lines: list[Line] = []
+
+    def add(nodes: Sequence[Node], times: int, renames: list[tuple[str, str]], series: int, member: bool) -> None:
+        for group in _groups(nodes):
+            place, count, first = len(lines), len(group), group[0]
+            if count > 1:
+                inner = [*renames, (first.layer.path, _series([node.layer.path for node in group]))]
+                total = _multiplied(first.layer, _renamed(first.layer.path, inner), times * count)
+                lines.append(Line(total, first.layer.path, count, series, member))
+                add(first.children, times * count, inner, place, False)
+            holder, single = (place, True) if count > 1 else (series, member)
+            for node in group:
+                one = _multiplied(node.layer, _renamed(node.layer.path, renames), times)
+                lines.append(Line(one, node.layer.path, 1, holder, single))
+                add(node.children, times, renames, holder, single)
+
+    add(roots, 1, [], -1, False)
+    return tuple(lines)
+
+
+def likeness(layers: Sequence[Layer]) -> list[int]:
+    """A number for each row, equal for rows with equal subtrees."""
+    roots = tree(layers)
+    _sign(roots)
+    return [node.signature for node in _walk(roots)]
+
+
+def in_series(path: str, following: str) -> bool:
+    """Whether the second name follows the first: numbered on (`blocks.3`, `blocks.4`), or the same, called again."""
+    first, second = (re.fullmatch(r"(.*?)(\d+)", item) for item in (path, following))
+    if path == following:
+        return True
+    return first is not None and second is not None and first[1] == second[1] and int(second[2]) > int(first[2])
+
+
+def failed_rows(trace: Trace) -> tuple[int, ...]:
+    """The rows in which a failed forward pass ended: its blocks from the outermost, then the layer itself.
+
+    They end at the innermost block around the layer where the trace is cut above it, and are empty for a trace that
+    did not fail, or failed in the network's own code.
+    """
+    if trace.failure is None:
+        return ()
+    path, layers = trace.failure.path, trace.layers
+    around = [row for row, layer in enumerate(layers) if layer.call and f"{path}.".startswith(f"{layer.path}.")]
+    rows: list[int] = []
+    for row in range(max(around, key=lambda row: (len(layers[row].path), row), default=-1), -1, -1):
+        if not rows or layers[row].depth < layers[rows[-1]].depth:
+            rows.append(row)
+    return tuple(reversed(rows))
 
 
 def tree(layers: Sequence[Layer]) -> list[Node]:
@@ -110,13 +191,9 @@ def _rows(
     nodes: Sequence[Node], level: int, depth: int | None, times: int, renames: list[tuple[str, str]], parent: str = ""
 ) -> Iterator[Fold]:
     """The rows of neighbours that stand for `times` copies; `renames` are the series that they lie in."""
-    start = 0
-    while start < len(nodes):
-        stop = start + 1
-        while stop < len(nodes) and _continues(nodes[stop - 1], nodes[stop]):
-            stop += 1
-        node, count = nodes[start], stop - start
-        series = _series([member.layer.path for member in nodes[start:stop]])
+    for group in _groups(nodes):
+        node, count = group[0], len(group)
+        series = _series([member.layer.path for member in group])
         inner = [*renames, (node.layer.path, series)] if count > 1 else renames
         while len(node.children) == 1 and _is_module(node.children[0]) and _sum_equals(node, node.children):
             node = node.children[0]
@@ -124,17 +201,18 @@ def _rows(
         yield Fold(_multiplied(node.layer, path, times * count), level, count, own_name(path, parent))
         if depth is None or level < depth:
             yield from _rows(node.children, level + 1, depth, times * count, inner, path)
-        start = stop
 
 
-def _continues(node: Node, following: Node) -> bool:
-    """Whether the neighbour repeats the node: equal, and numbered on (`blocks.3`, `blocks.4`) or called again."""
-    if node.signature != following.signature:
-        return False
-    first, second = (re.fullmatch(r"(.*?)(\d+)", item.layer.path) for item in (node, following))
-    if node.layer.path == following.layer.path:
-        return True
-    return first is not None and second is not None and first[1] == second[1] and int(second[2]) > int(first[2])
+def _groups(nodes: Sequence[Node]) -> Iterator[list[Node]]:
+    """The nodes, equal neighbours of one series together."""
+    group: list[Node] = []
+    for node in nodes:
+        if group and not (group[-1].signature == node.signature and in_series(group[-1].layer.path, node.layer.path)):
+            yield group
+            group = []
+        group.append(node)
+    if group:
+        yield group
 
 
 def _series(paths: Sequence[str]) -> str:

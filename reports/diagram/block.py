@@ -5,7 +5,9 @@ nodes, an *entry* for what comes from outside, an *exit* for what leaves. An edg
 once in the block that holds both, as an entry in every block around its target, and as an exit in every block around
 its origin.
 
-Neighbouring children with equal subtrees, wired as a chain, become one block that stands for all of them.
+Neighbouring children with equal subtrees become one block that stands for all of them, as they are one row of the shape
+table (`analysis.folding` says what is equal, and what a series), if they are wired as a chain: a table may fold parallel
+branches, a picture may not, since one box in their place would say that each takes what its neighbour gives.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from archlab.analysis.folding import in_series, likeness
 from archlab.errors import InputError, nearest
 from archlab.records import Layer, Shape, Trace
 
@@ -87,6 +90,7 @@ class _Wiring:
         self.inner: dict[int, dict[tuple[int, int, int], None]] = {row: {} for row in self.children}
         self.entering: dict[int, dict[int, dict[int, None]]] = {row: {} for row in self.children}
         self.leaving: dict[int, dict[int, int]] = {row: {} for row in self.children}
+        self.likeness = likeness(trace.layers)
         self.signatures: dict[Hashable, int] = {}
         self._nest()
         self._lift()
@@ -203,9 +207,8 @@ class _Wiring:
         return tuple(edges)
 
     def _signature(self, block: Block) -> int:
-        layer = block.layer
         key: Hashable = (
-            layer and (layer.kind, layer.input_shapes, layer.output_shapes, layer.parameters, layer.macs, layer.detail),
+            self.likeness[block.row] if block.layer else NETWORK,
             tuple((child.signature, len(child.repeats)) for child in block.children),
             block.edges,
         )
@@ -248,6 +251,8 @@ def _folded(block: Block) -> Block:
         left, right, opening = children[place - 1], children[place], first + start
         node = first + place
         if left.signature != right.signature or targets.get(node - 1, set()) != {node}:
+            return False
+        if not in_series(left.path, right.path):
             return False
         if not (left.children or (left.layer and left.layer.parameters and not left.layer.operation)):
             return False

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 
-from archlab.analysis.folding import Fold, fold, tree
-from archlab.records import Layer, ReceptiveField, Trace
+from archlab.analysis.folding import Fold, Line, failed_rows, fold, likeness, outline, tree
+from archlab.records import Failure, Layer, ReceptiveField, Trace
 from tests.traces import block, layer, trace, traces
 
 
@@ -152,3 +153,71 @@ def test_the_tree_holds_every_layer_once(found: Trace) -> None:
         return [item for node in nodes for item in (node.layer, *flat(node.children))]  # type: ignore[attr-defined]
 
     assert tuple(flat(list(tree(found.layers)))) == found.layers
+
+
+def is_shown(lines: tuple[Line, ...], line: Line, opened: bool) -> bool:
+    """Whether a row shows while all series are open, or all are closed."""
+    return line.series < 0 or (line.member == opened and is_shown(lines, lines[line.series], opened))
+
+
+def test_a_series_opens_into_its_members() -> None:
+    found = outline(trace(layer("stem"), *block("b.0"), *block("b.1"), layer("head")))
+    assert [
+        (line.layer.path, line.path, line.layer.parameters, line.count, line.series, line.member) for line in found
+    ] == [
+        ("stem", "stem", 0, 1, -1, False),
+        ("b.0-1", "b.0", 144, 2, -1, False),  # 2 * 72
+        ("b.0-1.fc", "b.0.fc", 144, 1, 1, False),
+        ("b.0-1.relu", "b.0.relu", 0, 1, 1, False),
+        ("b.0", "b.0", 72, 1, 1, True),
+        ("b.0.fc", "b.0.fc", 72, 1, 1, True),
+        ("b.0.relu", "b.0.relu", 0, 1, 1, True),
+        ("b.1", "b.1", 72, 1, 1, True),
+        ("b.1.fc", "b.1.fc", 72, 1, 1, True),
+        ("b.1.relu", "b.1.relu", 0, 1, 1, True),
+        ("head", "head", 0, 1, -1, False),
+    ]
+
+
+@given(found=traces())
+@settings(max_examples=100)
+def test_open_series_show_every_layer_and_closed_ones_its_sums(found: Trace) -> None:
+    lines = outline(found)
+    opened = [line.layer for line in lines if line.count == 1 and is_shown(lines, line, True)]
+    assert opened == list(found.layers)
+    for level in (1, 2):
+        rows = [layer for layer in found.layers if layer.depth == level]
+        closed = [line.layer for line in lines if line.layer.depth == level and is_shown(lines, line, False)]
+        assert sum(item.macs for item in closed) == sum(item.macs for item in rows)
+        assert sum(item.parameters for item in closed) == sum(item.parameters for item in rows)
+
+
+@given(found=traces())
+@settings(max_examples=50)
+def test_rows_alike_have_equal_subtrees(found: Trace) -> None:
+    alike = likeness(found.layers)
+    for line in outline(found):
+        if line.count > 1:
+            first = next(row for row, layer in enumerate(found.layers) if layer.path == line.path)
+            assert alike.count(alike[first]) >= line.count
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("head.fc", (1, 2)),
+        ("head.deep.inside", (1,)),  # cut to a depth
+        ("stem", (0,)),
+        ("cell.0", (5, 6)),  # the call that failed is the last
+        ("gone", ()),
+        ("never", ()),
+        ("", ()),
+    ],
+)
+def test_where_a_forward_pass_failed(path: str, expected: tuple[int, ...]) -> None:
+    found = trace(
+        layer("stem"), layer("head"), layer("head.fc"), *2 * (layer("cell"), layer("cell.0")), layer("never", call=0)
+    )
+    failed = replace(found, failure=Failure(path, "Linear", "", "1x4", "1x8", "", "boom"))
+    assert failed_rows(found) == ()
+    assert failed_rows(failed) == expected

@@ -60,21 +60,26 @@ def test_unequal_blocks_stay_apart() -> None:
 
 
 def test_equal_blocks_beside_one_another_stay_apart() -> None:
-    rows = [layer("stem", 1, [-1], "Conv2d"), *residual("a", 1, 1, 0), *residual("b", 1, 7, 0)]
+    rows = [layer("stem", 1, [-1], "Conv2d"), *residual("a.0", 1, 1, 0), *residual("a.1", 1, 7, 0)]
     rows.append(layer("add", 1, [6, 12], "add", operation=True))
-    assert children(read(trace(*rows))) == ["stem", "a", "b", "add"]
+    assert children(read(trace(*rows))) == ["stem", "a.0", "a.1", "add"]
+
+
+def test_equal_blocks_whose_names_say_different_things_stay_apart() -> None:
+    rows = [layer("stem", 1, [-1], "Conv2d"), *residual("encoder", 1, 1, 0), *residual("decoder", 1, 7, 6)]
+    assert children(read(trace(*rows))) == ["stem", "encoder", "decoder"]
 
 
 def test_a_block_whose_result_is_used_again_later_ends_the_row() -> None:
     rows = [layer("stem", 1, [-1], "Conv2d")]
-    for place, name in enumerate("abc"):
-        rows += residual(name, 1, 1 + 6 * place, 6 * place)
+    for place in range(3):
+        rows += residual(f"a.{place}", 1, 1 + 6 * place, 6 * place)
     rows.append(layer("add", 1, [12, 18], "add", operation=True))
     whole = read(trace(*rows))
     assert [(child.path, child.repeats) for child in whole.children] == [
         ("stem", ()),
-        ("a", (1, 7)),
-        ("c", ()),
+        ("a.0", (1, 7)),
+        ("a.2", ()),
         ("add", ()),
     ]
 
