@@ -51,6 +51,16 @@ def share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
+def summed(column: Column, help: str, *, costly: bool = False) -> Measure:
+    """A measurement that layers and totals hold under the name of its column."""
+
+    def read(record: Layer | Totals) -> Cell:
+        found: Cell = getattr(record, column.name)
+        return found
+
+    return Measure(column, help, lambda layer, _: read(layer), read, costly)
+
+
 def shape_text(shape: Sequence[int | float]) -> str:
     """A shape as the command line takes it: `1x64x48x48`.
 
@@ -111,28 +121,17 @@ COLUMNS: dict[str, Measure] = {
         "shapes that come out",
         lambda layer, _: shapes_text(layer.output_shapes),
     ),
-    "parameters": Measure(
-        count("parameters", "parameters"),
-        "parameters of the layer and all inside it, each counted once in the network",
-        lambda layer, _: layer.parameters,
-        lambda totals: totals.parameters,
+    "parameters": summed(
+        count("parameters", "parameters"), "parameters of the layer and all inside it, each counted once in the network"
     ),
     "own-parameters": Measure(
         count("own_parameters", "own parameters", blank_zero=True),
         "parameters that the module holds itself, not in its children",
         lambda layer, _: layer.own_parameters,
     ),
-    "trainable": Measure(
-        count("trainable_parameters", "trainable"),
-        "parameters that the optimiser changes",
-        lambda layer, _: layer.trainable_parameters,
-        lambda totals: totals.trainable_parameters,
-    ),
-    "buffers": Measure(
-        count("buffers", "buffers", blank_zero=True),
-        "elements of buffers, running statistics for instance",
-        lambda layer, _: layer.buffers,
-        lambda totals: totals.buffers,
+    "trainable": summed(count("trainable_parameters", "trainable"), "parameters that the optimiser changes"),
+    "buffers": summed(
+        count("buffers", "buffers", blank_zero=True), "elements of buffers, running statistics for instance"
     ),
     "macs": Measure(
         count("macs", "MACs", blank_zero=True),
@@ -146,23 +145,14 @@ COLUMNS: dict[str, Measure] = {
         lambda layer, _: 2 * layer.macs,
         lambda totals: lower_bound(totals.flops, totals),
     ),
-    "elementwise": Measure(
+    "elementwise": summed(
         count("elementwise", "elementwise", blank_zero=True),
         "operations of normalisation, activation and pooling, apart from MACs",
-        lambda layer, _: layer.elementwise,
-        lambda totals: totals.elementwise,
     ),
-    "output": Measure(
-        size("output_bytes", "output"),
-        "bytes of the results",
-        lambda layer, _: layer.output_bytes,
-        lambda totals: totals.output_bytes,
-    ),
-    "saved": Measure(
+    "output": summed(size("output_bytes", "output"), "bytes of the results"),
+    "saved": summed(
         size("saved_bytes", "saved"),
         "bytes that autograd keeps for the backward pass, each storage once, without parameters",
-        lambda layer, _: layer.saved_bytes,
-        lambda totals: totals.saved_bytes,
         costly=True,
     ),
     "receptive-field": Measure(
