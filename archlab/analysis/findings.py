@@ -7,7 +7,7 @@ says that, however clear the numbers look.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from statistics import fmean
 from typing import Literal
 
@@ -23,17 +23,28 @@ from archlab.records import Comparison, Difference, Estimate, VariantResult
 
 SPOKEN = ("test_accuracy", "test_accuracy_first_epoch")
 """The metrics that sentences are made of; the others stand in the table."""
+MANY = 3
+"""From so many variants beside the baseline on, only the first metric is spoken of, and what shows no difference in one
+sentence: nobody reads a dozen of them."""
 
 
 def findings(comparison: Comparison) -> tuple[str, ...]:
     """Sentences about the differences in test accuracy, the running statistics, failed runs and the number of seeds."""
     variants = {variant.name: variant for variant in comparison.variants}
-    sentences = [
-        _difference_sentence(difference, variants[difference.baseline], variants[difference.variant])
-        for name in SPOKEN
+    many = len(comparison.variants) > MANY
+    spoken = [
+        difference
+        for name in (SPOKEN[:1] if many else SPOKEN)
         for difference in comparison.differences
         if difference.metric == name
     ]
+    alike = [difference for difference in spoken if many and _shows_nothing(difference)]
+    sentences = [
+        _difference_sentence(difference, variants[difference.baseline], variants[difference.variant])
+        for difference in spoken
+        if difference not in alike
+    ]
+    sentences += [_alike_sentence(alike, len(spoken))] if alike else []
     sentences += filter(None, map(_running_sentence, comparison.variants))
     sentences += filter(None, (_failure_sentence(variant, len(comparison.seeds)) for variant in comparison.variants))
     sentences += _seed_sentences(comparison)
@@ -56,7 +67,7 @@ def _difference_sentence(difference: Difference, baseline: VariantResult, varian
     carried = _carried(difference, metric)
     if distinguishes(difference):
         return f"{variant.name} has a {direction} {metric.title} than {baseline.name}: {sides}, {carried}."
-    if not excludes_zero(difference) and difference.p_value >= SIGNIFICANT:
+    if _shows_nothing(difference):
         largest = max(-difference.low, difference.high)
         bound = f" A difference larger than {_points(largest)} can be ruled out." if largest < 1 else ""
         return f"No difference in {metric.title} was found between {names}: {sides}, {carried}.{bound}"
@@ -69,6 +80,21 @@ def _difference_sentence(difference: Difference, baseline: VariantResult, varian
     return (
         f"{variant.name} looks {direction} in {metric.title} than {baseline.name}, but that isn't settled, since "
         f"{doubt}: {sides}, {carried}."
+    )
+
+
+def _shows_nothing(difference: Difference) -> bool:
+    """Whether neither interval nor p value speaks of a difference; False for a single pair, and where all are equal."""
+    tested = difference.p_value is not None and difference.p_value >= SIGNIFICANT
+    return tested and not excludes_zero(difference) and any(difference.values)
+
+
+def _alike_sentence(differences: Sequence[Difference], all_of: int) -> str:
+    metric, baseline = BY_NAME[differences[0].metric], differences[0].baseline
+    listed = "; ".join(f"{one.variant}, {_carried(one, metric)}" for one in differences)
+    return (
+        f"No difference in {metric.title} from {baseline} was found for {len(differences)} of {all_of} variants: "
+        f"{listed}."
     )
 
 

@@ -102,6 +102,24 @@ def test_a_variant_that_failed_altogether_is_told() -> None:
     assert findings == ("All runs of norm=none failed or diverged: nothing can be said of it.",)
 
 
+def test_many_variants_without_a_difference_share_a_sentence() -> None:
+    shifts = {0: 0.0, 1: 0.0, 2: 0.0, 3: -0.2}
+    noise = [0.01, -0.02, 0.015, -0.005, 0.02, -0.015]
+    runs = [
+        run(f"depth={depth}", seed, 0.8 + shift + noise[(seed + depth) % 6])
+        for depth, shift in shifts.items()
+        for seed in range(6)
+    ]
+    comparison = summarise(runs)
+    clear, alike, *_ = comparison.findings
+    assert clear.startswith("depth=3 has a lower test accuracy than depth=0: ")
+    assert alike.startswith(
+        "No difference in test accuracy from depth=0 was found for 2 of 3 variants: depth=1, a diff"
+    )
+    assert alike.count("95 % interval") == alike.count("n = 6") == 2
+    assert not any("epoch-1" in sentence for sentence in comparison.findings)
+
+
 @pytest.mark.parametrize("count", [2, 3])
 def test_several_comparisons_share_a_warning(count: int) -> None:
     runs = [run(f"depth={depth}", seed, 0.8 + (depth + seed) / 100) for seed in range(6) for depth in range(count)]
