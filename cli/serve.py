@@ -64,11 +64,11 @@ def serve(
     message("stopped")
 
 
-def follow(context: typer.Context, store: Store, plan: Sequence[TrainingConfig], show: bool) -> Live:
+def follow(context: typer.Context, store: Store, plan: Sequence[TrainingConfig], *, fresh: bool, show: bool) -> Live:
     """A page on the runs of a plan, which ends with the command; its address stands on stderr."""
     from archlab.reports.live import Live
 
-    live = context.with_resource(Live(store, plan=plan))
+    live = context.with_resource(Live(store, plan=plan, fresh=fresh))
     _announce(live, show)
     return live
 

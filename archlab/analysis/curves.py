@@ -49,6 +49,38 @@ def band(values: Array) -> Band:
     return Band(int(n.max(initial=0)), mean, mean - half, mean + half)
 
 
+def counted(values: Array) -> tuple[int, int]:
+    """The least and the greatest number of runs that a step's mean is taken over.
+
+    Args:
+        values: (runs, steps), NaN where a run has not come, or where it broke off.
+    """
+    import numpy as np
+
+    n = np.isfinite(values).sum(axis=0)
+    return (int(n.min()), int(n.max())) if n.size else (0, 0)
+
+
+def extended(steps: Array, known: Array, values: Array) -> Array:
+    """The values at some steps: between those that are known on a straight line, beyond the last at the pace so far.
+
+    A run that goes on is measured at the end of each epoch, and its steps are ahead of that. NaN where fewer than two
+    values give no pace.
+
+    Args:
+        steps: (steps,).
+        known: steps that have a value, ascending.
+        values: as many.
+    """
+    import numpy as np
+
+    steps = np.asarray(steps)
+    if len(known) < 2:
+        return np.full(len(steps), np.nan)
+    pace = (values[-1] - values[0]) / (known[-1] - known[0])
+    return np.interp(steps, known, values) + pace * np.maximum(steps - known[-1], 0)
+
+
 def thinned(values: Array, points: int) -> Array:
     """At most `points` rows of the values that keep the first, the last and every extreme.
 

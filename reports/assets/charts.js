@@ -16,10 +16,7 @@ function plotly() {
   return library;
 }
 
-const figures = Array.from(document.querySelectorAll("figure.chart"), (element) => {
-  const panel = page.panels[element.dataset.panel];
-  return { element, panel, chart: panel.charts[element.dataset.chart], plot: element.querySelector(".plot") };
-});
+const figures = [];
 
 function styledAxis(axis, theme) {
   return {
@@ -98,22 +95,26 @@ async function drawWaiting() {
   busy = false;
 }
 
-function startCharts() {
-  const observer = new IntersectionObserver(
-    (entries) => {
-      for (const entry of entries) {
-        if (!entry.isIntersecting) continue;
-        observer.unobserve(entry.target);
-        waiting.add(figures.find((candidate) => candidate.element === entry.target));
-      }
-      drawWaiting();
-    },
-    { rootMargin: "400px" },
-  );
-  for (const figure of figures) {
+const nearing = new IntersectionObserver(
+  (entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      nearing.unobserve(entry.target);
+      waiting.add(figures.find((candidate) => candidate.element === entry.target));
+    }
+    drawWaiting();
+  },
+  { rootMargin: "400px" },
+);
+
+function startCharts(root) {
+  for (const element of root.querySelectorAll("figure.chart")) {
+    const panel = page.panels[element.dataset.panel];
+    const figure = { element, panel, chart: panel.charts[element.dataset.chart], plot: element.querySelector(".plot") };
+    figures.push(figure);
     figure.plot.style.minHeight = `${figure.chart.height}px`;
-    observer.observe(figure.element);
-    figure.element.querySelector("button.data").addEventListener("click", () => download(figure));
+    nearing.observe(element);
+    element.querySelector("button.data").addEventListener("click", () => download(figure));
   }
 }
 
@@ -139,6 +140,10 @@ function rowsOf(trace) {
   if (trace.type === "heatmap") {
     return trace.z.flatMap((row, index) => Array.from(row, (value, channel) => ["channel " + channel, trace.x[index], value]));
   }
+  if (trace.type === "contour") {
+    const [across, up] = [Array.from(trace.x), Array.from(trace.y)];
+    return up.flatMap((y, row) => across.map((x, column) => [x, y, trace.customdata[row][column]]));
+  }
   if (trace.type === "treemap") return trace.labels.map((label, index) => [trace.parents[index], label, trace.values[index]]);
   const names = Array.isArray(trace.text) ? trace.text : null;
   return Array.from(trace.y ?? [], (value, index) => [names ? names[index] : trace.name, trace.x[index], value]).filter(
@@ -152,8 +157,10 @@ function table(figure) {
     const place = axis?.ticktext ? axis.tickvals.indexOf(value) : -1;
     return place < 0 ? value : axis.ticktext[place];
   };
-  const head = data[0]?.type === "treemap" ? ["inside", "layer", "value"] : ["series", "x", "y"];
-  const body = data.filter((trace) => trace.visible !== false).flatMap(rowsOf);
+  const kind = data[0]?.type;
+  const head = { treemap: ["inside", "layer", "value"], contour: ["x", "y", "value"] }[kind] ?? ["series", "x", "y"];
+  // A mark on a contour is no point of it.
+  const body = data.filter((trace) => trace.visible !== false && (kind !== "contour" || trace.type === kind)).flatMap(rowsOf);
   return [head, ...body.map(([name, x, y]) => [name, ticks(layout.xaxis, x), ticks(layout.yaxis, y)])];
 }
 

@@ -27,8 +27,8 @@ function fill(element, control, panel) {
   }
 }
 
-function startControls() {
-  for (const form of document.querySelectorAll("form.controls[data-panel]")) {
+function startControls(root) {
+  for (const form of root.querySelectorAll("form.controls[data-panel]")) {
     const panel = page.panels[form.dataset.panel];
     const pairs = panel.controls.map((control) => [form.elements.namedItem(control.name), control]);
     const refill = () => pairs.forEach(([element, control]) => fill(element, control, panel));

@@ -1,7 +1,14 @@
 // The live page: each event is the whole state of one experiment, so that nothing is lost while nobody was connected.
+// What the reader has chosen, opened and scrolled to stays: elements are changed in place, new experiments put between.
 
 const RETRY = 1500;
-let work = Promise.resolve();
+const CONNECTED = 4; // tabs; a browser opens six connections to a server, and a page beyond them would stay empty
+const MEMORY = "archlab";
+const pending = new Map();
+let outdated = false;
+let working = false;
+let ended = false;
+let source = null;
 
 function connection(state, text) {
   const element = document.getElementById("connection");
@@ -19,49 +26,223 @@ function inlined(node, pool) {
   return Object.fromEntries(Object.entries(node).map(([name, value]) => [name, inlined(value, pool)]));
 }
 
+// Changing the page
+
+function parsed(html) {
+  return new DOMParser().parseFromString(html, "text/html"); // from this server, every name in it escaped
+}
+
+function become(element, goal) {
+  // Makes an element like another one, and keeps what is alike: focus, scroll positions, what is opened.
+  if (element.nodeName !== goal.nodeName) {
+    element.replaceWith(document.importNode(goal, true));
+    return;
+  }
+  if (element.nodeType === Node.TEXT_NODE) {
+    if (element.data !== goal.data) element.data = goal.data;
+    return;
+  }
+  for (const { name } of Array.from(element.attributes)) {
+    if (!goal.hasAttribute(name) && name !== "open") element.removeAttribute(name);
+  }
+  for (const { name, value } of goal.attributes) {
+    if (element.getAttribute(name) !== value && name !== "open") element.setAttribute(name, value);
+  }
+  const [here, there] = [Array.from(element.childNodes), Array.from(goal.childNodes)];
+  there.forEach((child, place) => (here[place] ? become(here[place], child) : element.append(document.importNode(child, true))));
+  here.slice(there.length).forEach((child) => child.remove());
+}
+
+function steadily(change) {
+  // What the reader looks at stays where it is on the screen; at the very top, what is new comes into sight.
+  const root = document.documentElement;
+  const parts = Array.from(document.querySelectorAll("main h2, main h3, main .card, main figure"));
+  const seen = scrollY < 80 ? null : parts.find((part) => part.getBoundingClientRect().bottom > 0);
+  const top = seen?.getBoundingClientRect().top;
+  root.style.overflowAnchor = "none";
+  change();
+  if (seen?.isConnected) scrollBy({ top: seen.getBoundingClientRect().top - top, behavior: "instant" });
+  requestAnimationFrame(() => requestAnimationFrame(() => root.style.removeProperty("overflow-anchor")));
+}
+
 async function take(board) {
   const section = document.getElementById(board.anchor);
   if (!section) return;
-  const standing = section.querySelector(".standing");
-  const places = Array.from(standing.querySelectorAll(".scroll"), (element) => [element.scrollLeft, element === document.activeElement]);
-  standing.innerHTML = board.standing; // written by the server, every name in it escaped
-  standing.querySelectorAll(".scroll").forEach((element, place) => {
-    const [left, focused] = places[place] ?? [0, false];
-    element.scrollLeft = left;
-    if (focused) element.focus({ preventScroll: true });
+  const goal = parsed(`<div class="standing">${board.standing}</div>`).body.firstChild;
+  const notes = parsed('<div class="notes"></div>').body.firstChild;
+  for (const note of board.notes) notes.append(Object.assign(document.createElement("p"), { className: "note", textContent: note }));
+  steadily(() => {
+    become(section.querySelector(".standing"), goal);
+    become(section.querySelector(".notes"), notes);
   });
   const panel = page.panels[board.panel];
   panel.charts = inlined(board.charts, board.pool);
   for (const figure of figures) {
     if (figure.panel !== panel) continue;
     const name = figure.element.dataset.chart;
+    const description = figure.element.querySelector("figcaption p");
     figure.chart = panel.charts[name];
-    figure.element.querySelector("figcaption p").textContent = board.descriptions[name];
+    if (description.textContent !== board.descriptions[name]) description.textContent = board.descriptions[name];
   }
   await redraw((figure) => figure.panel === panel);
 }
 
+function adopt(section, data) {
+  for (const form of section.querySelectorAll("form.controls")) {
+    page.panels[form.dataset.panel] = inlined(data.panels[form.dataset.panel], data.pool);
+  }
+  const adopted = document.importNode(section, true);
+  startControls(adopted);
+  return adopted;
+}
+
+function leave(section) {
+  for (const figure of figures.filter((one) => section.contains(one.element))) {
+    figures.splice(figures.indexOf(figure), 1);
+    drawn.delete(figure);
+    waiting.delete(figure);
+  }
+  section.remove();
+}
+
+async function refresh() {
+  // Other experiments than those that are here: the page asks for itself, and takes over what differs.
+  const fresh = parsed(await (await fetch(location.href)).text());
+  const data = JSON.parse(fresh.getElementById("archlab-data").textContent);
+  const [main, goal] = [document.querySelector("main"), fresh.querySelector("main")];
+  steadily(() => {
+    const wanted = Array.from(goal.children);
+    for (const element of Array.from(main.children)) {
+      if (!wanted.some((other) => other.id === element.id)) leave(element);
+    }
+    wanted.forEach((other, place) => {
+      let element = document.getElementById(other.id);
+      const known = element !== null;
+      element ??= other.matches("section") ? adopt(other, data) : document.importNode(other, true);
+      if (main.children[place] !== element) main.insertBefore(element, main.children[place] ?? null);
+      if (known && !other.matches("section")) become(element, other);
+      if (known || !other.matches("section")) return;
+      startCharts(element);
+      restore(element);
+    });
+    main.dataset.total = goal.dataset.total;
+    become(document.querySelector("nav"), fresh.querySelector("nav"));
+    document.querySelector(".frame").className = fresh.querySelector(".frame").className;
+  });
+  followReading();
+}
+
+async function work() {
+  // In the background nothing is drawn, and of each experiment only the last state is kept.
+  if (working) return;
+  working = true;
+  while (!document.hidden && (outdated || pending.size)) {
+    try {
+      if (outdated) {
+        outdated = false;
+        await refresh();
+        continue;
+      }
+      const [anchor, board] = pending.entries().next().value;
+      pending.delete(anchor);
+      await take(board);
+    } catch (error) {
+      connection("waiting", `This page can't be drawn: ${error.message}`);
+    }
+  }
+  working = false;
+}
+
+// Hearing what is new
+
 function connect() {
-  const source = new EventSource("events");
+  source = new EventSource(`events${location.search}`);
   source.addEventListener("open", () => connection("live", "Live"));
   source.addEventListener("boards", (event) => {
+    const { anchors, total } = JSON.parse(event.data);
     const here = Array.from(document.querySelectorAll("section.experiment"), (element) => element.id);
-    if (JSON.stringify(here) !== JSON.stringify(JSON.parse(event.data))) location.reload();
+    outdated = JSON.stringify([here, document.querySelector("main").dataset.total]) !== JSON.stringify([anchors, String(total)]);
+    work();
   });
   source.addEventListener("board", (event) => {
     const board = JSON.parse(event.data);
-    work = work.then(() => take(board)).catch((error) => connection("waiting", `This page can't be drawn: ${error.message}`));
+    pending.set(board.anchor, board);
+    work();
   });
   source.addEventListener("end", (event) => {
-    source.close();
+    ended = true;
+    disconnect();
     connection("ended", JSON.parse(event.data));
   });
   source.addEventListener("error", () => {
     // Browsers differ in whether they try again when the server is gone, so the page does it by itself.
-    source.close();
+    disconnect();
     connection("waiting", "The server is gone: trying again. What is shown is as it was last.");
-    setTimeout(connect, RETRY);
+    setTimeout(() => source || document.hidden || connect(), RETRY);
   });
 }
 
+function disconnect() {
+  source.close();
+  source = null;
+}
+
+function startSharing() {
+  // Each tab that is open holds a share of one lock, so that they know how many they are.
+  navigator.locks?.request(MEMORY, { mode: "shared" }, () => new Promise(() => {}));
+  document.addEventListener("visibilitychange", async () => {
+    if (!document.hidden) {
+      if (!source && !ended) connect();
+      work();
+      return;
+    }
+    const tabs = (await navigator.locks?.query())?.held ?? [];
+    if (document.hidden && source && tabs.length > CONNECTED) disconnect();
+  });
+}
+
+// Remembering, in this tab, what the reader chose: for when the page is loaded again
+
+function remembered() {
+  try {
+    return JSON.parse(sessionStorage.getItem(MEMORY)) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function remember(choice) {
+  try {
+    sessionStorage.setItem(MEMORY, JSON.stringify({ ...remembered(), ...choice }));
+  } catch {
+    // the browser keeps nothing for pages
+  }
+}
+
+function restore(root) {
+  const choices = remembered();
+  for (const form of root.querySelectorAll("form.controls")) {
+    for (const [name, value] of Object.entries(choices[form.dataset.panel] ?? {})) {
+      const element = form.elements.namedItem(name);
+      if (!element) continue;
+      if (element.type === "checkbox") element.checked = value === "on";
+      else element.value = value;
+      element.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+  }
+}
+
+function startRemembering() {
+  const { theme } = remembered();
+  if (theme === "light" || theme === "dark") setTheme(theme);
+  restore(document);
+  document.getElementById("theme").addEventListener("click", () => remember({ theme: document.documentElement.dataset.theme }));
+  document.addEventListener("input", ({ target }) => {
+    const panel = target.form?.dataset.panel;
+    if (panel) remember({ [panel]: page.panels[panel].state });
+  });
+}
+
+startRemembering();
+startSharing();
 connect();

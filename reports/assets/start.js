@@ -22,9 +22,13 @@ function startPrinting() {
   });
 }
 
-function startContents() {
+let reading = null;
+
+function followReading() {
+  // Marks in the contents where the reader is.
+  reading?.disconnect();
   const links = new Map(Array.from(document.querySelectorAll("nav a"), (link) => [link.hash.slice(1), link]));
-  const observer = new IntersectionObserver(
+  reading = new IntersectionObserver(
     (entries) => {
       for (const entry of entries) {
         if (!entry.isIntersecting) continue;
@@ -36,8 +40,12 @@ function startContents() {
   );
   for (const name of links.keys()) {
     const part = document.getElementById(name);
-    if (part) observer.observe(part);
+    if (part) reading.observe(part);
   }
+}
+
+function startContents() {
+  followReading();
   const contents = document.querySelector("nav details");
   if (contents) {
     const wide = matchMedia("(min-width: 1100px)");
@@ -61,10 +69,10 @@ function startCopying() {
 
 document.documentElement.classList.add("scripted");
 startTheme(() => redraw());
-startControls();
+startControls(document);
 startTables();
 startDiagrams();
-startCharts();
+startCharts(document);
 startPrinting();
 startContents();
 startCopying();

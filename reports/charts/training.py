@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from archlab.analysis import curves
 from archlab.records import Run
 from archlab.reports.chart import Chart, Control, Panel, Smooth, Switch, series_color
-from archlab.reports.material import Experiment, Material
+from archlab.reports.material import Experiment
 from archlab.reports.text import label
 
 POINTS = 400
@@ -19,12 +19,19 @@ MARKED = 12
 """Points of a curve that each get a marker, at most."""
 AXES = {"step": "optimiser step", "epoch": "epoch", "seconds": "training seconds (mean of the variant's runs)"}
 WEIGHTS = {"0": "none", "0.6": "light (0.6)", "0.9": "strong (0.9)", "0.98": "very strong (0.98)"}
+SMOOTHING = Control("smoothing", "Smoothing of training curves", "select", tuple(WEIGHTS.items()), "0")
 
 
-def training_panel(experiment: Experiment, material: Material, name: str) -> Panel:
-    """Loss and accuracy by step, epoch and second."""
+def training_panel(experiment: Experiment, read: Callable[[Run], Mapping[str, Any] | None], name: str) -> Panel:
+    """Loss and accuracy by step, epoch and second.
+
+    Args:
+        experiment: runs that have ended, or still go.
+        read: gives a run's curves by step; None where there are none.
+        name: of the panel.
+    """
     variants = {variant: runs for variant, runs in experiment.variants.items() if runs}
-    recorded = {variant: [material.curves(run) for run in runs] for variant, runs in variants.items()}
+    recorded = {variant: [read(run) for run in runs] for variant, runs in variants.items()}
     stepwise = any(curve is not None for found in recorded.values() for curve in found)
     charts = []
     for metric, title in (("loss", "Training loss"), ("accuracy", "Training accuracy")):
@@ -49,7 +56,7 @@ def training_panel(experiment: Experiment, material: Material, name: str) -> Pan
         Control("seeds", "Show single seeds", "toggle", start="off"),
     ]
     if stepwise:
-        controls.append(Control("smoothing", "Smoothing of training curves", "select", tuple(WEIGHTS.items()), "0"))
+        controls.append(SMOOTHING)
     notes = []
     longest = max((len(curve["step"]) for found in recorded.values() for curve in found if curve), default=0)
     if longest > POINTS:
@@ -97,8 +104,8 @@ def _series(runs: Sequence[Run], steps: Any, values: Any) -> dict[str, Any]:
     times = np.full((len(runs), len(epoch_steps)), np.nan)
     for row, run in enumerate(runs):
         times[row, : len(run.epochs) + 1] = [0, *(epoch.seconds for epoch in run.epochs)]
-    seconds = np.interp(steps, epoch_steps, np.nanmean(times, axis=0))
-    epochs = np.interp(steps, epoch_steps, np.arange(len(epoch_steps)))
+    seconds = curves.extended(steps, epoch_steps, np.nanmean(times, axis=0))
+    epochs = curves.extended(steps, epoch_steps, np.arange(len(epoch_steps)))
     return {"runs": runs, "values": values, "x": {"step": steps, "epoch": epochs, "seconds": seconds}}
 
 
@@ -148,11 +155,16 @@ def _chart(
 
 def _seeds(series: Mapping[str, Mapping[str, Any]]) -> str:
     """How many runs a line stands for."""
-    sizes = {len(one["values"]) for one in series.values()}
-    if sizes == {1}:
+    counts = {variant: curves.counted(one["values"]) for variant, one in series.items()}
+    sizes = {most for _, most in counts.values()}
+    if sizes <= {0}:
+        return "Nothing is measured yet."
+    if sizes <= {0, 1}:
         return "One run a variant, so no interval."
-    counts = ", ".join(f"{variant} {len(one['values'])}" for variant, one in series.items())
-    n = f"n = {sizes.pop()}" if len(sizes) == 1 else f"n: {counts}"
+    named = ", ".join(f"{variant} {most}" for variant, (_, most) in counts.items())
+    n = f"n = {sizes.pop()}" if len(sizes) == 1 else f"n: {named}"
+    if any(least < most for least, most in counts.values()):
+        n += "; fewer where not all have come so far"
     return f"Line: mean over seeds; band: its 95 % interval ({n})."
 
 

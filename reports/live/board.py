@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Any
 
 from archlab.analysis.metrics import BY_NAME
 from archlab.analysis.statistics import estimate
 from archlab.records import Run, TrainingConfig
 from archlab.reports.chart import Panel
-from archlab.reports.charts.training import training_panel
-from archlab.reports.material import Experiment, Material, variant_name
+from archlab.reports.charts.training import SMOOTHING, training_panel
+from archlab.reports.material import Experiment, variant_name
 from archlab.reports.text import slug
 
 SETTINGS = {"lr": "learning_rate"}
 """Names in a variant's name that differ from the field of `TrainingConfig`."""
 ACCURACY = BY_NAME["test_accuracy"]
+BROKEN = ("failed", "interrupted")
+"""States of runs that will not go on by themselves, though they are not finished."""
+
+Read = Callable[[Run], Mapping[str, Any] | None]
+"""Gives a run's curves by step, as far as it got; None where there are none."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one experiment, those that are planned among them."""
+
+    anchor: str
+    """Stays the same whatever else comes into the store."""
+    members: tuple[tuple[TrainingConfig, Run | None], ...]
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,10 @@ class Line:
     done: int
     """Epochs that have ended."""
     epochs: int
+    step: int
+    """Optimiser steps so far; 0 where they are not known."""
+    share: float
+    """What is done of it, from 0 to 1."""
     accuracy: str
     """Of the last epoch on the test data; empty before there is one."""
     seconds: str
@@ -65,36 +85,43 @@ class Board:
     @property
     def ended(self) -> int:
         """Runs that will not go on by themselves."""
-        return sum(line.state in ("finished", "failed", "interrupted") for line in self.lines)
+        return sum(line.state in ("finished", *BROKEN) for line in self.lines)
 
     @property
     def share(self) -> float:
-        """Epochs that have ended, of all those of runs that have not broken off."""
-        going = [line for line in self.lines if line.state not in ("failed", "interrupted")]
-        return fmean(line.done / line.epochs for line in going) if going else 1.0
+        """What is done of all the runs that have not broken off, from 0 to 1."""
+        going = [line.share for line in self.lines if line.state not in BROKEN]
+        return fmean(going) if going else 1.0
 
 
-def planned_board(plan: Sequence[TrainingConfig], runs: Iterable[Run]) -> Board:
+def planned(plan: Sequence[TrainingConfig], runs: Iterable[Run]) -> Group:
     """The experiment that trains these configurations, the baseline's first, without the store's other runs."""
     found = {_identity(run.config): run for run in runs}
-    lines = {_identity(config): (config, found.get(_identity(config))) for config in plan}
-    return _board(list(lines.values()), "experiment")
+    return Group(
+        "experiment",
+        tuple({_identity(config): (config, found.get(_identity(config))) for config in plan}.values()),
+    )
 
 
-def boards(runs: Sequence[Run]) -> list[Board]:
+def groups(runs: Iterable[Run]) -> list[Group]:
     """The experiments that a store's runs belong to, the one that started last first.
 
     Runs belong together if they share everything but the seed and what their variants' names vary.
     """
-    groups: dict[str, list[Run]] = {}
+    together: dict[str, list[Run]] = {}
     for run in runs:
-        groups.setdefault(_shared(run.config), []).append(run)
-    found: list[Board] = []
-    for members in sorted(groups.values(), key=lambda group: max(run.created for run in group), reverse=True):
+        together.setdefault(_shared(run.config), []).append(run)
+    found: list[Group] = []
+    for shared, members in together.items():
         newest = {_identity(run.config): run for run in members}  # of two machines' runs the later one
-        anchor = slug(f"{members[0].config.network} {members[0].config.dataset}", [board.anchor for board in found])
-        found.append(_board([(run.config, run) for run in newest.values()], anchor))
-    return found
+        digest = hashlib.sha256(shared.encode()).hexdigest()[:8]
+        anchor = f"{slug(f'{members[0].config.network} {members[0].config.dataset}')}-{digest}"
+        found.append(Group(anchor, tuple((run.config, run) for run in newest.values())))
+    return sorted(found, key=_latest, reverse=True)
+
+
+def _latest(group: Group) -> str:
+    return max(run.created for _, run in group.members if run is not None)
 
 
 def _identity(config: TrainingConfig) -> str:
@@ -111,7 +138,9 @@ def _shared(config: TrainingConfig) -> str:
     return _identity(replace(config, seed=0, variant=",".join(varied), options=options, **settings))
 
 
-def _board(members: Sequence[tuple[TrainingConfig, Run | None]], anchor: str) -> Board:
+def board(group: Group, read: Read) -> Board:
+    """How an experiment stands."""
+    members = group.members
     config = members[0][0]
     names = list(dict.fromkeys(config.variant or config.network for config, _ in members))
     experiment = Experiment(
@@ -120,37 +149,55 @@ def _board(members: Sequence[tuple[TrainingConfig, Run | None]], anchor: str) ->
             name: tuple(run for _, run in members if run is not None and variant_name(run) == name) for name in names
         },
     )
+    paces = {_size(config): run.epochs[0].step for config, run in members if run is not None and run.epochs}
     return Board(
-        anchor=anchor,
+        anchor=group.anchor,
         title=experiment.title,
         facts=f"{config.epochs} epochs, batch {config.batch_size}, learning rate {config.learning_rate:g}",
-        lines=tuple(_line(config, run, names) for config, run in members),
+        lines=tuple(_line(config, run, names, read, paces.get(_size(config))) for config, run in members),
         standings=tuple(_standing(experiment, name, names, members) for name in names),
-        panel=_panel(experiment, anchor),
+        panel=_panel(experiment, group.anchor, read),
     )
 
 
-def _panel(experiment: Experiment, anchor: str) -> Panel:
-    """The report's curves by epoch, of running and ended runs alike; a zoom stays when they are drawn anew."""
-    panel = training_panel(experiment, Material((), (experiment,)), f"{anchor}-training")
+def _size(config: TrainingConfig) -> tuple[int, int | None]:
+    """What decides how many steps an epoch has, within one experiment."""
+    return config.batch_size, config.train_samples
+
+
+def _panel(experiment: Experiment, anchor: str, read: Read) -> Panel:
+    """The report's curves, of running and ended runs alike; single seeds are shown, since they are at different steps.
+
+    A zoom stays when they are drawn anew.
+    """
+    panel = training_panel(experiment, read, f"{anchor}-training")
     charts = (replace(chart, layout={**chart.layout, "uirevision": "live"}) for chart in panel.charts)  # type: ignore[dict-item]
-    return replace(panel, charts=tuple(charts))
+    controls = [replace(one, start="on") if one.name == "seeds" else one for one in panel.controls]
+    if SMOOTHING not in controls:  # there will be something to smooth
+        controls.append(SMOOTHING)
+    return replace(panel, charts=tuple(charts), controls=tuple(controls))
 
 
-def _line(config: TrainingConfig, run: Run | None, names: Sequence[str]) -> Line:
+def _line(config: TrainingConfig, run: Run | None, names: Sequence[str], read: Read, pace: int | None) -> Line:
     variant = config.variant or config.network
     accuracy = run.metric("test_accuracy") if run else None
     seconds = run.metric("seconds") if run else None
     error = run.error if run else ""
     if run and run.status == "interrupted":
         error = "its process is gone"
+    done = len(run.epochs) if run else 0
+    curves = read(run) if run else None
+    step = len(curves["step"]) if curves else 0
+    within = min(step / pace - done, 1.0) if pace and step > done * pace else 0.0
     return Line(
         variant=variant,
         place=names.index(variant),
         seed=config.seed,
         state=run.status if run else "waiting",
-        done=len(run.epochs) if run else 0,
+        done=done,
         epochs=config.epochs,
+        step=step,
+        share=min((done + within) / config.epochs, 1.0),
         accuracy="" if accuracy is None else ACCURACY.written(accuracy),
         seconds="" if seconds is None else f"{seconds:.1f} s",
         error=error,

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 from archlab.reports import assets
 from archlab.reports.embedding import embed
 from archlab.reports.live.board import Board
+from archlab.reports.live.watching import Shown
 from archlab.reports.section import render
 
 SCRIPTS = (*assets.SCRIPTS, "live")
 STYLES = (*assets.STYLES, "live")
 
 
-def html(boards: Sequence[Board], title: str) -> str:
+def html(shown: Shown, title: str) -> str:
     """The whole page with the experiments as they stand."""
     from markupsafe import Markup
 
     from archlab import __version__
 
+    boards = shown.boards
     panels = [board.panel for board in boards]
     return str(
         render(
             "live.html",
+            shown=shown,
             boards=boards,
             states={board.anchor: standing(board) for board in boards},
             title=title,
@@ -57,6 +59,7 @@ def message(board: Board) -> str:
             "standing": str(standing(board)),
             "panel": board.panel.name,
             "charts": document["panels"][board.panel.name]["charts"],
+            "notes": board.panel.notes,
             "descriptions": {chart.name: chart.description for chart in board.panel.charts},
             "pool": document["pool"],
         },
@@ -64,9 +67,9 @@ def message(board: Board) -> str:
     )
 
 
-def listing(anchors: Sequence[str]) -> str:
-    """Which experiments there are, in the order of the page."""
-    return json.dumps(list(anchors))
+def listing(shown: Shown) -> str:
+    """Which experiments the page has, in its order, and how many there are; a page that differs asks for itself."""
+    return json.dumps({"anchors": [board.anchor for board in shown.boards], "page": shown.page, "total": shown.total})
 
 
 def farewell(text: str) -> str:

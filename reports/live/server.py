@@ -41,6 +41,7 @@ class Live:
     Args:
         store: the folder of runs; it may be empty yet.
         plan: configurations that are trained; then the page shows these, and not all of the store.
+        fresh: whether the plan is trained anew where the store has finished it.
         port: of 127.0.0.1; None for the last one of this store, else 8420, else any that is free.
         token: in the page's address; None for the last one of this store, else a random one.
 
@@ -56,6 +57,7 @@ class Live:
         store: Store,
         *,
         plan: Sequence[TrainingConfig] = (),
+        fresh: bool = False,
         port: int | None = None,
         token: str | None = None,
     ) -> None:
@@ -74,7 +76,7 @@ class Live:
         keep_address(store.path, self.address)
         self.farewell = ""
         """What open pages say when the server has ended; empty where it may come back."""
-        self._watch = Watch(store, plan)
+        self._watch = Watch(store, plan, fresh)
         self._ending = threading.Event()
         application = app(self._watch, self.address.token, self._events)
         config = uvicorn.Config(
@@ -103,14 +105,14 @@ class Live:
         self._server.should_exit = True
         self._thread.join()
 
-    async def _events(self) -> AsyncIterator[str]:
-        async for text in events(self._watch, self._ending):
+    async def _events(self, number: int) -> AsyncIterator[str]:
+        async for text in events(self._watch, self._ending, number):
             yield text
         if self.farewell:
             yield event("end", page.farewell(self.farewell))
 
 
-def app(watch: Watch, token: str, stream: Callable[[], AsyncIterator[str]]) -> ASGIApp:
+def app(watch: Watch, token: str, stream: Callable[[int], AsyncIterator[str]]) -> ASGIApp:
     """The application: the page and its stream of events, for those who know the token."""
     from starlette.applications import Starlette
     from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -122,34 +124,40 @@ def app(watch: Watch, token: str, stream: Callable[[], AsyncIterator[str]]) -> A
 
     def show(request: Request) -> Response:
         headers = {**HEADERS, "content-security-policy": policy}
-        return HTMLResponse(page.html(watch.boards(), title), headers=headers)
+        return HTMLResponse(page.html(watch.shown(_number(request)), title), headers=headers)
 
     def tell(request: Request) -> Response:
-        return StreamingResponse(stream(), media_type="text/event-stream", headers=HEADERS)
+        return StreamingResponse(stream(_number(request)), media_type="text/event-stream", headers=HEADERS)
 
     routes = [Route("/", show), Route("/events", tell)]
     return TrustedHostMiddleware(Guard(Starlette(routes=routes), token), HOSTS, www_redirect=False)
 
 
-async def events(watch: Watch, ending: threading.Event) -> AsyncIterator[str]:
-    """Server-sent events until the end: which experiments there are, and each that has changed.
+def _number(request: Request) -> int:
+    """The page that is asked for, from 1."""
+    number = request.query_params.get("page", "")
+    return int(number) if re.fullmatch(r"[0-9]{1,6}", number, re.ASCII) else 1
+
+
+async def events(watch: Watch, ending: threading.Event, number: int = 1) -> AsyncIterator[str]:
+    """Server-sent events until the end: which experiments a page has, and each that has changed.
 
     Each event holds a whole state and not a difference, so that none is missed by a page that was away.
     """
     from starlette.concurrency import run_in_threadpool
 
     sent: dict[str, object] = {}
-    names: list[str] | None = None
+    listing = ""
     quiet = 0.0
     while not ending.is_set():
-        boards = await run_in_threadpool(watch.boards)
-        if names != [board.anchor for board in boards]:
-            names = [board.anchor for board in boards]
-            yield event("boards", page.listing(names))
+        shown = await run_in_threadpool(watch.shown, number)
+        if listing != page.listing(shown):
+            listing = page.listing(shown)
+            yield event("boards", listing)
             quiet = 0.0
-        for board in boards:
-            if sent.get(board.anchor) != board.lines:
-                sent[board.anchor] = board.lines
+        for board in shown.boards:
+            if sent.get(board.anchor) is not board:
+                sent[board.anchor] = board
                 yield event("board", await run_in_threadpool(page.message, board))
                 quiet = 0.0
         if quiet >= SILENCE:

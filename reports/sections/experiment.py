@@ -21,7 +21,7 @@ def experiment_section(experiment: Experiment, material: Material, anchor: str) 
     """A comparison or a set of runs, as far as there is something to show."""
     parts = []
     if any(run.epochs for run in experiment.runs):
-        parts.append(_part("Training", training_panel(experiment, material, f"{anchor}-training")))
+        parts.append(_part("Training", training_panel(experiment, material.curves, f"{anchor}-training")))
     comparison = experiment.comparison
     if comparison is not None:
         if any("test_accuracy" in variant.metrics for variant in comparison.variants):

@@ -64,7 +64,7 @@ def test_smoothing_starts_at_the_first_value_and_skips_gaps() -> None:
 def test_figures_are_plotly_s(tmp_path: Path) -> None:
     store, comparison = experiment(tmp_path / "store")
     material = gather([comparison], store)
-    training = training_panel(material.experiments[0], material, "training")
+    training = training_panel(material.experiments[0], material.curves, "training")
     figure = training.charts[0].figure(x="epoch", scale="on")
     assert figure.layout.xaxis.title.text == "epoch"
     assert figure.layout.yaxis.type == "log"
@@ -82,7 +82,8 @@ def test_figures_are_plotly_s(tmp_path: Path) -> None:
 def test_the_means_of_the_band_are_those_of_the_runs(tmp_path: Path) -> None:
     store, comparison = experiment(tmp_path / "store", seeds=4)
     material = gather([comparison], store)
-    chart = next(c for c in training_panel(material.experiments[0], material, "t").charts if c.name == "test-accuracy")
+    panel = training_panel(material.experiments[0], material.curves, "t")
+    chart = next(chart for chart in panel.charts if chart.name == "test-accuracy")
     mean = next(trace for trace in chart.figure().data if trace.name == "norm=none")
     expected = [run.epochs[-1].test_accuracy for run in store.runs() if run.config.variant == "norm=none"]
     assert mean.y[-1] == pytest.approx(sum(expected) / 4)
@@ -94,7 +95,7 @@ def test_the_means_of_the_band_are_those_of_the_runs(tmp_path: Path) -> None:
 def test_single_runs_have_no_band(tmp_path: Path) -> None:
     store, _ = experiment(tmp_path / "store", seeds=1)
     material = gather(store.runs(), store)
-    panel = training_panel(material.experiments[0], material, "t")
+    panel = training_panel(material.experiments[0], material.curves, "t")
     assert "no interval" in panel.charts[0].description
     assert [trace.fill for trace in panel.charts[0].figure().data] == [None, None]
 
@@ -103,7 +104,7 @@ def test_long_curves_are_thinned_and_say_so(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("archlab.reports.charts.training.POINTS", 10)
     store, comparison = experiment(tmp_path / "store", seeds=2)
     material = gather([comparison], store)
-    panel = training_panel(material.experiments[0], material, "t")
+    panel = training_panel(material.experiments[0], material.curves, "t")
     assert len(panel.charts[0].figure().data[0].x) == 10
     assert "18 steps are drawn with 10 points" in panel.notes[0]
 

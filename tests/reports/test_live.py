@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import stat
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -13,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from archlab.errors import InputError
 from archlab.records import Epoch, TrainingConfig
 from archlab.reports.live import Live, page
 from archlab.reports.live.access import FILE, Address, keep_address, last_address
-from archlab.reports.live.board import boards, planned_board
 from archlab.reports.live.server import events
-from archlab.reports.live.watching import Watch
+from archlab.reports.live.watching import MOST, Shown, Watch
 from archlab.run_folder import RunWriter
 from archlab.store import Store, open_store
 from tests.reports.samples import add_run, experiment
@@ -45,6 +46,12 @@ def started(store: Store, config: TrainingConfig, epochs: int = 0) -> RunWriter:
     for number in range(1, epochs + 1):
         writer.append(epoch(number))
     return writer
+
+
+def steps(number: int, start: int = 0) -> dict[str, Any]:
+    """The curves of some steps as a writer takes them."""
+    at = np.arange(start + 1, start + number + 1, dtype=np.float32)
+    return {"train_loss": 2 / at, "train_accuracy": 1 - 1 / at}
 
 
 @pytest.fixture
@@ -182,6 +189,7 @@ def test_a_token_that_is_none_is_refused(store: Store, token: str) -> None:
 
 
 def test_a_plan_shows_runs_that_wait_go_and_died(store: Store) -> None:
+    watch = Watch(store, PLAN)
     add_run(store, "norm=batch", 7)  # another experiment's
     with store.writer(PLAN[0], {}) as writer:
         for number in (1, 2, 3):
@@ -192,7 +200,7 @@ def test_a_plan_shows_runs_that_wait_go_and_died(store: Store) -> None:
     with started(store, PLAN[2], 2):
         pass  # its process is killed here
     with started(store, PLAN[3], 1):
-        board = planned_board(PLAN, store.runs())
+        (board,) = watch.shown().boards
     assert [(line.variant, line.seed, line.state, line.done) for line in board.lines] == [
         ("norm=batch", 0, "finished", 3),
         ("norm=none", 0, "failed", 1),
@@ -210,7 +218,7 @@ def test_a_plan_shows_runs_that_wait_go_and_died(store: Store) -> None:
 
 
 def test_a_plan_shows_its_runs_before_the_first_has_started(store: Store) -> None:
-    board = planned_board(PLAN, store.runs())
+    (board,) = Watch(store, PLAN).shown().boards
     assert {line.state for line in board.lines} == {"waiting"}
     assert json.loads(page.message(board))["panel"] == "experiment-training"
 
@@ -220,7 +228,7 @@ def test_a_mean_has_its_interval_within_what_there_can_be(store: Store) -> None:
         with store.writer(replace(PLAN[0], seed=seed), {}) as writer:
             writer.append(epoch(1, 0.99 - 0.04 * seed))
             writer.finish({})
-    (board,) = boards(store.runs())
+    (board,) = Watch(store).shown().boards
     # t of 2 degrees is 4.303: 0.95 +- 4.303 * 0.04 / sqrt(3) = 0.95 +- 0.0994
     assert (board.standings[0].mean, board.standings[0].basis) == ("95.00 %", "85.06 to 100.00, n = 3")
 
@@ -248,38 +256,115 @@ def test_runs_belong_together_by_what_they_share(
     for config in (first, second):
         with started(store, TrainingConfig(**config)) as writer:
             writer.finish({})
-    assert len(boards(store.runs())) == (1 if together else 2)
+    assert len(Watch(store).shown().boards) == (1 if together else 2)
 
 
-def test_anchors_differ(store: Store) -> None:
+def test_anchors_differ_and_stay(store: Store) -> None:
+    anchors: list[str] = []
     for epochs in (1, 2, 3):
         with started(store, TrainingConfig(epochs=epochs)) as writer:
             writer.finish({})
-    assert sorted(board.anchor for board in boards(store.runs())) == [
-        "lenet-digits",
-        "lenet-digits-2",
-        "lenet-digits-3",
-    ]
+        found = [board.anchor for board in Watch(store).shown().boards]
+        assert set(anchors) < set(found)
+        assert all(anchor.startswith("lenet-digits-") for anchor in found)
+        anchors = found
+    assert len(anchors) == 3
 
 
 def test_a_store_is_read_anew_only_when_something_has_changed(store: Store) -> None:
     watch = Watch(store)
-    assert watch.boards() == []
+    assert watch.shown().boards == []
     with started(store, PLAN[0]) as writer:
-        first = watch.boards()
-        assert watch.boards() is first
+        (first,) = watch.shown().boards
+        assert watch.shown().boards[0] is first
+        with started(store, TrainingConfig("densenet")):
+            assert [board is first for board in watch.shown().boards] == [False, True]
+        writer.append_steps(steps(4))
+        assert watch.shown().boards[1].lines[0].step == 4
         writer.append(epoch(1))
-        second = watch.boards()
-        assert second[0].lines[0].done == 1
-    assert watch.boards()[0].lines[0].state == "interrupted"  # no file has changed, but the lock is gone
+        assert watch.shown().boards[1].lines[0].done == 1
+    assert watch.shown().boards[1].lines[0].state == "interrupted"  # no file has changed, but the lock is gone
+
+
+@pytest.mark.parametrize(("fresh", "states"), [(False, ["finished", "waiting"]), (True, ["waiting", "waiting"])])
+def test_a_plan_shows_nothing_of_before_that_is_trained_again(store: Store, fresh: bool, states: list[str]) -> None:
+    plan = [PLAN[0], PLAN[1]]
+    for config in plan:
+        with started(store, config, 3) as writer:
+            if config is PLAN[0]:
+                writer.finish({})  # the other one was interrupted
+    watch = Watch(store, plan, fresh)
+    assert [line.state for line in watch.shown().boards[0].lines] == states
+    for config in plan:
+        with started(store, config, 1) as writer:
+            (board,) = watch.shown().boards
+            line = board.lines[plan.index(config)]
+            assert (line.state, line.done) == ("running", 1)
+            writer.finish({})
+    assert [(line.state, line.done) for line in watch.shown().boards[0].lines] == [("finished", 1)] * 2
+
+
+def test_a_run_that_is_trained_again_is_shown_as_it_goes(store: Store) -> None:
+    with started(store, PLAN[0], 3) as writer:
+        writer.finish({})
+    watch = Watch(store)
+    with started(store, PLAN[0], 1):
+        (line,) = watch.shown().boards[0].lines
+        assert (line.state, line.done) == ("running", 1)
+    (line,) = watch.shown().boards[0].lines  # the process is gone: what was finished before stays
+    assert (line.state, line.done) == ("finished", 3)
+
+
+def test_curves_are_there_by_step_before_the_first_epoch_has_ended(store: Store) -> None:
+    watch = Watch(store)
+    with started(store, PLAN[0]) as writer:
+        writer.append_steps(steps(4))
+        message = json.loads(page.message(watch.shown().boards[0]))
+        curve = message["charts"]["train-loss"]["data"]
+        assert message["pool"][curve[0]["y"]["$smooth"]["$ref"]] == [2, 1, 0.6666667, 0.5]
+        writer.append_steps(steps(8, start=4))
+        writer.append(epoch(1))  # which has 6 steps, so that the second has all of its own
+        writer.append(epoch(2))
+        writer.append_steps(steps(3, start=12))
+        (line,) = watch.shown().boards[0].lines
+        assert (line.step, line.done) == (15, 2)
+        assert line.share == pytest.approx(15 / 18)
+
+
+def test_many_experiments_stand_on_several_pages(store: Store) -> None:
+    for number in range(MOST + 2):
+        with started(store, TrainingConfig(epochs=number + 1)) as writer:
+            writer.finish({})
+    watch = Watch(store)
+    first, second = watch.shown(), watch.shown(2)
+    assert (len(first.boards), len(second.boards), first.total, first.pages) == (MOST, 2, MOST + 2, 2)
+    assert not {board.anchor for board in first.boards} & {board.anchor for board in second.boards}
+    assert watch.shown(99) == second  # after experiments were deleted
+    assert f"Experiments 1 to {MOST} of {MOST + 2}, the newest first" in page.html(first, "")
+    assert '<a href="?page=2" rel="next">Older</a>' in page.html(first, "")
+    html = page.html(second, "")
+    assert f"Experiments {MOST + 1} to {MOST + 2} of {MOST + 2}" in html
+    assert '<a href="?page=1" rel="prev">Newer</a>' in html
+    assert "Older" not in html
+
+
+@pytest.mark.parametrize(
+    ("query", "first"), [("", 1), ("?page=2", 13), ("?page=0", 1), ("?page=-1", 1), ("?page=x", 1), ("?page=9", 13)]
+)
+def test_a_page_is_asked_for_by_its_number(store: Store, query: str, first: int) -> None:
+    for number in range(MOST + 1):
+        with started(store, TrainingConfig(epochs=number + 1)) as writer:
+            writer.finish({})
+    with Live(store, port=0) as live:
+        assert f"Experiments {first} to" in get(live, f"{live.address.token}/{query}").text
 
 
 def test_names_are_escaped(store: Store) -> None:
     for name in HOSTILE:
         with started(store, TrainingConfig(network=name, variant=name, dataset=name), 1) as writer:
             writer.fail(name, {})
-    found = boards(store.runs())
-    html = page.html(found, HOSTILE[0])
+    found = Watch(store).shown().boards
+    html = page.html(Shown(found, 1, len(found)), HOSTILE[0])
     head = html[: html.index('id="archlab-data"')]
     assert "<img" not in head
     assert head.count("</script>") == 0
@@ -318,7 +403,7 @@ def test_a_line_that_a_run_appends_is_an_event(store: Store, monkeypatch: pytest
             Watch(store, PLAN), threading.Event(), [lambda: writer.append(epoch(2)), lambda: writer.finish({})]
         )
     assert [name for name, _ in found] == ["boards", "board", "board", "board"]
-    assert found[0][1] == ["experiment"]
+    assert found[0][1] == {"anchors": ["experiment"], "page": 1, "total": 1}
     assert ["1/3" in data["standing"] for _, data in found[1:]] == [True, False, False]
     assert ["2/3" in data["standing"] for _, data in found[1:]] == [False, True, True]
     assert '<span class="state">finished</span>' in found[-1][1]["standing"]
@@ -328,10 +413,12 @@ def test_an_experiment_that_starts_is_listed(store: Store, monkeypatch: pytest.M
     monkeypatch.setattr("archlab.reports.live.server.INTERVAL", 0.01)
     add_run(store, "norm=batch", 0)
     found = told(Watch(store), threading.Event(), [lambda: started(store, TrainingConfig("densenet")).finish({})])
-    assert [sorted(data) for name, data in found if name == "boards"] == [
+    listed = [data for name, data in found if name == "boards"]
+    assert [[anchor.rpartition("-")[0] for anchor in data["anchors"]] for data in listed] == [
         ["lenet-digits"],
         ["densenet-digits", "lenet-digits"],
     ]
+    assert [data["total"] for data in listed] == [1, 2]
 
 
 def test_silence_is_broken_by_comments(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,7 +429,10 @@ def test_silence_is_broken_by_comments(store: Store, monkeypatch: pytest.MonkeyP
         stream = events(Watch(store), threading.Event())
         return [await anext(stream), await anext(stream)]
 
-    assert asyncio.run(listen()) == ["event: boards\ndata: []\n\n", ": still here\n\n"]
+    assert asyncio.run(listen()) == [
+        'event: boards\ndata: {"anchors": [], "page": 1, "total": 0}\n\n',
+        ": still here\n\n",
+    ]
 
 
 def test_the_server_streams_and_says_farewell(store: Store) -> None:
@@ -366,5 +456,5 @@ def test_the_page_holds_what_the_store_holds(store: Store, tmp_path: Path) -> No
     with Live(kept, port=0) as live:
         text = get(live, f"{live.address.token}/").text
     assert "4 of 4 runs have ended" in text
-    assert 'data-panel="lenet-digits-training" data-chart="test-accuracy"' in text
+    assert re.search(r'data-panel="lenet-digits-[0-9a-f]{8}-training" data-chart="test-accuracy"', text)
     assert "2 of 2" in text

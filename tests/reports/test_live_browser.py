@@ -126,9 +126,9 @@ def test_an_experiment_that_starts_later_appears_and_choices_stay(browser: Brows
 
 @pytest.mark.parametrize("width", [375, 1440])
 def test_no_sideways_scroll(browser: Browser, store: Store, width: int) -> None:
-    with started(store, PLAN[0], 2) as writer:
-        writer.fail("a long reason that says a great deal about what went wrong, and in which step, and why", {})
     with Live(store, plan=PLAN, port=0) as live:
+        with started(store, PLAN[0], 2) as writer:
+            writer.fail("a long reason that says a great deal about what went wrong, and in which step, and why", {})
         reader = Reader(browser, live.url, width)
         reader.points(2)
         assert reader.evaluate("document.documentElement.scrollWidth") <= width
