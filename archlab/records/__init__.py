@@ -9,6 +9,7 @@ from archlab.records.growth import Growth, Stage
 from archlab.records.memory import MemoryEstimate, MemoryParts
 from archlab.records.run import Epoch, NormRecording, Run, TrainingConfig, Value
 from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals, Trace
+from archlab.records.verdict import Examination, Verdict
 from archlab.records.verification import Discrepancy, Verification
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Document",
     "Epoch",
     "Estimate",
+    "Examination",
     "Failure",
     "Finding",
     "Graph",
@@ -42,5 +44,6 @@ __all__ = [
     "TrainingConfig",
     "Value",
     "VariantResult",
+    "Verdict",
     "Verification",
 ]

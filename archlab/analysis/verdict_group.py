@@ -1,0 +1,213 @@
+"""What the checks of `verdicts` look at: a variant's runs, and each of their BatchNorm layers condensed to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from archlab.analysis.metrics import SHARE
+from archlab.analysis.statistics import estimate
+from archlab.records import NormRecording, Run
+
+Array = Any  # a NumPy array; naming its type would import NumPy
+
+EPS = 1e-5
+"""What BatchNorm adds to a variance, by default in torch and in archlab; the records don't say it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerEnd:
+    """A BatchNorm layer at the end of a run's last epoch; arrays are float64 (channels,) unless said otherwise."""
+
+    path: str
+    steps: int
+    """Optimiser steps that the running statistics have averaged over."""
+    running_mean: Array
+    running_var: Array
+    gamma: Array
+    beta: Array
+    first: Mapping[str, Array]
+    """Running statistics, gamma and beta before the first step, by the names of `NormRecording.QUANTITIES`."""
+    momentum: float | None
+    """Weight of the newest batch, from the records; None where it can't be seen or isn't constant."""
+    is_cumulative: bool
+    """Whether the weight falls with the steps, as in an average over all of them."""
+    mean: Array | None
+    """Of the population, with the variance; None where it was not measured."""
+    variance: Array | None
+    batch_mean: Array
+    """(rows, channels) of the last epoch's recorded batches, the epoch's last batch left out."""
+    batch_var: Array
+
+    @property
+    def channels(self) -> int:
+        """How many there are."""
+        return len(self.gamma)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """The runs of one variant."""
+
+    variant: str
+    runs: tuple[Run, ...]
+    layers: Mapping[str, tuple[LayerEnd, ...]] = field(default_factory=dict)
+    """Run key -> layers, of the finished runs that have a recording."""
+    losses: Mapping[str, Array] = field(default_factory=dict)
+    """Run key -> (steps,) training loss of each batch."""
+
+    @property
+    def finished(self) -> tuple[Run, ...]:
+        """The runs that came to their end."""
+        return tuple(run for run in self.runs if run.status == "finished" and run.epochs)
+
+    @property
+    def recorded(self) -> tuple[Run, ...]:
+        """The finished runs whose BatchNorm layers were recorded."""
+        return tuple(run for run in self.finished if self.layers.get(run.key))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Worst:
+    """The layer with the highest score, over the recorded runs."""
+
+    layer: str
+    ends: tuple[LayerEnd, ...]
+    """The layer in each run that has a score for it."""
+    scores: tuple[float, ...]
+    runs: tuple[Run, ...]
+    """Those in which some layer reaches the limit."""
+    recorded: int
+    """Runs that have a score at all."""
+    touched: int
+    """Layers that reach the limit in some run."""
+    looked_at: int
+    """Layers that have a score."""
+
+    @property
+    def score(self) -> float:
+        """The highest of any run."""
+        return max(self.scores)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the runs in which some layer reaches the limit."""
+        return tuple(run.config.seed for run in self.runs)
+
+    @property
+    def basis(self) -> str:
+        """How many layers and runs it holds for: `3 of 4 layers, in 2 of 6 recorded runs`."""
+        layers = f"{self.touched} of {counted(self.looked_at, 'BatchNorm layer')}"
+        return f"{layers}, in {len(self.runs)} of {counted(self.recorded, 'recorded run')}"
+
+
+def worst(group: Group, score: Callable[[LayerEnd], float | None], limit: float) -> Worst | None:
+    """The layer whose mean score over the recorded runs is the highest; None where no layer has a score."""
+    found: dict[str, list[tuple[Run, LayerEnd, float]]] = {}
+    for run in group.recorded:
+        for end in group.layers[run.key]:
+            value = score(end)
+            if value is not None:
+                found.setdefault(end.path, []).append((run, end, value))
+    if not found:
+        return None
+    path, entries = max(found.items(), key=lambda item: sum(value for *_, value in item[1]) / len(item[1]))
+    reached = [run.key for members in found.values() for run, _, value in members if value >= limit]
+    having = {run.key for members in found.values() for run, *_ in members}
+    return Worst(
+        layer=path,
+        ends=tuple(end for _, end, _ in entries),
+        scores=tuple(value for *_, value in entries),
+        runs=tuple(run for run in group.recorded if run.key in reached),
+        recorded=len(having),
+        touched=sum(any(value >= limit for *_, value in members) for members in found.values()),
+        looked_at=len(found),
+    )
+
+
+def condense(run: Run, recording: NormRecording) -> tuple[LayerEnd, ...]:
+    """The layers of a finished run at the end of its last epoch; none where that step was not recorded."""
+    import numpy as np
+
+    steps = np.asarray(recording.steps)
+    ends = [0, *(epoch.step for epoch in run.epochs)]
+    if ends[-1] not in recording.steps:
+        return ()
+    row = recording.steps.index(ends[-1])
+    last_epoch = (steps > ends[-2]) & (steps < ends[-1])
+    layers = []
+    for path, given in recording.layers.items():
+        arrays = {name: np.asarray(values, dtype=np.float64) for name, values in given.items()}
+        population = recording.population.get(path, {})
+        mean, variance = (
+            np.asarray(population[name][-1], dtype=np.float64)
+            if len(population.get(name, ())) == len(run.epochs)
+            else None
+            for name in ("mean", "variance")
+        )
+        momentum, is_cumulative = _momentum(steps, arrays)
+        layers.append(
+            LayerEnd(
+                path=path,
+                steps=ends[-1],
+                running_mean=arrays["running_mean"][row],
+                running_var=arrays["running_var"][row],
+                gamma=arrays["gamma"][row],
+                beta=arrays["beta"][row],
+                first={name: values[0] for name, values in arrays.items() if not name.startswith("batch_")},
+                momentum=momentum,
+                is_cumulative=is_cumulative,
+                mean=mean,
+                variance=variance,
+                batch_mean=arrays["batch_mean"][last_epoch],
+                batch_var=arrays["batch_var"][last_epoch],
+            )
+        )
+    return tuple(layers)
+
+
+def _momentum(steps: Array, arrays: Mapping[str, Array]) -> tuple[float | None, bool]:
+    """The newest batch's weight in the running statistics, and whether it falls with the steps.
+
+    It follows wherever two steps in a row were recorded, from after = before + weight * (batch - before).
+    """
+    import numpy as np
+
+    later = np.flatnonzero(np.diff(steps) == 1) + 1
+    if not len(later):
+        return None, False
+    weights = []
+    for row in later[[0, -1]]:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            before, after = arrays["running_mean"][row - 1], arrays["running_mean"][row]
+            ratios = (after - before) / (arrays["batch_mean"][row] - before)
+        ratios = ratios[np.isfinite(ratios)]
+        weights.append(float(np.median(ratios)) if len(ratios) else np.nan)
+    first, last = weights
+    if not (np.isfinite(first) and np.isfinite(last)):
+        return None, False
+    # A cumulative average weighs batch t by 1 / t: 1 at first, and no two steps alike.
+    falls = abs(first - last) > 0.1 * first or bool(np.isclose(last * steps[later[-1]], 1, rtol=0.05))
+    return (None, True) if falls and steps[later[-1]] > 1 else (last, False)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things: `1 run`, `6 runs`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def span(values: Sequence[float], form: str) -> str:
+    """One number, or the least and the greatest of several: `0.64 to 0.67`."""
+    low, high = format(min(values), form), format(max(values), form)
+    return low if low == high else f"{low} to {high}"
+
+
+def bounds(shares: Sequence[float]) -> str:
+    """What a mean of differences of shares rests on: `95 % interval +1.20 to +3.40, n = 6 runs`, or `n = 1 run`."""
+    found = estimate(shares)
+    basis = f"n = {counted(found.n, 'run')}"
+    if found.low is None or found.high is None:
+        return basis
+    low, high = (SHARE.number(min(max(bound, -SHARE.most), SHARE.most), "+") for bound in (found.low, found.high))
+    return f"95 % interval {low} to {high}, {basis}"

@@ -1,0 +1,357 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from archlab.analysis.comparison import summarise
+from archlab.analysis.verdicts import examine
+from archlab.records import Comparison, Examination, Verdict
+from tests.analysis.recordings import EPOCHS, STEPS, Trained, averaged, healthy, kept
+
+Fault = Callable[[], Trained]
+
+
+def verdicts(*many: Trained, comparison: Comparison | None = None) -> Examination:
+    found = kept(*many)
+    return examine(found.runs, found.recordings.get, found.curves.get, comparison=comparison)
+
+
+def only(*many: Trained, check: str, comparison: Comparison | None = None) -> Verdict:
+    (found,) = (verdict for verdict in verdicts(*many, comparison=comparison).verdicts if verdict.check == check)
+    return found
+
+
+def restarted(start_mean: float, start_var: float, scale: float = 1.0, **settings: Any) -> Trained:
+    """`stem.norm` with running statistics from another start, and a population of another size."""
+    trained = healthy(**settings)
+    assert trained.recording is not None
+    layer = trained.recording.layers["stem.norm"]
+    momentum = settings.get("momentum", 0.1)
+    width = layer["gamma"].shape[1]
+    again = averaged(
+        scale * layer["batch_mean"],
+        scale**2 * layer["batch_var"],
+        np.full(width, start_mean),
+        np.full(width, start_var),
+        momentum,
+    )
+    return trained.held(
+        "stem.norm",
+        mean=lambda values: scale * values,
+        variance=lambda values: scale**2 * values,
+        **{name: (lambda _, value=value: value) for name, value in again.items()},
+    )
+
+
+def with_losses(change: Callable[[Any], Any]) -> Trained:
+    trained = healthy()
+    return replace(trained, losses=change(trained.losses.copy()))
+
+
+def set_to(value: float, channels: int) -> Callable[[Any], Any]:
+    """The first channels, in all rows but the first."""
+
+    def change(values: Any) -> Any:
+        values[1:, :channels] = value
+        return values
+
+    return change
+
+
+def jump_to(value: float, start: int, stop: int) -> Callable[[Any], Any]:
+    def change(losses: Any) -> Any:
+        losses[start:stop] = value
+        return losses
+
+    return change
+
+
+# Of the 8 channels of stem.norm, 1 is 12 %, 2 are 25 %, 8 are all.
+FAULTS: dict[str, tuple[Fault, str, str, str]] = {
+    "running statistics that cost 20 points": (
+        lambda: healthy().ending(test_accuracy=0.9, test_accuracy_running=0.7),
+        "running-statistics",
+        "problem",
+        "",
+    ),
+    "running statistics that cost 3 points": (
+        lambda: healthy().ending(test_accuracy=0.90, test_accuracy_running=0.87),
+        "running-statistics",
+        "warning",
+        "",
+    ),
+    "running means that are off and cost nothing": (
+        lambda: healthy().held("head.norm", running_mean=lambda values: values + 1),
+        "running-statistics",
+        "note",
+        "head.norm",
+    ),
+    "running variances that are off": (
+        lambda: healthy().held("stem.norm", running_var=lambda values: 2 * values).ending(test_accuracy_running=0.5),
+        "running-statistics",
+        "problem",
+        "stem.norm",
+    ),
+    "running statistics that are no numbers": (
+        lambda: healthy().held("stem.norm", running_var=lambda values: np.nan * values),
+        "running-statistics",
+        "note",
+        "stem.norm",
+    ),
+    "too few steps": (lambda: restarted(0, 1, scale=0.1, epochs=1), "initial-values", "warning", "stem.norm"),
+    "batches of three values": (lambda: healthy(noise=3**-0.5), "batch-noise", "problem", ""),
+    "batches of eight values": (lambda: healthy(noise=8**-0.5), "batch-noise", "warning", ""),
+    "a layer of dead channels": (
+        lambda: healthy().held("stem.norm", gamma=set_to(0.01, 8), beta=set_to(-0.01, 8)),
+        "dead-channels",
+        "problem",
+        "stem.norm",
+    ),
+    "two dead channels": (
+        lambda: healthy().held("stem.norm", gamma=set_to(0.01, 2), beta=set_to(0.01, 2)),
+        "dead-channels",
+        "warning",
+        "stem.norm",
+    ),
+    "one constant channel": (
+        lambda: healthy().held("stem.norm", gamma=set_to(0.0, 1), beta=set_to(3.0, 1)),
+        "constant-channels",
+        "note",
+        "stem.norm",
+    ),
+    "channels that collapsed": (
+        lambda: healthy().held("head.norm", variance=set_to(1e-6, 5)),
+        "collapsed-channels",
+        "warning",
+        "head.norm",
+    ),
+    "a run that diverged": (
+        lambda: healthy().at("failed", "diverged: the loss at step 3 (epoch 1) is nan"),
+        "failed-runs",
+        "problem",
+        "",
+    ),
+    "a loss that is no number": (lambda: healthy().ending(train_loss=float("nan")), "failed-runs", "problem", ""),
+    "a run that was interrupted": (lambda: healthy().at("interrupted"), "interrupted-runs", "warning", ""),
+    "a loss of guessing among ten": (lambda: healthy().ending(train_loss=2.3), "learning", "problem", ""),
+    "a loss that stays, of who knows how many classes": (
+        lambda: (
+            with_losses(lambda losses: 0 * losses + 4.0)
+            .configured(dataset="/photos", options={})
+            .ending(train_loss=3.99)
+        ),
+        "learning",
+        "problem",
+        "",
+    ),
+    "a loss that jumped and came back": (lambda: with_losses(jump_to(1.5, 60, 70)), "loss-jumps", "note", ""),
+    "a loss that jumped and stayed": (lambda: with_losses(jump_to(1.5, 90, 120)), "loss-jumps", "warning", ""),
+    "a loss thrown far off at the start": (lambda: with_losses(jump_to(30.0, 1, 6)), "loss-jumps", "warning", ""),
+    "a network that learnt by heart": (
+        lambda: healthy().ending(train_accuracy=0.99, test_accuracy=0.8, test_accuracy_running=0.8),
+        "train-test-gap",
+        "note",
+        "",
+    ),
+    "a recording that is missing": (lambda: replace(healthy(), recording=None), "not-recorded", "note", ""),
+    "a recording with too few rows": (lambda: healthy(every=20), "not-recorded", "note", ""),
+    "curves that are missing": (lambda: replace(healthy(), losses=None), "not-recorded", "note", ""),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found_where_it_was_planted(name: str) -> None:
+    fault, check, level, layer = FAULTS[name]
+    found = only(fault(), check=check)
+    assert found.level == level
+    if layer:
+        assert found.layer == layer
+    assert found.remedy
+    assert found.variant in ("norm=batch", "")
+    assert found.seeds == (0,)
+    assert any(character.isdigit() for character in found.text)
+    alarms = {verdict.check for verdict in verdicts(fault()).alarming}
+    assert alarms == ({check} if level in ("problem", "warning") else set())
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("noise", [0.01, 0.25])
+def test_a_healthy_run_gets_no_alarm_and_is_called_good(seed: int, noise: float) -> None:
+    found = verdicts(healthy(seed, noise=noise))
+    assert found.headline == ""
+    assert [verdict.check for verdict in found.at("good")] == [
+        "learning",
+        "running-statistics",
+        "batch-noise",
+        "channels",
+    ]
+    assert not found.at("note")
+
+
+def test_only_what_was_measured_is_called_good() -> None:
+    run = replace(healthy().ending(test_accuracy_running=None), recording=None, losses=None)
+    found = verdicts(run.configured(dataset="/photos"))
+    assert [(verdict.check, verdict.level) for verdict in found.verdicts] == [("not-recorded", "note")]
+    assert "the loss by step of 1 of 1 run" in found.verdicts[0].text
+    assert "BatchNorm" not in found.verdicts[0].text  # it has none
+
+
+def test_a_run_that_goes_on_is_nothing_to_complain_of() -> None:
+    assert verdicts(healthy().at("running")).verdicts == ()
+
+
+def test_the_cost_of_running_statistics_is_told_with_interval_and_n() -> None:
+    runs = [
+        healthy(seed).ending(test_accuracy=0.9, test_accuracy_running=0.9 - cost)
+        for seed, cost in enumerate((0.04, 0.06))
+    ]
+    text = only(*runs, check="running-statistics").text
+    # mean of 4 and 6 points 5; half width 12.706 * (2 ** .5) / 2 ** .5 = 12.71
+    assert "85.00 % with running statistics and 90.00 % with precise ones, which is +5.00 points" in text
+    assert "(95 % interval -7.71 to +17.71, n = 2 runs)" in text
+
+
+def test_what_is_left_of_the_start_is_told_with_the_steps_that_it_would_take() -> None:
+    found = only(restarted(0, 1, scale=0.1, epochs=1, momentum=0.05), check="initial-values")
+    # .95 ** 30 = .215
+    assert "After 30 steps, 21 % of the initial running statistics is left" in found.text
+    assert "with momentum 0.05, as recorded" in found.text
+    population = healthy(epochs=1).recording.population["stem.norm"]["variance"][-1]  # type: ignore[union-attr]
+    steps = int(found.remedy.split()[2].replace(",", ""))
+    for count, small in ((steps, True), (steps - 1, False)):
+        assert bool(0.95**count * np.median(1 / (0.01 * population)) <= 0.2) is small
+
+
+def test_where_the_momentum_was_not_recorded_the_default_is_taken_and_said() -> None:
+    assert "the default, since the records don't show it" in only(restarted_every(4), check="initial-values").text
+
+
+def restarted_every(every: int) -> Trained:
+    from tests.analysis.recordings import thinned
+
+    trained = restarted(0, 1, scale=0.1, epochs=1)
+    assert trained.recording is not None
+    return replace(trained, recording=thinned(trained.recording, every))
+
+
+def test_an_average_over_all_steps_holds_nothing_of_its_start() -> None:
+    trained = restarted(0, 1, scale=0.1, epochs=1)
+    assert trained.recording is not None
+    layer = trained.recording.layers["stem.norm"]
+    counts = np.arange(1, STEPS + 1)[:, None]
+    cumulative = {
+        f"running_{name}": np.concatenate(
+            [layer[f"running_{name}"][:1], np.cumsum(layer[f"batch_{name}"][1:], 0) / counts]
+        )
+        for name in ("mean", "var")
+    }
+    mended = trained.held("stem.norm", **{name: (lambda _, value=value: value) for name, value in cumulative.items()})
+    assert verdicts(mended).headline == ""
+
+
+def test_drift_is_not_taken_for_noise() -> None:
+    """Batch means that move by ten deviations over the last epoch, in small steps."""
+    ramp = np.concatenate([np.zeros((EPOCHS - 1) * STEPS + 1), np.linspace(-10, 0, STEPS)])[:, None]
+    trained = healthy().held("stem.norm", batch_mean=lambda values: values + ramp)
+    assert only(trained, check="batch-noise").level == "good"
+
+
+def test_gamma_that_started_at_zero_is_told_apart_from_gamma_that_went_there() -> None:
+    grown = np.linspace(0, 0.03, EPOCHS * STEPS + 1)[:, None]
+    trained = healthy().held("stem.norm", gamma=lambda values: 0 * values + grown, beta=set_to(0.0, 8))
+    found = only(trained, check="dead-channels")
+    assert found.level == "warning"
+    assert "started below 0.05" in found.text
+    assert "Goyal" in found.source
+
+
+def test_a_fault_in_some_runs_says_in_how_many() -> None:
+    runs = [healthy(seed, noise=0.6 if seed == 1 else 0.05) for seed in range(3)]
+    found = only(*runs, check="batch-noise")
+    assert found.level == "problem"
+    assert found.seeds == (1,)
+    assert "3 recorded runs" in found.text
+
+
+def test_each_variant_has_verdicts_of_its_own() -> None:
+    runs = [healthy(seed, name, noise=noise) for name, noise in (("a", 0.05), ("b", 0.6)) for seed in range(6)]
+    found = verdicts(*runs)
+    assert [(verdict.variant, verdict.check) for verdict in found.alarming] == [("b", "batch-noise")]
+    assert {verdict.variant for verdict in found.at("good")} == {"a", "b"}
+
+
+@pytest.mark.parametrize(("count", "level"), [(1, "warning"), (2, "warning"), (3, "note"), (5, "note"), (6, "")])
+def test_too_few_seeds_are_told(count: int, level: str) -> None:
+    found = verdicts(*(healthy(seed, name) for name in ("a", "b") for seed in range(count)))
+    assert [verdict.level for verdict in found.verdicts if verdict.check == "seeds"] == ([level] if level else [])
+
+
+def test_one_variant_needs_no_pairs() -> None:
+    assert not [verdict for verdict in verdicts(healthy()).verdicts if verdict.check == "seeds"]
+
+
+def test_runs_that_the_comparison_has_and_the_store_has_not_are_missing() -> None:
+    runs = [healthy(seed, name) for name in ("a", "b") for seed in range(6)]
+    comparison = summarise([one.run for one in runs])
+    found = only(*runs[:-2], check="missing-runs", comparison=comparison)
+    assert (found.variant, found.seeds, found.level) == ("b", (4, 5), "warning")
+    assert "2 of 6 runs" in found.text
+
+
+def test_failed_runs_are_counted_by_reason() -> None:
+    runs = [
+        healthy(0),
+        healthy(1).at("failed", "diverged: the loss at step 3 is nan"),
+        healthy(2).at("failed", "its process was killed (SIGKILL)"),
+    ]
+    found = only(*runs, check="failed-runs")
+    assert found.text == "2 of 3 runs failed: diverged: the loss at step 3 is nan. 1 other reason beside it."
+    assert found.seeds == (1, 2)
+
+
+@settings(max_examples=25, deadline=None)
+@given(unit=st.floats(0.1, 1e4), seed=st.integers(0, 3), noise=st.sampled_from([0.05, 0.4]))
+def test_the_unit_of_the_channels_changes_no_verdict(unit: float, seed: int, noise: float) -> None:
+    """Above BatchNorm's eps: 0.1 ** 2 * 0.5 ** 2 = 0.0025."""
+
+    def told(unit: float) -> list[tuple[str, str, str]]:
+        return [
+            (verdict.check, verdict.level, verdict.layer)
+            for verdict in verdicts(healthy(seed, noise=noise, unit=unit)).verdicts
+        ]
+
+    assert told(unit) == told(1.0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(order=st.permutations(range(4)))
+def test_the_order_of_runs_changes_no_verdict(order: list[int]) -> None:
+    runs = [healthy(seed, noise=0.3) for seed in range(4)]
+
+    def told(runs: list[Trained]) -> list[tuple[str, str, str]]:
+        return [(verdict.check, verdict.level, verdict.layer) for verdict in verdicts(*runs).verdicts]
+
+    assert told([runs[place] for place in order]) == told(runs)
+
+
+def test_the_worst_come_first_and_are_counted() -> None:
+    found = verdicts(
+        healthy(noise=3**-0.5).held("stem.norm", gamma=set_to(0.0, 2), beta=set_to(0.0, 2)).ending(train_loss=2.31)
+    )
+    levels = [verdict.level for verdict in found.verdicts]
+    assert levels == sorted(levels, key=["problem", "warning", "note", "good"].index)
+    assert found.headline == "2 problems, 1 warning"
+    assert [verdict.check for verdict in found.alarming] == ["learning", "batch-noise", "dead-channels"]
+
+
+def test_verdicts_survive_json() -> None:
+    found = verdicts(healthy(noise=3**-0.5))
+    assert Examination.from_json(found.to_json()) == found
+    assert found.to_dict()["schema"] == "archlab.verdicts/1"
+    assert found.runs == ("norm=batch-0",)
