@@ -5,6 +5,7 @@ Everything here takes and returns NumPy arrays whose first axis is the step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,12 +26,14 @@ class Band:
     """Equal to the mean for a single run, which gives no interval; NaN at steps that only one of several reached."""
 
 
-def band(values: Array) -> Band:
+def band(values: Array, least: float = -math.inf, most: float = math.inf) -> Band:
     """The mean over runs at each step and its 95 % interval by Student's t.
 
     Args:
         values: (runs, steps). A run that broke off has NaN from there on; steps that fewer than all the runs reached
             are averaged over those that did.
+        least: the smallest value there can be; the interval ends there.
+        most: the largest.
     """
     import numpy as np
 
@@ -46,7 +49,7 @@ def band(values: Array) -> Band:
         [student_quantile(int(size) - 1) if size > 1 else 0.0 for size in range(int(n.max(initial=0)) + 1)]
     )
     half = np.where(n > 1, factors[n] * error, 0.0 if len(values) == 1 else np.nan)
-    return Band(int(n.max(initial=0)), mean, mean - half, mean + half)
+    return Band(int(n.max(initial=0)), mean, np.maximum(mean - half, least), np.minimum(mean + half, most))
 
 
 def counted(values: Array) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Any
 from archlab.analysis.metrics import BY_NAME
 from archlab.records import Comparison, Estimate, Value, VariantResult
 from archlab.reports.chart import Chart, Control, Panel, Switch, series_color
-from archlab.reports.charts.outcome import axis_of, error_bars, has_metric
+from archlab.reports.charts.outcome import axis_of, has_metric
 from archlab.reports.text import label, metric
 
 SKIPS = {"on": "with skips", "True": "with skips", "off": "plain, no skips", "False": "plain, no skips"}
@@ -23,12 +23,13 @@ def sweep_panel(comparison: Comparison, name: str) -> Panel | None:
     for variant in comparison.variants:
         others = {key: value for key, value in variant.options.items() if key != axis}
         groups.setdefault(", ".join(_written(*other) for other in others.items()), []).append(variant)
+    words = axis.replace("_", " ")
     names = [found for found in BY_NAME if has_metric(comparison, found)]
     values = [float(variant.options[axis]) for variant in comparison.variants]
     chart = Chart(
         name="sweep",
-        title=f"Against {axis.replace('_', ' ')}",
-        description=f"Mean over seeds with its 95 % interval for each {axis.replace('_', ' ')} that was tried.",
+        title=f"Against {words}",
+        description=f"Line: mean over seeds; band: its 95 % interval, for each {words} that was tried.",
         data=Switch("metric", {found: _lines(groups, axis, found) for found in names}),
         layout={
             "xaxis": _number_axis(axis, values),
@@ -61,18 +62,26 @@ def _lines(
     for index, (title, members) in enumerate(groups.items()):
         held = sorted((one for one in members if name in one.metrics), key=lambda one: float(one.options[axis]))
         estimates = [_error(variant.metrics[name]) if as_error else variant.metrics[name] for variant in held]
+        base = {
+            "type": "scatter",
+            "name": label(title) or "mean",
+            "legendgroup": str(index),
+            "x": [float(variant.options[axis]) for variant in held],
+        }
+        if all(estimate.low is not None for estimate in estimates):
+            edge = {**base, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+            lower = {"name": f"{base['name']}, lower bound", "y": [estimate.low for estimate in estimates]}
+            upper = {"name": f"{base['name']}, upper bound", "y": [estimate.high for estimate in estimates]}
+            traces += [edge | lower, edge | upper | {"fill": "tonexty", "fillcolor": series_color(index, 0.18)}]
         traces.append(
             {
-                "type": "scatter",
+                **base,
                 "mode": "lines+markers",
-                "name": label(title) or "mean",
-                "x": [float(variant.options[axis]) for variant in held],
                 "y": [estimate.mean for estimate in estimates],
                 "text": [f"n = {estimate.n}" for estimate in estimates],
                 "line": {"color": series_color(index), "width": 2},
                 "marker": {"size": 8},
                 "hovertemplate": "%{y:.4g}, %{text}<extra>%{fullData.name}</extra>",
-                **error_bars("error_y", estimates, series_color(index)),
             }
         )
     return traces
@@ -100,7 +109,7 @@ def _error_charts(
         Chart(
             name=f"{part}-error",
             title=f"{part.capitalize()} error against {words}",
-            description=f"{text} Mean over seeds with its 95 % interval.",
+            description=f"{text} Line: mean over seeds; band: its 95 % interval.",
             data=_lines(groups, axis, f"{part}_accuracy", as_error=True),
             layout={
                 "xaxis": _number_axis(axis, values),

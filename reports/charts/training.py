@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from archlab.analysis import curves
 from archlab.records import Run
-from archlab.reports.chart import Chart, Control, Panel, Smooth, Switch, series_color
+from archlab.reports.chart import Chart, Color, Control, Panel, Smooth, Switch, series_color
 from archlab.reports.material import Experiment
 from archlab.reports.text import label
 
@@ -18,7 +19,21 @@ SEED_POINTS = 160
 MARKED = 12
 """Points of a curve that each get a marker, at most."""
 AXES = {"step": "optimiser step", "epoch": "epoch", "seconds": "training seconds (mean of the variant's runs)"}
+MOST = {"loss": math.inf, "accuracy": 1.0}
+"""Where an interval ends: no value can be larger."""
 WEIGHTS = {"0": "none", "0.6": "light (0.6)", "0.9": "strong (0.9)", "0.98": "very strong (0.98)"}
+HEIGHT, LEGEND_ROW = 340, 24
+"""Of a chart with two variants, and what two more add to its legend; in pixels."""
+DASHED = {
+    "type": "scatter",
+    "mode": "lines",
+    "name": "running statistics",
+    "x": [None],
+    "y": [None],
+    "line": {"color": Color("muted"), "width": 2, "dash": "dash"},
+    "hoverinfo": "skip",
+}
+"""The legend's entry for all dashed lines."""
 SMOOTHING = Control("smoothing", "Smoothing of training curves", "select", tuple(WEIGHTS.items()), "0")
 
 
@@ -127,10 +142,12 @@ def _chart(
 
     traces: list[dict[str, Any]] = []
     for index, (variant, one) in enumerate(series.items()):
-        traces += _variant_traces(variant, one, index, smooth=smooth)
+        traces += _variant_traces(variant, one, index, most=MOST[metric], smooth=smooth)
     for index, (variant, one) in enumerate((running or {}).items()):
         if np.isfinite(one["values"]).any():
-            traces += _variant_traces(variant, one, index, dash="dash")
+            traces += _variant_traces(variant, one, index, most=MOST[metric], dash="dash")
+    if any(trace.get("line", {}).get("dash") == "dash" for trace in traces):
+        traces.append(DASHED)
     axis_titles = {
         weight: title.lower() + ("" if weight == "0" else f", smoothed with weight {weight}") for weight in WEIGHTS
     }
@@ -149,6 +166,7 @@ def _chart(
         description=f"{kind} {_seeds(series)}",
         data=traces,
         layout=layout,
+        height=HEIGHT + LEGEND_ROW * ((len(series) - 1) // 2),
         state={"x": "step", "scale": "off", "seeds": "off", "smoothing": "0"},
     )
 
@@ -169,14 +187,14 @@ def _seeds(series: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _variant_traces(
-    variant: str, series: Mapping[str, Any], index: int, *, smooth: bool = False, dash: str = "solid"
+    variant: str, series: Mapping[str, Any], index: int, *, most: float, smooth: bool = False, dash: str = "solid"
 ) -> list[dict[str, Any]]:
     import numpy as np
 
-    band = curves.band(series["values"])
+    band = curves.band(series["values"], 0.0, most)
     low, mean, high = curves.thinned(np.stack([band.low, band.mean, band.high], axis=1), POINTS).T
     name, x = label(variant), _axis(series, POINTS)
-    base = {"type": "scatter", "mode": "lines", "legendgroup": f"{index} {dash}", "hovertemplate": "%{y:.4g}"}
+    base = {"type": "scatter", "mode": "lines", "legendgroup": str(index), "hovertemplate": "%{y:.4g}"}
 
     def drawn(values: Any) -> Any:
         return Smooth(np.ascontiguousarray(values), "smoothing") if smooth else np.ascontiguousarray(values)
@@ -196,6 +214,7 @@ def _variant_traces(
         **base,
         "mode": "lines+markers" if len(series["x"]["step"]) <= MARKED else "lines",
         "name": name,
+        "showlegend": dash == "solid",
         "x": x,
         "y": drawn(mean),
         "line": {"color": series_color(index), "width": 2, "dash": dash},

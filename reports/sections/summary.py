@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from archlab.analysis.metrics import METRICS
-from archlab.records import Comparison, Estimate, Run
+from archlab.records import Comparison, Estimate, Examination, Run
 from archlab.reports.material import Experiment, Material
 from archlab.reports.section import Section, render
 from archlab.reports.strip import Series, Strip, strip
@@ -47,16 +47,19 @@ class Story:
     strips: tuple[Strip | None, ...]
     """A picture for each row of the table: of its metric in all variants, or of the first metric in its variant."""
     unfinished: tuple[str, ...]
+    examination: Examination
 
 
-def summary_section(material: Material, anchors: Mapping[int, str]) -> Section:
-    """The findings in sentences, the metrics of each variant, and what was run."""
-    stories = [_story(experiment, anchors[place]) for place, experiment in enumerate(material.experiments)]
+def summary_section(material: Material, anchors: Mapping[int, str], examinations: Sequence[Examination]) -> Section:
+    """The findings in sentences, the worst verdicts, the metrics of each variant, and what was run."""
+    stories = [
+        _story(experiment, anchors[place], examinations[place]) for place, experiment in enumerate(material.experiments)
+    ]
     body = render("summary.html", stories=stories, traces=material.traces, problems=material.problems)
     return Section("summary", "Summary", body)
 
 
-def _story(experiment: Experiment, anchor: str) -> Story:
+def _story(experiment: Experiment, anchor: str, examination: Examination) -> Story:
     comparison = experiment.comparison
     found = _compared(comparison) if comparison else _measured(experiment)
     names = dict.fromkeys(one.name for one in METRICS)
@@ -80,6 +83,7 @@ def _story(experiment: Experiment, anchor: str) -> Story:
         upright=upright,
         strips=_strips(dict(zip(shown, cells, strict=True)), upright),
         unfinished=() if comparison else unfinished,
+        examination=examination,
     )
 
 
@@ -153,14 +157,22 @@ def facts(experiment: Experiment) -> dict[str, str]:
     pairs = {
         "network": comparison.network,
         "data": comparison.dataset,
-        "variants": ", ".join(variant.name for variant in comparison.variants),
+        "variants": "; ".join(variant.name for variant in comparison.variants),
         "seeds": _listed(comparison.seeds),
         "runs": f"{len(comparison.runs):,}" if comparison.runs else "",
     }
     pairs |= {name.replace("_", " "): str(value) for name, value in comparison.settings.items()}
-    pairs |= {f"parameters of {one.name}": f"{one.parameters:,}" for one in comparison.variants if one.parameters}
+    pairs |= _parameters({one.name: one.parameters for one in comparison.variants if one.parameters})
     pairs["made"] = moment(comparison.created)
     return {name: value for name, value in pairs.items() if value}
+
+
+def _parameters(counts: Mapping[str, int]) -> dict[str, str]:
+    """The networks' parameters: of each of a few, or from the smallest to the largest."""
+    distinct = sorted(set(counts.values()))
+    if len(distinct) > 1 and len(counts) <= UPRIGHT:
+        return {f"parameters of {name}": f"{count:,}" for name, count in counts.items()}
+    return {"parameters": " to ".join(f"{count:,}" for count in dict.fromkeys((*distinct[:1], *distinct[-1:])))}
 
 
 def _facts_of_runs(runs: tuple[Run, ...]) -> dict[str, str]:

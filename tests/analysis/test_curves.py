@@ -33,6 +33,41 @@ def test_band_leaves_out_what_a_broken_run_did_not_reach() -> None:
     assert np.isfinite(found.low[0])
 
 
+def test_band_is_cut_where_no_value_can_be() -> None:
+    found = curves.band(np.array([[0.99, 0.1, np.nan], [0.95, 0.3, np.nan]]), 0.0, 1.0)
+    # t for 1 degree of freedom is 12.7: 0.97 +- 0.25 and 0.2 +- 1.27
+    assert found.low[:2] == pytest.approx([0.97 - 12.7062 * 0.02, 0.0], abs=1e-5)
+    assert found.high[:2].tolist() == [1.0, 1.0]
+    assert np.isnan(found.high[2])
+
+
+@pytest.mark.parametrize(
+    ("values", "counts"),
+    [
+        ([[1.0, 2.0], [1.0, 2.0]], (2, 2)),
+        ([[1.0, 2.0], [1.0, np.nan]], (1, 2)),
+        ([[np.nan], [np.nan]], (0, 0)),
+        ([[], []], (0, 0)),
+    ],
+)
+def test_runs_are_counted_step_by_step(values: list[list[float]], counts: tuple[int, int]) -> None:
+    assert curves.counted(np.array(values)) == counts
+
+
+@pytest.mark.parametrize(
+    ("known", "values", "expected"),
+    [
+        ([0, 6, 12], [0, 1, 2], [0.0, 0.5, 1.0, 2.0, 2.5]),  # 6 steps an epoch: step 15 is half an epoch beyond
+        ([0, 6], [0.0, 3.0], [0.0, 1.5, 3.0, 6.0, 7.5]),
+        ([0, 6, 12], [0.0, 5.0, 6.0], [0.0, 2.5, 5.0, 6.0, 7.5]),  # 6 seconds for 12 steps: 3 more take 1.5
+        ([0], [0.0], [np.nan] * 5),
+    ],
+)
+def test_values_go_on_at_the_pace_so_far(known: list[int], values: list[float], expected: list[float]) -> None:
+    found = curves.extended(np.array([0, 3, 6, 12, 15]), np.array(known), np.array(values))
+    np.testing.assert_allclose(found, expected)
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     values=st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=120),
