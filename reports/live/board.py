@@ -168,10 +168,17 @@ def _size(config: TrainingConfig) -> tuple[int, int | None]:
 def _panel(experiment: Experiment, anchor: str, read: Read) -> Panel:
     """The report's curves, of running and ended runs alike; single seeds are shown, since they are at different steps.
 
-    A zoom stays when they are drawn anew.
+    A zoom, and what was hidden by its legend, stay when they are drawn anew: traces are known by their names.
     """
     panel = training_panel(experiment, read, f"{anchor}-training")
-    charts = (replace(chart, layout={**chart.layout, "uirevision": "live"}) for chart in panel.charts)  # type: ignore[dict-item]
+    charts = (
+        replace(
+            chart,
+            data=[{**trace, "uid": trace["name"]} for trace in chart.data],  # type: ignore[union-attr]
+            layout={**chart.layout, "uirevision": "live"},  # type: ignore[dict-item]
+        )
+        for chart in panel.charts
+    )
     controls = [replace(one, start="on") if one.name == "seeds" else one for one in panel.controls]
     if SMOOTHING not in controls:  # there will be something to smooth
         controls.append(SMOOTHING)

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archlab.errors import InputError
 from archlab.reports import index, save
-from archlab.reports.diagram.picture import find_browser
 from tests.reports.samples import experiment, lenet_trace
 from tests.reports.test_page import HOSTILE
 
@@ -26,20 +24,6 @@ pytestmark = pytest.mark.chromium
 
 SEEDS = 3
 NORM = "lenet-on-digits-norm"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    try:
-        path = find_browser()
-    except InputError as error:
-        pytest.skip(str(error))
-    with playwright.sync_playwright() as running:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        chromium = running.chromium.launch(executable_path=path, args=flags)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

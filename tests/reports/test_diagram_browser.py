@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archlab.errors import InputError
 from archlab.records import Trace
 from archlab.reports.diagram import render, save
 from archlab.reports.diagram.page import document
-from archlab.reports.diagram.picture import find_browser
 from tests.reports.diagrams import dense, layer, residual, stack, trace
 from tests.reports.test_diagram_drawing import HOSTILE, hostile
 
@@ -20,20 +18,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.chromium
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    try:
-        path = find_browser()
-    except InputError as error:
-        pytest.skip(str(error))
-    with playwright.sync_playwright() as running:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        chromium = running.chromium.launch(executable_path=path, args=flags)
-        yield chromium
-        chromium.close()
 
 
 class Reader:

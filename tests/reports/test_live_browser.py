@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archlab.errors import InputError
-from archlab.reports.diagram.picture import find_browser
 from archlab.reports.live import Live
 from archlab.store import Store, open_store
 from tests.reports.test_live import PLAN, epoch, started
@@ -24,20 +21,6 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'ar
 
 AWAY = "net::ERR_CONNECTION_REFUSED"
 PLOT = "document.querySelector(`figure[data-chart='test-accuracy'] .plot`)"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    try:
-        path = find_browser()
-    except InputError as error:
-        pytest.skip(str(error))
-    with playwright.sync_playwright() as running:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        chromium = running.chromium.launch(executable_path=path, args=flags)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
