@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archlab.cli.compare import show as show_comparison
-from archlab.cli.console import emit, message, output, write
+from archlab.cli.console import emit, message, output, progress, write
 from archlab.cli.course import show_course
 from archlab.cli.options import FileOption, FormatOption, JsonOption
 from archlab.cli.training import StoreOption
@@ -124,8 +124,16 @@ def export_runs(
     home = open_store(store)
     found = [find(home, key) for key in keys] if keys else home.runs()
     chosen = [run for item in found for run in ([item] if isinstance(item, Run) else map(home.run, item.runs))]
-    written = export(chosen, to, folder, store=home)
     count = len({run.key for run in chosen})
+    with progress() as bars:
+        task = bars.add_task(f"exporting to {to}", total=count, note="")
+        written = export(
+            chosen,
+            to,
+            folder,
+            store=home,
+            progress=lambda done: bars.update(task, completed=done, note=f"{done}/{count}"),
+        )
     message(f"{'1 run' if count == 1 else f'{count} runs'} exported")
     write(str(written))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,8 @@ from archlab.records import Run
 if TYPE_CHECKING:
     from archlab.store import Store
 
-Writer = Callable[[Sequence[History], Path, Path], None]
-"""Writes into the second; the third is what that folder will be called."""
+Writer = Callable[[Iterable[History], Path, Path], None]
+"""Writes the runs, each read when its turn comes, into a folder; the other is what that folder will be called."""
 
 FORMS: dict[str, Writer] = {
     "csv": write_csv,
@@ -33,7 +33,14 @@ MARK = "archlab-export.json"
 """Names the files of an export, so that a later one replaces these and nothing else."""
 
 
-def export(runs: Sequence[Run], form: str, folder: str | Path, *, store: Store | None = None) -> Path:
+def export(
+    runs: Sequence[Run],
+    form: str,
+    folder: str | Path,
+    *,
+    store: Store | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Path:
     """The folder that holds the runs in another tool's form; what an earlier export left there is replaced.
 
     All epochs, and all steps that the store has; every setting as a parameter; key, status, variant, network, data set
@@ -45,10 +52,11 @@ def export(runs: Sequence[Run], form: str, folder: str | Path, *, store: Store |
             database, `mlflow.db`).
         folder: made if it is not there.
         store: where the curves by step are.
+        progress: called after each run with how many are done.
 
     Raises:
-        InputError: there is no run, the form is unknown, its package is not installed, or the folder holds files that
-            no export wrote.
+        InputError: there is no run, the form is unknown, its package is not installed, or the folder is the current
+            one, or holds files that no export wrote.
         StoreError: the folder can't be written.
     """
     if form not in FORMS:
@@ -57,17 +65,17 @@ def export(runs: Sequence[Run], form: str, folder: str | Path, *, store: Store |
         raise InputError("there is no run to export: archlab compare --bn off makes some")
     target = Path(folder)
     _check(target)
-    histories = [history(run, store) for run in {run.key: run for run in runs}.values()]
+    unique = {run.key: run for run in runs}
     draft = target.resolve().with_name(f".{target.resolve().name}.{uuid.uuid4().hex[:8]}")
     with files.writing(target):
         try:
             draft.mkdir(parents=True)
-            FORMS[form](histories, draft, target)
+            FORMS[form](_histories(list(unique.values()), store, progress), draft, target)
             mark = {
                 "schema": "archlab.export/1",
                 "form": form,
                 "files": _listed(draft),
-                "runs": [h.key for h in histories],
+                "runs": list(unique),
             }
             (draft / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
             _replace(target.resolve(), draft)
@@ -76,12 +84,20 @@ def export(runs: Sequence[Run], form: str, folder: str | Path, *, store: Store |
     return target
 
 
+def _histories(runs: Sequence[Run], store: Store | None, tell: Callable[[int], None]) -> Iterator[History]:
+    for done, run in enumerate(runs, start=1):
+        yield history(run, store)
+        tell(done)
+
+
 def _check(target: Path) -> None:
     """Raise an `InputError` if something lies there that would be lost."""
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file, expected a folder: choose another")
     if not target.exists():
         return
+    if Path.cwd().is_relative_to(target.resolve()):  # it is replaced as a whole, and would be gone for who is in it
+        raise InputError(f"{target} is the current folder, or holds it: choose one inside it")
     try:
         known = {MARK, *json.loads((target / MARK).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, TypeError, KeyError):
@@ -105,5 +121,9 @@ def _replace(target: Path, draft: Path) -> None:
         return
     old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     target.rename(old)
-    draft.rename(target)
+    try:
+        draft.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
     shutil.rmtree(old, ignore_errors=True)

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from archlab.analysis.curves import extended
 from archlab.errors import InputError
 from archlab.records import Epoch, Run, Value
 
@@ -36,12 +39,21 @@ class History:
         return {name: value for name in MEASURED if (value := getattr(epoch, name)) is not None}
 
     @property
-    def seconds(self) -> float:
-        """The start, as seconds since 1970; 0 where it isn't known."""
+    def started(self) -> float:
+        """Seconds since 1970; 0 where it isn't known."""
         try:
             return datetime.fromisoformat(self.tags["created"]).timestamp()
         except ValueError:
             return 0.0
+
+    def step_seconds(self) -> list[float]:
+        """Training time at each step, on the line through the ends of epochs; zeros where no epoch has ended."""
+        if not self.epochs:
+            return [0.0] * len(self.steps)
+        ends = [(0, 0.0), *((epoch.step, epoch.seconds) for epoch in self.epochs)]
+        known, seconds = map(np.array, zip(*ends, strict=True))
+        found: list[float] = extended(np.array([step for step, *_ in self.steps]), known, seconds).tolist()
+        return found
 
 
 def history(run: Run, store: Store | None) -> History:

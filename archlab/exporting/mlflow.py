@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 FILE = "mlflow.db"
 BATCH = 1000
 """Metrics that MLflow takes in one call."""
+TELEMETRY = "MLFLOW_DISABLE_TELEMETRY"
+"""The environment variable that MLflow reads when it is imported."""
 ENDS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
 
-def write_mlflow(histories: Sequence[History], folder: Path, target: Path) -> None:
+def write_mlflow(histories: Iterable[History], folder: Path, target: Path) -> None:
     """Write `mlflow.db`, with an experiment a network and data set.
 
     `mlflow ui --backend-store-uri sqlite:///FOLDER/mlflow.db` shows it.
@@ -28,15 +31,15 @@ def write_mlflow(histories: Sequence[History], folder: Path, target: Path) -> No
     Raises:
         InputError: MLflow, or what it needs for a database, is not installed.
     """
-    try:
-        import alembic  # noqa: F401
-        import sqlalchemy  # noqa: F401
-        from mlflow import MlflowClient
-    except ImportError as error:
-        raise InputError(
-            f"MLflow's database needs {error.name}, which is not installed: pip install 'archlab[mlflow]'"
-        ) from error
     with _quiet():
+        try:
+            import alembic  # noqa: F401
+            import sqlalchemy  # noqa: F401
+            from mlflow import MlflowClient
+        except ImportError as error:
+            raise InputError(
+                f"MLflow's database needs {error.name}, which is not installed: pip install 'archlab[mlflow]'"
+            ) from error
         client = MlflowClient(tracking_uri=f"sqlite:///{(folder / FILE).resolve()}")
         experiments: dict[str, str] = {}
         for one in histories:
@@ -51,7 +54,7 @@ def write_mlflow(histories: Sequence[History], folder: Path, target: Path) -> No
 def _add(client: MlflowClient, experiment: str, one: History) -> None:
     from mlflow.entities import Metric, Param
 
-    started = round(1000 * one.seconds)
+    started = round(1000 * one.started)
     tags = {name: value for name, value in one.tags.items() if value}
     run = client.create_run(experiment, start_time=started, run_name=one.key, tags=tags).info.run_id
     parameters = {name: value for name, value in one.parameters.items() if value is not None}
@@ -62,8 +65,8 @@ def _add(client: MlflowClient, experiment: str, one: History) -> None:
         for name, value in one.metrics(epoch).items()
     ]
     metrics += [
-        Metric(f"batch.{name}", value, started, step)
-        for step, *values in one.steps
+        Metric(f"batch.{name}", value, started + round(1000 * after), step)
+        for after, (step, *values) in zip(one.step_seconds(), one.steps, strict=True)
         for name, value in zip(CURVES, values, strict=True)
     ]
     for start in range(0, len(metrics), BATCH):
@@ -75,11 +78,14 @@ def _add(client: MlflowClient, experiment: str, one: History) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """A context without MLflow's notes on the tables that it makes."""
+    """A context in which MLflow writes no notes on the tables that it makes, and tells nobody that it is used."""
     logger = logging.getLogger("mlflow")
-    level = logger.level
+    level, told = logger.level, os.environ.get(TELEMETRY)
     logger.setLevel(logging.WARNING)
+    os.environ.setdefault(TELEMETRY, "true")
     try:
         yield
     finally:
         logger.setLevel(level)
+        if told is None:
+            del os.environ[TELEMETRY]

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 from archlab.errors import InputError
 from archlab.exporting.history import CURVES, History, union
-from archlab.records import Epoch, Value
+from archlab.records import Epoch, TrainingConfig, Value
+from archlab.tables.markup import inert
 
 Rows = list[list[Value | None]]
 
+HINTS = get_type_hints(TrainingConfig) | get_type_hints(Epoch) | {"parameters": int}
+"""What the columns hold that are no text."""
 
-def tables(histories: Sequence[History]) -> dict[str, tuple[list[str], Rows]]:
+
+def tables(histories: Iterable[History]) -> dict[str, tuple[list[str], Rows]]:
     """The tables by name, each with its columns and rows; `run` in epochs and steps is `key` in runs."""
+    histories = list(histories)
     tags = union([list(one.tags) for one in histories])
     parameters = union([list(one.parameters) for one in histories])
     runs: Rows = [
@@ -31,17 +37,20 @@ def tables(histories: Sequence[History]) -> dict[str, tuple[list[str], Rows]]:
     }
 
 
-def write_csv(histories: Sequence[History], folder: Path, target: Path) -> None:
-    """Write `runs.csv`, `epochs.csv` and `steps.csv`: numbers in full, what isn't there empty."""
+def write_csv(histories: Iterable[History], folder: Path, target: Path) -> None:
+    """Write `runs.csv`, `epochs.csv` and `steps.csv`: numbers in full, what isn't there empty.
+
+    Text that a spreadsheet would run as a formula stands behind an apostrophe.
+    """
     for name, (columns, rows) in tables(histories).items():
         with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
-            writer.writerows(rows)
+            writer.writerows(map(inert, row) for row in rows)
 
 
-def write_parquet(histories: Sequence[History], folder: Path, target: Path) -> None:
-    """Write `runs.parquet`, `epochs.parquet` and `steps.parquet`, with the columns' types.
+def write_parquet(histories: Iterable[History], folder: Path, target: Path) -> None:
+    """Write `runs.parquet`, `epochs.parquet` and `steps.parquet`, whose columns have the same types in every export.
 
     Raises:
         InputError: pyarrow is not installed.
@@ -51,14 +60,22 @@ def write_parquet(histories: Sequence[History], folder: Path, target: Path) -> N
         from pyarrow import parquet
     except ImportError as error:
         raise InputError("Parquet needs pyarrow, which is not installed: pip install 'archlab[parquet]'") from error
+    types = {bool: pyarrow.bool_(), int: pyarrow.int64(), float: pyarrow.float64(), str: pyarrow.string()}
     for name, (columns, rows) in tables(histories).items():
-        arrays = {column: _typed([row[place] for row in rows]) for place, column in enumerate(columns)}
+        arrays = {}
+        for place, column in enumerate(columns):
+            values = [row[place] for row in rows]
+            kind = _kind(column, values)
+            arrays[column] = pyarrow.array(
+                [None if value is None else kind(value) for value in values], type=types[kind]
+            )
         parquet.write_table(pyarrow.table(arrays), folder / f"{name}.parquet")
 
 
-def _typed(values: list[Value | None]) -> list[Value | None]:
-    """The values of a column in one type: an option that is a number here and a name there is text."""
-    kinds = {type(value) for value in values if value is not None}
-    if len(kinds) <= 1 or kinds == {int, float}:
-        return values
-    return [None if value is None else str(value) for value in values]
+def _kind(column: str, values: Sequence[Value | None]) -> type[Value]:
+    """What a column holds, also where all of it is empty; an option that is a number here and a name there is text."""
+    if column.startswith("option."):
+        kinds = {type(value) for value in values if value is not None}
+        return kinds.pop() if len(kinds) == 1 else float if kinds == {int, float} else str
+    declared = HINTS.get(column, str)
+    return next((kind for kind in (int, float) if kind in (declared, *get_args(declared))), str)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ STEPWISE = "batch"
 ENDS = {"finished": "STATUS_SUCCESS", "failed": "STATUS_FAILURE", "running": "STATUS_RUNNING"}
 
 
-def write_tensorboard(histories: Sequence[History], folder: Path, target: Path) -> None:
+def write_tensorboard(histories: Iterable[History], folder: Path, target: Path) -> None:
     """Write a folder a run: scalars by step, settings for the tab HParams, tags as text.
 
     Raises:
@@ -45,20 +46,19 @@ def _events(one: History) -> Iterator[Any]:
 
     settings = {name: value for name, value in one.parameters.items() if value is not None}
     settings |= {name: one.tags[name] for name in ("network", "variant", "dataset")}
-    started = one.seconds
+    started = one.started
     yield Event(
         wall_time=started, summary=summary_v2.hparams_pb(settings, trial_id=one.key, start_time_secs=started or 1.0)
     )
-    text = "\n".join(f"    {name}: {value}" for name, value in one.tags.items() if value)  # indented: Markdown's code
+    lines = "\n".join(f"{name}: {value}" for name, value in one.tags.items() if value)
+    text = textwrap.indent(lines, "    ", lambda line: True)  # indented: Markdown's code
     tags = Summary.Value(
         tag="tags",
         metadata=create_summary_metadata("Tags", "What the run is"),
         tensor=make_tensor_proto([text], dtype="string"),
     )
     yield Event(wall_time=started, summary=Summary(value=[tags]))
-    ends = [(epoch.step, epoch.seconds) for epoch in one.epochs]
-    for step, *values in one.steps:
-        after = next((seconds for end, seconds in ends if end >= step), 0.0)
+    for after, (step, *values) in zip(one.step_seconds(), one.steps, strict=True):
         scalars = [
             Summary.Value(tag=f"{STEPWISE}/{name}", simple_value=value)
             for name, value in zip(CURVES, values, strict=True)

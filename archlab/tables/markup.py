@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv as csv_module
 import html as html_module
 import io
 import re
 from itertools import compress
+from typing import Any
 
 from archlab.tables.table import Table, raw, written
 from archlab.tables.text import printable
 
 
 def csv(table: Table) -> str:
-    """The rows as CSV with a heading: numbers in full, no unit, no bar, no total, empty cells empty."""
+    """The rows as CSV with a heading: numbers in full, no unit, no bar, no total, empty cells empty.
+
+    Text that a spreadsheet would run as a formula stands behind an apostrophe.
+    """
     kept = [column.form != "bar" for column in table.columns]
     stream = io.StringIO()
     writer = csv_module.writer(stream, lineterminator="\n")
     writer.writerow(compress((column.name for column in table.columns), kept))
-    writer.writerows(compress(map(raw, row.cells), kept) for row in table.rows)
+    writer.writerows(compress((inert(raw(cell)) for cell in row.cells), kept) for row in table.rows)
     return stream.getvalue().removesuffix("\n")
+
+
+def inert(cell: Any) -> Any:
+    """The cell; behind an apostrophe where it is text that a spreadsheet would run as a formula.
+
+    >>> inert("=1+1"), inert("-1.5"), inert(-1.5)
+    ("'=1+1", '-1.5', -1.5)
+    """
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    with contextlib.suppress(ValueError):
+        float(cell)
+        return cell
+    return f"'{cell}"
 
 
 def markdown(table: Table) -> str:
