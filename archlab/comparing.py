@@ -39,6 +39,8 @@ def compare(
     test_samples: int | None = None,
     record_every: int = 1,
     precise_batches: int = 50,
+    probe_every: int = 0,
+    landscape: int = 0,
     store: Store | str | Path | None = None,
     workers: int | None = None,
     device: str | None = None,
@@ -67,6 +69,8 @@ def compare(
         test_samples: how many test images to use; None for all.
         record_every: steps between two records of the BatchNorm layers; 0 for none.
         precise_batches: training batches that the precise statistics are taken over.
+        probe_every: steps between two looks at how smooth the loss is along its gradient; 0 for none.
+        landscape: points a side, an odd number, of the loss landscape around the trained weights; 0 for none.
         store: a store or its folder; None for `$ARCHLAB_STORE`, else `archlab-runs`.
         workers: processes; None for one a core.
         device: where to train; None for the accelerator if there is one.
@@ -96,6 +100,8 @@ def compare(
         test_samples=test_samples,
         record_every=record_every,
         precise_batches=precise_batches,
+        probe_every=probe_every,
+        landscape=landscape,
     )
     varied = dict(vary or {})
     for name, values in several.items():

@@ -5,6 +5,7 @@
     steps.bin                       loss and accuracy of each step so far, appended while the run goes
     curves.safetensors              the same when it has ended
     norms.safetensors               what the BatchNorm layers held (absent where nothing was recorded)
+    probes.safetensors              smoothness and landscape of the loss (absent where nothing was probed)
 
 The folder's name ends in `.partial` until the run has ended. Its writer holds a lock on it, which the system releases
 however the process goes: a `.partial` without a holder is an interrupted run.
@@ -15,13 +16,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from archlab import files
 from archlab.errors import ArchlabError, StoreError
-from archlab.records import Epoch, NormRecording, Run
+from archlab.records import Epoch, Landscape, NormRecording, Probes, Run, Smoothness
 from archlab.records.run import Status
 
 if TYPE_CHECKING:
@@ -82,6 +83,32 @@ def read_recording(folder: Path) -> NormRecording | None:
     return NormRecording(tuple(arrays["steps"].tolist()), parts["layers"], parts["population"])
 
 
+def read_probes(folder: Path) -> Probes | None:
+    """What was probed of the run; None where nothing was.
+
+    Raises:
+        StoreError: it can't be read.
+    """
+    path = folder / "probes.safetensors"
+    arrays = files.read_arrays(path)
+    if not arrays:
+        return None
+
+    def held(kind: str, record: type) -> dict[str, Any]:
+        """The record's fields; what a newer archlab may have added is left out."""
+        found = {item.name: arrays.get(f"{kind}/{item.name}") for item in fields(record)}
+        return {name: array for name, array in found.items() if array is not None}
+
+    smoothness, landscape = held("smoothness", Smoothness), held("landscape", Landscape)
+    try:
+        for part in (smoothness, landscape):
+            part |= {"images": int(part["images"][0])} if part else {}
+        smoothness |= {"steps": tuple(smoothness["steps"].tolist())} if smoothness else {}
+        return Probes(Smoothness(**smoothness) if smoothness else None, Landscape(**landscape) if landscape else None)
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"{path} holds no probes: {error}") from error
+
+
 class RunWriter:
     """Writes one run. Left without `finish` or `fail`, the run stays behind as interrupted.
 
@@ -122,20 +149,32 @@ class RunWriter:
         with files.writing(self._folder), (self._folder / STEPS).open("ab") as file:
             file.write(pairs.tobytes())
 
-    def finish(self, curves: Mapping[str, Array], recording: NormRecording | None = None) -> Run:
+    def finish(
+        self, curves: Mapping[str, Array], recording: NormRecording | None = None, probes: Probes | None = None
+    ) -> Run:
         """The finished run, now under its final name."""
-        return self._end(replace(self._run, status="finished"), curves, recording)
+        return self._end(replace(self._run, status="finished"), curves, recording, probes)
 
-    def fail(self, error: str, curves: Mapping[str, Array], recording: NormRecording | None = None) -> Run:
+    def fail(
+        self,
+        error: str,
+        curves: Mapping[str, Array],
+        recording: NormRecording | None = None,
+        probes: Probes | None = None,
+    ) -> Run:
         """The failed run with the reason, kept as far as it got."""
-        return self._end(replace(self._run, status="failed", error=error), curves, recording)
+        return self._end(replace(self._run, status="failed", error=error), curves, recording, probes)
 
-    def _end(self, run: Run, curves: Mapping[str, Array], recording: NormRecording | None) -> Run:
+    def _end(
+        self, run: Run, curves: Mapping[str, Array], recording: NormRecording | None, probes: Probes | None
+    ) -> Run:
         with files.writing(self._folder):
             files.write_arrays(self._folder / "curves.safetensors", curves)
             (self._folder / STEPS).unlink(missing_ok=True)
             if recording is not None:
                 files.write_arrays(self._folder / "norms.safetensors", _flatten(recording))
+            if probes is not None:
+                files.write_arrays(self._folder / "probes.safetensors", _flatten_probes(probes))
             files.replace_text(self._folder / "run.json", run.to_json())
             self._publish(self._folder, run.key)
         self._lock.close()
@@ -181,3 +220,14 @@ def _flatten(recording: NormRecording) -> dict[str, Array]:
         for path, quantities in layers.items():
             arrays |= {f"{kind}/{path}/{quantity}": array for quantity, array in quantities.items()}
     return arrays
+
+
+def _flatten_probes(probes: Probes) -> dict[str, Array]:
+    import numpy as np
+
+    return {
+        f"{kind}/{item.name}": np.atleast_1d(np.asarray(getattr(record, item.name)))
+        for kind, record in (("smoothness", probes.smoothness), ("landscape", probes.landscape))
+        if record is not None
+        for item in fields(record)
+    }

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 from archlab import files
 from archlab.errors import ArchlabError, InputError, StoreError, nearest
-from archlab.records import Comparison, NormRecording, Run, TrainingConfig, Value
-from archlab.run_folder import PARTIAL, RunWriter, key_of, read_curves, read_recording, read_run
+from archlab.records import Comparison, NormRecording, Probes, Run, TrainingConfig, Value
+from archlab.run_folder import PARTIAL, RunWriter, key_of, read_curves, read_probes, read_recording, read_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 DEFAULT_FOLDER = "archlab-runs"
+LATER = ("probe_every", "landscape")
+"""Settings that came after the first runs were kept: where they are off, a run keeps the key that it had without."""
 
 
 def open_store(path: str | Path | None = None) -> Store:
@@ -53,7 +55,8 @@ def open_store(path: str | Path | None = None) -> Store:
 def run_key(config: TrainingConfig, environment: Mapping[str, Value]) -> str:
     """The name of a run: network, variant, data set, seed, and a hash of everything that decides the result."""
     deciding = {name: value for name, value in environment.items() if name != "command"}
-    text = json.dumps([config.to_dict(), deciding], sort_keys=True)
+    settings = {name: value for name, value in config.to_dict().items() if value or name not in LATER}
+    text = json.dumps([settings, deciding], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     names = [config.network, config.variant, Path(config.dataset).name, f"seed{config.seed}", digest]
     return "-".join(_slug(name) for name in names if name)
@@ -117,6 +120,10 @@ class Store:
     def recording(self, key: str) -> NormRecording | None:
         """What the run's BatchNorm layers held; None where nothing was recorded."""
         return read_recording(self._folder(key))
+
+    def probes(self, key: str) -> Probes | None:
+        """Smoothness and landscape of the run's loss; None where nothing was probed."""
+        return read_probes(self._folder(key))
 
     def comparison(self, key: str) -> Comparison:
         """The comparison of that name.

@@ -23,7 +23,9 @@ from archlab.cli.training import (
     DeviceOption,
     DownloadOption,
     EpochsOption,
+    LandscapeOption,
     PreciseBatchesOption,
+    ProbeEveryOption,
     RecordEveryOption,
     SizeOption,
     StoreOption,
@@ -85,6 +87,8 @@ def compare(
     test_samples: TestSamplesOption = None,
     record_every: RecordEveryOption = 1,
     precise_batches: PreciseBatchesOption = 50,
+    probe_every: ProbeEveryOption = 0,
+    landscape: LandscapeOption = 0,
     device: DeviceOption = None,
     workers: Annotated[
         int | None,
@@ -119,6 +123,7 @@ def compare(
     archlab compare --bn off
     archlab compare resnet20 --skip off --epochs 2
     archlab compare --vary norm=batch,group,none --lr 0.001,0.01 --seeds 8
+    archlab compare --bn off --probe-every 5 --landscape 21
     archlab compare densenet --bn off --dataset fashion-mnist --train-samples 900
     """
     target = output(form, as_json, path)
@@ -146,6 +151,8 @@ def compare(
         test_samples=test_samples,
         record_every=record_every,
         precise_batches=precise_batches,
+        probe_every=probe_every,
+        landscape=landscape,
     )
     with prints_aside():
         experiment = design(base, bn=bn, skip=skip, vary=varied, seeds=seeds)

@@ -23,7 +23,9 @@ from archlab.cli.training import (
     DeviceOption,
     DownloadOption,
     EpochsOption,
+    LandscapeOption,
     PreciseBatchesOption,
+    ProbeEveryOption,
     RecordEveryOption,
     SizeOption,
     StoreOption,
@@ -56,6 +58,8 @@ def train(
     test_samples: TestSamplesOption = None,
     record_every: RecordEveryOption = 1,
     precise_batches: PreciseBatchesOption = 50,
+    probe_every: ProbeEveryOption = 0,
+    landscape: LandscapeOption = 0,
     device: DeviceOption = None,
     store: StoreOption = None,
     form: FormatOption = None,
@@ -70,6 +74,7 @@ def train(
     archlab train lenet
     archlab train resnet --dataset fashion-mnist --train-samples 2000
     archlab train lenet --bn off --lr 0.01 --seed 3 --json
+    archlab train lenet --probe-every 5 --landscape 21
     """
     target = output(form, as_json, path)
     chosen = network_options(options, bn, skip)
@@ -94,6 +99,8 @@ def train(
         test_samples=test_samples,
         record_every=record_every,
         precise_batches=precise_batches,
+        probe_every=probe_every,
+        landscape=landscape,
     )
     home = open_store(store)
     announce([config], 1, device, data_dir, download)

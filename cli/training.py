@@ -59,6 +59,26 @@ RecordEveryOption: TypeAlias = Annotated[
 PreciseBatchesOption: TypeAlias = Annotated[
     int, typer.Option("--precise-batches", metavar="N", min=1, help="Training batches for precise statistics.")
 ]
+ProbeEveryOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--probe-every",
+        metavar="N",
+        min=0,
+        help="Steps between looks at how smooth the loss is: how far loss and gradient change along the gradient "
+        "(Santurkar et al. 2018). A look costs about 9 steps; 0 for none.",
+    ),
+]
+LandscapeOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--landscape",
+        metavar="N",
+        min=0,
+        help="Draw the loss around the trained weights on N x N points, N odd, in two random directions scaled to the "
+        "filters (Li et al. 2018). 21 takes 441 forward passes; 0 for none.",
+    ),
+]
 DeviceOption: TypeAlias = Annotated[
     str | None,
     typer.Option("--device", metavar="NAME", show_default=False, help="cpu, cuda, ... Default: an accelerator if any."),
@@ -131,6 +151,8 @@ class Watch:
         elif event.state in ("step", "epoch"):
             epoch = min(event.epoch + (event.state == "step"), config.epochs)
             self._bars.update(self._tasks[place], completed=event.step, note=f"epoch {epoch}/{config.epochs}")
+        elif event.state == "landscape":
+            self._bars.update(self._tasks[place], completed=event.step, total=event.steps, note="landscape")
         else:
             self.ended += 1
             if place in self._tasks:

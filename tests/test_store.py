@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -6,7 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,18 @@ import pytest
 
 from archlab import files
 from archlab.errors import InputError, StoreError
-from archlab.records import Comparison, Epoch, Estimate, NormRecording, Run, TrainingConfig, VariantResult
+from archlab.records import (
+    Comparison,
+    Epoch,
+    Estimate,
+    Landscape,
+    NormRecording,
+    Probes,
+    Run,
+    Smoothness,
+    TrainingConfig,
+    VariantResult,
+)
 from archlab.store import Store, open_store, run_key
 
 CONFIG = TrainingConfig(variant="norm=none", options={"norm": "none"})
@@ -75,6 +87,53 @@ def test_run_without_recording(store: Store) -> None:
     with store.writer(CONFIG, ENVIRONMENT) as writer:
         run = writer.finish(CURVES)
     assert store.recording(run.key) is None
+    assert store.probes(run.key) is None
+
+
+def smoothness() -> Smoothness:
+    losses = np.array([[1, 2, np.inf], [np.nan, 5, 6]], dtype=np.float32)
+    return Smoothness((0, 7), losses[0], losses[0, :2], losses[1, :2], losses, 2 * losses, images=256)
+
+
+def landscape() -> Landscape:
+    losses = np.arange(9, dtype=np.float32).reshape(3, 3)
+    return Landscape(np.array([-1, 0, 1], dtype=np.float32), losses, images=50)
+
+
+@pytest.mark.parametrize(
+    "probes", [Probes(smoothness(), landscape()), Probes(smoothness()), Probes(landscape=landscape())]
+)
+def test_probes_are_read_back(store: Store, probes: Probes) -> None:
+    with store.writer(CONFIG, ENVIRONMENT) as writer:
+        run = writer.fail("diverged", CURVES, probes=probes)
+    kept = store.probes(run.key)
+    assert kept is not None
+    for mine, theirs in ((kept.smoothness, probes.smoothness), (kept.landscape, probes.landscape)):
+        assert type(mine) is type(theirs)
+        for item in fields(theirs) if theirs else ():
+            np.testing.assert_array_equal(getattr(mine, item.name), getattr(theirs, item.name))
+    if kept.smoothness is not None:
+        assert (kept.smoothness.steps, kept.smoothness.images) == ((0, 7), 256)
+    path = store.path / "runs" / run.key / "probes.safetensors"
+    files.write_arrays(path, files.read_arrays(path) | {"smoothness/later": CURVES["step"], "other/x": CURVES["step"]})
+    assert (store.probes(run.key) is None) == (kept is None)
+    files.write_arrays(path, {"landscape/losses": CURVES["step"]})
+    with pytest.raises(StoreError, match=r"probes\.safetensors holds no probes"):
+        store.probes(run.key)
+
+
+def test_key_without_probes_is_the_one_from_before_there_were_any() -> None:
+    text = json.dumps(
+        [
+            {name: value for name, value in CONFIG.to_dict().items() if name not in ("probe_every", "landscape")},
+            {"torch": "2.7", "threads": 1},
+        ],
+        sort_keys=True,
+    )
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    assert run_key(CONFIG, ENVIRONMENT) == f"lenet-norm-none-digits-seed0-{digest}"
+    others = [run_key(replace(CONFIG, probe_every=2), ENVIRONMENT), run_key(replace(CONFIG, landscape=3), ENVIRONMENT)]
+    assert len({*others, run_key(CONFIG, ENVIRONMENT)}) == 3
 
 
 def test_key_is_readable_and_hashes_what_decides() -> None:

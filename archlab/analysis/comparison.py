@@ -16,7 +16,7 @@ from archlab.records import Comparison, Difference, Estimate, Run, TrainingConfi
 
 Bounded = TypeVar("Bounded", Estimate, Difference)
 
-_NO_SETTINGS = {"seed", "variant", "options", "record_every"}
+_NO_SETTINGS = {"seed", "variant", "options", "record_every", "probe_every", "landscape"}
 """Fields of a configuration that don't say what was trained; the options are taken singly."""
 
 

@@ -7,6 +7,7 @@ from archlab.records.document import Document
 from archlab.records.graph import Graph, GraphEdge, GraphNode
 from archlab.records.growth import Growth, Stage
 from archlab.records.memory import MemoryEstimate, MemoryParts
+from archlab.records.probe import Landscape, Probes, Smoothness
 from archlab.records.run import Epoch, NormRecording, Run, TrainingConfig, Value
 from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals, Trace
 from archlab.records.verdict import Examination, Verdict
@@ -29,15 +30,18 @@ __all__ = [
     "GraphEdge",
     "GraphNode",
     "Growth",
+    "Landscape",
     "Layer",
     "LayerDiff",
     "MemoryEstimate",
     "MemoryParts",
     "NormRecording",
+    "Probes",
     "ReceptiveField",
     "Run",
     "Shape",
     "Side",
+    "Smoothness",
     "Stage",
     "Totals",
     "Trace",

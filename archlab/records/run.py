@@ -45,6 +45,10 @@ class TrainingConfig(Document):
     """Steps between two records of the normalisation layers; 0 records nothing."""
     precise_batches: int = 50
     """Training batches that the population statistics are taken over (all of them, if there are fewer)."""
+    probe_every: int = 0
+    """Steps between two looks at how smooth the loss is along its gradient; 0 for none. They change no weight."""
+    landscape: int = 0
+    """Points a side, an odd number, of the loss landscape around the trained weights; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from archlab.training.datasets import Dataset
 from archlab.training.engine import default_workers
 from archlab.training.environment import find_device
 from archlab.training.loop import Trainer
+from archlab.training.probing import IMAGES
+from archlab.training.smoothness import RATES
 
 START = 3.0
 """Seconds until workers are up."""
@@ -102,7 +105,11 @@ def _run_seconds(config: TrainingConfig, device: torch.device, data_dir: str | P
         batch, [(size, epoch.precise_seconds) for size, epoch in tried]
     )
     testing = test / len(some.test) * tried[-1][1].evaluation_seconds
-    return config.epochs * (training + testing + precise)
+    probed = _at(min(IMAGES, train), [(size, epoch.seconds) for size, epoch in tried])
+    looks = config.epochs * math.ceil(batches) // config.probe_every + 1 if config.probe_every else 0
+    # A step is a forward pass, and a backward pass of twice the work.
+    probing = looks * (1 + len(RATES)) * probed + config.landscape**2 * probed / 3
+    return config.epochs * (training + testing + precise) + probing
 
 
 def _at(batch: int, times: list[tuple[int, float]]) -> float:
@@ -116,7 +123,7 @@ def _at(batch: int, times: list[tuple[int, float]]) -> float:
 
 def _short_epoch(config: TrainingConfig, dataset: Dataset) -> Epoch:
     """What a step on the whole of a small data set takes; the first one, which is slower, is left out."""
-    short = replace(config, epochs=3, batch_size=len(dataset.train))
+    short = replace(config, epochs=3, batch_size=len(dataset.train), probe_every=0, landscape=0)
     trainer = Trainer(session.make_network(short, dataset).to(dataset.train.images.device), dataset, short)
     epochs = list(trainer.epochs())
     return replace(

@@ -19,12 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archlab.errors import RunError
-from archlab.records import Epoch, NormRecording, TrainingConfig
-from archlab.training import population, seeding
+from archlab.records import Epoch, Landscape, NormRecording, Probes, TrainingConfig
+from archlab.training import landscape, population, seeding
 from archlab.training.adam import Adam
 from archlab.training.datasets import Dataset, Split
 from archlab.training.norms import evaluating, norm_layers
+from archlab.training.probing import Surface, training_surface
 from archlab.training.recording import Recorder
+from archlab.training.smoothness import SmoothnessProbe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +60,16 @@ class Trainer:
         self._recorder: Recorder | None = None
         if self._norms and config.record_every:
             self._recorder = Recorder(self._norms, config.record_every, config.epochs, self.steps_per_epoch)
+        self._surface: Surface | None = None
+        self._smoothness: SmoothnessProbe | None = None
+        self._landscape: Landscape | None = None
+        self._probing_seconds = 0.0
+        if config.probe_every or config.landscape:
+            self._surface = training_surface(
+                network, lambda images: self._forward(network, images), dataset.train, config.seed
+            )
+            if config.probe_every:
+                self._smoothness = SmoothnessProbe(self._surface, config.probe_every)
 
     def epochs(self, on_step: Callable[[int], None] = lambda step: None) -> Iterator[Epoch]:
         """Train, and yield the measurements of each epoch as it ends.
@@ -69,12 +81,13 @@ class Trainer:
             RunError: the loss is not finite any more, or the network fails on a batch.
         """
         seconds = 0.0
+        self._probe()
         for epoch in range(1, self._config.epochs + 1):
             with seeding.preserved(self._device):
                 torch.manual_seed(seeding.derive(self._config.seed, "layers", epoch))  # dropout and its like
-                started = self._now()
+                started, probing = self._now(), self._probing_seconds
                 loss, accuracy = self._train(epoch, on_step)
-                seconds += self._now() - started
+                seconds += self._now() - started - (self._probing_seconds - probing)
                 tested = self._test(epoch)
             yield Epoch(
                 epoch=epoch, step=self._step, seconds=seconds, train_loss=loss, train_accuracy=accuracy, **tested
@@ -99,6 +112,20 @@ class Trainer:
         """What the BatchNorm layers held; None where there are none, or nothing was to be recorded."""
         return None if self._recorder is None else self._recorder.recording()
 
+    def look_around(self, on_point: Callable[[int], None] = lambda point: None) -> None:
+        """Measure the landscape around the weights as they are, where the configuration asks for it.
+
+        Args:
+            on_point: called after each of its points with the number of points so far.
+        """
+        if self._surface is not None and self._config.landscape:
+            self._landscape = landscape.measure(self._surface, self._config.seed, self._config.landscape, on_point)
+
+    def probes(self) -> Probes | None:
+        """What was probed so far; None where nothing was."""
+        smoothness = None if self._smoothness is None else self._smoothness.smoothness()
+        return Probes(smoothness, self._landscape) if smoothness or self._landscape else None
+
     def _train(self, epoch: int, on_step: Callable[[int], None]) -> tuple[float, float]:
         """Train for one epoch; mean loss and accuracy over its images, each as it was when its batch was trained on."""
         network, optimizer, recorder, split = self._network, self._optimizer, self._recorder, self._dataset.train
@@ -121,6 +148,7 @@ class Trainer:
             self._step += 1
             if recorder is not None and recorded:
                 recorder.after(self._step)
+            self._probe()
             if self._step - checked == CHECK_EVERY:
                 self._check(checked)
                 checked = self._step
@@ -143,6 +171,13 @@ class Trainer:
         means = [batch.mean() for batch in torch.split(correct, size)]
         self._accuracies[self._measured : self._step] = torch.stack(means)
         self._measured = self._step
+
+    def _probe(self) -> None:
+        """Look along the gradient, if it is time to."""
+        if self._smoothness is not None and self._smoothness.due(self._step):
+            started = self._now()
+            self._smoothness.look(self._step)
+            self._probing_seconds += self._now() - started
 
     def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
         try:

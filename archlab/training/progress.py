@@ -7,7 +7,7 @@ from typing import Literal
 
 from archlab.records import Epoch, Run, TrainingConfig
 
-State = Literal["started", "step", "epoch", "finished", "failed", "reused"]
+State = Literal["started", "step", "epoch", "landscape", "finished", "failed", "reused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class Progress:
     epoch: int = 0
     """Epochs that have ended."""
     step: int = 0
-    """Optimiser steps so far."""
+    """Optimiser steps so far; with `landscape`: points of it so far."""
     steps: int = 0
-    """Optimiser steps in all."""
+    """Optimiser steps in all; with `landscape`: points of it in all."""
     metrics: Epoch | None = None
     """With `epoch`: what was measured."""
     run: Run | None = None

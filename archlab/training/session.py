@@ -113,6 +113,12 @@ def _run(
         if now - kept >= KEEP_EVERY:
             keep(step)
 
+    def on_point(point: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= REPORT_EVERY:
+            told = time.monotonic()
+            tell(Progress(config, "landscape", writer.key, config.epochs, point, config.landscape**2))
+
     def keep(step: int) -> None:
         nonlocal kept, written
         writer.append_steps(trainer.curves(since=written))
@@ -125,12 +131,13 @@ def _run(
                 keep(epoch.step)
                 writer.append(epoch)
                 tell(Progress(config, "epoch", writer.key, epoch.epoch, epoch.step, steps, metrics=epoch))
+            trainer.look_around(on_point)
         except Exception as error:  # whatever a stranger's network may raise
             reason = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
-            failed = writer.fail(reason, trainer.curves(), trainer.recording())
+            failed = writer.fail(reason, trainer.curves(), trainer.recording(), trainer.probes())
             tell(Progress(config, "failed", writer.key, len(failed.epochs), steps=steps, run=failed, error=reason))
             raise RunError(reason) from error
-        finished = writer.finish(trainer.curves(), trainer.recording())
+        finished = writer.finish(trainer.curves(), trainer.recording(), trainer.probes())
     tell(Progress(config, "finished", writer.key, config.epochs, steps, steps, run=finished))
     return finished
 
@@ -197,12 +204,17 @@ def fitted_source(config: TrainingConfig, found: images.Images) -> tuple[network
 
 def check(config: TrainingConfig) -> None:
     """Raise an `InputError` if a number of the configuration can't be meant."""
-    smallest = {"epochs": 1, "batch_size": 1, "record_every": 0, "precise_batches": 1}
+    smallest = {"epochs": 1, "batch_size": 1, "record_every": 0, "precise_batches": 1, "probe_every": 0}
     if config.size is not None:
         smallest["size"] = 1
     for name, least in smallest.items():
         value = getattr(config, name)
         if value < least:
             raise InputError(f"{name} is {value}, expected {least} or more")
+    if config.landscape and (config.landscape < 3 or config.landscape % 2 == 0):
+        raise InputError(
+            f"landscape is {config.landscape}, expected 0 for none, or an odd number from 3 on: the trained weights "
+            "are the point in the middle"
+        )
     if not (math.isfinite(config.learning_rate) and config.learning_rate > 0):
         raise InputError(f"learning_rate is {config.learning_rate}, expected a number above 0")

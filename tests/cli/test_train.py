@@ -34,6 +34,13 @@ def test_json_on_stdout_is_the_run_alone(archlab: Call) -> None:
     assert document["config"]["options"] == {"width": 2.0}
 
 
+def test_probes_are_asked_for_by_options(archlab: Call) -> None:
+    result = archlab("train", "lenet", "--probe-every", "3", "--landscape", "21", "--epochs", "1")
+    assert result.exit_code == 0
+    (run,) = open_store().runs()
+    assert (run.config.probe_every, run.config.landscape) == (3, 21)
+
+
 def test_help_promises_no_training_of_a_trace(archlab: Call) -> None:
     assert "FILE.json" not in archlab("train", "--help").stdout
 
@@ -47,6 +54,7 @@ def test_help_promises_no_training_of_a_trace(archlab: Call) -> None:
         (["lenet", "--bn", "maybe"], "--bn 'maybe' is none of on, off, scratch"),
         (["lenet", "--bn", "off", "--option", "norm=none"], "given twice"),
         (["lenet", "--epochs", "0"], "Invalid value for '--epochs'"),
+        (["lenet", "--probe-every", "-1"], "Invalid value for '--probe-every'"),
     ],
 )
 def test_a_wrong_call_is_one_message_and_leaves_with_2(archlab: Call, arguments: list[str], message: str) -> None:

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from archlab.errors import InputError
-from archlab.records import TrainingConfig
+from archlab.records import Epoch, TrainingConfig
 from archlab.training import estimate, estimate_time
+from archlab.training.datasets import Dataset
 from tests.training.tiny import SOURCE
 
 CONFIG = TrainingConfig(network=f"{SOURCE}:make_network", batch_size=64, size=8, train_samples=640, test_samples=50)
@@ -68,6 +69,23 @@ def test_real_estimate_is_positive_and_leaves_torch_alone() -> None:
     assert 3 < estimate_time([CONFIG], device="cpu").seconds < 600
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_probes_count_as_passes_over_their_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A millisecond an image: 0.256 s for a step on the images that are probed, a third of it for its forward pass."""
+
+    def short(_: TrainingConfig, dataset: Dataset) -> Epoch:
+        return Epoch(1, 1, len(dataset.train) / 1000, 0.0, 0.0, 0.0, 0.0)
+
+    def seconds(**probes: int) -> float:
+        return estimate_time([replace(CONFIG, **probes)], workers=1, device="cpu").seconds - plain  # type: ignore[arg-type]
+
+    monkeypatch.setattr(estimate, "_short_epoch", short)
+    plain = estimate_time([CONFIG], workers=1, device="cpu").seconds
+    assert plain == pytest.approx(3 + 5 * 10 * 0.064)
+    # 50 steps: looks at 0, 10, ... 50, of 9 gradients each
+    assert seconds(probe_every=10) == pytest.approx(6 * 9 * 0.256)
+    assert seconds(landscape=5) == pytest.approx(25 * 0.256 / 3)
 
 
 def test_wrong_configuration() -> None:

@@ -12,7 +12,7 @@ from archlab.networks import resolve
 from archlab.records import TrainingConfig
 from archlab.training import datasets, images, loop, seeding
 from archlab.training.loop import Trainer, evaluate
-from tests.training.tiny import Failing, make_data, make_network
+from tests.training.tiny import Failing, Poisoned, make_data, make_network
 
 DATA = make_data(50, 20)
 CONFIG = TrainingConfig(batch_size=16, epochs=2, learning_rate=0.01, precise_batches=3)
@@ -169,21 +169,6 @@ def test_evaluation_in_parts_is_evaluation_at_once(monkeypatch: pytest.MonkeyPat
     whole = evaluate(network, DATA.test)
     monkeypatch.setattr(loop, "EVALUATION_BATCH", 7)  # 7 + 7 + 6
     assert evaluate(network, DATA.test) == pytest.approx(whole, abs=1e-6)
-
-
-class Poisoned(nn.Module):
-    """Gives a loss that isn't finite from some step on."""
-
-    def __init__(self, healthy_steps: int) -> None:
-        super().__init__()
-        self.head = nn.Linear(64, 10)
-        self.left = healthy_steps
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(x.flatten(1))
-        if self.training:
-            self.left -= 1
-        return logits if self.left >= 0 else logits * torch.nan
 
 
 @pytest.mark.parametrize(("healthy", "step", "epoch"), [(0, 1, 1), (2, 3, 1), (5, 6, 2)])

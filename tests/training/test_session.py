@@ -80,6 +80,34 @@ def test_steps_of_a_run_that_goes_can_be_read(store: Store, monkeypatch: pytest.
     assert all(part == losses[: len(part)] for part in seen)
 
 
+def test_probes_are_kept_and_the_landscape_tells_how_far_it_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "REPORT_EVERY", 0)
+    events: list[Progress] = []
+    run = train(replace(CONFIG, probe_every=4, landscape=3), store=store, device="cpu", progress=events.append)
+    points = [event for event in events if event.state == "landscape"]
+    assert [(event.epoch, event.step, event.steps) for event in points] == [(2, point, 9) for point in range(1, 10)]
+    assert [event.state for event in events[-11:]] == ["epoch", *["landscape"] * 9, "finished"]
+    found = store.probes(run.key)
+    assert found is not None
+    assert found.smoothness is not None
+    assert found.landscape is not None
+    assert found.smoothness.steps == (0, 4, 8)
+    assert found.landscape.losses[1, 1] == found.smoothness.loss[-1]  # the same weights and images
+
+
+def test_probes_of_a_diverged_run_are_kept(store: Store) -> None:
+    # Two looks of 9 passes, and the steps 1 and 2.
+    config = replace(CONFIG, network=f"{SOURCE}:Poisoned", options={"healthy_steps": 20}, probe_every=2)
+    with pytest.raises(RunError, match="diverged: the loss at step 3"):
+        train(config, store=store, device="cpu")
+    (run,) = store.runs()
+    found = store.probes(run.key)
+    assert found is not None
+    assert found.smoothness is not None
+    assert found.smoothness.steps == (0, 2, 4)
+    assert found.landscape is None
+
+
 def test_finished_run_is_reused_unless_fresh(store: Store) -> None:
     first = train(CONFIG, store=store, device="cpu")
     events: list[Progress] = []
@@ -134,6 +162,10 @@ def test_stopped_run_is_interrupted(store: Store) -> None:
         ({"epochs": 0}, InputError, "epochs is 0, expected 1 or more"),
         ({"batch_size": 0}, InputError, "batch_size is 0, expected 1"),
         ({"record_every": -1}, InputError, "record_every is -1, expected 0"),
+        ({"probe_every": -1}, InputError, "probe_every is -1, expected 0"),
+        ({"landscape": -3}, InputError, "landscape is -3, expected 0 for none, or an odd number"),
+        ({"landscape": 1}, InputError, "landscape is 1, expected 0 for none, or an odd number"),
+        ({"landscape": 10}, InputError, "landscape is 10, expected 0 for none, or an odd number"),
         ({"precise_batches": 0}, InputError, "precise_batches is 0, expected 1"),
         ({"size": 0}, InputError, "size is 0, expected 1"),
         ({"learning_rate": 0.0}, InputError, "learning_rate is 0.0, expected a number above 0"),

@@ -44,6 +44,21 @@ class Failing(nn.Module):
         raise ArithmeticError("no luck today")
 
 
+class Poisoned(nn.Module):
+    """Gives a loss that isn't finite from some step on."""
+
+    def __init__(self, healthy_steps: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+        self.left = healthy_steps
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(x.flatten(1))
+        if self.training:
+            self.left -= 1
+        return logits if self.left >= 0 else logits * torch.nan
+
+
 class Dying(nn.Module):
     """Takes its process with it."""
 

@@ -1,0 +1,84 @@
+"""The training loss as a function of the weights alone, to be looked at in the middle of a training.
+
+Measuring semantics: the loss is the mean cross-entropy, in nats, of the first `IMAGES` training images in the order of
+(seed, epoch 0), in which no epoch trains, so that it is the same function at every step and for every variant of a
+seed. They are one batch, in the mode in which the network trains: BatchNorm normalises by the batch, since that is the
+loss that training descends, and since running statistics belong to the weights they were averaged over and are wrong
+at any others. Dropout and its like draw the same each time. What it is not: the loss of the whole training set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from archlab.training import seeding
+from archlab.training.datasets import Split
+
+IMAGES = 256
+"""The course's batch, whatever the run's own is: variants with other batches are probed with the same images."""
+
+
+class Surface:
+    """A loss over the weights of a network.
+
+    Args:
+        network: whose trainable parameters the weights are.
+        loss: gives the loss at the weights as they are, the same each time.
+        images: how many the loss is the mean over.
+    """
+
+    def __init__(self, network: nn.Module, loss: Callable[[], Tensor], images: int) -> None:
+        self.network = network
+        self.loss = loss
+        self.images = images
+        self.parameters = {name: held for name, held in network.named_parameters() if held.requires_grad}
+
+    @contextmanager
+    def moving(self) -> Iterator[dict[str, Tensor]]:
+        """A context in which the parameters may be moved in place; it gives copies of them by name.
+
+        Afterwards parameters, buffers and random states are what they were, bit for bit.
+        """
+        weights = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        # Some networks write into their buffers, others put new tensors in their places.
+        buffers = [
+            (module, name, buffer, buffer.clone())
+            for module in self.network.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+        ]
+        device = next((weight.device for weight in weights.values()), None)
+        with seeding.preserved(device):
+            try:
+                yield weights
+            finally:
+                with torch.no_grad():
+                    for name, weight in weights.items():
+                        self.parameters[name].copy_(weight)
+                    for module, name, buffer, value in buffers:
+                        buffer.copy_(value)
+                        setattr(module, name, buffer)
+
+
+def training_surface(network: nn.Module, forward: Callable[[Tensor], Tensor], split: Split, seed: int) -> Surface:
+    """The surface of the training loss.
+
+    Args:
+        network: in training mode.
+        forward: from images to logits through the network.
+        split: the training images.
+        seed: of the run; it decides which images are taken, and what dropout draws.
+    """
+    chosen = seeding.order(seed, 0, len(split))[:IMAGES].to(split.labels.device)
+    images, labels = split.batch(chosen)
+    draws = seeding.derive(seed, "probe")
+
+    def loss() -> Tensor:
+        torch.manual_seed(draws)
+        return F.cross_entropy(forward(images), labels)
+
+    return Surface(network, loss, len(labels))
