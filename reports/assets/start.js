@@ -5,7 +5,7 @@ function startPrinting() {
   addEventListener("beforeprint", () => {
     before = document.documentElement.dataset.theme;
     setTheme("light");
-    redraw();
+    redraw().then(drawEverything); // at once, if plotly.js is there: the paper does not wait
   });
   addEventListener("afterprint", () => {
     if (before) setTheme(before);

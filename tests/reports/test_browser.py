@@ -281,3 +281,11 @@ def test_print_holds_every_chart_in_light_colours(browser: Browser, report: Path
         assert page.evaluate("document.documentElement.dataset.theme") == "light"
         assert page.locator("figure.chart[data-drawn]").count() == page.locator("figure.chart").count()
         assert len(page.pdf()) > 50_000
+
+
+def test_printing_by_the_browser_draws_what_nobody_has_scrolled_to(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as shown:
+        shown.wait_for_function("window.Plotly")
+        assert shown.locator("figure.chart[data-drawn]").count() < shown.locator("figure.chart").count()
+        shown.pdf()  # as from the browser's menu: the page hears of it, and has no time to wait
+        assert shown.locator("figure.chart:not([data-drawn])").count() == 0
