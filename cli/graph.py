@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,7 +22,10 @@ from archlab.cli.options import (
     network_options,
     traced,
 )
-from archlab.errors import InputError
+from archlab.errors import ForwardError, InputError
+
+if TYPE_CHECKING:
+    from archlab.records import Trace
 
 
 class GraphFormat(StrEnum):
@@ -86,7 +90,8 @@ def graph(
 ) -> None:
     """Draw a network, or export its graph.
 
-    Edges carry the shapes of what goes between two layers.
+    Edges carry the shapes of what goes between two layers. Where the network does not take its input, the picture is
+    drawn up to the layer that failed, and marks it.
 
     \b
     archlab graph densenet -o densenet.html
@@ -100,11 +105,30 @@ def graph(
     limit = depth_limit(depth)
     suffix = path.suffix.lower() if path else ""
     costly = [colour.value] if colour in (Colour.saved, Colour.receptive_field) else []
-    found = traced(network, inputs, batch, network_options(options, bn, skip), costly)
+    try:
+        found = traced(network, inputs, batch, network_options(options, bn, skip), costly)
+    except ForwardError as error:
+        with suppress(InputError):  # the picture shows where it failed, if what is asked for was reached
+            if error.trace is not None:
+                _write(error.trace, path, suffix, form, only, limit, colour.value, scale)
+        raise
+    _write(found, path, suffix, form, only, limit, colour.value, scale)
+
+
+def _write(
+    found: Trace,
+    path: Path | None,
+    suffix: str,
+    form: GraphFormat | None,
+    only: str,
+    limit: int | None,
+    colour: str,
+    scale: bool,
+) -> None:
     if form is None and suffix in PICTURES and path is not None:
         from archlab.reports.diagram import save
 
-        message(f"wrote {save(path, found, only=only or None, depth=limit, colour=colour.value, scale=scale)}")
+        message(f"wrote {save(path, found, only=only or None, depth=limit, colour=colour, scale=scale)}")
         return
     if form is None and path is not None and suffix not in SUFFIXES:
         known = ", ".join([*PICTURES, *SUFFIXES])

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from archlab.analysis.metrics import BY_NAME, NATS, Metric
+from archlab.records import Failure
 
 # Control, zero-width and direction-changing characters: a name must not reorder or hide what is beside it.
 UNPRINTABLE = re.compile(
@@ -39,6 +40,17 @@ def shortened(text: str, length: int) -> str:
         return text
     head = (length - 1) // 2
     return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def failure_text(failure: Failure) -> str:
+    """What a layer that failed was given, what it expects, and what to change, as far as that is known."""
+    error = (failure.error.strip().splitlines() or ["no message"])[0]
+    parts = [
+        f"given {failure.got}" if failure.got else "",
+        f"expected {failure.expected}" if failure.expected else f"it says: {error}",
+        failure.remedy,
+    ]
+    return plain("; ".join(part.rstrip(".") for part in parts if part))
 
 
 def slug(text: str, taken: Iterable[str] = ()) -> str:

@@ -7,6 +7,8 @@ function startDiagrams() {
     if (!source) continue;
     const diagram = new Diagram(figure, JSON.parse(source.textContent));
     watchPointer(diagram);
+    watchTouch(diagram);
+    watchView(diagram);
     watchKeys(diagram);
     watchSearch(diagram);
     watchBar(diagram);
@@ -68,10 +70,42 @@ function watchPointer(diagram) {
   );
 }
 
+// One finger moves the drawing, as the browser does it by itself; two zoom.
+function watchTouch(diagram) {
+  let last = 0;
+  const distance = ([one, other]) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+  diagram.view.addEventListener("touchstart", (event) => {
+    last = event.touches.length === 2 ? distance(event.touches) : 0;
+  });
+  diagram.view.addEventListener(
+    "touchmove",
+    (event) => {
+      if (!last || event.touches.length !== 2) return;
+      event.preventDefault();
+      const [one, other] = event.touches;
+      const now = distance(event.touches);
+      const middle = [(one.clientX + other.clientX) / 2, (one.clientY + other.clientY) / 2];
+      diagram.zoomTo((diagram.zoom * now) / last, ...middle);
+      last = now;
+    },
+    { passive: false },
+  );
+}
+
+function watchView(diagram) {
+  diagram.view.addEventListener("scroll", () => diagram.repaint());
+  // On the view: Chromium takes an SVG element that listens to focus for one that wants it.
+  diagram.view.addEventListener("focusin", (event) => {
+    const element = event.target.closest("[data-node]");
+    if (element) diagram.describe(Number(element.dataset.node));
+  });
+  addEventListener("beforeprint", () => diagram.paint(true));
+  addEventListener("afterprint", () => diagram.paint());
+}
+
 // An open block closes by its title, not by a click between its layers.
 function isOnTitle(event, diagram, number) {
-  const box = diagram.elements.get(number).querySelector(".box").getBoundingClientRect();
-  return event.clientY - box.top <= diagramForm.header * diagram.zoom;
+  return event.clientY - diagram.place(number).top <= diagramForm.header * diagram.zoom;
 }
 
 function watchKeys(diagram) {
@@ -106,6 +140,12 @@ function keyAction(diagram, key) {
     },
     Enter: enter,
     " ": enter,
+    Escape: () => {
+      if (diagram.found.size) diagram.bar.elements.search.value = "";
+      if (diagram.found.size) diagram.bar.elements.search.dispatchEvent(new Event("input"));
+      else if (node.plan && isOpen) diagram.toggle(current, false);
+      else if (diagram.parents.get(current)) diagram.toggle(diagram.parents.get(current), false);
+    },
     t: () => diagram.showRow(current),
     "/": () => diagram.bar.elements.search.focus(),
     "+": () => diagram.zoomTo(zoom * 1.25),
@@ -117,6 +157,8 @@ function keyAction(diagram, key) {
 
 function watchSearch(diagram) {
   const field = diagram.bar.elements.search;
+  const texts = searchTexts(diagram);
+  let before = null;
   let hits = [];
   let hit = -1;
 
@@ -130,8 +172,11 @@ function watchSearch(diagram) {
 
   field.addEventListener("input", () => {
     const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
-    hits = words.length ? matches(diagram, words) : [];
-    if (words.length && !hits.length) hits = [diagram.resolve(field.value.trim())].filter((number) => number > 0);
+    // What an earlier letter opened closes again; what is found at the end stays open.
+    before ??= new Set(diagram.open);
+    if (words.length) diagram.open = new Set(before);
+    else before = null;
+    hits = words.length ? matches(texts(), words) : [];
     hit = -1;
     diagram.found = new Set(hits);
     if (hits.length) {
@@ -144,29 +189,48 @@ function watchSearch(diagram) {
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter") show(event.shiftKey ? -1 : 1);
     else if (event.key === "ArrowDown") diagram.select(diagram.current);
-    else return;
+    else if (event.key === "Escape") {
+      field.value = "";
+      field.dispatchEvent(new Event("input"));
+      diagram.select(diagram.current);
+    } else return;
     event.preventDefault();
   });
 }
 
-function matches(diagram, words) {
-  return diagram.data.nodes.flatMap((node, number) => {
-    const text = `${diagram.path(number)} ${node.title} ${node.facts?.[1] ?? ""}`.toLowerCase();
-    return number && words.every((word) => text.includes(word)) ? [number] : [];
+// What is searched, read when it is first needed; and how a path within a repeat is called within the first.
+function searchTexts(diagram) {
+  let texts = null;
+  return () => {
+    if (texts) return texts;
+    const { nodes } = diagram.data;
+    const names = (node) => [node.repeats?.join(" ") ?? "", node.title, node.facts?.[1] ?? ""].join(" ");
+    const all = nodes.map((node, number) => `${diagram.path(number)} ${names(node)}`.toLowerCase());
+    const repeats = nodes.flatMap((node) => (node.repeats ?? []).map((path) => [path, node.repeats[0]]));
+    texts = { all, repeats: repeats.map((pair) => pair.map((path) => `${path.toLowerCase()}.`)) };
+    return texts;
+  };
+}
+
+function matches({ all, repeats }, words) {
+  const wanted = words.map((word) => {
+    const [path, first] = repeats.find(([path]) => word.startsWith(path)) ?? ["", ""];
+    return first + word.slice(path.length);
   });
+  return all.flatMap((text, number) => (number && wanted.every((word) => text.includes(word)) ? [number] : []));
 }
 
 function watchBar(diagram) {
   const { bar } = diagram;
   const actions = {
     open: () => {
-      for (const box of diagram.scene.boxes) if (diagram.node(box.number).plan) diagram.open.add(box.number);
+      diagram.data.nodes.forEach((node, number) => node.plan && diagram.open.add(number));
       diagram.drawAround(diagram.current);
     },
     close: () => {
       diagram.open.clear();
       diagram.draw();
-      diagram.view.scrollTo(0, 0);
+      diagram.view.scrollTo(diagram.view.scrollLeft, 0);
     },
     larger: () => diagram.zoomTo(diagram.zoom * 1.25),
     smaller: () => diagram.zoomTo(diagram.zoom / 1.25),

@@ -36,6 +36,7 @@ function drawBox(node, style, box) {
   const names = ["node", style];
   if (box.open) names.push("is-open");
   if (node.unused) names.push("is-unused");
+  if (node.failed) names.push("is-failed");
   const { width, height } = box;
   let parts;
   if (node.symbol) {
@@ -45,34 +46,54 @@ function drawBox(node, style, box) {
     names.push("is-group");
     parts = groupParts(node, box);
   } else {
-    parts = [svgBox(width, height, 5), ...leafParts(node, width, height / 2)];
+    parts = [...partsBehind(node, box, 5), svgBox(width, height, 5), ...leafParts(node, width, height / 2)];
   }
+  if (node.failed) parts.push(...faultParts(width - (node.symbol ? 4 : 1)));
   const place = `translate(${Math.round(box.x * 100) / 100} ${Math.round(box.y * 100) / 100})`;
   return svgElement("g", { class: names.join(" "), "data-node": String(box.number), transform: place }, ...parts);
 }
 
+function faultParts(x) {
+  return [
+    svgElement("circle", { class: "fault", cx: x, cy: 2, r: 8 }),
+    svgElement("path", { class: "fault", d: `M${Math.round((x - 3) * 100) / 100} -1l6 6m0 -6l-6 6` }),
+  ];
+}
+
+function partsBehind(node, { width, height, open }, radius) {
+  if (!node.badge || open) return [];
+  return [6, 3].map((offset) => svgElement("rect", { class: "behind", x: offset, y: offset, width, height, rx: radius }));
+}
+
+function badgeParts(node, width, middle) {
+  if (!node.badge) return { room: 0, badge: [] };
+  const size = 8 * node.badge.length + 10;
+  const left = width - size - 8;
+  const badge = [
+    svgElement("rect", { class: "badge", x: left, y: middle - 9, width: size, height: 18, rx: 9 }),
+    svgText("badge-text", left + size / 2, middle + 4, node.badge),
+  ];
+  return { room: size + 8, badge };
+}
+
 function leafParts(node, width, middle) {
   const { titleLetter, subtitleLetter } = diagramForm;
-  const title = fittingText(node.title, width - 14, titleLetter);
-  if (!node.subtitle) return [svgText("title", width / 2, middle + 4, title)];
-  const subtitle = fittingText(node.subtitle, width - 14, subtitleLetter);
-  return [svgText("title", width / 2, middle - 2, title), svgText("subtitle", width / 2, middle + 12, subtitle)];
+  const { room, badge } = badgeParts(node, width, middle);
+  const across = (width - room) / 2;
+  const title = fittingText(node.title, width - room - 14, titleLetter);
+  if (!node.subtitle) return [svgText("title", across, middle + 4, title), ...badge];
+  const subtitle = fittingText(node.subtitle, width - room - 14, subtitleLetter);
+  return [svgText("title", across, middle - 2, title), svgText("subtitle", across, middle + 12, subtitle), ...badge];
 }
 
 function groupParts(node, box) {
   const { titleLetter, subtitleLetter, header } = diagramForm;
   const { width, height, open } = box;
-  const parts = [];
-  if (node.badge && !open) {
-    for (const offset of [6, 3]) {
-      parts.push(svgElement("rect", { class: "behind", x: offset, y: offset, width, height, rx: 7 }));
-    }
-  }
   const middle = open ? header / 2 : height / 2;
   const chevron = open ? "M10 12.5l4.5 5l4.5 -5" : `M12 ${middle - 4.5}l5 4.5l-5 4.5`;
-  parts.push(svgBox(width, height, 7), svgElement("path", { class: "chevron", d: chevron }));
-  const size = node.badge ? 8 * node.badge.length + 10 : 0;
-  const room = node.badge ? size + 8 : 0;
+  const { room, badge } = badgeParts(node, width, middle);
+  const parts = [...partsBehind(node, box, 7), svgBox(width, height, 7)];
+  parts.push(svgElement("path", { class: "chevron", d: chevron }));
   if (open) {
     const title = fittingText(node.title, width - 32 - room, titleLetter);
     const beside = 26 + titleLetter * letters(title).length + 10;
@@ -84,12 +105,7 @@ function groupParts(node, box) {
     const subtitle = fittingText(node.subtitle, width - 34 - room, subtitleLetter);
     parts.push(svgText("title start", 26, middle - 3, title), svgText("subtitle start", 26, middle + 12, subtitle));
   }
-  if (node.badge) {
-    const left = width - size - 8;
-    parts.push(svgElement("rect", { class: "badge", x: left, y: middle - 9, width: size, height: 18, rx: 9 }));
-    parts.push(svgText("badge-text", left + size / 2, middle + 4, node.badge));
-  }
-  return parts;
+  return [...parts, ...badge];
 }
 
 function drawLine(line) {
@@ -126,14 +142,14 @@ function drawLine(line) {
   return parts;
 }
 
-function drawOthers(scene) {
+function drawLabel(label) {
+  return svgText(label.failed ? "shape is-failed" : "shape", label.x, label.y, label.text);
+}
+
+function drawTerminal(end) {
   const [width, height] = diagramForm.pill;
-  const ends = scene.terminals.map((end) => {
-    const place = `translate(${Math.round((end.x - width / 2) * 100) / 100} ${Math.round(end.y * 100) / 100})`;
-    const box = svgElement("rect", { width, height, rx: 13 });
-    const text = svgText("title", width / 2, 17, shortenedText(end.text, 16));
-    return svgElement("g", { class: "terminal", transform: place }, box, text);
-  });
-  const labels = scene.labels.map((label) => svgText("shape", label.x, label.y, label.text));
-  return [...scene.lines.flatMap(drawLine), ...labels, ...ends];
+  const place = `translate(${Math.round((end.x - width / 2) * 100) / 100} ${Math.round(end.y * 100) / 100})`;
+  const box = svgElement("rect", { width, height, rx: 13 });
+  const text = svgText("title", width / 2, 17, shortenedText(end.text, 16));
+  return svgElement("g", { class: "terminal", transform: place }, box, text);
 }

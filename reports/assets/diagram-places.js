@@ -27,7 +27,7 @@ function placeNodes(plan, sizes) {
     labels.push(height + form.track * plan.forks[row] + form.label);
     if (row < rows - 1) {
       height += form.gap + form.track * (plan.forks[row] + plan.taps[row]) + (labelled[row] ? form.label : 0);
-    }
+    } else if (labelled[row]) height += form.label + form.lead;
   }
   const { lines, left, right } = placeColumns(plan, sizes);
   const nodes = sizes.map((size, node) => {
@@ -148,7 +148,7 @@ function measureNode(data, number, state, outermost) {
     left: Math.max(form.padding - placed.left, node.size[0] / 2),
     right: Math.max(form.padding + placed.right, node.size[0] / 2),
     height: form.header + placed.height + (node.exits ? 0 : form.foot),
-    label: node.exits ? 0 : label,
+    label: node.exits || node.failed ? 0 : label,
     outlets: placed.nodes.slice(placed.nodes.length - node.exits).map(([x]) => x),
     inlets: placed.nodes.slice(0, first).map(([x]) => x),
   };
@@ -190,14 +190,16 @@ function drawInside(data, scene, measured, x, y, level) {
   const labels = entryLabels(node, level === 1);
   placed.nodes.forEach(([across, down], number) => {
     let text = number < first ? labels[number] : "";
+    let failed = false;
     if (number >= first && number < leaving) {
       const child = measured.children[number - first];
       const { size } = child;
       text = size.label ? data.nodes[child.number].label : "";
+      failed = Boolean(data.nodes[child.number].failed);
       const box = { number: child.number, x: x + across - size.left, y: y + down, width: size.left + size.right };
       scene.boxes.push({ ...box, height: size.height, open: Boolean(child.placed), level });
       if (child.placed) drawInside(data, scene, child, x + across, y + down + diagramForm.header, level + 1);
     }
-    if (text) scene.labels.push({ text, x: x + across + 6, y: y + placed.labels[plan.rows[number]] });
+    if (text) scene.labels.push({ text, failed, x: x + across + 6, y: y + placed.labels[plan.rows[number]] });
   });
 }

@@ -1,5 +1,8 @@
 // The architecture diagram in a page: what is open, chosen and found, and how it shows.
 
+// A larger drawing holds only what is near the view: elements take time, their places hardly any.
+const mostBoxes = 400;
+
 class Diagram {
   constructor(figure, data) {
     this.figure = figure;
@@ -16,7 +19,9 @@ class Diagram {
     this.zoom = 1;
     this.current = data.nodes[0].children[0] ?? 0;
     this.found = new Set();
+    this.boxes = new Map();
     this.elements = new Map();
+    this.painted = null;
     this.parents = new Map();
     data.nodes.forEach((node, number) => node.children?.forEach((child) => this.parents.set(child, number)));
   }
@@ -47,22 +52,51 @@ class Diagram {
   // Drawing
 
   draw() {
-    const held = this.drawing.contains(document.activeElement);
     this.scene = composeScene(this.data, this);
     const { margin } = diagramForm;
     const { left, right, height } = this.scene;
     this.scene.width = right - left + 2 * margin;
     this.scene.full = height + 2 * margin;
-    this.elements = new Map(this.scene.boxes.map((box) => [box.number, this.treeItem(box)]));
-    const others = drawOthers(this.scene);
-    for (const part of others) part.setAttribute("aria-hidden", "true");
-    this.drawing.replaceChildren(...this.elements.values(), ...others);
+    this.boxes = new Map(this.scene.boxes.map((box) => [box.number, box]));
+    this.current = this.shownAround(this.current);
     this.drawing.setAttribute("viewBox", `${left - margin} ${-margin} ${this.scene.width} ${this.scene.full}`);
     this.resize();
-    this.current = this.shownAround(this.current);
+    this.paint();
+    this.drawLegend();
+  }
+
+  // The elements of a drawing: all of a small one, those around the view of a large one.
+  paint(whole = this.scene.boxes.length <= mostBoxes) {
+    const held = this.drawing.contains(document.activeElement);
+    const area = whole ? [-Infinity, Infinity] : this.seen(1);
+    this.painted = area;
+    const near = (top, bottom) => top <= area[1] && bottom >= area[0];
+    const boxes = this.scene.boxes.filter((box) => box.number === this.current || near(box.y, box.y + box.height));
+    const lines = this.scene.lines.filter(({ corners }) => near(corners[0][1], corners[corners.length - 1][1]));
+    const others = [
+      ...lines.flatMap(drawLine),
+      ...this.scene.labels.filter(({ y }) => near(y, y)).map(drawLabel),
+      ...this.scene.terminals.filter(({ y }) => near(y, y)).map(drawTerminal),
+    ];
+    for (const part of others) part.setAttribute("aria-hidden", "true");
+    this.elements = new Map(boxes.map((box) => [box.number, this.treeItem(box)]));
+    this.drawing.replaceChildren(...this.elements.values(), ...others);
     this.elements.get(this.current)?.setAttribute("tabindex", "0");
     if (held) this.elements.get(this.current)?.focus({ preventScroll: true });
-    this.drawLegend();
+  }
+
+  // What of the drawing's height the view shows, and some views of margin.
+  seen(margin) {
+    const top = this.view.scrollTop / this.zoom - diagramForm.margin;
+    const high = this.view.clientHeight / this.zoom;
+    return [top - margin * high, top + (1 + margin) * high];
+  }
+
+  // After scrolling and zooming.
+  repaint() {
+    const [top, bottom] = this.seen(0.25);
+    const [first, last] = [0, this.scene.height];
+    if (Math.max(top, first) < this.painted[0] || Math.min(bottom, last) > this.painted[1]) this.paint();
   }
 
   treeItem(box) {
@@ -103,19 +137,31 @@ class Diagram {
     }
   }
 
+  // Where a box of the drawing is in the window.
+  place(number) {
+    const box = this.boxes.get(number);
+    if (!box) return null;
+    const { margin } = diagramForm;
+    const outer = this.drawing.getBoundingClientRect();
+    const left = outer.left + (box.x - this.scene.left + margin) * this.zoom;
+    const top = outer.top + (box.y + margin) * this.zoom;
+    return { left, top, width: box.width * this.zoom, height: box.height * this.zoom };
+  }
+
   // Keep what the reader looks at where it is while the drawing around it changes.
   drawAround(number) {
-    const before = this.elements.get(number)?.getBoundingClientRect();
+    const before = this.place(number);
     this.draw();
-    const after = this.elements.get(number)?.getBoundingClientRect();
+    const after = this.place(number);
     if (!before || !after) return;
     this.view.scrollLeft += after.left - before.left;
     this.view.scrollTop += after.top - before.top;
+    this.repaint();
   }
 
   shownAround(number) {
     let shown = number;
-    while (shown !== undefined && !this.elements.has(shown)) shown = this.parents.get(shown);
+    while (shown !== undefined && !this.boxes.has(shown)) shown = this.parents.get(shown);
     return shown ?? this.scene.boxes[0]?.number ?? 0;
   }
 
@@ -130,26 +176,28 @@ class Diagram {
   }
 
   select(number, focus = true) {
-    const element = this.elements.get(number);
-    if (!element) return;
+    if (!this.boxes.has(number)) return;
     this.elements.get(this.current)?.setAttribute("tabindex", "-1");
     this.current = number;
+    this.bring(number);
+    if (!this.elements.has(number)) this.paint();
+    const element = this.elements.get(number);
     element.setAttribute("tabindex", "0");
     if (focus) element.focus({ preventScroll: true });
-    this.bring(element);
     this.describe(number);
   }
 
-  bring(element) {
+  bring(number) {
     const outer = this.view.getBoundingClientRect();
-    const inner = element.getBoundingClientRect();
+    const inner = this.place(number);
     const height = Math.min(inner.height, 60 * this.zoom);
     if (inner.top < outer.top + 8 || inner.top + height > outer.bottom - 8) {
       this.view.scrollTop += inner.top + height / 2 - (outer.top + outer.height / 2);
     }
-    if (inner.left < outer.left + 8 || inner.right > outer.right - 8) {
+    if (inner.left < outer.left + 8 || inner.left + inner.width > outer.right - 8) {
       this.view.scrollLeft += inner.left + Math.min(inner.width, outer.width) / 2 - (outer.left + outer.width / 2);
     }
+    this.repaint();
   }
 
   reveal(number) {
@@ -184,7 +232,7 @@ class Diagram {
       list.append(term, value);
     });
     this.card.replaceChildren(list);
-    if (!this.row(this.path(number))) return;
+    if (!this.path(number) || !this.scope.querySelector("tr[data-path]")) return;
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = "Show in the table";
@@ -234,6 +282,7 @@ class Diagram {
     const after = this.drawing.getBoundingClientRect();
     this.view.scrollLeft += after.left + across * this.zoom - x;
     this.view.scrollTop += after.top + down * this.zoom - y;
+    this.repaint();
   }
 
   fit() {

@@ -5,9 +5,9 @@ nodes, an *entry* for what comes from outside, an *exit* for what leaves. An edg
 once in the block that holds both, as an entry in every block around its target, and as an exit in every block around
 its origin.
 
-Neighbouring children with equal subtrees become one block that stands for all of them, as they are one row of the shape
-table (`analysis.folding` says what is equal, and what a series), if they are wired as a chain: a table may fold parallel
-branches, a picture may not, since one box in their place would say that each takes what its neighbour gives.
+Neighbouring children that are one row of the shape table (`analysis.folding` says what is equal, and what a series)
+become one block, if they are wired as a chain. A table may fold parallel branches, a picture may not: one box in their
+place would say that each takes what its neighbour gives.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ concerns drawings, with plain colours instead of variables, since few viewers of
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from html import escape
 
@@ -22,13 +23,17 @@ MARGIN = 16.0
 ROUNDING = 6.0
 TITLE_LETTER, SUBTITLE_LETTER = 7.7, 5.9
 """The widths of the letters on a node."""
+NOTICE_LETTER, LINE = 6.6, 17.0
+"""The width of the letters and the height of the lines of what failed."""
 
 
 def svg_elements(scene: Scene, scheme: Scheme) -> str:
     """The boxes, wires and labels of a scene; all text escaped."""
     parts = [_box(box, scheme) for box in scene.boxes]
     parts += [_line(line) for line in scene.lines]
-    parts += [f'<text class="shape" x="{_n(at.x)}" y="{_n(at.y)}">{escape(at.text)}</text>' for at in scene.labels]
+    for at in scene.labels:
+        style = "shape is-failed" if at.failed else "shape"
+        parts.append(f'<text class="{style}" x="{_n(at.x)}" y="{_n(at.y)}">{escape(at.text)}</text>')
     width, height = PILL
     for end in scene.terminals:
         parts.append(
@@ -49,14 +54,15 @@ def embedded(scene: Scene, scheme: Scheme, description: str) -> str:
     )
 
 
-def standalone(scene: Scene, scheme: Scheme, title: str, description: str) -> str:
-    """The drawing as a file of its own: a title, a legend, and the style for light and dark."""
+def standalone(scene: Scene, scheme: Scheme, title: str, description: str, failure: str = "") -> str:
+    """The drawing as a file of its own: a title, what failed, a legend, and the style for light and dark."""
     left, top, width, height = bounds(scene)
     title = shortened(title, 64)
     full = max(width, 9.6 * len(title) + 2 * MARGIN, 320.0)
     left -= (full - width) / 2
     legend, depth = _legend(scheme, drawn_keys(scene, scheme), left + MARGIN, top + height + MARGIN, full - 2 * MARGIN)
-    head = 34.0
+    notice = _wrapped(failure, full - 2 * MARGIN)
+    head = 34.0 + (LINE * len(notice) + 6 if notice else 0)
     top, height = top - head, height + head + depth + 2 * MARGIN
     box = f"{_n(left)} {_n(top)} {_n(full)} {_n(height)}"
     return (
@@ -66,8 +72,19 @@ def standalone(scene: Scene, scheme: Scheme, title: str, description: str) -> st
         f"<style>{file_style()}</style>"
         f'<rect class="paper" x="{_n(left)}" y="{_n(top)}" width="{_n(full)}" height="{_n(height)}"/>'
         f'<text class="heading" x="{_n(left + MARGIN)}" y="{_n(top + 26)}">{escape(title)}</text>'
-        f"{svg_elements(scene, scheme)}{legend}</svg>\n"
+        f"{_notice(notice, left + MARGIN, top + 26)}{svg_elements(scene, scheme)}{legend}</svg>\n"
     )
+
+
+def _notice(lines: Sequence[str], left: float, top: float) -> str:
+    return "".join(
+        f'<text class="notice" x="{_n(left)}" y="{_n(top + LINE * place)}">{escape(line)}</text>'
+        for place, line in enumerate(lines, start=1)
+    )
+
+
+def _wrapped(text: str, width: float) -> list[str]:
+    return textwrap.wrap(text, _letters(width, NOTICE_LETTER), break_on_hyphens=False)
 
 
 def bounds(scene: Scene) -> tuple[float, float, float, float]:
@@ -93,7 +110,7 @@ def file_style() -> str:
 def _box(box: Box, scheme: Scheme) -> str:
     node = box.node
     style = scheme.styles[node.row]
-    names = ["node", style, *(name for name, on in (("is-open", box.open), ("is-unused", node.unused)) if on)]
+    names = ["node", style, *(name for name, on in _states(box) if on)]
     if node.symbol:
         names.append("is-joint")
         inside = (
@@ -104,21 +121,34 @@ def _box(box: Box, scheme: Scheme) -> str:
         names.append("is-group")
         inside = _group(box)
     else:
-        inside = f'<rect class="box" width="{_n(box.width)}" height="{_n(box.height)}" rx="5"/>{_leaf(box)}'
+        inside = (
+            f'{_behind(box, 5)}<rect class="box" width="{_n(box.width)}" height="{_n(box.height)}" rx="5"/>{_leaf(box)}'
+        )
+    if node.failed:
+        x = box.width - (4 if node.symbol else 1)
+        inside += (
+            f'<circle class="fault" cx="{_n(x)}" cy="2" r="8"/><path class="fault" d="M{_n(x - 3)} -1l6 6m0 -6l-6 6"/>'
+        )
     return (
         f'<g class="{" ".join(names)}" data-node="{node.number}"'
         f' transform="translate({_n(box.x)} {_n(box.y)})">{inside}</g>'
     )
 
 
+def _states(box: Box) -> tuple[tuple[str, bool], ...]:
+    return ("is-open", box.open), ("is-unused", box.node.unused), ("is-failed", box.node.failed)
+
+
+def _behind(box: Box, radius: int) -> str:
+    """The edges of those that a repeated block stands in front of."""
+    if not box.node.repeats or box.open:
+        return ""
+    size = f'width="{_n(box.width)}" height="{_n(box.height)}" rx="{radius}"'
+    return "".join(f'<rect class="behind" x="{offset}" y="{offset}" {size}/>' for offset in (6, 3))
+
+
 def _group(box: Box) -> str:
     node, width = box.node, box.width
-    stack = ""
-    if node.repeats and not box.open:
-        stack = "".join(
-            f'<rect class="behind" x="{offset}" y="{offset}" width="{_n(width)}" height="{_n(box.height)}" rx="7"/>'
-            for offset in (6, 3)
-        )
     chevron = "M10 12.5l4.5 5l4.5 -5" if box.open else f"M12 {_n(box.height / 2 - 4.5)}l5 4.5l-5 4.5"
     badge, room = _badge(node, width, HEADER / 2 if box.open else box.height / 2)
     if box.open:
@@ -135,7 +165,7 @@ def _group(box: Box) -> str:
         texts = f'<text class="title start" x="26" y="{_n(middle - 3)}">{escape(title)}</text>'
         texts += f'<text class="subtitle start" x="26" y="{_n(middle + 12)}">{escape(subtitle)}</text>'
     return (
-        f'{stack}<rect class="box" width="{_n(width)}" height="{_n(box.height)}" rx="7"/>'
+        f'{_behind(box, 7)}<rect class="box" width="{_n(width)}" height="{_n(box.height)}" rx="7"/>'
         f'<path class="chevron" d="{chevron}"/>{texts}{badge}'
     )
 
@@ -153,13 +183,15 @@ def _badge(node: Node, width: float, middle: float) -> tuple[str, float]:
 
 def _leaf(box: Box) -> str:
     node, middle = box.node, box.height / 2
-    title = shortened(node.title, _letters(box.width - 14, TITLE_LETTER))
+    badge, room = _badge(node, box.width, middle)
+    across = (box.width - room) / 2
+    title = shortened(node.title, _letters(box.width - room - 14, TITLE_LETTER))
     if not node.subtitle:
-        return f'<text class="title" x="{_n(box.width / 2)}" y="{_n(middle + 4)}">{escape(title)}</text>'
-    subtitle = shortened(node.subtitle, _letters(box.width - 14, SUBTITLE_LETTER))
+        return f'<text class="title" x="{_n(across)}" y="{_n(middle + 4)}">{escape(title)}</text>{badge}'
+    subtitle = shortened(node.subtitle, _letters(box.width - room - 14, SUBTITLE_LETTER))
     return (
-        f'<text class="title" x="{_n(box.width / 2)}" y="{_n(middle - 2)}">{escape(title)}</text>'
-        f'<text class="subtitle" x="{_n(box.width / 2)}" y="{_n(middle + 12)}">{escape(subtitle)}</text>'
+        f'<text class="title" x="{_n(across)}" y="{_n(middle - 2)}">{escape(title)}</text>'
+        f'<text class="subtitle" x="{_n(across)}" y="{_n(middle + 12)}">{escape(subtitle)}</text>{badge}'
     )
 
 

@@ -91,6 +91,8 @@ def _heights(plan: Plan, sizes: Sequence[Size]) -> tuple[list[float], list[float
         baselines.append(y + TRACK * plan.forks[row] + LABEL)
         if row < rows - 1:
             y += GAP + TRACK * (plan.forks[row] + plan.taps[row]) + (LABEL if labelled[row] else 0)
+        elif labelled[row]:
+            y += LABEL + LEAD
     return tops, bottoms, baselines, y
 
 

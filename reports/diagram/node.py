@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from archlab.analysis.folding import failed_rows
 from archlab.records import Layer, Shape, Trace
 from archlab.reports.diagram.block import Block, shapes_of
 from archlab.reports.diagram.layout import SPINE, Plan, placed
-from archlab.reports.text import brief, count, plain, shortened
+from archlab.reports.text import brief, count, failure_text, plain, shortened
 
 WIDTH, LEAF, GROUP, OPERATION, JOINT = 184.0, 36.0, 44.0, 24.0, 26.0
 """Width of a box, and the heights of a leaf, a closed block, an operation; the diameter of a joint."""
+LONGEST = 56
+"""The most letters of a failure under its layer; the card and the text around the drawing have all."""
 LETTER = 6.0
 """The width of a letter in a label, a little more than fonts take."""
 SYMBOLS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "truediv": "÷", "cat": "cat", "concat": "cat",
            "concatenate": "cat", "stack": "stack", "hstack": "stack", "vstack": "stack"}  # fmt: skip
 FACTS = (
-    "path", "kind", "input", "output", "parameters", "MACs", "detail", "elementwise operations", "buffers",
+    "path", "kind", "failed", "input", "output", "parameters", "MACs", "detail", "elementwise operations", "buffers",
     "saved for backward", "receptive field", "dtype", "call", "stands for", "source",
 )  # fmt: skip
 
@@ -44,6 +47,8 @@ class Node:
     badge: str = ""
     """`×12` for twelve equal blocks."""
     unused: bool = False
+    failed: bool = False
+    """Whether the forward pass failed at it, or in it; its label says which."""
     repeats: tuple[str, ...] = ()
     """The paths of all that it stands for."""
     facts: tuple[str, ...] = ()
@@ -70,6 +75,7 @@ class _Writer:
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self.numbers = 0
+        self.failed = failed_rows(trace)
 
     def node(self, block: Block) -> Node:
         number, layer = self.numbers, block.layer
@@ -85,18 +91,30 @@ class _Writer:
             title=title,
             subtitle=subtitle,
             symbol=symbol,
-            label=written_shapes(shapes),
+            label=self._failure(block.row) if block.row in self.failed else written_shapes(shapes),
             size=_size(layer, bool(children), symbol),
             scaled=_scaled(layer, bool(children), symbol),
             badge=f"×{len(block.repeats)}" if block.repeats else "",
             unused=bool(layer and layer.call == 0),
+            failed=block.row in self.failed,
             repeats=tuple(plain(self.trace.layers[row].path) for row in block.repeats),
-            facts=_facts(block, self.trace),
+            facts=_facts(block, self.trace, block.row in self.failed),
             children=children,
             entries=tuple(self._entry(origins) for origins in block.entries),
             exits=len(block.exits),
             plan=self._plan(block, children) if children else None,
         )
+
+    def _failure(self, row: int) -> str:
+        """What stands under the layer that failed, or under a block around it."""
+        failure = self.trace.failure
+        assert failure is not None
+        where = plain(failure.path)
+        if row != self.failed[-1] or where != plain(self.trace.layers[row].path):
+            text = f"fails at {where}"
+        else:
+            text = f"failed: {failure_text(replace(failure, remedy=''))}"
+        return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
     def _entry(self, origins: Sequence[int]) -> str:
         return f"{len(origins)} tensors" if len(origins) > 1 else written_shapes(shapes_of(self.trace, origins))
@@ -131,7 +149,9 @@ def _titles(block: Block, trace: Trace) -> tuple[str, str]:
         return plain(trace.network), ""
     name = plain(block.name)
     if block.repeats:
-        name = f"{name}–{_tail(name, plain(trace.layers[block.repeats[-1]].path).rpartition('.')[2])}"
+        last = plain(trace.layers[block.repeats[-1]].path)
+        if last != plain(block.path):  # a module that is called again keeps its name
+            name = f"{name}–{_tail(name, last.rpartition('.')[2])}"
     if block.children:
         parts = [plain(layer.kind)] + ([brief(layer.parameters)] if layer.parameters else [])
         return name, ", ".join(parts)
@@ -178,7 +198,7 @@ def _scaled(layer: Layer | None, block: bool, symbol: str) -> tuple[float, float
     )
 
 
-def _facts(block: Block, trace: Trace) -> tuple[str, ...]:
+def _facts(block: Block, trace: Trace, failed: bool) -> tuple[str, ...]:
     layer = block.layer
     if layer is None:
         return ()
@@ -188,6 +208,7 @@ def _facts(block: Block, trace: Trace) -> tuple[str, ...]:
     facts = [
         layer.path,
         layer.kind,
+        f"{trace.failure.path}: {failure_text(trace.failure)}" if failed and trace.failure else "",
         ", ".join(written_shapes([shape]) for shape in layer.input_shapes),
         ", ".join(written_shapes([shape]) for shape in layer.output_shapes),
         count(layer.parameters) if layer.parameters else "",

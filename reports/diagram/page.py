@@ -29,7 +29,8 @@ from archlab.reports.text import plain
 SCRIPTS = ("diagram-places", "diagram-drawing", "diagram-reader", "diagram-controls")
 HINT = (
     "Click a block to open it, a layer to see its row in the table. Drag to move the drawing, Ctrl and the wheel to "
-    "zoom. Keys: arrows, Enter, / to search, + - 0 to zoom."
+    "zoom; by touch, one finger moves and two zoom. Keys: arrows, Enter opens, Escape closes, t goes to the row, "
+    "/ searches, + - 0 zoom."
 )
 
 
@@ -41,6 +42,8 @@ class Fragment:
     data: dict[str, Any]
     title: str
     """What it shows, as plain text."""
+    failure: str = ""
+    """Where and why the forward pass failed, as plain text."""
 
 
 def render(
@@ -83,8 +86,8 @@ def render(
         f'<label>Colour <select name="colour" autocomplete="off">{options}</select></label>'
         f'<label><input type="checkbox" name="scaled" autocomplete="off"{" checked" if scale else ""}> '
         f"Size by shape</label>"
-        f'<span class="diagram-buttons">{_buttons()}</span></form>'
-        f'<div class="diagram-status" role="status"></div>'
+        f'<span class="diagram-buttons">{_buttons()}</span>'
+        f'<span class="diagram-status" role="status"></span></form>'
         f'<div class="diagram-view">{drawing}</div>'
         f'<aside class="diagram-card" aria-label="Chosen layer of {title}">Point at a layer to see its row of '
         f"the shape table here.</aside>"
@@ -92,7 +95,7 @@ def render(
         f'<figcaption class="diagram-hint">{HINT}</figcaption></figure>'
     )
     opened = [node.number for node in shown.root.walk() if is_open(node)]
-    return Fragment(html, _data(shown, opened, colour, scale), shown.title)
+    return Fragment(html, _data(shown, opened, colour, scale), shown.title, shown.failure)
 
 
 def script() -> str:
@@ -124,9 +127,13 @@ def document(fragment: Fragment) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{name}</title><style>{style}</style></head><body><main>"
-        f"<h1><bdi>{name}</bdi></h1>{fragment.html}</main>{embedded_data(fragment)}"
+        f"<h1><bdi>{name}</bdi></h1>{_notice(fragment)}{fragment.html}</main>{embedded_data(fragment)}"
         f"<script>{code}</script></body></html>\n"
     )
+
+
+def _notice(fragment: Fragment) -> str:
+    return f'<p class="diagram-failure"><bdi>{escape(fragment.failure)}</bdi></p>' if fragment.failure else ""
 
 
 def _hash(text: str) -> str:
@@ -135,7 +142,7 @@ def _hash(text: str) -> str:
 
 def _buttons() -> str:
     words = {
-        "open": ("Open all", 'title="Open every block that shows"'),
+        "open": ("Open all", 'title="Open every block"'),
         "close": ("Close all", 'title="Close every block"'),
         "smaller": ("−", 'title="Zoom out" aria-label="Zoom out"'),
         "larger": ("+", 'title="Zoom in" aria-label="Zoom in"'),
@@ -191,6 +198,7 @@ def _node(node: Node) -> dict[str, Any]:
         "scaled": node.scaled,
         "badge": node.badge,
         "unused": node.unused,
+        "failed": node.failed,
         "repeats": node.repeats,
         "facts": node.facts,
         "children": [child.number for child in node.children],

@@ -80,4 +80,4 @@ def svg(
     """
     shown = view(trace, only)
     scene = shown.scene(down_to(shown.root, depth), scale)
-    return standalone(scene, shown.colours(colour), shown.title, shown.description)
+    return standalone(scene, shown.colours(colour), shown.title, shown.description, shown.failure)

@@ -41,11 +41,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A shape beside a wire."""
+    """A shape beside a wire, or a failure under a layer."""
 
     text: str
     x: float
     y: float
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def _measured(node: Node, is_open: Callable[[Node], bool], scaled: bool, outermo
         left=max(PADDING - placed.left, node.size[0] / 2),
         right=max(PADDING + placed.right, node.size[0] / 2),
         height=HEADER + placed.height + (0.0 if node.exits else FOOT),
-        label=0.0 if node.exits else label,
+        label=0.0 if node.exits or node.failed else label,
         outlets=tuple(x for x, _ in placed.nodes[total - node.exits :]) or (0.0,),
         inlets=tuple(x for x, _ in placed.nodes[:first]) or (0.0,),
     )
@@ -150,15 +151,15 @@ def _draw_inside(scene: Scene, measured: _Measured, x: float, y: float, level: i
         scene.lines.append(Line(ends, skip=True, arrow=False, thick=True))
     labels = _entry_labels(node, level == 1)
     for number, (across, down) in enumerate(placed.nodes):
-        text = labels[number] if number < first else ""
+        text, failed = labels[number] if number < first else "", False
         if first <= number < leaving:
             child = measured.children[number - first]
             size = child.size
-            text = child.node.label if size.label else ""
+            text, failed = child.node.label if size.label else "", child.node.failed
             left, upper = x + across - size.left, y + down
             scene.boxes.append(
                 Box(child.node, left, upper, size.left + size.right, size.height, child.placed is not None, level)
             )
             _draw_inside(scene, child, x + across, upper + HEADER, level + 1)
         if text:
-            scene.labels.append(Label(text, x + across + 6.0, y + placed.labels[plan.rows[number]]))
+            scene.labels.append(Label(text, x + across + 6.0, y + placed.labels[plan.rows[number]], failed))

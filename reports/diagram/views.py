@@ -10,7 +10,7 @@ from archlab.reports.diagram.block import Block, read
 from archlab.reports.diagram.colour import Scheme, scheme
 from archlab.reports.diagram.node import Node, input_name, written
 from archlab.reports.diagram.scene import Scene, composed
-from archlab.reports.text import brief, plain
+from archlab.reports.text import brief, failure_text, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,18 @@ class View:
         more = ", ..." if len(self.root.children) > 40 else ""
         return (
             f"Diagram of {self.title}: {brief(totals.parameters)} parameters, {brief(totals.macs)} MACs, "
-            f"{rows} layers drawn. In order: {outermost}{more}."
+            f"{rows} layers drawn. In order: {outermost}{more}.{f' {self.failure}' if self.failure else ''}"
         )
+
+    @property
+    def failure(self) -> str:
+        """Where and why the forward pass failed, empty where it did not, or elsewhere than in what is drawn."""
+        failure = self.trace.failure
+        if failure is None or (self.block.layer and not any(node.failed for node in self.root.walk())):
+            return ""
+        kind = f" ({plain(failure.kind)})" if failure.path and failure.kind else ""
+        where = f"{plain(failure.path) or 'the network itself'}{kind}"
+        return f"The forward pass failed at {where}: {failure_text(failure)}."
 
 
 def view(trace: Trace, only: str | None = None) -> View:
@@ -69,7 +79,10 @@ def view(trace: Trace, only: str | None = None) -> View:
 
 
 def down_to(root: Node, depth: int | None) -> Callable[[Node], bool]:
-    """A predicate that opens the blocks above a depth, the root's children being at 1; all for None."""
+    """A predicate that opens the blocks above a depth, the root's children being at 1, and those that fail inside.
+
+    None opens all.
+    """
     levels: dict[int, int] = {}
 
     def note(node: Node, level: int) -> None:
@@ -78,4 +91,4 @@ def down_to(root: Node, depth: int | None) -> Callable[[Node], bool]:
             note(child, level + 1)
 
     note(root, 0)
-    return lambda node: depth is None or levels[node.number] < depth
+    return lambda node: depth is None or levels[node.number] < depth or node.failed

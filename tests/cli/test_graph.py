@@ -78,6 +78,33 @@ def test_a_skip_connection_of_the_course() -> None:
     assert {edge.shapes for edge in found.edges if names[edge.target] == "stage_2.0.add"} == {((1, 128, 12, 12),)}
 
 
+BROKEN = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Linear(8, 8)
+        self.head = nn.Linear(5, 2)
+
+    def forward(self, x):
+        return self.head(self.stem(x))
+"""
+
+
+def test_a_network_that_fails_is_drawn_up_to_there(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(BROKEN)
+    call = ["graph", f"{tmp_path / 'net.py'}:Net", "--input", "1x8", "-o", str(tmp_path / "net.svg")]
+    outcome = run(*call)
+    assert outcome.code == 2
+    assert "expected 5; in_features=8 would fit" in outcome.err
+    assert "failed: given 8 features (1x8); expected 5" in (tmp_path / "net.svg").read_text(encoding="utf-8")
+    outcome = run(*call, "--only", "tail")
+    assert outcome.code == 2
+    assert "expected 5; in_features=8 would fit" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,11 +1,12 @@
 """Traces to draw: by hand, and at random."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
-from archlab.records import Layer, Shape, Totals, Trace
+from archlab.records import Failure, Layer, Shape, Totals, Trace
 
 
 def layer(path: str, depth: int, inputs: Sequence[int] = (), kind: str = "Linear", **values: Any) -> Layer:
@@ -43,6 +44,18 @@ def dense(layers: int) -> Trace:
     rows = [layer(f"layer_{number}", 1, [-1, *range(number)], "Conv2d") for number in range(layers)]
     rows.append(layer("cat", 1, [-1, *range(layers)], "cat", operation=True))
     return trace(*rows, network="dense")
+
+
+def failed(path: str = "head.fc") -> Trace:
+    """A stem, and a head whose last layer is given 8 features where it expects 5."""
+    rows = [
+        layer("stem", 1, [-1], "Conv2d"),
+        layer("head", 1, kind="Head", output_shapes=()),
+        layer("head.norm", 2, [0], "BatchNorm1d"),
+        layer("head.fc", 2, [2], "Linear", output_shapes=()),
+    ]
+    failure = Failure(path, "Linear", "net.py:7", "8 features (1x8)", "5", "in_features=8 would fit", "boom")
+    return replace(trace(*rows, network="bad"), failure=failure)
 
 
 @st.composite

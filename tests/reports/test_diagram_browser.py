@@ -11,7 +11,7 @@ import pytest
 from archlab.records import Trace
 from archlab.reports.diagram import render, save
 from archlab.reports.diagram.page import document
-from tests.reports.diagrams import dense, layer, residual, stack, trace
+from tests.reports.diagrams import dense, failed, layer, residual, stack, trace
 from tests.reports.test_diagram_drawing import HOSTILE, hostile
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ NETWORKS = {
     "stack": stack(12),
     "dense": dense(12),
     "hostile": hostile(),
+    "failed": failed(),
+    "repeated": trace(*(layer(f"fc.{place}", 1, [place - 1], parameters=72) for place in range(3))),
     "three": trace(
         *(layer(f"l{place}", 1, [-1 - place]) for place in range(3)),
         layer("cat", 1, [0, 1, 2], "cat", operation=True),
@@ -146,6 +148,110 @@ def test_search_finds_what_a_repeat_stands_for(read: Any) -> None:
     reader = read(stack(3))
     reader.page.locator("input[name=search]").fill("blocks.2.norm")
     assert reader.page.locator(".diagram-status").inner_text() == "1 of 1: blocks.0.norm"
+
+
+def test_search_finds_a_part_of_a_path_in_any_repeat(read: Any) -> None:
+    reader = read(stack(12))
+    field = reader.page.locator("input[name=search]")
+    field.fill("blocks.7.conv")
+    assert reader.page.locator(".diagram-status").inner_text() == "1 of 2: blocks.0.conv_1"
+    field.fill("blocks.7")
+    assert reader.page.locator(".diagram-status").inner_text() == "1 of 1: blocks.0"
+
+
+def test_search_closes_what_only_an_earlier_letter_found(read: Any) -> None:
+    reader = read(stack(3))
+    field = reader.page.locator("input[name=search]")
+    field.fill("norm")
+    assert reader.page.locator("[aria-expanded=true]").count() == 1
+    field.fill("stem")
+    assert reader.page.locator("[aria-expanded=true]").count() == 0
+    field.fill("norm")
+    field.press("Escape")
+    assert reader.page.locator("[aria-expanded=true]").count() == 1
+    assert reader.page.locator(".is-found").count() == 0
+    assert reader.focused() == "BatchNorm2d"
+
+
+def test_open_all_opens_every_level(read: Any) -> None:
+    rows = [layer("a", 1, kind="A"), layer("a.b", 2, kind="B"), layer("a.b.c", 3, kind="C"), layer("a.b.c.d", 4, [-1])]
+    reader = read(trace(*rows))
+    reader.page.locator("[data-action=open]").click()
+    assert reader.shown() == ["a", "b", "c", "Linear"]
+    reader.page.locator("[data-action=close]").click()
+    assert reader.shown() == ["a"]
+
+
+def test_a_large_drawing_holds_what_is_near(read: Any) -> None:
+    rows = [layer("stem", 1, [-1], "Conv2d")]
+    for number in range(200):
+        rows += residual(f"block_{'a' * number}", 1, len(rows), len(rows) - 1)
+    reader = read(trace(*rows))
+    reader.page.locator("[data-action=open]").click()
+    few = reader.page.locator("[data-node]").count()
+    assert 5 < few < 100
+    reader.page.locator("[data-node][tabindex='0']").focus()
+    keys = reader.page.keyboard
+    keys.press("End")
+    assert reader.focused() == "+"
+    assert reader.card().splitlines()[1].strip().endswith("a.add")
+    keys.press("ArrowUp")
+    assert reader.focused() == "Conv2d"
+    reader.page.evaluate("document.querySelector('.diagram-view').scrollTop = 40000")
+    reader.until("document.querySelectorAll('[data-node]').length > 3")
+    middle = "document.elementFromPoint(...(r => [r.left + r.width / 2, r.top + r.height / 2])"
+    middle += "(document.querySelector('.diagram-view').getBoundingClientRect())).closest('[data-node]') !== null"
+    reader.until(middle)
+    assert reader.page.locator("[data-node]").count() < 150
+    field = reader.page.locator("input[name=search]")
+    field.fill("aaaaa.norm")
+    assert reader.page.locator(".diagram-status").inner_text().startswith("1 of 195: block_aaaaa.norm")
+    assert reader.page.locator(".is-found").count() >= 1
+
+
+def test_a_failure_is_marked_and_told(read: Any) -> None:
+    reader = read(failed())
+    assert "fails at head.fc" not in reader.page.locator("svg").first.text_content()
+    spoken = reader.node("Linear").get_attribute("aria-label")
+    assert "failed: given 8 features (1x8); expected 5" in spoken
+    reader.page.locator("[data-action=close]").click()
+    assert "fails at head.fc" in reader.node("head").get_attribute("aria-label")
+    assert reader.page.locator("text.shape.is-failed").text_content() == "fails at head.fc"
+    reader.node("head").hover()
+    assert "in_features=8 would fit" in reader.card()
+
+
+def test_escape_closes_and_focus_shows_the_row(read: Any) -> None:
+    reader = read(stack(2))
+    keys = reader.page.keyboard
+    reader.page.locator("[data-action=fit]").focus()
+    keys.press("Tab")
+    assert reader.page.evaluate("document.activeElement.getAttribute('role')") == "treeitem"
+    assert reader.card().splitlines()[1].strip() == "stem"
+    keys.press("ArrowDown")
+    keys.press(" ")
+    keys.press("ArrowRight")
+    keys.press("Escape")
+    assert reader.page.locator("[aria-expanded=true]").count() == 0
+    assert reader.focused() == "blocks.0–1"
+
+
+def test_two_fingers_zoom(read: Any) -> None:
+    reader = read(stack(2), depth=None, width=375)
+    width = reader.page.locator(".diagram-view > svg").bounding_box()["width"]
+    reader.page.evaluate(
+        """() => {
+          const view = document.querySelector(".diagram-view");
+          const send = (name, gap) => {
+            const touches = [150 - gap / 2, 150 + gap / 2].map(
+              (x, identifier) => new Touch({ identifier, target: view, clientX: x, clientY: 300 }));
+            view.dispatchEvent(new TouchEvent(name, { touches, bubbles: true, cancelable: true }));
+          };
+          send("touchstart", 100);
+          send("touchmove", 150);
+        }"""
+    )
+    assert reader.page.locator(".diagram-view > svg").bounding_box()["width"] == pytest.approx(1.5 * width, rel=0.01)
 
 
 def test_keys(read: Any) -> None:

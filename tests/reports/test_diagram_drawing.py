@@ -13,7 +13,7 @@ from archlab.reports.diagram import embedded_data, render, svg
 from archlab.reports.diagram.colour import COLOURS, category, scheme
 from archlab.reports.diagram.page import document
 from archlab.reports.diagram.views import view
-from tests.reports.diagrams import dense, layer, residual, stack, trace
+from tests.reports.diagrams import dense, failed, layer, residual, stack, trace
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e&amp;]]>"
@@ -129,6 +129,42 @@ def test_categories(kind: str, expected: str) -> None:
     assert category(layer("x", 1, kind=kind), block=False) == expected
 
 
+def test_a_failure_is_marked_at_its_layer_and_the_blocks_around_it() -> None:
+    text = svg(failed())  # opened down to it, whatever the depth
+    marked = [node for node in nodes(text) if "is-failed" in node.get("class", "")]
+    assert [node.find(f"{SVG}text").text for node in marked] == ["head", "Linear"]  # type: ignore[union-attr]
+    assert all(node.find(f"{SVG}circle") is not None for node in marked)  # a shape and not a colour alone
+    assert "failed: given 8 features (1x8); expected 5" in texts(text)
+    notice = "The forward pass failed at head.fc (Linear): given 8 features (1x8); expected 5; in_features=8 would fit."
+    assert " ".join(element for element in texts(text) if element in notice and " " in element) == notice
+    assert notice in view(failed()).description
+    assert notice in document(render(failed()))
+
+
+def test_a_failure_shows_on_a_closed_block() -> None:
+    (_, head) = view(failed()).root.children
+    assert (head.failed, head.label) == (True, "fails at head.fc")
+    assert (head.facts[2], head.children[1].facts[2]) == (
+        "head.fc: given 8 features (1x8); expected 5; in_features=8 would fit",
+    ) * 2
+
+
+def test_a_failure_elsewhere_is_not_told_of() -> None:
+    assert "failed" not in svg(failed(), only="stem").partition("</style>")[2]
+    cut = failed().to_depth(1)
+    assert [node.label for node in view(cut).root.children] == ["1×8", "fails at head.fc"]
+    own = failed("")
+    assert not any(node.failed for node in view(own).root.walk())
+    assert "failed at the network itself: given 8 features" in view(own).description
+
+
+def test_a_repeated_layer_says_how_often() -> None:
+    text = svg(trace(*(layer(f"fc.{place}", 1, [place - 1], parameters=72) for place in range(3))))
+    assert [entry for entry in texts(text) if entry in ("Linear", "fc.0–2", "×3")] == ["Linear", "fc.0–2", "×3"]
+    again = [layer("cell", 1, [place - 1], parameters=72, call=2, calls=3) for place in range(2)]
+    assert "cell (call 2 of 3)" in texts(svg(trace(*again)))
+
+
 def test_numbers_are_coloured_by_steps() -> None:
     network = trace(*(layer(f"l{place}", 1, parameters=10**place if place else 0) for place in range(6)))
     found = scheme(network, "parameters", [False] * 6)
@@ -168,7 +204,7 @@ def test_size_by_shape_grows_with_channels_and_sides() -> None:
 def test_the_card_holds_the_row_of_the_table() -> None:
     network = trace(layer("fc", 1, [-1], parameters=1234, macs=5678, detail="no bias", call=2, calls=3))
     (node,) = view(network).root.children
-    assert node.facts[:7] == ("fc", "Linear", "1×8", "1×8", "1,234", "5,678", "no bias")
+    assert node.facts[:8] == ("fc", "Linear", "", "1×8", "1×8", "1,234", "5,678", "no bias")
     assert "2 of 3" in node.facts
     assert node.subtitle == "fc (call 2 of 3)"
 
@@ -202,5 +238,7 @@ def test_what_is_written_can_be_read(theme: int) -> None:
         if name not in ("step-3", "step-4", "step-5"):  # there the second line is in the first one's colour
             assert contrast(colours["muted"], colours[name]) >= 4.5, name
     assert contrast(colours["muted"], colours["paper"]) >= 4.5
+    assert contrast(colours["failed"], colours["paper"]) >= 4.5
+    assert contrast(colours["failed"], colours["frame"]) >= 4.5
     assert contrast(colours["badge-text"], colours["badge"]) >= 4.5
     assert contrast(colours["joint-line"], colours["joint"]) >= 4.5
