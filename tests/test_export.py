@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from archlab.errors import InputError, StoreError
 from archlab.exporting import FORMS, export
 from archlab.exporting.export import MARK
+from archlab.exporting.history import history
 from archlab.records import Epoch, Run, TrainingConfig, Value
 from archlab.store import Store, open_store
 from tests.reports.samples import add_run
@@ -72,6 +75,44 @@ def test_parquet_holds_what_csv_holds_with_types(store: Store, tmp_path: Path) -
     assert str(parquet.read_table(folder / "runs.parquet").schema.field("seed").type) == "int64"
 
 
+def test_columns_keep_their_types_where_all_of_them_is_empty(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: pip install 'archlab[parquet]'")
+    run = Run("run", TrainingConfig(), "finished", (Epoch(1, 6, 0.5, 2.0, 0.25, 2.1, 0.3),))
+    folder = export([run], "parquet", tmp_path / "out")
+
+    def types(table: str, *columns: str) -> list[str]:
+        schema = parquet.read_table(folder / f"{table}.parquet").schema
+        return [str(schema.field(column).type) for column in columns]
+
+    assert types("runs", "size", "train_samples", "learning_rate", "error") == ["int64", "int64", "double", "string"]
+    assert types("epochs", "test_loss_running") == ["double"]
+    assert types("steps", "run", "step", "train_loss") == ["string", "int64", "double"]  # it has no row
+
+
+def test_names_that_a_spreadsheet_would_run_are_text_in_csv(tmp_path: Path) -> None:
+    hostile = '=HYPERLINK("http://a.b","x")'
+    config = TrainingConfig(network="@mine", variant=hostile, options={"a": "-1", "b": -1, "c": "+cmd"}, dataset="\tx")
+    folder = export([Run("run", config, "failed", error='line 1\n=2,"')], "csv", tmp_path / "out")
+    (row,) = rows(folder, "runs")
+    assert (row["network"], row["variant"], row["dataset"]) == ("'@mine", f"'{hostile}", "'\tx")
+    assert (row["option.a"], row["option.b"], row["option.c"]) == ("-1", "-1", "'+cmd")
+    assert row["error"] == 'line 1\n=2,"'  # a quoted cell, which begins with a letter
+
+
+def test_steps_have_the_times_between_the_ends_of_epochs(store: Store) -> None:
+    finished, _, failed = (history(run, store) for run in store.runs())
+    # Epochs of 6 steps that end after 0.5, 1.0 and 1.5 s.
+    assert finished.step_seconds() == pytest.approx([step / 12 for step in range(1, 19)])
+    assert failed.step_seconds() == []
+    assert replace(finished, epochs=()).step_seconds() == [0.0] * 18
+
+
+def test_it_tells_how_many_runs_are_done(store: Store, tmp_path: Path) -> None:
+    done: list[int] = []
+    export([*store.runs(), store.runs()[0]], "csv", tmp_path / "out", store=store, progress=done.append)
+    assert done == [1, 2, 3]
+
+
 def test_options_of_unlike_types_become_text(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: pip install 'archlab[parquet]'")
     widths: tuple[Value, ...] = (3, "wide", True)
@@ -113,13 +154,21 @@ def test_tensorboard_reads_its_files(store: Store, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, about SQLAlchemy
-def test_mlflow_reads_its_database(store: Store, tmp_path: Path) -> None:
+def test_mlflow_reads_its_database(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("mlflow", "sqlalchemy", "alembic"):
         pytest.importorskip(name, reason=f"{name} is not installed: pip install 'archlab[mlflow]'")
     import mlflow
 
     level = logging.getLogger("mlflow").level
-    folder = export(store.runs(), "mlflow", tmp_path / "out", store=store)
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    silenced: list[str] = []
+
+    def note(done: int) -> None:
+        silenced.append(os.environ["MLFLOW_DISABLE_TELEMETRY"])
+
+    folder = export(store.runs(), "mlflow", tmp_path / "out", store=store, progress=note)
+    assert silenced == ["true"] * 3
+    assert "MLFLOW_DISABLE_TELEMETRY" not in os.environ
     assert logging.getLogger("mlflow").level == level
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("lenet on digits")
@@ -187,6 +236,26 @@ def test_a_failure_leaves_what_was_there(store: Store, tmp_path: Path, monkeypat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "store"]
 
 
+def test_an_interruption_while_folders_change_places_keeps_the_old_one(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = export(store.runs(), "csv", tmp_path / "out")
+    moved: list[Path] = []
+    rename = Path.rename
+
+    def stop(path: Path, place: Path) -> Path:
+        moved.append(path)
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+        return rename(path, place)
+
+    monkeypatch.setattr(Path, "rename", stop)
+    with pytest.raises(KeyboardInterrupt):
+        export(store.runs()[:1], "csv", target)
+    assert len(rows(target, "runs")) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "store"]
+
+
 def with_file(folder: Path) -> None:
     folder.mkdir()
     (folder / "thesis.tex").write_text("years of work")
@@ -211,11 +280,16 @@ def test_an_empty_folder_is_taken(store: Store, tmp_path: Path) -> None:
     assert (export(store.runs(), "csv", tmp_path / "out") / "runs.csv").exists()
 
 
-def test_what_cannot_be_exported_is_said(store: Store, tmp_path: Path) -> None:
+def test_what_cannot_be_exported_is_said(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="runs can't be exported to 'tensorbord': did you mean tensorboard"):
         export(store.runs(), "tensorbord", tmp_path / "out")
     with pytest.raises(InputError, match="there is no run to export"):
         export([], "csv", tmp_path / "out")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for place in (Path(), Path("..")):  # the shell would stand in a folder that is gone
+        with pytest.raises(InputError, match="is the current folder, or holds it: choose one inside it"):
+            export(store.runs(), "csv", place)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="file is a file, expected a folder"):
         export(store.runs(), "csv", tmp_path / "file")

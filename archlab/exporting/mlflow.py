@@ -31,7 +31,7 @@ def write_mlflow(histories: Iterable[History], folder: Path, target: Path) -> No
     Raises:
         InputError: MLflow, or what it needs for a database, is not installed.
     """
-    with _quiet():
+    with _untold():
         try:
             import alembic  # noqa: F401
             import sqlalchemy  # noqa: F401
@@ -40,15 +40,16 @@ def write_mlflow(histories: Iterable[History], folder: Path, target: Path) -> No
             raise InputError(
                 f"MLflow's database needs {error.name}, which is not installed: pip install 'archlab[mlflow]'"
             ) from error
-        client = MlflowClient(tracking_uri=f"sqlite:///{(folder / FILE).resolve()}")
-        experiments: dict[str, str] = {}
-        for one in histories:
-            name = f"{one.tags['network']} on {one.tags['dataset']}"
-            if name not in experiments:
-                # The folder is renamed when it is whole: what is named in it must lie where it will be.
-                artifacts = (target.resolve() / "artifacts" / str(len(experiments))).as_uri()
-                experiments[name] = client.create_experiment(name, artifact_location=artifacts)
-            _add(client, experiments[name], one)
+        with _quiet():
+            client = MlflowClient(tracking_uri=f"sqlite:///{(folder / FILE).resolve()}")
+            experiments: dict[str, str] = {}
+            for one in histories:
+                name = f"{one.tags['network']} on {one.tags['dataset']}"
+                if name not in experiments:
+                    # The folder is renamed when it is whole: what is named in it must lie where it will be.
+                    artifacts = (target.resolve() / "artifacts" / str(len(experiments))).as_uri()
+                    experiments[name] = client.create_experiment(name, artifact_location=artifacts)
+                _add(client, experiments[name], one)
 
 
 def _add(client: MlflowClient, experiment: str, one: History) -> None:
@@ -77,15 +78,24 @@ def _add(client: MlflowClient, experiment: str, one: History) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """A context in which MLflow writes no notes on the tables that it makes, and tells nobody that it is used."""
-    logger = logging.getLogger("mlflow")
-    level, told = logger.level, os.environ.get(TELEMETRY)
-    logger.setLevel(logging.WARNING)
+def _untold() -> Iterator[None]:
+    """A context in which MLflow, if it is imported in it, tells its makers nothing."""
+    told = os.environ.get(TELEMETRY)
     os.environ.setdefault(TELEMETRY, "true")
     try:
         yield
     finally:
-        logger.setLevel(level)
         if told is None:
             del os.environ[TELEMETRY]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A context without MLflow's notes on the tables that it makes."""
+    logger = logging.getLogger("mlflow")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

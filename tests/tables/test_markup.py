@@ -30,6 +30,13 @@ def test_csv_has_raw_numbers_and_neither_bars_nor_a_total() -> None:
     ]
 
 
+def test_csv_text_that_a_spreadsheet_would_run_stands_behind_an_apostrophe() -> None:
+    cells = ("=1+1", "@x", "-2", -2, "+3.5", "-x", "\t=1", "a=1")
+    table = Table(columns=(Column("a", "a"),), rows=tuple(Row((cell,)) for cell in cells))
+    found = [row[0] for row in csv_reader.reader(io.StringIO(csv(table)))]
+    assert found == ["a", "'=1+1", "'@x", "-2", "-2", "+3.5", "'-x", "'\t=1", "a=1"]
+
+
 def test_markdown() -> None:
     assert markdown(TABLE).splitlines() == [
         "**densenet**",
@@ -108,5 +115,7 @@ def test_html_of_any_name_is_text(first: str, second: str) -> None:
 )
 def test_csv_can_be_read_again(rows: list[tuple[str, int]]) -> None:
     table = Table(columns=(Column("a", "a"), Column("b", "b")), rows=tuple(map(Row, rows)))
-    read = list(csv_reader.reader(io.StringIO(csv(table))))
-    assert read == [["a", "b"], *([name, str(number)] for name, number in rows)]
+    head, *read = csv_reader.reader(io.StringIO(csv(table)))
+    assert head == ["a", "b"]
+    assert [number for _, number in read] == [str(number) for _, number in rows]
+    assert all(told in (name, f"'{name}") for (told, _), (name, _) in zip(read, rows, strict=True))
