@@ -1,4 +1,4 @@
-// Light and dark: the style sheet holds the colours, charts read them from there.
+// Light and dark: the style sheet holds both colours of each name, charts read them from there.
 
 const scales = {
   light: {
@@ -18,7 +18,8 @@ function isDark() {
 
 function currentTheme() {
   const style = getComputedStyle(document.documentElement);
-  const hex = (name) => style.getPropertyValue(`--${name}`).trim();
+  // A property's value is the style sheet's text: light-dark(#ffffff, #1a2027).
+  const hex = (name) => style.getPropertyValue(`--${name}`).match(/#[0-9a-f]{6}/g)[isDark() ? 1 : 0];
   return {
     font: style.getPropertyValue("--font"),
     color(name, alpha) {

@@ -174,7 +174,7 @@ def _panel(experiment: Experiment, anchor: str, read: Read) -> Panel:
     charts = (
         replace(
             chart,
-            data=[{**trace, "uid": trace["name"]} for trace in chart.data],  # type: ignore[union-attr]
+            data=[{**trace, "uid": f"{trace['name']} {trace['line'].get('dash')}"} for trace in chart.data],  # type: ignore[union-attr]
             layout={**chart.layout, "uirevision": "live"},  # type: ignore[dict-item]
         )
         for chart in panel.charts
