@@ -57,8 +57,8 @@ def running_statistics(group: Group) -> list[Verdict]:
         level = "note"
     means = [f"{SHARE.number(estimate(values).mean)} %" for values in (running, precise)]
     text = (
-        f"Test accuracy is {means[0]} with running statistics and {means[1]} with precise ones, which is "
-        f"{SHARE.number(cost, '+')} points ({bounds(costs)})."
+        f"Running statistics cost {SHARE.number(cost)} points of test accuracy ({bounds(costs)}): {means[0]} with "
+        f"them, {means[1]} with precise ones."
     )
     if off is not None:
         text += f" {_off_sentence(off)}"

@@ -195,7 +195,7 @@ def gap(group: Group) -> list[Verdict]:
         return []
     return [
         Verdict(
-            check="train-test-gap",
+            check="generalisation-gap",
             level="note",
             text=f"Train accuracy is {SHARE.number(found.mean)} points above test accuracy ({bounds(gaps)}).",
             variant=group.variant,

@@ -9,6 +9,7 @@ from archlab.reports.sections.glossary import glossary_section
 from archlab.reports.sections.networks import networks_section
 from archlab.reports.sections.reproduction import reproduction_section
 from archlab.reports.sections.summary import summary_section
+from archlab.reports.sections.verdicts import examined
 from archlab.reports.text import slug
 
 RESERVED = ("summary", "networks", "reproduction", "glossary", "theme", "print", "archlab-data", "plotly-js")
@@ -20,12 +21,13 @@ def sections(material: Material) -> list[Section]:
     anchors: dict[int, str] = {}
     for place, experiment in enumerate(material.experiments):
         anchors[place] = slug(experiment.title, [*anchors.values(), *RESERVED])
+    examinations = [examined(experiment, material) for experiment in material.experiments]
     found = [
-        experiment_section(experiment, material, anchors[place])
+        experiment_section(experiment, material, anchors[place], examinations[place])
         for place, experiment in enumerate(material.experiments)
     ]
     return [
-        summary_section(material, anchors),
+        summary_section(material, anchors, examinations),
         *([networks_section(material.traces)] if material.traces else []),
         *found,
         reproduction_section(material),

@@ -1,8 +1,8 @@
-"""What came of the runs: curves, final accuracy, paired differences, BatchNorm over training."""
+"""What came of the runs: curves, final accuracy, paired differences, verdicts, BatchNorm over training."""
 
 from __future__ import annotations
 
-from archlab.records import NormRecording, Run
+from archlab.records import Examination, NormRecording, Run
 from archlab.reports.chart import Panel
 from archlab.reports.charts.differences import difference_panel
 from archlab.reports.charts.normalisation import normalisation_panel
@@ -11,15 +11,17 @@ from archlab.reports.charts.sweep import sweep_panel
 from archlab.reports.charts.training import training_panel
 from archlab.reports.material import Experiment, Material
 from archlab.reports.section import Section, render
+from archlab.reports.sections.verdicts import verdicts_section
 from archlab.reports.text import metric
 
 RECORDED_RUNS = 3
 """Recordings on a page: the first seed's of each variant, up to this many."""
 
 
-def experiment_section(experiment: Experiment, material: Material, anchor: str) -> Section:
+def experiment_section(experiment: Experiment, material: Material, anchor: str, examination: Examination) -> Section:
     """A comparison or a set of runs, as far as there is something to show."""
     parts = []
+    recordings = _recordings(experiment, material)
     if any(run.epochs for run in experiment.runs):
         parts.append(_part("Training", training_panel(experiment, material.curves, f"{anchor}-training")))
     comparison = experiment.comparison
@@ -33,10 +35,11 @@ def experiment_section(experiment: Experiment, material: Material, anchor: str) 
         if differences is not None:
             rows = [(difference, metric(difference.metric)) for difference in comparison.differences]
             parts.append(_part("Paired differences", differences, "differences.html", rows=rows))
-    recordings = _recordings(experiment, material)
+    if examination.verdicts:
+        parts.append(verdicts_section(examination, f"{anchor}-verdicts", f"{anchor}-norm" if recordings else ""))
     if recordings:
         parts.append(_part("BatchNorm over training", normalisation_panel(recordings, f"{anchor}-norm")))
-    body = render("experiment.html", experiment=experiment, parts=parts)
+    body = render("experiment.html", experiment=experiment, drawn=any(part.panels for part in parts))
     return Section(anchor, experiment.title, body, parts=tuple(parts))
 
 

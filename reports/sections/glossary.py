@@ -94,6 +94,24 @@ TERMS = (
         "variance: the absolute logarithm of running over population variance. Both averaged over channels.",
     ),
     Term(
+        "verdict",
+        "What a check says about the runs, from their records alone. A problem: a result can’t be used as it is. A "
+        "warning: it may mislead. A note: good to know. What was looked at and is in order is listed too.",
+    ),
+    Term(
+        "noise of batch statistics",
+        "How far a channel’s mean scatters from batch to batch, in population standard deviations, apart from the "
+        "drift of training. A batch of n independent values a channel gives 1 / √n; neighbouring pixels are not "
+        "independent.",
+        "Wu and He, Group Normalization, 2018, section 1",
+    ),
+    Term(
+        "dead, constant and collapsed channels",
+        "A dead channel has gamma and beta near 0 and passes on nothing. A constant one has gamma near 0 only, and "
+        "passes on beta. A collapsed one has an input that hardly varies, so that BatchNorm’s eps decides its scale.",
+        "Liu et al., Learning Efficient Convolutional Networks through Network Slimming, 2017, section 3",
+    ),
+    Term(
         "variant, seed, pair",
         "A variant is one setting of what is compared. A seed decides first weights and the order of the data. Two "
         "runs with the same seed and different variants are a pair.",

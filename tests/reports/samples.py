@@ -88,7 +88,7 @@ def add_run(
     recorded: bool = True,
 ) -> Run:
     """A finished run in the store whose curves fall as curves do; `norm=none` learns more slowly."""
-    random = np.random.default_rng(1000 * len(variant) + seed)
+    random = np.random.default_rng(1000 * ("none" in variant) + seed)
     config = TrainingConfig(variant=variant, seed=seed, epochs=epochs, batch_size=300)
     steps = epochs * steps_an_epoch
     pace = 0.35 if "none" in variant else 1.0

@@ -1,0 +1,45 @@
+"""What is wrong with an experiment's runs, the worst first, with what to do about it."""
+
+from __future__ import annotations
+
+import contextlib
+
+from archlab.analysis.verdicts import examine
+from archlab.errors import InputError, StoreError
+from archlab.records import Examination
+from archlab.records.verdict import LEVELS
+from archlab.reports.material import Experiment, Material
+from archlab.reports.section import Section, render
+
+TITLES = {"problem": "Problems", "warning": "Warnings", "note": "Notes", "good": "Looked at, and in order"}
+
+
+def examined(experiment: Experiment, material: Material) -> Examination:
+    """The verdicts on an experiment's runs, those among them that failed before their first epoch."""
+    runs = {run.key: run for run in experiment.runs}
+    comparison = experiment.comparison
+    if comparison is not None and material.store is not None:
+        for key in comparison.runs:
+            if key not in runs:
+                with contextlib.suppress(InputError, StoreError):  # the experiment's section says what is missing
+                    runs[key] = material.store.run(key)
+    if not runs:
+        return Examination(())
+    return examine(
+        tuple(runs.values()),
+        lambda key: material.recording(runs[key]),
+        lambda key: material.curves(runs[key]),
+        comparison=comparison,
+    )
+
+
+def verdicts_section(examination: Examination, anchor: str, layers: str = "") -> Section:
+    """The verdicts by level.
+
+    Args:
+        examination: with at least one verdict.
+        anchor: of the section.
+        layers: anchor of the section that shows BatchNorm layers; empty where there is none.
+    """
+    groups = [(level, TITLES[level], found) for level in LEVELS if (found := examination.at(level))]
+    return Section(anchor, "Verdicts", render("verdicts.html", groups=groups, layers=layers))
