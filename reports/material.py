@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from archlab.errors import InputError, StoreError
-from archlab.records import Comparison, NormRecording, Run, Trace
+from archlab.records import Comparison, NormRecording, Probes, Run, Trace
 
 if TYPE_CHECKING:
     from archlab.store import Store
@@ -55,6 +55,14 @@ class Material:
         """What the run's BatchNorm layers held, from the store; None where nothing was recorded."""
         try:
             return self.store.recording(run.key) if self.store else None
+        except (InputError, StoreError) as error:
+            self._note(error)
+            return None
+
+    def probes(self, run: Run) -> Probes | None:
+        """Smoothness and landscape of the run's loss, from the store; None where nothing was probed."""
+        try:
+            return self.store.probes(run.key) if self.store else None
         except (InputError, StoreError) as error:
             self._note(error)
             return None

@@ -11,6 +11,7 @@ from archlab.reports.charts.sweep import sweep_panel
 from archlab.reports.charts.training import training_panel
 from archlab.reports.material import Experiment, Material
 from archlab.reports.section import Section, render
+from archlab.reports.sections.probes import probe_sections
 from archlab.reports.sections.verdicts import verdicts_section
 from archlab.reports.text import metric
 
@@ -37,6 +38,7 @@ def experiment_section(experiment: Experiment, material: Material, anchor: str, 
             parts.append(_part("Paired differences", differences, "differences.html", rows=rows))
     if examination.verdicts:
         parts.append(verdicts_section(examination, f"{anchor}-verdicts", f"{anchor}-norm" if recordings else ""))
+    parts += probe_sections(experiment, material, anchor)
     if recordings:
         parts.append(_part("BatchNorm over training", normalisation_panel(recordings, f"{anchor}-norm")))
     body = render("experiment.html", experiment=experiment, drawn=any(part.panels for part in parts))

@@ -16,7 +16,7 @@ class Term:
     word: str
     meaning: str
     source: str = ""
-    about: Literal["network", "training", "comparison"] = "training"
+    about: Literal["network", "training", "comparison", "smoothness", "landscape"] = "training"
 
 
 TERMS = (
@@ -143,6 +143,31 @@ TERMS = (
         "strangers, near 1 they share nearly all of their noise.",
         about="comparison",
     ),
+    Term(
+        "smoothness",
+        "How little the loss and its gradient change over the length of a step. The loss at w − ηg is measured for "
+        "weights w, their gradient g and a range of step lengths η, and so is the gradient there. On a smooth loss "
+        "both stay close to what they were at w, so that a step does what the gradient promised.",
+        "Santurkar, Tsipras, Ilyas and Madry, How Does Batch Normalization Help Optimization?, 2018, section 3.2",
+        "smoothness",
+    ),
+    Term(
+        "effective β-smoothness",
+        "A loss is β-smooth if its gradient changes by at most β times the distance between two points. The effective "
+        "β is the largest such ratio that was measured along the gradient. Gradient descent is sure to lower the loss "
+        "with steps η below 2 / β.",
+        "Santurkar, Tsipras, Ilyas and Madry, How Does Batch Normalization Help Optimization?, 2018, section 3.2",
+        "smoothness",
+    ),
+    Term(
+        "filter-normalised landscape",
+        "The loss in a plane through the trained weights, spanned by two random directions. In each direction every "
+        "filter has the norm of the network’s own filter, since with ReLU or BatchNorm the scale of a filter means "
+        "little by itself: so that the width of a valley can be compared between networks. Biases, gamma and beta stay "
+        "as they are. A plane shows two directions of very many.",
+        "Li, Xu, Taylor, Studer and Goldstein, Visualizing the Loss Landscape of Neural Nets, 2018, section 4",
+        "landscape",
+    ),
 )
 
 
@@ -153,5 +178,9 @@ def glossary_section(material: Material) -> Section:
         wanted.add("training")
     if any(experiment.comparison for experiment in material.experiments):
         wanted.add("comparison")
+    runs = [run for experiment in material.experiments for run in experiment.runs]
+    for kind in ("smoothness", "landscape"):
+        if any(getattr(material.probes(run), kind, None) is not None for run in runs):
+            wanted.add(kind)
     terms = [term for term in TERMS if term.about in wanted]
     return Section("glossary", "Glossary", render("glossary.html", terms=terms))

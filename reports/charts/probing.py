@@ -1,0 +1,277 @@
+"""Charts of probes: bands of smoothness over training, and landscapes around the trained weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from archlab.analysis import curves, probing
+from archlab.records import Landscape, Smoothness
+from archlab.reports.chart import Chart, Color, Control, Panel, Scale, Switch, series_color
+from archlab.reports.text import label
+
+Item = TypeVar("Item")
+
+POINTS = 400
+"""Probed steps that are drawn at most; where there are more, the extremes are kept."""
+ENDS = ("least", "greatest")
+"""What the edges of one run's band are called."""
+STEP_AXIS = {"title": {"text": "optimiser step"}}
+
+
+def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -> Panel:
+    """Loss and gradient along the gradient as in Santurkar et al. 2018, figure 4: one run's bands, all runs' beta.
+
+    Args:
+        found: variant -> seed -> what was probed; no variant is empty.
+        name: the panel's.
+    """
+    control = _seed_control(found)
+    first = _every(found)[0]
+    line = f"w − ηg, over {len(first.rates)} rates η from {first.rates[0]:.2g} to {first.rates[-1]:.2g}"
+    images = f"of the same {first.images:,} training images at every step"
+    whose = "One run a variant (n = 1), of the chosen seed."
+    charts = (
+        _bands(
+            found,
+            control,
+            name="loss",
+            title="Loss along the gradient",
+            description=f"Shaded: least to greatest loss at {line}; line: the loss at the weights w themselves. The "
+            f"loss is that {images}. The narrower the band, the less the loss varies over a step; where it reaches "
+            f"above the line, the longest of these steps do harm. {whose}",
+            axis="loss",
+        ),
+        _bands(
+            found,
+            control,
+            name="gradient",
+            title="Change of the gradient along itself",
+            description=f"Shaded: least to greatest distance between the gradient at {line}, and the gradient g at w; "
+            f"line: the norm of g. Where the band is far below the line, the gradient still holds after a step. "
+            f"{whose}",
+            axis="norm",
+        ),
+        _beta(found),
+    )
+    notes = []
+    for variant, runs in found.items():
+        values = sum(probing.unbounded(probed.losses) for probed in runs.values())
+        total = sum(probed.losses.size for probed in runs.values())
+        if values:
+            notes.append(f"{variant}: not finite, and so not drawn: {values:,} of {total:,} losses along the gradient.")
+    longest = max(len(probed.steps) for runs in found.values() for probed in runs.values())
+    if longest > POINTS:
+        notes.append(f"{longest:,} probed steps are drawn as {POINTS}; each stretch keeps its extremes.")
+    return Panel(name, charts, (control,), tuple(notes))
+
+
+def landscape_panel(found: Mapping[str, Mapping[int, Landscape]], name: str) -> Panel:
+    """The loss around the trained weights, a contour a variant, all on the same levels and axes.
+
+    Args:
+        found: variant -> seed -> its landscape; no variant is empty.
+        name: the panel's.
+    """
+    control = _seed_control(found)
+    every = _every(found)
+    span = probing.span(landscape.losses for landscape in every)
+    shared = (
+        "All landscapes of this section have the same colours and axes, and those of a seed the same directions in the "
+        "layers that their networks share. BatchNorm normalises by the statistics of the images."
+    )
+    notes = [shared]
+    for variant, runs in found.items():
+        holes = sum(probing.unbounded(landscape.losses) for landscape in runs.values())
+        total = sum(landscape.losses.size for landscape in runs.values())
+        if holes:
+            notes.append(f"{variant}: no finite loss at {holes:,} of {total:,} points, left blank.")
+    charts = tuple(
+        Chart(
+            name=f"landscape-{place}",
+            title=f"Around the weights of {variant}",
+            description=f"Loss of {every[0].images:,} training images at the trained weights (the cross) and around "
+            "them, in two random directions; at a distance of 1 every filter has changed by its own norm. One run "
+            "(n = 1), of the chosen seed.",
+            data=Switch("seed", {str(seed): _contour(runs.get(seed), span) for seed in _seeds(found)}),
+            layout={
+                "xaxis": {**_PLANE, "title": {"text": "first direction"}, "constrain": "domain"},
+                "yaxis": {
+                    **_PLANE,
+                    "title": {"text": "second direction"},
+                    "scaleanchor": "x",
+                    "constrain": "domain",
+                    "constraintoward": "top",
+                },
+            },
+            height=400,
+            state={"seed": control.start},
+        )
+        for place, (variant, runs) in enumerate(found.items())
+    )
+    return Panel(name, charts, (control,), tuple(notes))
+
+
+_PLANE = {"range": [-1, 1], "showgrid": False, "zeroline": False, "tickvals": [-1, -0.5, 0, 0.5, 1]}
+
+
+def _every(found: Mapping[str, Mapping[int, Item]]) -> list[Item]:
+    return [one for runs in found.values() for one in runs.values()]
+
+
+def _seeds(found: Mapping[str, Mapping[int, Any]]) -> list[int]:
+    return sorted({seed for runs in found.values() for seed in runs})
+
+
+def _seed_control(found: Mapping[str, Mapping[int, Any]]) -> Control:
+    seeds = _seeds(found)
+    return Control("seed", "Seed", "select", tuple((str(seed), str(seed)) for seed in seeds), str(seeds[0]))
+
+
+def _bands(
+    found: Mapping[str, Mapping[int, Smoothness]],
+    control: Control,
+    *,
+    name: str,
+    title: str,
+    description: str,
+    axis: str,
+) -> Chart:
+    span = probing.span((part for probed in _every(found) for part in _band_of_run(probed, name)), room=0.03)
+    data = {
+        str(seed): [
+            trace
+            for index, (variant, runs) in enumerate(found.items())
+            if seed in runs
+            for trace in _band_traces(variant, runs[seed].steps, _band_of_run(runs[seed], name), index, ENDS)
+        ]
+        for seed in _seeds(found)
+    }
+    return Chart(
+        name=name,
+        title=title,
+        description=description,
+        data=Switch("seed", data),
+        layout={"xaxis": STEP_AXIS, "yaxis": _log_axis(axis, span), "hovermode": "x unified"},
+        height=380,
+        state={"seed": control.start},
+    )
+
+
+def _band_of_run(probed: Smoothness, name: str) -> tuple[Any, Any, Any]:
+    """The two edges of a band, and the line that belongs to it."""
+    values, middle = (probed.losses, probed.loss) if name == "loss" else (probed.changes, probed.gradient)
+    return (*probing.extent(values), middle)
+
+
+def _beta(found: Mapping[str, Mapping[int, Smoothness]]) -> Chart:
+    data: list[dict[str, Any]] = []
+    sizes = {}
+    # The intervals of few runs reach far beyond the values: of two, by a factor of thousands.
+    span = probing.span((probing.effective_smoothness(probed) for probed in _every(found)), room=0.3)
+    for index, (variant, runs) in enumerate(found.items()):
+        steps, band = probing.smoothness_band([*runs.values()])
+        sizes[variant] = band.n
+        ends = ("lower bound", "upper bound")
+        traces = _band_traces(variant, steps, (band.low, band.high, band.mean), index, ends)
+        data += traces if band.n > 1 else traces[-1:]
+    counts = ", ".join(f"{variant} {n}" for variant, n in sizes.items())
+    n = f"n = {max(sizes.values())}" if len(set(sizes.values())) == 1 else f"n: {counts}"
+    basis = (
+        "One run a variant, so no interval."
+        if max(sizes.values()) == 1
+        else f"Line: geometric mean over seeds; band: its 95 % interval ({n})."
+    )
+    return Chart(
+        name="beta",
+        title="Effective β-smoothness",
+        description="The largest change of the gradient for its distance, |g(w − ηg) − g(w)| / η|g(w)|, over the "
+        f"rates η: the lower, the smoother the loss, and the longer a step can be. {basis}",
+        data=data,
+        layout={
+            "xaxis": STEP_AXIS,
+            "yaxis": _log_axis("effective β", span),
+            "hovermode": "x unified",
+        },
+        wide=True,
+    )
+
+
+def _band_traces(
+    variant: str, steps: Any, values: tuple[Any, Any, Any], index: int, ends: tuple[str, str]
+) -> list[dict[str, Any]]:
+    """A band between two series, and a line that belongs to it."""
+    import numpy as np
+
+    low, high, middle = (np.ascontiguousarray(part) for part in curves.thinned(np.stack(values, axis=1), POINTS).T)
+    base = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": curves.thinned_steps(np.asarray(steps, dtype=np.int64), POINTS),
+        "legendgroup": str(index),
+        "hovertemplate": "%{y:.4g}",
+    }
+    edge = {**base, "line": {"width": 0.5, "color": series_color(index, 0.5)}, "showlegend": False}
+    fill = {"fill": "tonexty", "fillcolor": series_color(index, 0.22)}
+    return [
+        {**edge, "name": f"{label(variant)}, {ends[0]}", "y": low},
+        {**edge, **fill, "name": f"{label(variant)}, {ends[1]}", "y": high},
+        {**base, "name": label(variant), "y": middle, "line": {"color": series_color(index), "width": 2}},
+    ]
+
+
+def _log_axis(title: str, span: probing.Span) -> dict[str, Any]:
+    return {
+        "title": {"text": title},
+        "type": "log",
+        "range": [span.start, span.end],
+        "tickvals": list(span.ticks),
+        "ticktext": [f"{number:.3g}" for number in span.ticks],
+    }
+
+
+def _contour(landscape: Landscape | None, span: probing.Span) -> list[dict[str, Any]]:
+    if landscape is None:
+        return []
+    places = landscape.coordinates.tolist()
+    return [
+        {
+            "type": "contour",
+            "name": "loss",
+            "x": places,
+            "y": places,
+            "z": probing.heights(landscape),
+            "customdata": landscape.losses.tolist(),
+            "zmin": span.start,
+            "zmax": span.end,
+            "contours": {"start": span.start, "end": span.end, "size": span.level},
+            "line": {"width": 0.6, "color": Color("surface", 0.45)},
+            "colorscale": Scale("sequential"),
+            "colorbar": {
+                "title": {"text": "loss", "side": "top"},
+                "orientation": "h",
+                "y": 1.02,
+                "yanchor": "bottom",
+                "len": 0.8,
+                "thickness": 12,
+                "outlinewidth": 0,
+                "tickvals": list(span.ticks.values()),
+                "ticktext": [f"{loss:.3g}" for loss in span.ticks],
+            },
+            "hovertemplate": "%{x:.2f}, %{y:.2f}<br>loss %{customdata:.4g}<extra></extra>",
+        },
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "trained weights",
+            "x": [0],
+            "y": [0],
+            "marker": {
+                "symbol": "x",
+                "size": 12,
+                "color": series_color(1),
+                "line": {"width": 1.5, "color": "white"},
+            },
+            "hoverinfo": "skip",
+        },
+    ]
