@@ -6,7 +6,6 @@ import contextlib
 import math
 import shlex
 import sys
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from archlab.cli.console import Format, Output, emit, is_terminal, message, output, prints_aside, width, write
+from archlab.cli.console import Format, Output, emit, message, output, prints_aside, write, write_item
 from archlab.cli.options import FileOption, FormatOption, JsonOption, OptionOption, network_options
 from archlab.cli.serve import follow
 from archlab.cli.training import (
@@ -34,6 +33,7 @@ from archlab.cli.training import (
     announce,
     watching,
 )
+from archlab.cli.verdicts import show_worst_verdicts
 from archlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from archlab.tables import Table
 
 Number = TypeVar("Number", int, float)
-
-READABLE = 100
-"""Columns that a sentence fills at most, however wide the terminal."""
 
 
 def compare(
@@ -181,6 +178,7 @@ def compare(
     if followed is not None:
         followed.farewell = "The comparison has ended: its command shows the result."
     show(comparison, target)
+    show_worst_verdicts(comparison, home, target)
     if not no_report:
         with prints_aside():
             networks = traces(experiment.variants, data_dir=data_dir)
@@ -208,9 +206,8 @@ def show(comparison: Comparison, target: Output) -> None:
     emit(target, tables, comparison.to_json)
     if target == Output():
         write("\nFindings\n")
-        room = min(width(), READABLE) if is_terminal(sys.stdout) else sys.maxsize
         for sentence in comparison.findings:
-            write(textwrap.fill(sentence, room, initial_indent="- ", subsequent_indent="  "))
+            write_item(sentence)
 
 
 def write_report(comparison: Comparison, traces: Sequence[Trace], store: Store, path: Path | None) -> Path:

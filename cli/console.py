@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -143,6 +144,10 @@ STYLES = {
 """Roles of spans as styles of rich, from the sixteen colours that every terminal's theme makes readable."""
 
 
+READABLE = 100
+"""Columns that a sentence fills at most, however wide the terminal."""
+
+
 def width() -> int:
     """Columns of the terminal, or those that COLUMNS names."""
     return shutil.get_terminal_size((80, 24)).columns
@@ -151,6 +156,14 @@ def width() -> int:
 def is_terminal(stream: TextIO) -> bool:
     """Whether a person looks at the stream."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def write_item(sentence: str) -> None:
+    """Write a sentence of a list to stdout: wrapped at a terminal, in one line into a pipe."""
+    from archlab.tables.text import printable
+
+    room = min(width(), READABLE) if is_terminal(sys.stdout) else sys.maxsize
+    write(textwrap.fill(printable(sentence), room, initial_indent="- ", subsequent_indent="  "))
 
 
 def message(text: str) -> None:

@@ -13,6 +13,7 @@ from archlab.cli.console import emit, message, output, progress, write
 from archlab.cli.course import show_course
 from archlab.cli.options import FileOption, FormatOption, JsonOption
 from archlab.cli.training import StoreOption
+from archlab.cli.verdicts import show_run_verdicts, show_worst_verdicts
 from archlab.errors import InputError, StoreError, nearest
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def show_run(
     as_json: JsonOption = False,
     path: FileOption = None,
 ) -> None:
-    """Show the epochs of a run, or the tables of a comparison.
+    """Show the epochs of a run, or the tables of a comparison, and what is wrong with them.
 
     \b
     archlab runs show lenet-digits-4f2a91c03b7e
@@ -90,9 +91,11 @@ def show_run(
     found = find(home, key)
     if isinstance(found, Run):
         emit(target, lambda: run_table(found), found.to_json)
+        show_run_verdicts(found, home, target)
         show_course(found, home, target)
     else:
         show_comparison(found, target)
+        show_worst_verdicts(found, home, target)
 
 
 @runs.command("export")

@@ -97,8 +97,10 @@ class Worst:
 
     @property
     def basis(self) -> str:
-        """How many layers and runs it holds for: `3 of 4 layers, in 2 of 6 recorded runs`."""
+        """How many layers and runs it holds for: `3 of 4 BatchNorm layers, in 2 of 6 recorded runs`."""
         layers = f"{self.touched} of {counted(self.looked_at, 'BatchNorm layer')}"
+        if self.recorded == 1:
+            return f"{layers} of the recorded run"
         return f"{layers}, in {len(self.runs)} of {counted(self.recorded, 'recorded run')}"
 
 
