@@ -100,8 +100,9 @@ def report(
 
 
 def _save_images(items: Sequence[Trace | Run | Comparison], store: Store, png: Path | None, svg: Path | None) -> None:
-    from archlab.reports.images import save_images
+    from archlab.reports import save_images
 
+    message("drawing the charts in a browser, which takes about a second each")
     if png:
         write("\n".join(map(str, save_images(png, items, "png", store=store))))
     if svg:

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import html
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from archlab import files
-from archlab.errors import InputError
+from archlab.errors import InputError, nearest
+from archlab.reports.chart import (
+    LIGHT,
+    Chart,
+    Control,
+    Panel,
+    Position,
+    Slice,
+    Smooth,
+    State,
+    Switch,
+    resolve,
+    series_color,
+)
 from archlab.reports.diagram.picture import find_browser
 from archlab.reports.material import Item, gather
 from archlab.reports.sections import sections
+from archlab.reports.text import label
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -22,6 +37,9 @@ if TYPE_CHECKING:
 WIDTH = 900
 SCALE = 2
 """Pixels of a PNG for each of the chart's own."""
+REMEDY = "install Chromium or Chrome, set BROWSER_PATH to one, or go on from archlab.reports.figures() in Python"
+TITLE = 72
+"""Height of the title and the line beneath it, on top of the chart's own."""
 
 
 def save_images(
@@ -43,14 +61,19 @@ def save_images(
         import kaleido
     except ImportError as error:
         raise InputError(
-            "charts as pictures need kaleido, which is not installed: pip install 'archlab[images]'; or go on from "
-            "Chart.figure() in Python"
+            "charts as pictures need kaleido, which is not installed: pip install 'archlab[images]', or go on from "
+            "archlab.reports.figures() in Python"
         ) from error
-    drawn = figures(items, store)
+    drawn = figures(items, store=store)
     if not drawn:
         raise InputError("there is no chart to save: a network, a run with an epoch, or a comparison has some")
     target = Path(folder)
-    browser = find_browser()
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file, expected a folder: choose another")
+    try:
+        browser = find_browser()
+    except InputError as error:
+        raise InputError(f"charts as pictures need Chromium or Chrome, and neither was found: {REMEDY}") from error
     with tempfile.TemporaryDirectory(prefix="archlab-") as draft:
         jobs = [
             {"fig": figure, "path": f"{draft}/{name}.{form}", "opts": {"width": WIDTH, "scale": SCALE, "format": form}}
@@ -60,24 +83,117 @@ def save_images(
             # Without MathJax, which would come from a network.
             kaleido.write_fig_from_object_sync(jobs, kopts={"path": browser, "mathjax": False})
         except Exception as error:  # whatever a browser may do
-            raise InputError(
-                f"{browser} drew no pictures: {error or type(error).__name__}; set BROWSER_PATH"
-            ) from error
+            reason = " ".join(map(str, error.args)).partition(". ")[0] or type(error).__name__
+            raise InputError(f"{browser} drew no pictures: {reason}: {REMEDY}") from error
         with files.writing(target):
             target.mkdir(parents=True, exist_ok=True)
             return [Path(shutil.move(job["path"], target / Path(job["path"]).name)) for job in jobs]
 
 
-def figures(items: Sequence[Item], store: Store | None = None) -> dict[str, Figure]:
-    """The plotly figure of every chart of a page on these items, its controls as they are at first, by `PANEL-CHART`.
+def figures(items: Sequence[Item], *, store: Store | None = None, **controls: str | int) -> dict[str, Figure]:
+    """The plotly figure of every chart of a page on these items, by `PANEL-CHART`, to go on from in Python.
+
+    Args:
+        items: what the page would show.
+        store: where the comparisons' runs, their curves and recordings are.
+        controls: what a control of the page is set to, wherever a chart has it and the choice: `x="epoch"`,
+            `measure="macs"`, `layer="conv_1"`; for one that slides its position, from 0. The others are as they are
+            at first.
 
     Raises:
-        InputError: an item is none of the records that a page can show.
+        InputError: an item is none of the records that a page can show, or no chart has such a control or choice.
+
+    >>> import archlab
+    >>> found = archlab.reports.figures([archlab.trace("lenet")], measure="macs")
+    >>> found["network-lenet-share-share"].layout.title.subtitle.text
+    'lenet · Area shows: MACs'
     """
-    found: dict[str, Figure] = {}
-    for part in sections(gather(items, store)):
-        for panel in (panel for section in part.walk() for panel in section.panels):
-            state = {control.name: control.start for control in panel.controls}
-            for chart in panel.charts:
-                found[f"{panel.name}-{chart.name}"] = chart.figure(**state).update_layout(template="plotly_white")
-    return found
+    placed = [
+        # A part of an experiment is called what it shows, a network's own part after the network.
+        (part.title if section.anchor == panel.name else section.title, panel)
+        for part in sections(gather(items, store))
+        for section in part.walk()
+        for panel in section.panels
+    ]
+    for name, value in controls.items():
+        if not any(_state(panel, controls).get(name) == value for _, panel in placed):
+            known = {control.name for _, panel in placed for control in panel.controls}
+            found = [_choices(c, _state(p, controls)) for _, p in placed for c in p.controls if c.name == name]
+            choices = sorted({str(choice) for group in found for choice in group})
+            raise InputError(
+                f"no chart has {name}={value!r}: "
+                + (f"expected one of {', '.join(choices)}" if choices else nearest(name, known))
+            )
+    return {
+        f"{panel.name}-{chart.name}": _styled(chart, title, panel, _state(panel, controls))
+        for title, panel in placed
+        for chart in panel.charts
+    }
+
+
+def _state(panel: Panel, wanted: Mapping[str, str | int]) -> State:
+    """What the panel's controls say: what is wanted where they have it, else what they say at first."""
+    state: dict[str, str | int] = {control.name: control.start for control in panel.controls}
+    for control in panel.controls:
+        if wanted.get(control.name) in _choices(control, state):
+            state[control.name] = wanted[control.name]
+    return state
+
+
+def _choices(control: Control, state: State) -> dict[str | int | None, str]:
+    """What a control can say, and how that is called."""
+    if control.kind == "toggle":
+        return {"on": "on", "off": "off"}
+    options = resolve(control.options, state)
+    return dict(options) if control.kind == "select" else dict(enumerate(map(str, options)))
+
+
+def _styled(chart: Chart, title: str, panel: Panel, state: State) -> Figure:
+    """The figure of a chart, with what it is about, what its controls say, and the colours of a page."""
+    said = [title]
+    for control in panel.controls:
+        choice = _choices(control, state)[state[control.name]]
+        # What the axis says, and what is not done, need no words.
+        if (
+            control.name in _controls([chart.data, chart.layout])
+            and control.name != "x"
+            and choice not in ("none", "off")
+        ):
+            said.append(f"{control.label}: {choice}")
+    figure = chart.figure(**state)
+    own = figure.layout.margin
+    top = TITLE + (own.t or 0)
+    return figure.update_layout(
+        template="plotly_white",
+        colorway=[resolve(series_color(index), {}) for index in range(8)],
+        treemapcolorway=[resolve(series_color(index, 0.36), {}) for index in (0, 2, 1, 3, 5, 4, 6, 7)],
+        font={"family": "system-ui, sans-serif", "color": LIGHT["text"]},
+        title={
+            "subtitle": {"text": " · ".join(label(html.unescape(part)) for part in said)},
+            "x": 0,
+            "xref": "paper",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 16, "l": 0},
+        },
+        margin={"t": top, "b": 60 if own.b is None else own.b, "l": 64 if own.l is None else own.l},
+        height=chart.height + top,
+    )
+
+
+def _controls(node: Any) -> set[str]:
+    """The names of the controls that a node depends on."""
+    match node:
+        case Switch():
+            return {node.control} | _controls(list(node.cases.values()))
+        case Slice() | Smooth():
+            return {node.control} | _controls(node.of)
+        case Position():
+            return {node.control}
+        case Mapping():
+            return _controls(list(node.values()))
+        case list() | tuple():
+            return {name for item in node for name in _controls(item)}
+        case _:
+            return set()

@@ -170,7 +170,7 @@ def share_panel(trace: Trace, name: str) -> Panel | None:
         description="Each tile's area is its layer's share of the whole network, and tiles lie inside the module that "
         "holds them. Choose a tile to go into it, and the bar above to go back.",
         data=[Switch("measure", {measure: _tiles(trace, measure) for measure in measures})],
-        layout={"margin": {"l": 0, "r": 0, "t": 4, "b": 4}},
+        layout={"margin": {"l": 0, "r": 0, "t": 4, "b": 4}, "extendtreemapcolors": False},
         height=440,
         wide=True,
         state={"measure": first},

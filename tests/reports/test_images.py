@@ -42,10 +42,50 @@ def test_a_chart_gives_a_plotly_figure_with_its_controls_set() -> None:
 
 def test_every_chart_of_a_page_gives_one(material: tuple[Store, Comparison]) -> None:
     store, comparison = material
-    found = figures([lenet_trace(), comparison], store)
+    found = figures([lenet_trace(), comparison], store=store)
     assert len(found) == 18  # as many as the page draws
     assert all(isinstance(figure, plotly.graph_objects.Figure) for figure in found.values())
     assert len(found["lenet-on-digits-training-test-loss"].data[2].y) == 3  # epochs
+
+
+def test_a_figure_says_what_its_controls_say(material: tuple[Store, Comparison]) -> None:
+    store, comparison = material
+    first = figures([comparison], store=store)
+    chosen = figures([comparison], store=store, layer="norm_2", channel=3, x="epoch", smoothing="0.9")
+
+    def said(found: dict[str, Any], name: str) -> str:
+        text: str = found[f"lenet-on-digits-{name}"].layout.title.subtitle.text
+        return text
+
+    run = "lenet on digits · Run: norm=batch, seed 0"
+    assert said(first, "norm-channel-mean") == f"{run} · Layer: norm_1 · Channel: 0"
+    assert said(chosen, "norm-channel-mean") == f"{run} · Layer: norm_2 · Channel: 3"
+    assert said(first, "training-train-loss") == "lenet on digits"  # the axis names the step, and nothing is smoothed
+    assert said(chosen, "training-train-loss") == "lenet on digits · Smoothing of training curves: strong (0.9)"
+    assert said(chosen, "training-test-loss") == "lenet on digits"  # test curves are not smoothed
+    assert chosen["lenet-on-digits-training-test-loss"].layout.xaxis.title.text == "epoch"
+
+
+def test_names_in_a_figure_are_text() -> None:
+    found = figures([lenet_trace(network='<a href="javascript:alert(1)">net</a>')])
+    texts = [figure.layout.title.subtitle.text for figure in found.values()]
+    assert texts
+    assert all(text.startswith('&lt;a href="javascript:alert(1)"&gt;net&lt;/a&gt;') for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("controls", "message"),
+    [
+        ({"metrik": "test_loss"}, "no chart has metrik='test_loss': did you mean metric"),
+        ({"x": "hour"}, "no chart has x='hour': expected one of epoch, seconds, step"),
+        ({"channel": 99}, "no chart has channel=99: expected one of 0, 1"),
+    ],
+)
+def test_controls_that_no_chart_has(
+    material: tuple[Store, Comparison], controls: dict[str, str | int], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        figures([material[1]], store=material[0], **controls)
 
 
 class Kaleido:
@@ -86,8 +126,8 @@ def test_pictures_have_the_names_of_their_charts(
 def test_a_browser_that_fails_leaves_nothing(
     material: tuple[Store, Comparison], tmp_path: Path, stand_in: Callable[..., None]
 ) -> None:
-    stand_in(RuntimeError("it crashed"))
-    with pytest.raises(InputError, match="chromium drew no pictures: it crashed; set BROWSER_PATH"):
+    stand_in(RuntimeError("it crashed. A long story", "and its end"))
+    with pytest.raises(InputError, match=r"chromium drew no pictures: it crashed: install .* set BROWSER_PATH to one"):
         save_images(tmp_path / "out", [material[1]], "svg", store=material[0])
     assert not (tmp_path / "out").exists()
 
@@ -103,8 +143,11 @@ def test_what_is_missing_is_said(
     monkeypatch.delenv("BROWSER_PATH")
     monkeypatch.setattr("archlab.reports.diagram.picture.BROWSERS", ("no-such-browser",))
     monkeypatch.setattr("archlab.reports.diagram.picture.PLACES", ())
-    with pytest.raises(InputError, match="install Chromium or Chrome, or set BROWSER_PATH"):
+    with pytest.raises(InputError, match="neither was found: install Chromium or Chrome, set BROWSER_PATH to one, or"):
         save_images(tmp_path, [comparison], "png", store=store)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file is a file, expected a folder"):
+        save_images(tmp_path / "file", [comparison], "png", store=store)
 
 
 def test_the_command_saves_pictures_and_a_page_only_where_one_is_named(
