@@ -55,7 +55,9 @@ function specification(figure) {
     if (/^[xy]axis\d*$/.test(name)) layout[name] = styledAxis(layout[name], theme);
   }
   const data = resolve(figure.chart.data, state, theme).flat();
-  return { data, layout, config: { displaylogo: false, responsive: true, displayModeBar: narrow ? false : "hover" } };
+  // Made once: with another one plotly would begin anew, and forget a zoom and what its legend hides.
+  figure.config ??= { displaylogo: false, responsive: true, displayModeBar: narrow ? false : "hover" };
+  return { data, layout, config: figure.config };
 }
 
 async function draw(figure) {

@@ -57,11 +57,13 @@ function steadily(change) {
   // What the reader looks at stays where it is on the screen; at the very top, what is new comes into sight.
   const root = document.documentElement;
   const parts = Array.from(document.querySelectorAll("main h2, main h3, main .card, main figure"));
-  const seen = scrollY < 80 ? null : parts.find((part) => part.getBoundingClientRect().bottom > 0);
-  const top = seen?.getBoundingClientRect().top;
+  const place = (part) => part.getBoundingClientRect();
+  const begins = (part) => place(part).top >= 0 && place(part).top < innerHeight;
+  const seen = scrollY < 80 ? null : (parts.find(begins) ?? parts.find((part) => place(part).bottom > 0));
+  const top = seen && place(seen).top;
   root.style.overflowAnchor = "none";
   change();
-  if (seen?.isConnected) scrollBy({ top: seen.getBoundingClientRect().top - top, behavior: "instant" });
+  if (seen?.isConnected) scrollBy({ top: place(seen).top - top, behavior: "instant" });
   requestAnimationFrame(() => requestAnimationFrame(() => root.style.removeProperty("overflow-anchor")));
 }
 
@@ -71,19 +73,19 @@ async function take(board) {
   const goal = parsed(`<div class="standing">${board.standing}</div>`).body.firstChild;
   const notes = parsed('<div class="notes"></div>').body.firstChild;
   for (const note of board.notes) notes.append(Object.assign(document.createElement("p"), { className: "note", textContent: note }));
+  const panel = page.panels[board.panel];
+  panel.charts = inlined(board.charts, board.pool);
   steadily(() => {
     become(section.querySelector(".standing"), goal);
     become(section.querySelector(".notes"), notes);
+    for (const figure of figures) {
+      if (figure.panel !== panel) continue;
+      const name = figure.element.dataset.chart;
+      const description = figure.element.querySelector("figcaption p");
+      figure.chart = panel.charts[name];
+      if (description.textContent !== board.descriptions[name]) description.textContent = board.descriptions[name];
+    }
   });
-  const panel = page.panels[board.panel];
-  panel.charts = inlined(board.charts, board.pool);
-  for (const figure of figures) {
-    if (figure.panel !== panel) continue;
-    const name = figure.element.dataset.chart;
-    const description = figure.element.querySelector("figcaption p");
-    figure.chart = panel.charts[name];
-    if (description.textContent !== board.descriptions[name]) description.textContent = board.descriptions[name];
-  }
   await redraw((figure) => figure.panel === panel);
 }
 
@@ -128,6 +130,7 @@ async function refresh() {
     main.dataset.total = goal.dataset.total;
     become(document.querySelector("nav"), fresh.querySelector("nav"));
     document.querySelector(".frame").className = fresh.querySelector(".frame").className;
+    dispatchEvent(new Event("resize")); // beside contents there is less room for charts
   });
   followReading();
 }

@@ -114,10 +114,14 @@ def groups(runs: Iterable[Run]) -> list[Group]:
     found: list[Group] = []
     for shared, members in together.items():
         newest = {_identity(run.config): run for run in members}  # of two machines' runs the later one
-        digest = hashlib.sha256(shared.encode()).hexdigest()[:8]
-        anchor = f"{slug(f'{members[0].config.network} {members[0].config.dataset}')}-{digest}"
+        anchor = f"{slug(f'{members[0].config.network} {members[0].config.dataset}')}-{_short(shared)}"
         found.append(Group(anchor, tuple((run.config, run) for run in newest.values())))
     return sorted(found, key=_latest, reverse=True)
+
+
+def _short(text: str) -> str:
+    """A name for a text that can stand in an anchor or a selector."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _latest(group: Group) -> str:
@@ -174,7 +178,7 @@ def _panel(experiment: Experiment, anchor: str, read: Read) -> Panel:
     charts = (
         replace(
             chart,
-            data=[{**trace, "uid": f"{trace['name']} {trace['line'].get('dash')}"} for trace in chart.data],  # type: ignore[union-attr]
+            data=[{**trace, "uid": _short(f"{trace['name']} {trace['line'].get('dash')}")} for trace in chart.data],  # type: ignore[union-attr]
             layout={**chart.layout, "uirevision": "live"},  # type: ignore[dict-item]
         )
         for chart in panel.charts

@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from archlab.records import TrainingConfig
 from archlab.reports.live import Live
 from archlab.store import Store, open_store
-from tests.reports.test_live import PLAN, epoch, started
+from tests.reports.test_live import PLAN, epoch, started, steps
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 pytestmark = pytest.mark.chromium
 pytest.importorskip("starlette", reason="starlette is not installed: pip install 'archlab[serve]'")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'archlab[serve]'")
 
 AWAY = "net::ERR_CONNECTION_REFUSED"
-PLOT = "document.querySelector(`figure[data-chart='test-accuracy'] .plot`)"
+FIGURE = "section:last-of-type figure[data-chart='test-accuracy']"
+PLOT = f"document.querySelector(`{FIGURE} .plot`)"
 
 
 @pytest.fixture
@@ -31,8 +33,9 @@ def store(tmp_path: Path) -> Store:
 class Reader:
     """A page, and what went wrong in it."""
 
-    def __init__(self, browser: Browser, url: str, width: int = 1440) -> None:
-        self.page: Page = browser.new_page(viewport={"width": width, "height": 900})
+    def __init__(self, browser: Browser | BrowserContext, url: str, width: int = 1440) -> None:
+        self.page: Page = browser.new_page()
+        self.page.set_viewport_size({"width": width, "height": 900})
         self.problems: list[str] = []
         self.requests: list[str] = []
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
@@ -51,11 +54,13 @@ class Reader:
                 if self.page.evaluate(expression):
                     return
             self.page.wait_for_timeout(50)
-        raise AssertionError(f"{expression}: {self.problems}")
+        said = self.page.evaluate("document.getElementById('connection').textContent")
+        raise AssertionError(f"{expression}: {said}, {self.problems}")
 
-    def points(self, number: int) -> None:
+    def points(self, number: int, *, scroll: bool = True) -> None:
         """Wait until the first variant's curve has so many points."""
-        self.page.locator("figure[data-chart='test-accuracy']").scroll_into_view_if_needed()
+        if scroll:
+            self.page.locator(FIGURE).scroll_into_view_if_needed()
         self.until(f"{PLOT}.data && {PLOT}.data.find((one) => one.name === 'norm=batch').y.length === {number}")
 
     def evaluate(self, expression: str) -> Any:
@@ -95,16 +100,83 @@ def test_curves_grow_and_go_on_after_the_server_was_away(browser: Browser, store
 def test_an_experiment_that_starts_later_appears_and_choices_stay(browser: Browser, store: Store) -> None:
     with Live(store, port=0) as live:
         reader = Reader(browser, live.url)
+        reader.evaluate("window.here = true")
         assert "There is no run yet" in reader.evaluate("document.querySelector('main').textContent")
-        with started(store, PLAN[0], 1) as writer:
+        with started(store, PLAN[0], 1) as writer, started(store, PLAN[1], 1):
             reader.until("document.querySelectorAll('section.experiment').length === 1")
+            assert "There is no run yet" not in reader.evaluate("document.querySelector('main').textContent")
             reader.points(1)
             reader.page.locator("form.controls [name=x]").select_option("epoch")
-            writer.append(epoch(2))
-            reader.points(2)
+            reader.page.locator("form.controls [name=smoothing]").select_option("0.9")
+            reader.page.locator("form.controls [name=seeds]").uncheck()
+            reader.page.locator("#theme").click()
+            reader.page.locator(f"{FIGURE} .legendtoggle").nth(1).click()
+            reader.until(f"{PLOT}.data.find((one) => one.name === 'norm=none').visible === 'legendonly'")
+            reader.evaluate(
+                f"document.querySelector(`{FIGURE}`).scrollIntoView({{ block: 'center', behavior: 'instant' }})"
+            )
+            place = reader.evaluate(f"document.querySelector(`{FIGURE}`).getBoundingClientRect().top")
+
+            with started(store, TrainingConfig("densenet"), 1):
+                reader.until("document.querySelectorAll('section.experiment').length === 2")
+                writer.append(epoch(2))
+                reader.points(2, scroll=False)
+            choices = "Array.from(document.querySelectorAll('section:last-of-type form.controls [name]'))"
+            values = f"{choices}.map((one) => one.type === 'checkbox' ? one.checked : one.value)"
+            assert reader.evaluate(values) == ["epoch", False, False, "0.9"]
             assert reader.evaluate(f"Array.from({PLOT}.data[0].x)") == [1, 2]
+            assert reader.evaluate(f"{PLOT}.data.find((one) => one.name === 'norm=none').visible") == "legendonly"
+            assert reader.evaluate("document.documentElement.dataset.theme") == "dark"
+            assert reader.evaluate(f"document.querySelector(`{FIGURE}`).getBoundingClientRect().top") == pytest.approx(
+                place, abs=1
+            )
+            titles = "Array.from(document.querySelectorAll('section.experiment h2, nav a'), (one) => one.textContent)"
+            assert reader.evaluate(titles) == ["densenet on digits", "lenet on digits"] * 2
+            assert reader.evaluate("window.here"), "the page was not loaded again"
+
+            reader.page.reload()  # which the reader may do, and loses nothing by
+            reader.until("document.getElementById('connection').dataset.state === 'live'")
+            assert reader.evaluate(values) == ["epoch", False, False, "0.9"]
+            assert reader.evaluate("document.documentElement.dataset.theme") == "dark"
+        for run in store.runs():
+            store.delete(run.key)
+        reader.until("document.querySelectorAll('section.experiment').length === 0")
+        assert "There is no run yet" in reader.evaluate("document.querySelector('main').textContent")
     assert [text for text in reader.problems if AWAY not in text] == []
     reader.page.close()
+
+
+def test_a_curve_grows_by_steps(browser: Browser, store: Store) -> None:
+    loss = PLOT.replace("test-accuracy", "train-loss")
+    with started(store, PLAN[0]) as writer, Live(store, plan=PLAN, port=0) as live:
+        reader = Reader(browser, live.url)
+        for number in (4, 7):
+            writer.append_steps(steps(number))
+            reader.until(
+                f"{loss}?.data?.find((one) => one.name === 'norm=batch')?.y.length === {4 if number == 4 else 11}"
+            )
+        assert reader.evaluate(f"{loss}.data[0].y[1]") == 1  # 2 / step
+        assert "11 steps" in reader.evaluate("document.querySelector('.runs').textContent")
+        assert reader.problems == []
+    reader.page.close()
+
+
+def test_many_tabs_share_what_a_browser_connects(browser: Browser, store: Store) -> None:
+    hide = "(hidden) => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true }); \
+        document.dispatchEvent(new Event('visibilitychange')); }"
+    context = browser.new_context()
+    with started(store, PLAN[0], 1) as writer, Live(store, plan=PLAN, port=0) as live:
+        tabs: list[Reader] = []
+        for _ in range(7):  # a browser opens six connections to one server
+            for tab in tabs:
+                tab.page.evaluate(hide, True)
+            tabs.append(Reader(context, live.url))
+        tabs[0].page.evaluate(hide, False)
+        tabs[0].until("document.getElementById('connection').dataset.state === 'live'")
+        writer.append(epoch(2))
+        tabs[0].points(2)
+        assert not any(tab.problems for tab in tabs)
+    context.close()
 
 
 @pytest.mark.parametrize("width", [375, 1440])
