@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-STYLES = ("theme", "page", "content", "panels", "diagram", "narrow-print")
+STYLES = ("theme", "page", "content", "tables", "panels", "diagram", "narrow-print")
 SCRIPTS = ("values", "theme", "charts", "controls", "tables", "start")
 
 

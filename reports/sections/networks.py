@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from archlab.analysis.folding import Line, failed_rows, outline
 from archlab.records import Trace
 from archlab.reports.charts.architecture import growth_panel, overlay_panel, share_panel
 from archlab.reports.diagram import embedded_data
 from archlab.reports.diagram import render as render_diagram
 from archlab.reports.section import Section, render
-from archlab.reports.text import plain, slug
+from archlab.reports.text import failure_text, plain, slug
 from archlab.tables.columns import COLUMNS
-from archlab.tables.trace import footer
+from archlab.tables.trace import footer, marked
 
 SHOWN = ("kind", "output-shape", "parameters", "macs")
 """Columns of the shape table that are open at first."""
@@ -45,9 +46,11 @@ def _network(trace: Trace, name: str, anchor: str) -> Section:
         table=table,
         columns=table["columns"],
         depths=sorted({layer.depth for layer in trace.layers}),
-        written=[row for row in table["rows"] if row[-1] == 1][:WRITTEN],
+        written=_top(table)[:WRITTEN],
+        series=any(len(row) > len(table["columns"]) + 1 for row in table["rows"]),
         growth=growth,
         share=share,
+        failure=failure_text(trace.failure) if trace.failure else "",
         footer=footer(trace),
         diagram=_diagram(trace, anchor) if trace.layers else "",
     )
@@ -70,8 +73,13 @@ def network_names(traces: Sequence[Trace]) -> list[str]:
 
 
 def shape_table(trace: Trace) -> dict[str, Any]:
-    """The layers as rows of plain values with their depth at the end; columns that say nothing are left out."""
-    found = {name: [measure.value(layer, trace.totals) for layer in trace.layers] for name, measure in COLUMNS.items()}
+    """The rows of plain values, each with its depth behind them; columns that say nothing are left out.
+
+    A row of a series, or within one, goes on with how many layers it stands for, the place of the series that it lies
+    in (-1 for none), whether it shows while that is open (1) or closed (0), and the path of the first of its layers.
+    """
+    lines = outline(trace)
+    found = {name: [measure.value(line.layer, trace.totals) for line in lines] for name, measure in COLUMNS.items()}
     kept = [
         name for name, values in found.items() if name in SHOWN or any(value not in (None, "", 0) for value in values)
     ]
@@ -87,11 +95,36 @@ def shape_table(trace: Trace) -> dict[str, Any]:
         for column in (COLUMNS[name].column for name in kept)
     ]
     rows = [
-        [plain(layer.path), *(plain(value) if isinstance(value, str) else value for value in values), layer.depth]
-        for layer, *values in zip(trace.layers, *(found[name] for name in kept), strict=True)
+        [
+            plain(line.layer.path),
+            *(plain(value) if isinstance(value, str) else value for value in values),
+            line.layer.depth,
+            *_place(line),
+        ]
+        for line, *values in zip(lines, *(found[name] for name in kept), strict=True)
     ]
     hidden = [COLUMNS[name].column.name for name in kept if name not in SHOWN]
-    return {"columns": columns, "rows": rows, "hidden": hidden}
+    places = {line.path: place for place, line in enumerate(lines) if line.count == 1}  # the last call of each
+    failed = [places[trace.layers[row].path] for row in failed_rows(trace)]
+    failure = {"places": failed, "text": failure_text(trace.failure)} if trace.failure and failed else None
+    return {"columns": columns, "rows": rows, "hidden": hidden, "failure": failure}
+
+
+def _place(line: Line) -> list[Any]:
+    if line.count == 1 and line.series < 0:
+        return []
+    return [line.count, line.series, int(line.member), plain(line.path)]
+
+
+def _top(table: dict[str, Any]) -> list[list[Any]]:
+    """The rows that a reader without a script sees: the outermost, series as one."""
+    depth = len(table["columns"])
+    rows = []
+    for row in table["rows"]:
+        count, series = row[depth + 1 : depth + 3] or (1, -1)
+        if row[depth] == 1 and series < 0:
+            rows.append([marked(row[0], count), *row[1:]])
+    return rows
 
 
 def _diagram(trace: Trace, anchor: str) -> str:

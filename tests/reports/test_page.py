@@ -20,8 +20,9 @@ from archlab.errors import InputError, StoreError
 from archlab.records import Comparison, Run, Totals, Trace
 from archlab.reports import index, page, save
 from archlab.reports.assets import plotly, policy, script, style
-from archlab.reports.sections.networks import network_names
+from archlab.reports.sections.networks import network_names, shape_table
 from archlab.store import Store
+from tests.reports.diagrams import stack
 from tests.reports.samples import add_run, comparison_of, experiment, lenet_trace
 
 HOSTILE = (
@@ -169,6 +170,17 @@ def test_shape_table_holds_every_row_and_leaves_out_what_says_nothing() -> None:
     assert sum(row[names.index("parameters")] for row in table["rows"] if row[-1] == 1) == 2_738  # 156 + 12 + 2,570
     assert "saved_bytes" not in names
     assert {"input_shapes", "buffers"} <= set(table["hidden"])
+
+
+def test_shape_table_folds_repeats() -> None:
+    table = shape_table(stack(12))
+    width = len(table["columns"])
+    folded = [(row[0], row[width + 1 :]) for row in table["rows"] if len(row) > width + 1]
+    assert folded[0] == ("blocks.0-11", [12, -1, 0, "blocks.0"])
+    assert folded[1] == ("blocks.0-11.conv_1", [1, 1, 0, "blocks.0.conv_1"])
+    assert folded[6] == ("blocks.0", [1, 1, 1, "blocks.0"])
+    assert len(folded) == 1 + 5 + 12 * 6
+    assert "blocks.0-11 x12" in Reader(page([stack(12)])).text  # without a script
 
 
 @pytest.mark.parametrize("name", HOSTILE)
