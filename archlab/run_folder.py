@@ -65,13 +65,25 @@ def read_curves(folder: Path) -> dict[str, Array]:
     return files.read_arrays(folder / "curves.safetensors") or _read_steps(folder / STEPS)
 
 
-def read_recording(folder: Path) -> NormRecording | None:
+def read_recording(folder: Path, last: int | None = None) -> NormRecording | None:
     """What the run's BatchNorm layers held; None where nothing was recorded.
+
+    Args:
+        folder: of the run.
+        last: read only the first two rows and so many of the last; None reads all.
 
     Raises:
         StoreError: it can't be read.
     """
-    arrays = files.read_arrays(folder / "norms.safetensors")
+    file = folder / "norms.safetensors"
+    if last is None:
+        arrays = files.read_arrays(file)
+    else:
+        everything = [slice(None)]
+        steps = files.read_arrays(file, lambda name: everything if name == "steps" else [])
+        rows = len(steps.get("steps", ()))
+        ends = [slice(0, 2), slice(rows - last, None)] if rows > last + 2 else everything
+        arrays = files.read_arrays(file, lambda name: everything if name.startswith("population/") else ends)
     if not arrays:
         return None
     parts: dict[str, dict[str, dict[str, Array]]] = {"layers": {}, "population": {}}

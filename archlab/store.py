@@ -117,9 +117,12 @@ class Store:
         """
         return read_curves(self._folder(key))
 
-    def recording(self, key: str) -> NormRecording | None:
-        """What the run's BatchNorm layers held; None where nothing was recorded."""
-        return read_recording(self._folder(key))
+    def recording(self, key: str, last: int | None = None) -> NormRecording | None:
+        """What the run's BatchNorm layers held, or its first two rows and so many of the last, which are read quickly.
+
+        None where nothing was recorded.
+        """
+        return read_recording(self._folder(key), last)
 
     def probes(self, key: str) -> Probes | None:
         """Smoothness and landscape of the run's loss; None where nothing was probed."""

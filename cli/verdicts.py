@@ -63,7 +63,7 @@ def _sentence(verdict: Verdict, subject: str) -> str:
 
 
 def _examined(runs: Sequence[Run], store: Store, comparison: Comparison | None) -> Examination:
-    from archlab.analysis.verdicts import examine
+    from archlab.analysis.verdicts import LAST_ROWS, examine
 
     def readable(read: Callable[[str], Held | None]) -> Callable[[str], Held | None]:
         def attempt(key: str) -> Held | None:
@@ -75,4 +75,5 @@ def _examined(runs: Sequence[Run], store: Store, comparison: Comparison | None) 
 
         return attempt
 
-    return examine(runs, readable(store.recording), readable(store.curves), comparison=comparison)
+    recording = readable(lambda key: store.recording(key, LAST_ROWS))
+    return examine(runs, recording, readable(store.curves), comparison=comparison)

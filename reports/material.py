@@ -51,10 +51,10 @@ class Material:
             self._note(error)
             return None
 
-    def recording(self, run: Run) -> NormRecording | None:
-        """What the run's BatchNorm layers held, from the store; None where nothing was recorded."""
+    def recording(self, run: Run, last: int | None = None) -> NormRecording | None:
+        """What the run's BatchNorm layers held, as `Store.recording` reads it; None where nothing was recorded."""
         try:
-            return self.store.recording(run.key) if self.store else None
+            return self.store.recording(run.key, last) if self.store else None
         except (InputError, StoreError) as error:
             self._note(error)
             return None

@@ -83,10 +83,25 @@ def test_written_run_is_read_back(store: Store) -> None:
     )
 
 
+@pytest.mark.parametrize(("last", "steps"), [(3, (0, 1, 7, 8, 9)), (8, tuple(range(10))), (20, tuple(range(10)))])
+def test_the_ends_of_a_recording_are_read_alone(store: Store, last: int, steps: tuple[int, ...]) -> None:
+    values = np.arange(20, dtype=np.float32).reshape(10, 2)
+    moments = {"mean": values[:5], "variance": values[:5]}
+    held = NormRecording(tuple(range(10)), {"norm": {"gamma": values}}, {"norm": moments})
+    with store.writer(CONFIG, ENVIRONMENT) as writer:
+        run = writer.finish(CURVES, held)
+    found = store.recording(run.key, last=last)
+    assert found is not None
+    assert found.steps == steps
+    np.testing.assert_array_equal(found.layers["norm"]["gamma"], values[list(steps)])
+    np.testing.assert_array_equal(found.population["norm"]["mean"], moments["mean"])
+
+
 def test_run_without_recording(store: Store) -> None:
     with store.writer(CONFIG, ENVIRONMENT) as writer:
         run = writer.finish(CURVES)
     assert store.recording(run.key) is None
+    assert store.recording(run.key, last=3) is None
     assert store.probes(run.key) is None
 
 

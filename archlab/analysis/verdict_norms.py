@@ -192,10 +192,11 @@ def _steps_needed(end: LayerEnd) -> int:
 def batch_noise(group: Group) -> list[Verdict]:
     """Whether the batches are large enough for their means and variances to mean something.
 
-    *Counting semantics.* Over the recorded steps of the last epoch, the root of half the mean square difference of
-    neighbouring batch means: that is the batches' standard deviation, but leaves out what moves slowly, as statistics
-    do while the weights change (von Neumann 1941). In population standard deviations; median over the channels. Noise d
-    is that of 1 / d^2 independent values a channel. The last batch of the epoch, which may be smaller, is left out.
+    *Counting semantics.* Over the last `ROWS` recorded steps of the last epoch, the root of half the mean square
+    difference of neighbouring batch means: that is the batches' standard deviation, but leaves out what moves slowly,
+    as statistics do while the weights change (von Neumann 1941). In population standard deviations; median over the
+    channels. Noise d is that of 1 / d^2 independent values a channel. The last batch of the epoch, which may be
+    smaller, is left out.
     """
     found = worst(group, _mean_noise, FEW_VALUES**-0.5)
     if found is None:

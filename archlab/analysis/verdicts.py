@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from archlab.analysis import verdict_channels, verdict_design, verdict_norms, verdict_training
-from archlab.analysis.verdict_group import Group, LayerEnd, condense
+from archlab.analysis.verdict_group import ROWS, Group, LayerEnd, condense
 from archlab.records import Comparison, Examination, NormRecording, Run, Verdict
 from archlab.records.verdict import LEVELS
 
@@ -32,6 +32,9 @@ DESIGN_CHECKS: tuple[Callable[[Sequence[Group], Comparison | None], list[Verdict
     verdict_design.unrecorded,
 )
 """What is asked of all variants together."""
+LAST_ROWS = ROWS + 1
+"""Rows at the end of a recording that checks look at, beside the first two: `store.recording(key, last=LAST_ROWS)` is
+enough, and quicker to read than all of it."""
 
 
 def examine(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from archlab.analysis.verdicts import examine
+from archlab.analysis.verdicts import LAST_ROWS, examine
 from archlab.errors import InputError, StoreError
 from archlab.records import Examination
 from archlab.records.verdict import LEVELS
@@ -27,7 +27,7 @@ def examined(experiment: Experiment, material: Material) -> Examination:
         return Examination(())
     return examine(
         tuple(runs.values()),
-        lambda key: material.recording(runs[key]),
+        lambda key: material.recording(runs[key], LAST_ROWS),
         lambda key: material.curves(runs[key]),
         comparison=comparison,
     )

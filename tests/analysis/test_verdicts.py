@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archlab.analysis.comparison import summarise
-from archlab.analysis.verdicts import examine
+from archlab.analysis.verdicts import LAST_ROWS, examine
 from archlab.records import Comparison, Examination, Verdict
 from tests.analysis.recordings import EPOCHS, STEPS, Trained, averaged, healthy, kept
 
@@ -214,8 +214,8 @@ def test_the_cost_of_running_statistics_is_told_with_interval_and_n() -> None:
     text = only(*runs, check="running-statistics").text
     # mean of 4 and 6 points 5; half width 12.706 * (2 ** .5) / 2 ** .5 = 12.71
     assert text.startswith(
-        "Running statistics cost 5.00 points of test accuracy (95 % interval -7.71 to +17.71, n = 2 runs): 85.00 % with "
-        "them, 90.00 % with precise ones."
+        "Running statistics cost 5.00 points of test accuracy (95 % interval -7.71 to +17.71, n = 2 runs): 85.00 % "
+        "with them, 90.00 % with precise ones."
     )
 
 
@@ -357,3 +357,16 @@ def test_verdicts_survive_json() -> None:
     assert Examination.from_json(found.to_json()) == found
     assert found.to_dict()["schema"] == "archlab.verdicts/1"
     assert found.runs == ("norm=batch-0",)
+
+
+@pytest.mark.parametrize("trained", [healthy(noise=0.4), healthy(every=4), healthy(epochs=1)])
+def test_the_ends_of_a_recording_are_enough(trained: Trained) -> None:
+    assert trained.recording is not None
+    rows = len(trained.recording.steps)
+    ends = [*range(2), *range(max(2, rows - LAST_ROWS), rows)]
+    layers = {
+        path: {name: values[ends] for name, values in layer.items()} for path, layer in trained.recording.layers.items()
+    }
+    steps = tuple(trained.recording.steps[row] for row in ends)
+    cut = replace(trained, recording=replace(trained.recording, steps=steps, layers=layers))
+    assert verdicts(cut) == verdicts(trained)
