@@ -83,15 +83,14 @@ class Comparison(Document):
     created: str = ""
 
     def _repr_html_(self) -> str:
-        """The tables and findings with a small chart, which a notebook shows for the record."""
-        from dataclasses import replace
-
+        """Findings, a small chart and the tables, which a notebook shows for the record."""
+        from archlab.analysis.metrics import BY_NAME
         from archlab.tables import html
         from archlab.tables.comparison import comparison_tables
-        from archlab.tables.sparkline import picture
+        from archlab.tables.markup import sentences
+        from archlab.tables.sparkline import intervals
 
-        *others, last = comparison_tables(self)
-        tables = (*others, replace(last, footer=(*self.findings, *last.footer)))
-        metric = "test_accuracy"
-        seeds = {variant.name: variant.metrics[metric].values for variant in self.variants if metric in variant.metrics}
-        return "\n".join(map(html, tables)) + picture(seeds, "test accuracy, seed by seed")
+        metric = BY_NAME["test_accuracy"]
+        reached = {item.name: item.metrics[metric.name] for item in self.variants if metric.name in item.metrics}
+        chart = intervals(reached, metric.title, metric.written)
+        return "\n".join([sentences(self.findings), chart, *map(html, comparison_tables(self))])

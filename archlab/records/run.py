@@ -117,10 +117,11 @@ class Run(Document):
 
     def _repr_html_(self) -> str:
         """The epochs as a table with a small chart, which a notebook shows for the record."""
+        from archlab.analysis.metrics import BY_NAME
         from archlab.tables import html
         from archlab.tables.runs import run_table
         from archlab.tables.sparkline import picture
 
         curves = {"training": [epoch.train_accuracy for epoch in self.epochs]}
         curves |= {"test": [epoch.test_accuracy for epoch in self.epochs]}
-        return html(run_table(self)) + picture(curves, "accuracy by epoch")
+        return html(run_table(self)) + picture(curves, "accuracy by epoch", BY_NAME["test_accuracy"].written)

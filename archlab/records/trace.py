@@ -151,11 +151,12 @@ class Trace(Document):
         return text(trace_table(self))
 
     def _repr_html_(self) -> str:
-        """The table as HTML, which a notebook shows for the record."""
+        """The table with bars as HTML, which a notebook shows for the record."""
         from archlab.tables import html
+        from archlab.tables.columns import WITH_BARS
         from archlab.tables.trace import trace_table
 
-        return html(trace_table(self))
+        return html(trace_table(self, columns=WITH_BARS))
 
     def to_dataframe(self) -> pandas.DataFrame:
         """All layers as a pandas DataFrame: a row each, the fields of `Layer` as columns, shapes as tuples.

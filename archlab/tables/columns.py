@@ -29,6 +29,8 @@ class Measure:
 
 
 DEFAULT = ("kind", "output-shape", "parameters", "macs")
+WITH_BARS = ("kind", "output-shape", "parameters", "bar-parameters", "macs", "bar-macs")
+"""What a notebook shows."""
 
 
 def count(name: str, title: str, blank_zero: bool = False) -> Column:
@@ -187,6 +189,19 @@ COLUMNS: dict[str, Measure] = {
         costly=True,
     ),
 }
+BARS: dict[str, Measure] = {
+    "bar-parameters": Measure(
+        Column("bar_parameters", "", form="bar"),
+        "the share of the parameters as a bar",
+        lambda layer, totals: share(layer.parameters, totals.parameters),
+    ),
+    "bar-macs": Measure(
+        Column("bar_macs", "", form="bar"),
+        "the share of the MACs as a bar",
+        lambda layer, totals: share(layer.macs, totals.macs),
+    ),
+}
+"""For a notebook, which has room to draw."""
 GROUPS = {"share": ("share-parameters", "share-macs")}
 
 

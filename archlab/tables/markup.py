@@ -7,6 +7,7 @@ import csv as csv_module
 import html as html_module
 import io
 import re
+from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
@@ -61,9 +62,12 @@ STYLE = (
     ".archlab-table .right{text-align:right;font-variant-numeric:tabular-nums}"
     ".archlab-table thead th{border-bottom:1px solid #8888}"
     ".archlab-table tbody th{font-weight:400}.archlab-table .strong th,.archlab-table .strong td{font-weight:600}"
-    ".archlab-table .dim{opacity:.65}.archlab-table .good{color:#1a7f37}.archlab-table .bad{color:#cf222e}"
-    ".archlab-table .changed{color:#9a6700}"
+    ".archlab-table .dim{opacity:.65}.archlab-table .good{background:#2ea04333}"
+    ".archlab-table .bad{background:#f8514940}.archlab-table .changed{background:#d2992240}"
+    ".archlab-table .bar{min-width:7em}"
+    ".archlab-table .bar i{display:block;min-width:1px;height:.7em;background:#3d87c9}"
     ".archlab-table tfoot tr:first-child>*{border-top:1px solid #8888;font-weight:600}"
+    ".archlab-sentences{font:14px/1.5 system-ui,sans-serif;margin:.3em 0;padding-left:1.4em;max-width:60em}"
     ".archlab-note{font:13px/1.5 system-ui,sans-serif;opacity:.75;margin:.3em 0}"
 )
 
@@ -87,12 +91,21 @@ def html(table: Table) -> str:
     return "\n".join(lines)
 
 
+def sentences(found: Sequence[str]) -> str:
+    """The sentences as a list in HTML, in ASCII with its style beside it."""
+    items = "".join(f"<li>{_escaped(sentence)}</li>" for sentence in found)
+    return f'<style>{STYLE}</style>\n<ul class="archlab-sentences">{items}</ul>' if found else ""
+
+
 def _cells(table: Table, cells: tuple[object, ...], indent: str = "") -> str:
     pieces: list[str] = []
     for place, (cell, column) in enumerate(zip(cells, table.columns, strict=True)):
         tag, extra = ('th scope="row"', indent) if place == 0 else ("td", "")
-        value = _escaped(written(cell, column))  # type: ignore[arg-type]
-        pieces.append(f"<{tag}{_class(column.align)}{extra}>{value}</{tag[:2]}>")
+        if column.form == "bar":
+            value = f'<i style="width:{100 * cell:.1f}%"></i>' if isinstance(cell, float) and cell else ""
+        else:
+            value = _escaped(written(cell, column))  # type: ignore[arg-type]
+        pieces.append(f"<{tag}{_class('bar' if column.form == 'bar' else column.align)}{extra}>{value}</{tag[:2]}>")
     return "".join(pieces)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from archlab.records import Estimate
 from archlab.tables.text import printable
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -16,6 +17,8 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#6a
 """Okabe and Ito, Color Universal Design, 2008, the yellow darkened."""
 WIDTH, HEIGHT, MARGIN = 300, 110, 8
 """Of a picture, in pixels."""
+ROW = 22
+"""Height of one that shows a single mean."""
 
 
 def sparkline(values: Sequence[float], width: int = 40, *, plain: bool = False) -> str:
@@ -44,12 +47,15 @@ def sparkline(values: Sequence[float], width: int = 40, *, plain: bool = False) 
     )
 
 
-def picture(curves: Mapping[str, Sequence[float]], title: str) -> str:
+def picture(
+    curves: Mapping[str, Sequence[float]], title: str, written: Callable[[float], str] = "{:.4g}".format
+) -> str:
     """The curves as an inline SVG with their names beneath; everything that was given is escaped.
 
     Args:
         curves: name -> one value an epoch or step; all are drawn over the same width and height.
-        title: what is shown, for those who can't see it.
+        title: what is shown.
+        written: a value as people read it.
     """
     finite = [value for curve in curves.values() for value in curve if math.isfinite(value)]
     if not finite:
@@ -63,12 +69,68 @@ def picture(curves: Mapping[str, Sequence[float]], title: str) -> str:
             for points in _polylines(curve, low, high)
         ]
         names.append(f'<span style="color:{color}">&#9632;</span> {_escaped(name)}')
-    label = _escaped(f"{title}, between {low:.4g} and {high:.4g}")
+    caption = f"{title}, between {written(low)} and {written(high)}"
+    return _figure(caption, f"{_drawing(caption, HEIGHT, lines)}<div>{' &#160; '.join(names)}</div>")
+
+
+def intervals(estimates: Mapping[str, Estimate], title: str, written: Callable[[float], str] = "{:.4g}".format) -> str:
+    """Means with their intervals and single values, one above the other on a common axis, as inline SVG.
+
+    A dot is a value, a tick the mean, a band the 95 % interval. Everything that was given is escaped.
+
+    Args:
+        estimates: by name.
+        title: what is shown.
+        written: a value as people read it.
+    """
+    known = [value for one in estimates.values() for value in (*one.values, one.mean, one.low, one.high)]
+    finite = [value for value in known if value is not None and math.isfinite(value)]
+    if not finite:
+        return ""
+    low, high = min(finite), max(finite)
+
+    def across(value: float) -> float:
+        return MARGIN + (WIDTH - 2 * MARGIN) * _share(value, low, high)
+
+    rows = []
+    for place, (name, one) in enumerate(estimates.items()):
+        color, middle = COLORS[place % len(COLORS)], ROW / 2
+        marks = [
+            f'<circle cx="{across(value):.1f}" cy="{middle}" r="3" fill="{color}"/>'
+            for value in one.values
+            if math.isfinite(value)
+        ]
+        said = f"{name}: mean {written(one.mean)}, n = {one.n}"
+        if one.low is not None and one.high is not None:
+            left, right = across(one.low), across(one.high)
+            marks.insert(
+                0,
+                f'<rect x="{left:.1f}" y="{middle - 5}" width="{right - left:.1f}" height="10" rx="2" fill="{color}" '
+                'fill-opacity=".35"/>',
+            )
+            said += f", 95 % interval {written(one.low)} to {written(one.high)}"
+        marks.append(f'<rect x="{across(one.mean) - 1:.1f}" y="2" width="2" height="{ROW - 4}" fill="{color}"/>')
+        rows.append(
+            f'<span style="overflow-wrap:anywhere">{_escaped(name)}</span>{_drawing(said, ROW, marks)}'
+            f"<span>{_escaped(f'{written(one.mean)} (n = {one.n})')}</span>"
+        )
+    grid = (
+        "display:grid;grid-template-columns:fit-content(20em) max-content max-content;gap:2px 12px;align-items:center"
+    )
+    caption = f"{title}: mean (tick), 95 % interval (band) and each run (dot), from {written(low)} to {written(high)}"
+    return _figure(caption, f'<div style="{grid}">{"".join(rows)}</div>')
+
+
+def _figure(caption: str, body: str) -> str:
+    style = "margin:.6em 0;font:13px/1.5 system-ui,sans-serif"
+    return f'<figure style="{style}"><figcaption>{_escaped(caption)}</figcaption>{body}</figure>'
+
+
+def _drawing(said: str, height: int, marks: Sequence[str]) -> str:
     return (
-        f'<figure style="margin:.6em 0;font:13px/1.5 system-ui,sans-serif"><figcaption>{_escaped(title)}</figcaption>'
-        f'<svg role="img" aria-label="{label}" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}">'
-        f'<rect width="{WIDTH}" height="{HEIGHT}" rx="4" fill="#8882"/>{"".join(lines)}</svg>'
-        f"<div>{' &#160; '.join(names)}</div></figure>"
+        f'<svg role="img" aria-label="{_escaped(said)}" width="{WIDTH}" height="{height}" '
+        f'viewBox="0 0 {WIDTH} {height}"><rect width="{WIDTH}" height="{height}" rx="4" fill="#8882"/>{"".join(marks)}'
+        "</svg>"
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from archlab.analysis.folding import Fold, fold
 from archlab.records import Trace
-from archlab.tables.columns import COLUMNS, DEFAULT, shapes_text
+from archlab.tables.columns import BARS, COLUMNS, DEFAULT, shapes_text
 from archlab.tables.table import Column, Row, Table
 
 CONVENTION = (
@@ -24,10 +24,10 @@ def trace_table(
     Args:
         trace: the network.
         depth: levels of the tree of layers to show; None for all.
-        columns: names in `COLUMNS`.
+        columns: names in `COLUMNS` and `BARS`.
         unfold: give each of the repeated blocks its row, and each container its level.
     """
-    measures = [COLUMNS[name] for name in columns]
+    measures = [(COLUMNS | BARS)[name] for name in columns]
     shown = [Fold(layer, layer.depth) for layer in trace.rows(depth)] if unfold else fold(trace, depth)
     failed = trace.failure
     rows = tuple(

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from hypothesis import given, settings, strategies
 
 from archlab.tables import AtLeast, Column, Row, Table, csv, html, markdown
+from archlab.tables.markup import sentences
 
 TABLE = Table(
     columns=(
@@ -86,7 +87,6 @@ def test_html_is_a_fragment_in_ascii() -> None:
         "MACs",
         "dense_block_0",
         "1x192",
-        "█" * 24,
         "1,234,567",
         "dense_block_0.relu",
         "1x192",
@@ -94,6 +94,23 @@ def test_html_is_a_fragment_in_ascii() -> None:
         ">= 1,234,567",
         "A note.",
     ]
+
+
+def test_html_draws_bars() -> None:
+    table = Table((Column("a", "a"), Column("bar", "", form="bar")), tuple(Row(("x", part)) for part in (0.375, 0.0)))
+    assert [
+        line.partition("</th>")[2] for line in html(table).splitlines() if line.startswith('<tr><th scope="row"')
+    ] == [
+        '<td class="bar"><i style="width:37.5%"></i></td></tr>',
+        '<td class="bar"></td></tr>',
+    ]
+
+
+def test_sentences_are_a_list_of_text() -> None:
+    assert sentences([]) == ""
+    found = sentences(["a < b", "é"])
+    assert found.isascii()
+    assert found.endswith("<li>a &lt; b</li><li>&#233;</li></ul>")
 
 
 @settings(deadline=None, max_examples=50)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archlab.analysis.comparison import summarise
-from archlab.records import Epoch, Run, TrainingConfig
-from archlab.tables.sparkline import BLOCKS, PLAIN, picture, sparkline
+from archlab.records import Epoch, Estimate, Run, TrainingConfig
+from archlab.tables.sparkline import BLOCKS, PLAIN, intervals, picture, sparkline
 
 NAN = math.nan
 HOSTILE = ['</svg><script>alert(1)</script>"', "norm\u202e=none", "a & b"]
@@ -62,6 +62,26 @@ def test_curves_as_a_picture() -> None:
     assert svg.get("aria-label") == "accuracy, between 0 and 1"
 
 
+def test_means_as_a_picture() -> None:
+    estimates = {"one": Estimate(2, 0.5, 0.25, 0.75, (0.0, 1.0)), "a < b": Estimate(1, 0.5, None, None, (0.5,))}
+    drawn = figure(intervals(estimates, "accuracy", "{:.0%}".format))
+    several, single = drawn.iter("svg")
+    # 300 pixels with a margin of 8: 0 is at 8, 1/4 at 79, 1/2 at 150, 3/4 at 221, 1 at 292.
+    _, band, tick = several.iter("rect")
+    assert (band.get("x"), band.get("width")) == ("79.0", "142.0")
+    assert tick.get("x") == "149.0"  # 2 wide
+    assert [dot.get("cx") for dot in several.iter("circle")] == ["8.0", "292.0"]
+    assert several.get("aria-label") == "one: mean 50%, n = 2, 95 % interval 25% to 75%"
+    assert single.get("aria-label") == "a < b: mean 50%, n = 1"
+    assert [mark.tag for mark in single] == ["rect", "circle", "rect"]  # ground, dot, tick: no band
+    assert "".join(drawn.itertext()).endswith("50% (n = 2)a < b50% (n = 1)")
+
+
+@pytest.mark.parametrize("estimates", [{}, {"one": Estimate(1, NAN, None, None, (NAN,))}])
+def test_no_mean_is_no_picture(estimates: dict[str, Estimate]) -> None:
+    assert intervals(estimates, "loss") == ""
+
+
 def test_a_gap_parts_a_line() -> None:
     assert len(list(figure(picture({"one": [0, 1, NAN, 1, 0]}, "loss")).iter("polyline"))) == 2
 
@@ -94,8 +114,10 @@ def test_a_notebook_shows_runs_and_comparisons(name: str) -> None:
         assert "<script" not in html
         assert "\u202e" not in html
         assert html.count("<table") == tables
-        assert len(list(figure(html).iter("polyline"))) == 2
-    assert comparison._repr_html_().count("archlab-note") > len(comparison.findings) > 0
+        ElementTree.fromstring(f"<div>{html}</div>".replace("&#160;", " "))  # well-formed
+    assert single._repr_html_().count("<polyline") == 2
+    assert comparison._repr_html_().count("<circle") == 4
+    assert comparison._repr_html_().count("<li>") == len(comparison.findings) > 0
 
 
 def test_a_run_without_an_epoch_is_shown_without_a_picture() -> None:

@@ -144,6 +144,7 @@ def test_a_trace_prints_as_its_table() -> None:
     found = trace(*block("stem"))
     assert str(found) == text(trace_table(found))
     assert "<table" in found._repr_html_()
+    assert '<i style="width:' in found._repr_html_()  # the bars of its parameters
 
 
 def test_a_trace_as_a_dataframe() -> None:
