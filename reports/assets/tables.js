@@ -56,7 +56,7 @@ class LayerTable {
     follow("column", (field) => (field.checked ? this.hidden.delete(field.value) : this.hidden.add(field.value)));
     this.heads.forEach((head, place) => head.querySelector("button").addEventListener("click", () => this.order(place)));
     this.more.addEventListener("click", () => {
-      this.limit += 10 * MOST_ROWS;
+      this.limit += 2 * MOST_ROWS;
       this.show();
     });
     block.querySelector("button.data").addEventListener("click", () => this.download());

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from archlab.analysis.folding import failed_rows
 from archlab.records import Layer, Shape, Trace
@@ -151,7 +152,7 @@ def _titles(block: Block, trace: Trace) -> tuple[str, str]:
     if block.repeats:
         last = plain(trace.layers[block.repeats[-1]].path)
         if last != plain(block.path):  # a module that is called again keeps its name
-            name = f"{name}–{_tail(name, last.rpartition('.')[2])}"
+            name = re.sub(r"\d+$", lambda first: f"{first[0]}–{last[len(last.rstrip('0123456789')) :]}", name)
     if block.children:
         parts = [plain(layer.kind)] + ([brief(layer.parameters)] if layer.parameters else [])
         return name, ", ".join(parts)
@@ -159,14 +160,6 @@ def _titles(block: Block, trace: Trace) -> tuple[str, str]:
         return plain(layer.kind), ""
     calls = f" (call {layer.call} of {layer.calls})" if layer.calls > 1 else ""
     return plain(f"{layer.kind} {layer.detail}".strip()), name + calls
-
-
-def _tail(first: str, last: str) -> str:
-    """What tells the last of a row of names from the first: `11` for `block_0` and `block_11`."""
-    shared = 0
-    while shared < min(len(first), len(last)) and first[shared] == last[shared] and not last[shared].isdigit():
-        shared += 1
-    return last[shared:]
 
 
 def _symbol(layer: Layer) -> str:
@@ -209,8 +202,8 @@ def _facts(block: Block, trace: Trace, failed: bool) -> tuple[str, ...]:
         layer.path,
         layer.kind,
         f"{trace.failure.path}: {failure_text(trace.failure)}" if failed and trace.failure else "",
-        ", ".join(written_shapes([shape]) for shape in layer.input_shapes),
-        ", ".join(written_shapes([shape]) for shape in layer.output_shapes),
+        _listed(layer.input_shapes),
+        _listed(layer.output_shapes),
         count(layer.parameters) if layer.parameters else "",
         count(layer.macs) if layer.macs else "",
         layer.detail,
@@ -226,6 +219,12 @@ def _facts(block: Block, trace: Trace, failed: bool) -> tuple[str, ...]:
     while facts and not facts[-1]:
         facts.pop()
     return tuple(shortened(plain(fact), 200) for fact in facts)
+
+
+def _listed(shapes: Sequence[Shape]) -> str:
+    """All shapes, equal neighbours once: `1×256×14×14, 1×32×14×14 (19 times)`."""
+    runs = ((written_shapes([shape]), len([*run])) for shape, run in groupby(shapes))
+    return ", ".join(f"{text} ({times} times)" if times > 1 else text for text, times in runs)
 
 
 def input_name(trace: Trace, origins: Sequence[int], place: int, total: int, whole: bool) -> str:

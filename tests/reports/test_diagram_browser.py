@@ -236,6 +236,27 @@ def test_escape_closes_and_focus_shows_the_row(read: Any) -> None:
     assert reader.focused() == "blocks.0–1"
 
 
+def test_one_finger_moves_the_drawing(browser: "Browser") -> None:
+    context = browser.new_context(viewport={"width": 375, "height": 700}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.set_content(document(render(stack(2), depth=None)))
+    box = page.locator(".diagram-view").bounding_box()
+    assert box is not None
+    session, x, y = context.new_cdp_session(page), box["x"] + 100, box["y"] + 300
+    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for step in range(1, 11):
+        points = [{"x": x, "y": y - 20 * step}]
+        session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": points})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    moved = "document.querySelector('.diagram-view').scrollTop"
+    for _ in range(100):
+        if page.evaluate(moved) > 50:
+            break
+        page.wait_for_timeout(10)
+    assert page.evaluate(moved) > 50
+    context.close()
+
+
 def test_two_fingers_zoom(read: Any) -> None:
     reader = read(stack(2), depth=None, width=375)
     width = reader.page.locator(".diagram-view > svg").bounding_box()["width"]

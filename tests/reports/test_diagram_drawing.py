@@ -158,6 +158,15 @@ def test_a_failure_elsewhere_is_not_told_of() -> None:
     assert "failed at the network itself: given 8 features" in view(own).description
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("fc.{}", "fc.0–2"), ("branch7x7_{}", "branch7x7_0–2"), ("layer1{}", "layer10–12")],
+)
+def test_a_series_is_named_from_its_first_to_its_last_number(name: str, expected: str) -> None:
+    (node,) = view(trace(*(layer(name.format(k), 1, [k - 1], parameters=72) for k in range(3)))).root.children
+    assert (node.subtitle, node.badge) == (expected, "×3")
+
+
 def test_a_repeated_layer_says_how_often() -> None:
     text = svg(trace(*(layer(f"fc.{place}", 1, [place - 1], parameters=72) for place in range(3))))
     assert [entry for entry in texts(text) if entry in ("Linear", "fc.0–2", "×3")] == ["Linear", "fc.0–2", "×3"]
@@ -199,6 +208,12 @@ def test_size_by_shape_grows_with_channels_and_sides() -> None:
     small, wide, flat = (node.scaled for node in view(network).root.children)
     assert small[0] < wide[0] == flat[0]
     assert small[1] == wide[1] > flat[1]
+
+
+def test_the_card_lists_equal_shapes_once() -> None:
+    shapes = ((1, 64), (1, 32), (1, 32), (1, 32), (1, 64))
+    (node,) = view(trace(layer("cat", 1, [-1], "cat", input_shapes=shapes))).root.children
+    assert node.facts[3] == "1×64, 1×32 (3 times), 1×64"
 
 
 def test_the_card_holds_the_row_of_the_table() -> None:
