@@ -186,7 +186,8 @@ def _beta(found: Mapping[str, Mapping[int, Smoothness]]) -> Chart:
         name="beta",
         title="Effective β-smoothness",
         description="The largest change of the gradient for its distance, |g(w − ηg) − g(w)| / η|g(w)|, over the "
-        f"rates η: the lower, the smoother the loss, and the longer a step can be. {basis}",
+        "rates η: the lower, the smoother the loss, and the longer a step can be. A plateau is smooth too: look at the "
+        f"loss as well. {basis}",
         data=data,
         layout={
             "xaxis": STEP_AXIS,
@@ -248,10 +249,11 @@ def _contour(landscape: Landscape | None, span: probing.Span) -> list[dict[str, 
             "line": {"width": 0.6, "color": Color("surface", 0.45)},
             "colorscale": Scale("sequential"),
             "colorbar": {
-                "title": {"text": "loss", "side": "top"},
+                "title": {"text": "loss ", "side": "right"},
                 "orientation": "h",
                 "y": 1.02,
                 "yanchor": "bottom",
+                "ypad": 0,
                 "len": 0.8,
                 "thickness": 12,
                 "outlinewidth": 0,
