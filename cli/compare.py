@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from archlab.cli.console import Format, Output, emit, message, output, prints_aside, write, write_item
+from archlab.cli.course import show_courses
 from archlab.cli.options import FileOption, FormatOption, JsonOption, OptionOption, network_options
 from archlab.cli.serve import follow
 from archlab.cli.training import (
@@ -178,6 +179,7 @@ def compare(
     if followed is not None:
         followed.farewell = "The comparison has ended: its command shows the result."
     show(comparison, target)
+    show_courses(comparison, home, target)
     show_worst_verdicts(comparison, home, target)
     if not no_report:
         with prints_aside():

@@ -10,7 +10,7 @@ import typer
 
 from archlab.cli.compare import show as show_comparison
 from archlab.cli.console import emit, message, output, progress, write
-from archlab.cli.course import show_course
+from archlab.cli.course import show_course, show_courses
 from archlab.cli.options import FileOption, FormatOption, JsonOption
 from archlab.cli.training import StoreOption
 from archlab.cli.verdicts import show_run_verdicts, show_worst_verdicts
@@ -95,6 +95,7 @@ def show_run(
         show_course(found, home, target)
     else:
         show_comparison(found, target)
+        show_courses(found, home, target)
         show_worst_verdicts(found, home, target)
 
 

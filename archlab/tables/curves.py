@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from archlab.analysis.curves import band
 from archlab.records import NormRecording
 from archlab.tables.sparkline import sparkline
 from archlab.tables.table import Column, Row, Table
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 WIDTH = 32
 """Characters of a curve."""
+MOST = 20
+"""BatchNorm layers that are shown."""
 SHOWN = {"train_loss": ("train loss", ".4f"), "train_accuracy": ("train accuracy", ".1%")}
 
 
@@ -45,11 +48,58 @@ def curves_table(curves: Mapping[str, Array], *, plain: bool = False) -> Table:
     )
 
 
-def norms_table(recording: NormRecording, *, plain: bool = False) -> Table:
-    """One row a BatchNorm layer: how far its running statistics went, and the course of the variance's mean."""
+def courses_table(variants: Mapping[str, Sequence[Mapping[str, Array]]], *, plain: bool = False) -> Table:
+    """One row a variant and curve: the course of the mean over its runs, those of a curve between the same bounds.
+
+    Args:
+        variants: name -> the curves by step of its runs.
+        plain: draw in ASCII.
+    """
+    import numpy as np
+
+    rows: list[Row] = []
+    lengths = {len(curves["step"]) for runs in variants.values() for curves in runs}
+    for name, (title, form) in SHOWN.items():
+        means = {}
+        for variant, runs in variants.items():
+            values = np.full((len(runs), max(len(curves[name]) for curves in runs)), np.nan)
+            for place, curves in enumerate(runs):
+                values[place, : len(curves[name])] = curves[name]
+            means[variant] = band(values).mean
+        known = np.concatenate(list(means.values()))
+        known = known[np.isfinite(known)]
+        if not len(known):
+            continue
+        bounds = float(known.min()), float(known.max())
+        low, high = (format(value, form) for value in bounds)
+        rows.append(Row((f"{title}, {low} to {high}", None, None), emphasis="strong"))
+        rows += [
+            Row((variant, len(variants[variant]), sparkline(mean.tolist(), WIDTH, plain=plain, bounds=bounds)), depth=1)
+            for variant, mean in means.items()
+        ]
+    return Table(
+        columns=(
+            Column("variant", "", shrinks=True),
+            Column("n", "n", "right"),
+            Column("course", f"{max(lengths):,} steps" if len(lengths) == 1 else "first to last step"),
+        ),
+        rows=tuple(rows),
+        title="By step, mean over the runs, each batch as it was trained on",
+    )
+
+
+def norms_table(recording: NormRecording, *, plain: bool = False, title: str = "") -> Table:
+    """One row a BatchNorm layer: how far its running statistics went, and the course of the variance's mean.
+
+    Of many layers those whose means went furthest are shown.
+    """
+    moved = {path: drift(layer["running_mean"], layer["running_var"]) for path, layer in recording.layers.items()}
+    furthest = sorted(moved, key=lambda path: -moved[path][0])[:MOST]
     rows = []
     for path, layer in recording.layers.items():
-        mean, variance = drift(layer["running_mean"], layer["running_var"])
+        if path not in furthest:
+            continue
+        mean, variance = moved[path]
         course = layer["running_var"].mean(axis=1).tolist()
         rows.append(Row((path, layer["running_mean"].shape[1], mean, variance, sparkline(course, WIDTH, plain=plain))))
     return Table(
@@ -61,7 +111,9 @@ def norms_table(recording: NormRecording, *, plain: bool = False) -> Table:
             Column("course", "running variance"),
         ),
         rows=tuple(rows),
+        title=title,
         footer=(
+            *([f"{MOST} of {len(moved):,} layers, those whose means moved most."] if len(moved) > MOST else []),
             "mean moved: the running means, root mean square over channels, in standard deviations.",
             "variance x: the factor of the running variances, geometric mean over channels; the curve: their mean.",
         ),

@@ -21,7 +21,9 @@ ROW = 22
 """Height of one that shows a single mean."""
 
 
-def sparkline(values: Sequence[float], width: int = 40, *, plain: bool = False) -> str:
+def sparkline(
+    values: Sequence[float], width: int = 40, *, plain: bool = False, bounds: tuple[float, float] | None = None
+) -> str:
     """The curve in at most `width` characters, from its least value at the bottom to its greatest at the top.
 
     A longer curve is cut into stretches of nearly equal length, each drawn at its mean. What is not finite is a gap; a
@@ -31,6 +33,7 @@ def sparkline(values: Sequence[float], width: int = 40, *, plain: bool = False) 
         values: one a step.
         width: characters.
         plain: in ASCII.
+        bounds: the values at the bottom and at the top, for curves that are to be held side by side.
 
     >>> sparkline([0, 1, 2, 3, 4, 5, 6, 7])
     '▁▂▃▄▅▆▇█'
@@ -40,7 +43,7 @@ def sparkline(values: Sequence[float], width: int = 40, *, plain: bool = False) 
     known = [value for value in points if value is not None]
     if not known:
         return GAP * len(points)
-    low, high = min(known), max(known)
+    low, high = bounds or (min(known), max(known))
     return "".join(
         GAP if value is None else marks[min(len(marks) - 1, int(len(marks) * _share(value, low, high)))]
         for value in points

@@ -9,7 +9,7 @@ import pytest
 from archlab.cli import course
 from archlab.cli.console import Format, Output
 from archlab.store import open_store
-from tests.reports.samples import add_run
+from tests.reports.samples import add_run, comparison_of
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,9 @@ def test_curves_are_drawn_at_a_terminal_alone(
     course.show_course(run, store, target)
     told = capsys.readouterr().out
     assert ("█" in told, "norm_2" in told, "train accuracy" in told) == (drawn,) * 3
+    course.show_courses(comparison_of([run], store), store, target)
+    told = capsys.readouterr().out
+    assert ("█" in told, "BatchNorm of norm=batch, seed 0" in told, "train accuracy" in told) == (drawn,) * 3
 
 
 def test_a_run_that_recorded_nothing_has_curves_alone(
@@ -46,3 +49,20 @@ def test_a_run_that_recorded_nothing_has_curves_alone(
     told = capsys.readouterr().out
     assert "train loss" in told
     assert "BatchNorm" not in told
+
+
+def test_a_comparison_is_drawn_without_what_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = open_store(tmp_path)
+    monkeypatch.setattr(course, "is_terminal", lambda stream: True)
+    runs = [add_run(store, variant, seed) for variant in ("norm=batch", "norm=none") for seed in (0, 1)]
+    comparison = comparison_of(runs, store)
+    for file in (store.path / "runs" / runs[0].key).glob("*.safetensors"):
+        file.write_bytes(b"broken")
+    store.delete(runs[3].key)
+    course.show_courses(comparison, store, Output())
+    told = capsys.readouterr().out
+    drawn = [line.split()[:2] for line in told.splitlines() if line.startswith("  norm=")]
+    assert drawn == [["norm=batch", "1"], ["norm=none", "1"]] * 2  # loss and accuracy
+    assert "BatchNorm of norm=batch, seed 1" in told
