@@ -12,6 +12,7 @@ from archlab.records import TrainingConfig
 from archlab.reports.live import Live
 from archlab.store import Store, open_store
 from tests.reports.test_live import PLAN, epoch, started, steps
+from tests.reports.test_page import HOSTILE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -158,6 +159,20 @@ def test_a_curve_grows_by_steps(browser: Browser, store: Store) -> None:
         assert reader.evaluate(f"{loss}.data[0].y[1]") == 1  # 2 / step
         assert "11 steps" in reader.evaluate("document.querySelector('.runs').textContent")
         assert reader.problems == []
+    reader.page.close()
+
+
+def test_hostile_names_that_come_later_run_nothing(browser: Browser, store: Store) -> None:
+    with Live(store, port=0) as live:
+        reader = Reader(browser, live.url)
+        for number, name in enumerate(HOSTILE, start=1):
+            with started(store, TrainingConfig(name, variant=name, dataset=name), 1) as writer:
+                reader.until(f"document.querySelectorAll('section.experiment').length === {number}")
+                writer.fail(name, {})
+            reader.until(f"document.querySelectorAll('tr.failed').length === {number}")
+        assert reader.evaluate("document.querySelectorAll('main script, main img, main b, nav b').length") == 0
+        assert reader.problems == []
+        assert {url.removeprefix(live.url) for url in reader.requests} == {"", "events"}
     reader.page.close()
 
 
