@@ -21,12 +21,27 @@ class Diagram {
     this.found = new Set();
     this.boxes = new Map();
     this.elements = new Map();
+    this.scene = null;
     this.painted = null;
     this.parents = new Map();
     data.nodes.forEach((node, number) => node.children?.forEach((child) => this.parents.set(child, number)));
   }
 
   start() {
+    if (this.view.clientWidth) {
+      this.begin();
+      return;
+    }
+    // In a part of the page that is closed there is no room to measure.
+    const opening = new ResizeObserver(() => {
+      if (!this.view.clientWidth) return;
+      opening.disconnect();
+      this.begin();
+    });
+    opening.observe(this.view);
+  }
+
+  begin() {
     this.drawing.setAttribute("role", "tree");
     this.bar.hidden = false;
     this.figure.classList.add("is-live");
@@ -66,7 +81,8 @@ class Diagram {
   }
 
   // The elements of a drawing: all of a small one, those around the view of a large one.
-  paint(whole = this.scene.boxes.length <= mostBoxes) {
+  paint(whole = this.scene?.boxes.length <= mostBoxes) {
+    if (!this.scene) return;
     const held = this.drawing.contains(document.activeElement);
     const area = whole ? [-Infinity, Infinity] : this.seen(1);
     this.painted = area;
@@ -94,6 +110,7 @@ class Diagram {
 
   // After scrolling and zooming.
   repaint() {
+    if (!this.scene) return;
     const [top, bottom] = this.seen(0.25);
     const [first, last] = [0, this.scene.height];
     if (Math.max(top, first) < this.painted[0] || Math.min(bottom, last) > this.painted[1]) this.paint();

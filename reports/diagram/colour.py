@@ -9,7 +9,7 @@ import functools
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from archlab.errors import InputError
@@ -78,12 +78,26 @@ def scheme(trace: Trace, colour: str, blocks: Sequence[bool]) -> Scheme:
         case "saved":
             return _by_number(trace, colour, lambda layer: layer.saved_bytes)
         case "receptive-field":
-            return _by_number(trace, colour, _seen)
+            return _by_receptive_field(trace)
     raise InputError(f"the diagram can't be coloured by {colour!r}; expected one of {', '.join(COLOURS)}")
+
+
+def _by_receptive_field(trace: Trace) -> Scheme:
+    """Layers that see the whole input as the largest: a window may be larger than the input that it slides over."""
+    most = max((_seen(layer) or 0 for layer in trace.layers), default=0)
+    found = _by_number(trace, "receptive-field", lambda layer: most if _sees_all(layer) else _seen(layer))
+    if not any(map(_sees_all, trace.layers)):
+        return found
+    *others, last = found.legend
+    return replace(found, legend=(*others, replace(last, text=f"{last.text}, or the whole input")))
 
 
 def _seen(layer: Layer) -> int | None:
     return max(layer.receptive_field.size, default=1) if layer.receptive_field else None
+
+
+def _sees_all(layer: Layer) -> bool:
+    return layer.receptive_field is not None and layer.receptive_field.kind == "whole input"
 
 
 def category(layer: Layer, block: bool) -> str:

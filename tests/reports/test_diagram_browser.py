@@ -236,6 +236,19 @@ def test_escape_closes_and_focus_shows_the_row(read: Any) -> None:
     assert reader.focused() == "blocks.0–1"
 
 
+def test_a_diagram_in_a_closed_part_of_the_page_starts_when_that_opens(browser: "Browser") -> None:
+    shown, folded = (
+        Reader(browser, document(render(stack(2))).replace("<main>", main)) for main in ("<main>", "<main hidden>")
+    )
+    assert folded.page.locator("figure.is-live").count() == 0
+    folded.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    folded.page.evaluate("document.querySelector('main').hidden = false")
+    folded.until("document.querySelector('figure.is-live') !== null")
+    drawing = "document.querySelector('.diagram-view > svg').clientWidth"
+    assert folded.page.evaluate(drawing) == shown.page.evaluate(drawing)
+    assert (shown.problems, folded.problems) == ([], [])
+
+
 def test_one_finger_moves_the_drawing(browser: "Browser") -> None:
     context = browser.new_context(viewport={"width": 375, "height": 700}, has_touch=True, is_mobile=True)
     page = context.new_page()

@@ -188,6 +188,14 @@ def test_what_was_not_measured_is_told_from_nothing() -> None:
     assert scheme(network, "receptive-field", [False] * 3).styles == ("is-unknown", "is-unknown", "is-step-1")
 
 
+def test_the_whole_input_is_the_largest_receptive_field() -> None:
+    fields = [ReceptiveField((3,), (1,), "exact"), ReceptiveField((900,), (1,), "upper bound")]
+    fields.append(ReceptiveField((224,), (0,), "whole input"))
+    found = scheme(trace(*(layer("a", 1, receptive_field=field) for field in fields)), "receptive-field", [False] * 3)
+    assert found.styles == ("is-step-1", "is-step-5", "is-step-5")
+    assert found.legend[-1].text == "290 to 900, or the whole input"
+
+
 @pytest.mark.parametrize("colour", COLOURS)
 def test_every_colour_can_be_drawn(colour: str) -> None:
     assert len(nodes(svg(stack(3), colour=colour))) == 3
