@@ -199,3 +199,8 @@ SCALES: dict[str, list[list[float | str]]] = {
 def series_color(index: int, alpha: float = 1.0) -> Color:
     """The colour of the index-th variant; they repeat after eight."""
     return Color(f"series-{index % 8}", alpha)
+
+
+def band_shade(bands: int) -> float:
+    """The opacity of bands that lie over each other: through many of them the lines must still be seen."""
+    return min(0.18, 0.36 / max(1, bands))

@@ -27,6 +27,8 @@ class Section:
     tables: Mapping[str, Any] = field(default_factory=dict)
     """What the page's script needs for the shape tables in the body."""
     parts: tuple[Section, ...] = ()
+    folded: bool = False
+    """Whether it is closed at first, as a part of another section."""
 
     def walk(self) -> Iterator[Section]:
         """The section itself and all those in it."""

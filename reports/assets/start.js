@@ -57,6 +57,16 @@ function startContents() {
   }
 }
 
+function startFolds() {
+  // A link to a part that is closed opens it.
+  const open = () => {
+    const fold = document.getElementById(location.hash.slice(1))?.querySelector(":scope > details");
+    if (fold) fold.open = true;
+  };
+  addEventListener("hashchange", open);
+  open();
+}
+
 function startCopying() {
   for (const button of document.querySelectorAll("button.copy")) {
     button.hidden = !navigator.clipboard;
@@ -75,6 +85,7 @@ startDiagrams();
 startCharts(document);
 startPrinting();
 startContents();
+startFolds();
 startCopying();
 document.documentElement.dataset.ready = "true";
 (window.requestIdleCallback ?? setTimeout)(() => figures.length && plotly());

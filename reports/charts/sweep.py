@@ -7,7 +7,7 @@ from typing import Any
 
 from archlab.analysis.metrics import BY_NAME
 from archlab.records import Comparison, Estimate, Value, VariantResult
-from archlab.reports.chart import Chart, Control, Panel, Switch, series_color
+from archlab.reports.chart import Chart, Control, Panel, Switch, band_shade, series_color
 from archlab.reports.charts.outcome import axis_of, has_metric
 from archlab.reports.text import label, metric
 
@@ -72,7 +72,10 @@ def _lines(
             edge = {**base, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
             lower = {"name": f"{base['name']}, lower bound", "y": [estimate.low for estimate in estimates]}
             upper = {"name": f"{base['name']}, upper bound", "y": [estimate.high for estimate in estimates]}
-            traces += [edge | lower, edge | upper | {"fill": "tonexty", "fillcolor": series_color(index, 0.18)}]
+            traces += [
+                edge | lower,
+                edge | upper | {"fill": "tonexty", "fillcolor": series_color(index, band_shade(len(groups)))},
+            ]
         traces.append(
             {
                 **base,

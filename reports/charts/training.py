@@ -8,7 +8,7 @@ from typing import Any
 
 from archlab.analysis import curves
 from archlab.records import Run
-from archlab.reports.chart import Chart, Color, Control, Panel, Smooth, Switch, series_color
+from archlab.reports.chart import Chart, Color, Control, Panel, Smooth, Switch, band_shade, series_color
 from archlab.reports.material import Experiment
 from archlab.reports.text import label
 
@@ -141,11 +141,12 @@ def _chart(
     import numpy as np
 
     traces: list[dict[str, Any]] = []
+    most, shade = MOST[metric], band_shade(len(series))
     for index, (variant, one) in enumerate(series.items()):
-        traces += _variant_traces(variant, one, index, most=MOST[metric], smooth=smooth)
+        traces += _variant_traces(variant, one, index, most=most, shade=shade, smooth=smooth)
     for index, (variant, one) in enumerate((running or {}).items()):
         if np.isfinite(one["values"]).any():
-            traces += _variant_traces(variant, one, index, most=MOST[metric], dash="dash")
+            traces += _variant_traces(variant, one, index, most=most, shade=shade, dash="dash")
     if any(trace.get("line", {}).get("dash") == "dash" for trace in traces):
         traces.append(DASHED)
     axis_titles = {
@@ -187,7 +188,14 @@ def _seeds(series: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _variant_traces(
-    variant: str, series: Mapping[str, Any], index: int, *, most: float, smooth: bool = False, dash: str = "solid"
+    variant: str,
+    series: Mapping[str, Any],
+    index: int,
+    *,
+    most: float,
+    shade: float,
+    smooth: bool = False,
+    dash: str = "solid",
 ) -> list[dict[str, Any]]:
     import numpy as np
 
@@ -207,7 +215,7 @@ def _variant_traces(
             "name": f"{name}, upper bound",
             "y": drawn(high),
             "fill": "tonexty",
-            "fillcolor": series_color(index, 0.18),
+            "fillcolor": series_color(index, shade),
         },
     ]
     line = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from archlab.analysis.folding import Line, failed_rows, outline
@@ -17,6 +18,8 @@ from archlab.tables.trace import footer, marked
 
 SHOWN = ("kind", "output-shape", "parameters", "macs")
 """Columns of the shape table that are open at first."""
+OPEN = 2
+"""Networks up to which all are shown; of more, the first is, and the others open when they are asked for."""
 WRITTEN = 60
 """Rows of a shape table in the HTML itself, for readers without a script."""
 
@@ -24,11 +27,12 @@ WRITTEN = 60
 def networks_section(traces: Sequence[Trace]) -> Section:
     """All networks side by side, then each by itself."""
     taken: list[str] = []
-    parts = []
+    parts: list[Section] = []
     names = network_names(traces)
     for name, trace in zip(names, traces, strict=True):
         taken.append(slug(f"network-{name}", taken))
-        parts.append(_network(trace, name, taken[-1]))
+        part = _network(trace, name, taken[-1])
+        parts.append(replace(part, folded=len(traces) > OPEN and bool(parts)))
     several = dict(zip(names, traces, strict=True))
     overlay = overlay_panel(several, "networks-overlay") if len(several) > 1 else None
     body = render("networks.html", traces=traces, anchors=taken, overlay=overlay)

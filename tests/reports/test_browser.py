@@ -404,3 +404,14 @@ def test_printing_by_the_browser_draws_what_nobody_has_scrolled_to(browser: Brow
         assert shown.locator("figure.chart[data-drawn]").count() < shown.locator("figure.chart").count()
         shown.pdf()  # as from the browser's menu: the page hears of it, and has no time to wait
         assert shown.locator("figure.chart:not([data-drawn])").count() == 0
+
+
+def test_a_link_opens_the_part_that_it_leads_to(browser: Browser, tmp_path: Path) -> None:
+    path = save(tmp_path / "three.html", [lenet_trace(f"net{place}") for place in range(3)])
+    with opened(browser, path) as shown:
+        figure = shown.locator("#network-net2-norm-batch figure.chart").first
+        assert not figure.is_visible()
+        shown.locator("nav a[href='#network-net2-norm-batch']").click()
+        shown.wait_for_selector("#network-net2-norm-batch figure.chart[data-drawn]")
+        assert figure.is_visible()
+        assert shown.locator("#network-net1-norm-batch figure.chart").first.is_visible() is False

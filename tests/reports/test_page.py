@@ -316,6 +316,13 @@ print(sorted(name for name in ("torch", "reports", "cli", "typer", "pandas", "sk
     assert (tmp_path / "report.html").stat().st_size < 3_000_000
 
 
+@pytest.mark.parametrize(("networks", "folded"), [(1, 0), (2, 0), (3, 2)])
+def test_of_many_networks_the_first_is_open(networks: int, folded: int) -> None:
+    html = page([lenet_trace(f"net{place}") for place in range(networks)])
+    assert html.count("<details><summary><h3") == folded
+    assert html.count('class="part"') == networks
+
+
 @pytest.mark.parametrize(
     ("options", "inputs", "names"),
     [
