@@ -233,22 +233,23 @@ def batch_noise(group: Group) -> list[Verdict]:
 def _mean_noise(end: LayerEnd) -> float | None:
     import numpy as np
 
-    deviation = None if end.variance is None else np.sqrt(np.maximum(end.variance, EPS))
-    return None if deviation is None else _noise(end.batch_mean, deviation)
+    return None if end.variance is None else _noise(end.batch_mean, np.sqrt(end.variance), end.variance > EPS)
 
 
 def _variance_noise(end: LayerEnd) -> float:
-    import numpy as np
-
     assert end.variance is not None
-    return _noise(end.batch_var, np.maximum(end.variance, EPS)) or 0.0
+    return _noise(end.batch_var, end.variance, end.variance > EPS) or 0.0
 
 
-def _noise(rows: Array, unit: Array) -> float | None:
-    """The noise of a batch statistic, as the median over channels; None for too few rows to tell."""
+def _noise(rows: Array, unit: Array, varying: Array) -> float | None:
+    """The noise of a batch statistic, as the median over channels.
+
+    None for too few rows to tell, and where half the channels have collapsed, whose units are next to nothing.
+    """
     import numpy as np
 
-    if len(rows) < 4:  # three differences
+    if len(rows) < 4 or varying.mean() <= 0.5:  # three differences
         return None
-    value = float(np.median(np.sqrt((np.diff(rows, axis=0) ** 2).mean(axis=0) / 2) / unit))
+    differences = np.diff(rows[:, varying], axis=0)
+    value = float(np.median(np.sqrt((differences**2).mean(axis=0) / 2) / unit[varying]))
     return value if math.isfinite(value) else None

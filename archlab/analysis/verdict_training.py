@@ -112,7 +112,9 @@ def progress(group: Group) -> list[Verdict]:
             f"{span([loss for _, loss, _ in stuck], '.3f')} {measured}.",
             variant=group.variant,
             seeds=tuple(run.config.seed for run, *_ in stuck),
-            remedy="Train longer (--epochs), try learning rates a factor of 10 higher and lower (--lr), or normalise "
+            remedy="It is far worse than guessing: lower the learning rate (--lr)."
+            if max(loss for _, loss, _ in stuck) >= THROWN * reference
+            else "Train longer (--epochs), try learning rates a factor of 10 higher and lower (--lr), or normalise "
             "(--bn on): without, saturating networks may stay on a plateau for many epochs.",
             source=START,
         )

@@ -140,6 +140,7 @@ FAULTS: dict[str, tuple[Fault, str, str, str]] = {
     "a loss that is no number": (lambda: healthy().ending(train_loss=float("nan")), "failed-runs", "problem", ""),
     "a run that was interrupted": (lambda: healthy().at("interrupted"), "interrupted-runs", "warning", ""),
     "a loss of guessing among ten": (lambda: healthy().ending(train_loss=2.3), "learning", "problem", ""),
+    "a loss far above guessing": (lambda: healthy().ending(train_loss=400.0), "learning", "problem", ""),
     "a loss that stays, of who knows how many classes": (
         lambda: (
             with_losses(lambda losses: 0 * losses + 4.0)
@@ -262,6 +263,14 @@ def test_drift_is_not_taken_for_noise() -> None:
     ramp = np.concatenate([np.zeros((EPOCHS - 1) * STEPS + 1), np.linspace(-10, 0, STEPS)])[:, None]
     trained = healthy().held("stem.norm", batch_mean=lambda values: values + ramp)
     assert only(trained, check="batch-noise").level == "good"
+
+
+def test_a_collapsed_layer_is_not_called_noisy() -> None:
+    """Its deviation is next to nothing, so that any scatter is large beside it."""
+    trained = healthy()
+    for path in ("stem.norm", "head.norm"):
+        trained = trained.held(path, variance=set_to(1e-9, 16))
+    assert {verdict.check for verdict in verdicts(trained).alarming} == {"collapsed-channels"}
 
 
 def test_gamma_that_started_at_zero_is_told_apart_from_gamma_that_went_there() -> None:
