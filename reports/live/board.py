@@ -14,7 +14,7 @@ from archlab.records import Run, TrainingConfig
 from archlab.reports.chart import Panel
 from archlab.reports.charts.training import SMOOTHING, training_panel
 from archlab.reports.material import Experiment, variant_name
-from archlab.reports.text import slug
+from archlab.reports.text import shortened, slug
 
 SETTINGS = {"lr": "learning_rate"}
 """Names in a variant's name that differ from the field of `TrainingConfig`."""
@@ -81,6 +81,12 @@ class Board:
     lines: tuple[Line, ...]
     standings: tuple[Standing, ...]
     panel: Panel
+
+    @property
+    def brief(self) -> str:
+        """What sets it apart from others of the same network and data, in a few words."""
+        names = [standing.variant for standing in self.standings]
+        return shortened(", ".join(names) if len(names) > 1 else self.facts, 60)
 
     @property
     def ended(self) -> int:

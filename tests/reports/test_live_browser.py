@@ -131,7 +131,8 @@ def test_an_experiment_that_starts_later_appears_and_choices_stay(browser: Brows
             assert reader.evaluate(f"document.querySelector(`{FIGURE}`).getBoundingClientRect().top") == pytest.approx(
                 place, abs=1
             )
-            titles = "Array.from(document.querySelectorAll('section.experiment h2, nav a'), (one) => one.textContent)"
+            heads = "section.experiment h2 bdi, nav a > bdi"
+            titles = f"Array.from(document.querySelectorAll('{heads}'), (one) => one.textContent)"
             assert reader.evaluate(titles) == ["densenet on digits", "lenet on digits"] * 2
             assert reader.evaluate("window.here"), "the page was not loaded again"
 
