@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.console import message, prints_aside, write
+from archlab.cli.console import message, prints_aside, progress, write
 from archlab.cli.options import BnOption, InputOption, OptionOption, SkipOption, network_options, traced
 from archlab.cli.training import DataDirOption, StoreOption
 from archlab.errors import ArchlabError, InputError, SourceError
@@ -191,6 +191,8 @@ def _runs_of(comparison: Comparison, store: Store) -> list[Run]:
 
 def _write_all(store: Store, path: Path | None, data_dir: Path | None) -> Path:
     """The path of the index, after every comparison's page was written that is not there yet."""
+    from urllib.parse import quote
+
     from archlab import files
     from archlab.reports import index, save
     from archlab.reports import write as write_page
@@ -199,21 +201,23 @@ def _write_all(store: Store, path: Path | None, data_dir: Path | None) -> Path:
     comparisons, runs = store.comparisons()[::-1], store.runs()
     if not comparisons and not runs:
         raise InputError(f"{store.path} holds no run yet: `archlab compare --bn off` makes some")
+    for problem in store.problems():
+        message(f"warning: {problem.error}")
     with files.writing(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
-    for comparison in comparisons:
-        single = target.with_name(f"{comparison.key}.html")
-        if not single.exists():
-            save(
-                single,
-                [comparison, *_networks_of([comparison], store, data_dir)],
-                store=store,
-                command=comparison.command,
-            )
+    with progress() as bars:
+        task = bars.add_task("pages", total=len(comparisons), note="")
+        for done, comparison in enumerate(comparisons, start=1):
+            single = target.with_name(f"{comparison.key}.html")
+            if not single.exists():
+                networks = _networks_of([comparison], store, data_dir)
+                save(single, [comparison, *networks], store=store, command=comparison.command)
+            bars.update(task, completed=done, note=f"{done}/{len(comparisons)}")
     claimed = {key for comparison in comparisons for key in comparison.runs}
     loose = [run for run in runs if run.key not in claimed]
     others = target.with_name(f"{target.stem}-runs.html")
     if loose:
         save(others, loose, store=store, title="Runs in no comparison")
-    links = [(comparison, f"{comparison.key}.html") for comparison in comparisons]
-    return write_page(target, index(links, runs, others.name if loose else "", f"Reports of {store.path.name}"))
+    links = [(comparison, quote(f"{comparison.key}.html")) for comparison in comparisons]
+    page = index(links, runs, quote(others.name) if loose else "", f"Reports of {store.path.resolve().name}")
+    return write_page(target, page)

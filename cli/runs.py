@@ -57,7 +57,7 @@ def list_runs(
     home = open_store(store)
     found, comparisons = home.runs(), home.comparisons()
     for problem in home.problems():
-        message(f"warning: {problem.path}: {problem.error}")
+        message(f"warning: {problem.error}")
     if not found and not comparisons:
         message(f"{home.path} holds no runs yet: archlab compare --bn off makes some")
     emit(

@@ -58,6 +58,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         "count": text.count,
+        "several": text.several,
         "brief": text.brief,
         "shape": text.shape,
         "metric": text.metric,

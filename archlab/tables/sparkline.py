@@ -69,7 +69,7 @@ def picture(
         color = COLORS[place % len(COLORS)]
         lines += [
             f'<polyline fill="none" stroke="{color}" stroke-width="2" stroke-linejoin="round" points="{points}"/>'
-            for points in _polylines(curve, low, high)
+            for points in polylines(curve, low, high)
         ]
         names.append(f'<span style="color:{color}">&#9632;</span> {_escaped(name)}')
     caption = f"{title}, between {written(low)} and {written(high)}"
@@ -148,18 +148,32 @@ def _condensed(values: Sequence[float], width: int) -> list[float | None]:
     return points
 
 
-def _polylines(curve: Sequence[float], low: float, high: float) -> list[str]:
-    """The stretches of a curve between its gaps, as SVG coordinates; a single value is a level."""
-    across = (WIDTH - 2 * MARGIN) / max(1, len(curve) - 1)
+def polylines(
+    curve: Sequence[float], low: float, high: float, longest: int = 0, size: tuple[int, int] = (WIDTH, HEIGHT)
+) -> list[str]:
+    """The stretches of a curve between its gaps, as coordinates of an SVG; a single value is a level.
+
+    Args:
+        curve: one value an epoch or step.
+        low: the value at the bottom.
+        high: the value at the top.
+        longest: the length of the longest curve of the picture; 0 for this one.
+        size: width and height of the picture.
+
+    >>> polylines([0.0, 1.0], 0, 1)
+    ['8.0,102.0 292.0,8.0']
+    """
+    width, height = size
+    across = (width - 2 * MARGIN) / max(1, max(longest, len(curve)) - 1)
     stretches: list[list[str]] = [[]]
     for place, value in enumerate(curve):
         if not math.isfinite(value):
             stretches.append([])
             continue
-        y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * _share(value, low, high)
+        y = height - MARGIN - (height - 2 * MARGIN) * _share(value, low, high)
         stretches[-1].append(f"{MARGIN + across * place:.1f},{y:.1f}")
         if len(curve) == 1:
-            stretches[-1].append(f"{WIDTH - MARGIN},{y:.1f}")
+            stretches[-1].append(f"{width - MARGIN},{y:.1f}")
     return [" ".join(points) for points in stretches if points]
 
 

@@ -134,6 +134,21 @@ def test_all_writes_an_index_and_what_it_links(command: Command, untraced: None)
     assert len(open_store().runs()) == 3
 
 
+def test_all_names_what_cannot_be_read_and_shows_the_others(command: Command, untraced: None) -> None:
+    _, comparison = experiment(Path("archlab-runs"), seeds=1)
+    Path("archlab-runs/comparisons/broken.json").write_text("{")
+    code, _, err = command("--all", "-o", "a b#/i#.html")
+    assert code == 0
+    assert "warning: the comparison in archlab-runs/comparisons/broken.json can't be read" in err
+    assert Path("a b#", f"{comparison.key}.html").exists()
+
+
+def test_all_links_a_page_whatever_its_name(command: Command, untraced: None) -> None:
+    add_run(open_store(Path("archlab-runs")), "norm=group", 3)
+    assert command("--all", "-o", "i#.html")[0] == 0
+    assert 'href="i%23-runs.html"' in Path("i#.html").read_text(encoding="utf-8")
+
+
 def test_all_leaves_pages_that_are_there(command: Command, untraced: None) -> None:
     _, comparison = experiment(Path("archlab-runs"), seeds=1)
     page = Path("archlab-runs/reports") / f"{comparison.key}.html"

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from archlab.errors import InputError, StoreError
-from archlab.records import Comparison, Run, Totals, Trace
+from archlab.records import Comparison, Run, Totals, Trace, TrainingConfig
 from archlab.reports import index, page, save
 from archlab.reports.assets import plotly, policy, script, style
 from archlab.reports.sections.networks import network_names, shape_table
@@ -295,6 +295,18 @@ def test_index_links_every_report(tmp_path: Path) -> None:
     assert comparison.findings[0] in reader.text.replace("\u00a0", " ")
     assert isinstance(loose, Run)
     assert plotly().packed not in text
+    assert "1 comparison and 1 other run" in reader.text
+    assert "lenet on digits: norm=batch against norm=none" in reader.text  # links differ in what they say
+    ends = [epoch.test_accuracy for run in store.runs() for epoch in run.epochs if run.config.variant == "norm=group"]
+    assert f"Test accuracy by epoch, {100 * min(ends):.2f} % to {100 * max(ends):.2f} %" in reader.text
+
+
+def test_the_index_of_a_run_that_broke_off_at_once() -> None:
+    run = Run("key", TrainingConfig(), "failed", created="2026-01-02T03:04:00+00:00")
+    text = Reader(index([], [run], "runs.html")).text
+    assert "Contents 1 run" in text
+    assert "2026-01-02 03:04 +0000 · 1 run" in text
+    assert "No run has ended an epoch." in text
 
 
 def test_a_report_is_redrawn_from_json_without_torch(compared: tuple[Store, Comparison], tmp_path: Path) -> None:
