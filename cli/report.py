@@ -13,7 +13,7 @@ import typer
 from archlab.cli.console import message, prints_aside, progress, write
 from archlab.cli.options import BnOption, InputOption, OptionOption, SkipOption, network_options, traced
 from archlab.cli.training import DataDirOption, StoreOption
-from archlab.errors import ArchlabError, InputError, SourceError
+from archlab.errors import ArchlabError, ForwardError, InputError, SourceError
 
 if TYPE_CHECKING:
     from archlab.records import Comparison, Run, Trace, TrainingConfig, Value
@@ -84,7 +84,8 @@ def report(
         from archlab.reports import save
 
         settings = network_options(options, bn, skip)
-        found = [_resolved(thing, home, inputs, settings) for thing in things] if things else [_newest(home)]
+        failures: list[ForwardError] = []
+        found = [_resolved(thing, home, inputs, settings, failures) for thing in things] if things else [_newest(home)]
         command = shlex.join(["archlab", *sys.argv[1:]])
         items = [*found, *_networks_of(found, home, data_dir)]
         if png or svg:
@@ -97,6 +98,8 @@ def report(
         import webbrowser
 
         webbrowser.open(written.resolve().as_uri())
+    for failure in failures:  # the page shows how far the network came
+        raise failure
 
 
 def _save_images(items: Sequence[Trace | Run | Comparison], store: Store, png: Path | None, svg: Path | None) -> None:
@@ -110,9 +113,12 @@ def _save_images(items: Sequence[Trace | Run | Comparison], store: Store, png: P
 
 
 def _resolved(
-    thing: str, store: Store, inputs: list[str] | None, options: dict[str, Value]
+    thing: str, store: Store, inputs: list[str] | None, options: dict[str, Value], failures: list[ForwardError]
 ) -> Trace | Run | Comparison:
-    """What a name stands for: a JSON file, a comparison, a run, or else a network that is traced."""
+    """What a name stands for: a JSON file, a comparison, a run, or else a network that is traced.
+
+    A network that fails on its input is its trace up to there, and the error joins `failures`.
+    """
     if thing.endswith(".json"):
         return _read(Path(thing))
     for find in (store.comparison, store.run):
@@ -122,6 +128,11 @@ def _resolved(
             continue
     try:
         return traced(thing, inputs, options=options)
+    except ForwardError as error:
+        if error.trace is None:
+            raise
+        failures.append(error)
+        return error.trace
     except SourceError as error:
         raise SourceError(f"{thing!r} is no run or comparison in {store.path}, and no network: {error}") from error
 

@@ -67,6 +67,17 @@ def test_a_network_is_traced_with_its_options(command: Command) -> None:
     assert "norm=none" in text
 
 
+def test_a_network_that_fails_is_shown_up_to_there(command: Command) -> None:
+    Path("bad.py").write_text(
+        "from torch import nn\ndef net(): return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(100, 10))\n"
+    )
+    code, out, err = command("bad.py:net", "--input", "3x32x32", "-o", "bad.html")
+    assert (code, out) == (2, "bad.html\n")
+    assert "in_features=7200" in err  # 8 x 30 x 30
+    text = Reader(Path("bad.html").read_text(encoding="utf-8")).text
+    assert "no whole forward pass: it fails at 2" in " ".join(text.split())
+
+
 def test_the_networks_of_the_runs_are_traced(command: Command) -> None:
     experiment(Path("archlab-runs"), seeds=1)
     assert command()[0] == 0
