@@ -74,6 +74,8 @@ def report(
     from archlab.store import open_store
 
     home = open_store(store)
+    written: Path | None = None
+    failures: list[ForwardError] = []
     if everything:
         if things:
             raise InputError(f"--all shows the whole store, but {things[0]!r} was named too: leave one of them out")
@@ -84,17 +86,16 @@ def report(
         from archlab.reports import save
 
         settings = network_options(options, bn, skip)
-        failures: list[ForwardError] = []
         found = [_resolved(thing, home, inputs, settings, failures) for thing in things] if things else [_newest(home)]
         command = shlex.join(["archlab", *sys.argv[1:]])
         items = [*found, *_networks_of(found, home, data_dir)]
         if png or svg:
             _save_images(items, home, png, svg)
-            if path is None:
-                return
-        written = save(path or "report.html", items, store=home, command=command)
-    write(str(written))
-    if show:
+        if path or not (png or svg):
+            written = save(path or "report.html", items, store=home, command=command)
+    if written:
+        write(str(written))
+    if written and show:
         import webbrowser
 
         webbrowser.open(written.resolve().as_uri())
