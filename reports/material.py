@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from archlab.errors import InputError, StoreError
 from archlab.records import Comparison, NormRecording, Probes, Run, Trace
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from archlab.store import Store
 
 Item = Trace | Run | Comparison
+Record = TypeVar("Record", Trace, Comparison)
 
 
 @dataclass(frozen=True)
@@ -84,23 +85,47 @@ def gather(items: Sequence[Item], store: Store | None = None, command: str = "")
     known = {item.key: item for item in items if isinstance(item, Run)}
     if store and any(isinstance(item, Comparison) for item in items):
         known = {run.key: run for run in store.runs()} | known
-    comparisons = [item for item in items if isinstance(item, Comparison)]
+    comparisons = _unique(item for item in items if isinstance(item, Comparison))
     claimed = {key for comparison in comparisons for key in comparison.runs}
     loose = [item for item in items if isinstance(item, Run) and item.key not in claimed]
     return Material(
         traces=tuple(_unique(item for item in items if isinstance(item, Trace))),
-        experiments=(*(_compared(comparison, known) for comparison in comparisons), *_grouped(loose)),
+        experiments=_told_apart([*(_compared(comparison, known) for comparison in comparisons), *_grouped(loose)]),
         store=store,
         command=command,
     )
 
 
-def _unique(traces: Iterable[Trace]) -> list[Trace]:
-    kept: list[Trace] = []
-    for trace in traces:
-        if trace not in kept:
-            kept.append(trace)
+def _unique(items: Iterable[Record]) -> list[Record]:
+    kept: list[Record] = []
+    for item in items:
+        if item not in kept:
+            kept.append(item)
     return kept
+
+
+def _told_apart(experiments: Sequence[Experiment]) -> tuple[Experiment, ...]:
+    """The experiments; those of one title with what they compare behind it, and the time where that is the same too."""
+    for detail in (_subject, _made):
+        titles = [experiment.title for experiment in experiments]
+        experiments = [
+            replace(experiment, title=f"{experiment.title}{detail(experiment)}")
+            if titles.count(experiment.title) > 1
+            else experiment
+            for experiment in experiments
+        ]
+    return tuple(experiments)
+
+
+def _subject(experiment: Experiment) -> str:
+    if experiment.comparison is None:
+        return ": other runs"
+    names = list(experiment.variants)
+    return f": {' against '.join(names)}" if len(names) <= 3 else f": {len(names)} variants"
+
+
+def _made(experiment: Experiment) -> str:
+    return f", {experiment.comparison.created[:16].replace('T', ' ')}" if experiment.comparison else ""
 
 
 def _compared(comparison: Comparison, known: Mapping[str, Run]) -> Experiment:

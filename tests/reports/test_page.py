@@ -20,8 +20,9 @@ from archlab.errors import InputError, StoreError
 from archlab.records import Comparison, Run, Totals, Trace, TrainingConfig
 from archlab.reports import index, page, save
 from archlab.reports.assets import plotly, policy, script, style
+from archlab.reports.material import gather
 from archlab.reports.sections.networks import network_names, shape_table
-from archlab.store import Store
+from archlab.store import Store, open_store
 from tests.reports.diagrams import stack
 from tests.reports.samples import add_run, comparison_of, experiment, lenet_trace
 
@@ -159,7 +160,8 @@ def test_several_comparisons_and_networks_have_their_own_sections(tmp_path: Path
         "network-lenet-norm-batch",
         "network-tiny-norm-batch",
     ]
-    assert {"lenet-on-digits", "lenet-on-digits-2", "lenet-on-digits-2-norm"} <= set(anchors)
+    named = {"lenet-on-digits-norm-batch-against-norm-none", "lenet-on-digits-lr-1-against-lr-2"}
+    assert named | {f"{name}-norm" for name in named} <= set(anchors)
 
 
 def test_shape_table_holds_every_row_and_leaves_out_what_says_nothing() -> None:
@@ -299,6 +301,27 @@ def test_index_links_every_report(tmp_path: Path) -> None:
     assert "lenet on digits: norm=batch against norm=none" in reader.text  # links differ in what they say
     ends = [epoch.test_accuracy for run in store.runs() for epoch in run.epochs if run.config.variant == "norm=group"]
     assert f"Test accuracy by epoch, {100 * min(ends):.2f} % to {100 * max(ends):.2f} %" in reader.text
+
+
+def test_experiments_of_one_network_are_told_apart(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    runs = {name: add_run(store, name, 0) for name in ("a", "b", "c", "d", "e")}
+
+    def titles(*items: Comparison | Run) -> list[str]:
+        return [found.title for found in gather(items, store).experiments]
+
+    first, second = comparison_of([runs["a"], runs["b"]]), comparison_of([runs[name] for name in "abcd"])
+    assert titles(first) == titles(first, first) == ["lenet on digits"]
+    assert titles(first, second, runs["e"]) == [
+        "lenet on digits: a against b",
+        "lenet on digits: 4 variants",
+        "lenet on digits: other runs",
+    ]
+    again = replace(first, created="2026-01-02T03:04:05+00:00", findings=())
+    assert titles(replace(first, created="2026-01-01T00:00:00+00:00"), again) == [
+        "lenet on digits: a against b, 2026-01-01 00:00",
+        "lenet on digits: a against b, 2026-01-02 03:04",
+    ]
 
 
 def test_the_index_of_a_run_that_broke_off_at_once() -> None:
