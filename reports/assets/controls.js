@@ -50,3 +50,21 @@ function startControls(root) {
     form.hidden = false;
   }
 }
+
+function choose(select, fits) {
+  const option = Array.from(select.options).find(({ value }) => fits(value));
+  if (!option) return;
+  select.value = option.value;
+  select.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+function startChoosing() {
+  // A link that names a layer chooses it in the panel that it leads to, in the run of its variant.
+  for (const link of document.querySelectorAll("a[data-layer]")) {
+    link.addEventListener("click", () => {
+      const form = document.querySelector(`form.controls[data-panel="${link.hash.slice(1)}"]`);
+      choose(form.elements.namedItem("run"), (run) => run.startsWith(`${link.dataset.variant}, seed `));
+      choose(form.elements.namedItem("layer"), (layer) => layer === link.dataset.layer);
+    });
+  }
+}

@@ -86,6 +86,7 @@ startCharts(document);
 startPrinting();
 startContents();
 startFolds();
+startChoosing();
 startCopying();
 document.documentElement.dataset.ready = "true";
 (window.requestIdleCallback ?? setTimeout)(() => figures.length && plotly());

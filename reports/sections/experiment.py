@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from archlab.records import Examination, NormRecording, Run
 from archlab.reports.chart import Panel
 from archlab.reports.charts.differences import difference_panel
@@ -9,7 +12,7 @@ from archlab.reports.charts.normalisation import normalisation_panel
 from archlab.reports.charts.outcome import accuracy_chart
 from archlab.reports.charts.sweep import sweep_panel
 from archlab.reports.charts.training import training_panel
-from archlab.reports.material import Experiment, Material
+from archlab.reports.material import Experiment, Material, variant_name
 from archlab.reports.section import Section, render
 from archlab.reports.sections.probes import probe_sections
 from archlab.reports.sections.verdicts import verdicts_section
@@ -37,16 +40,24 @@ def experiment_section(experiment: Experiment, material: Material, anchor: str, 
             rows = [(difference, metric(difference.metric)) for difference in comparison.differences]
             parts.append(_part("Paired differences", differences, "differences.html", rows=rows))
     if examination.verdicts:
-        parts.append(verdicts_section(examination, f"{anchor}-verdicts", f"{anchor}-norm" if recordings else ""))
+        drawn = [variant_name(run) for run, _ in recordings.values()]
+        parts.append(verdicts_section(examination, f"{anchor}-verdicts", f"{anchor}-norm", drawn))
     parts += probe_sections(experiment, material, anchor)
     if recordings:
-        parts.append(_part("BatchNorm over training", normalisation_panel(recordings, f"{anchor}-norm")))
+        panel = normalisation_panel(recordings, f"{anchor}-norm")
+        parts.append(_part("BatchNorm over training", replace(panel, notes=(_shown(recordings), *panel.notes))))
     body = render("experiment.html", experiment=experiment, drawn=any(part.panels for part in parts))
     return Section(anchor, experiment.title, body, parts=tuple(parts))
 
 
 def _part(title: str, panel: Panel, template: str = "charts.html", **values: object) -> Section:
     return Section(panel.name, title, render(template, panel=panel, **values), (panel,))
+
+
+def _shown(recordings: Mapping[str, tuple[Run, NormRecording]]) -> str:
+    named = "; ".join(recordings)
+    most = f", of {RECORDED_RUNS} variants at most" if len(recordings) == RECORDED_RUNS else ""
+    return f"Of each variant the first seed that was recorded can be chosen{most}: {named}."
 
 
 def _recordings(experiment: Experiment, material: Material) -> dict[str, tuple[Run, NormRecording]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 
 from archlab.analysis.verdicts import LAST_ROWS, examine
 from archlab.errors import InputError, StoreError
@@ -33,13 +34,14 @@ def examined(experiment: Experiment, material: Material) -> Examination:
     )
 
 
-def verdicts_section(examination: Examination, anchor: str, layers: str = "") -> Section:
+def verdicts_section(examination: Examination, anchor: str, layers: str = "", drawn: Collection[str] = ()) -> Section:
     """The verdicts by level.
 
     Args:
         examination: with at least one verdict.
         anchor: of the section.
-        layers: anchor of the section that shows BatchNorm layers; empty where there is none.
+        layers: anchor of the panel that shows BatchNorm layers.
+        drawn: variants that have a run in it.
     """
     groups = [(level, TITLES[level], found) for level in LEVELS if (found := examination.at(level))]
-    return Section(anchor, "Verdicts", render("verdicts.html", groups=groups, layers=layers))
+    return Section(anchor, "Verdicts", render("verdicts.html", groups=groups, layers=layers, drawn=drawn))

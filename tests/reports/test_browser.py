@@ -299,3 +299,13 @@ def test_a_link_opens_the_part_that_it_leads_to(browser: Browser, tmp_path: Path
         shown.wait_for_selector("#network-net2-norm-batch figure.chart[data-drawn]")
         assert figure.is_visible()
         assert shown.locator("#network-net1-norm-batch figure.chart").first.is_visible() is False
+
+
+def test_a_verdict_leads_to_its_layer(page: Page) -> None:
+    link = page.locator("a[data-layer]").first
+    form = page.locator(f"form[data-panel='{NORM}']")
+    form.locator("[name=layer]").select_option("norm_2")
+    link.click()
+    assert form.locator("[name=layer]").input_value() == link.text_content() == "norm_1"
+    assert form.locator("[name=run]").input_value() == "norm=batch, seed 0"
+    assert page.evaluate("location.hash") == f"#{NORM}"
