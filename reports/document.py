@@ -105,7 +105,7 @@ def write(path: str | Path, html: str) -> Path:
 def subject(material: Material) -> str:
     """What a page is about, in one line."""
     if material.experiments:
-        names = list(dict.fromkeys(experiment.title for experiment in material.experiments))
+        names = list(dict.fromkeys(experiment.subject for experiment in material.experiments))
         first = material.experiments[0]
         if len(material.experiments) == 1 and 1 < len(first.variants) <= 3:
             return plain(f"{first.title}: {' against '.join(first.variants)}")

@@ -32,6 +32,12 @@ class Experiment:
         """All runs, variant by variant."""
         return tuple(run for runs in self.variants.values() for run in runs)
 
+    @property
+    def subject(self) -> str:
+        """The network and its data, which the title names too."""
+        about = self.comparison or self.runs[0].config
+        return f"{about.network} on {about.dataset}"
+
 
 @dataclass(frozen=True)
 class Material:

@@ -317,6 +317,7 @@ def test_experiments_of_one_network_are_told_apart(tmp_path: Path) -> None:
         "lenet on digits: 4 variants",
         "lenet on digits: other runs",
     ]
+    assert "<h1><bdi>lenet on digits</bdi></h1>" in page([first, second, runs["e"]], store=store)
     again = replace(first, created="2026-01-02T03:04:05+00:00", findings=())
     assert titles(replace(first, created="2026-01-01T00:00:00+00:00"), again) == [
         "lenet on digits: a against b, 2026-01-01 00:00",
