@@ -136,14 +136,7 @@ def conduct(
     """The comparison that an experiment gives, kept in the store.
 
     Args:
-        experiment: what to train.
-        store: a store or its folder; None for `$ARCHLAB_STORE`, else `archlab-runs`.
-        workers: processes; None for one a core.
-        device: where to train; None for the accelerator if there is one.
-        data_dir: where Fashion-MNIST lies.
-        download: whether data that isn't there may be fetched.
-        fresh: train again what the store has.
-        progress: called with every event of every run.
+        experiment: what to train; the others are as in `compare`.
         command: what to type to have it again, for the report.
 
     Raises:
