@@ -135,9 +135,7 @@ def conduct(
 ) -> Comparison:
     """The comparison that an experiment gives, kept in the store.
 
-    Args:
-        experiment: what to train; the others are as in `compare`.
-        command: what to type to have it again, for the report.
+    `command` is what to type to have it again, for the report; the other arguments are those of `compare`.
 
     Raises:
         InputError: the data set, the device or a setting can't be used.
