@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archlab.analysis.metrics import SHARE
-from archlab.analysis.statistics import estimate
-from archlab.records import NormRecording, Run
+from archlab.records import Difference, NormRecording, Run
 
 Array = Any  # a NumPy array; naming its type would import NumPy
 
@@ -200,9 +199,10 @@ def _momentum(steps: Sequence[tuple[int, Array, Array, Array]]) -> tuple[float |
     if not weights or not np.isfinite(weights).all():
         return None, False
     # A cumulative average weighs batch t by 1 / t: 1 at first, and no two steps alike.
-    (number, *_), first, last = steps[-1], weights[0], weights[-1]
-    falls = abs(first - last) > 0.1 * first or bool(np.isclose(last * number, 1, rtol=0.05))
-    return (None, True) if falls and number > 1 else (last, False)
+    numbers = np.array([number for number, *_ in steps])
+    first, last = weights[0], weights[-1]
+    falls = abs(first - last) > 0.1 * first or bool(np.isclose(weights * numbers, 1, rtol=0.05).all())
+    return (None, True) if falls and numbers[-1] > 1 else (last, False)
 
 
 def counted(count: int, noun: str) -> str:
@@ -216,11 +216,11 @@ def span(values: Sequence[float], form: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def bounds(shares: Sequence[float]) -> str:
-    """What a mean of differences of shares rests on: `95 % interval +1.20 to +3.40, n = 6 runs`, or `n = 1 run`."""
-    found = estimate(shares)
-    basis = f"n = {counted(found.n, 'run')}"
-    if found.low is None or found.high is None:
+def bounds(difference: Difference) -> str:
+    """What a difference of shares rests on: `95 % interval +1.20 to +3.40, n = 6 runs`, or `n = 1 run`."""
+    basis = f"n = {counted(difference.n, 'run')}"
+    if difference.low is None or difference.high is None:
         return basis
-    low, high = (SHARE.number(min(max(bound, -SHARE.most), SHARE.most), "+") for bound in (found.low, found.high))
+    ends = (min(max(bound, -SHARE.most), SHARE.most) for bound in (difference.low, difference.high))
+    low, high = (SHARE.number(bound, "+") for bound in ends)
     return f"95 % interval {low} to {high}, {basis}"

@@ -8,9 +8,10 @@ Nothing but the noise that `EPS` itself brings depends on the unit of a channel.
 from __future__ import annotations
 
 import math
+from statistics import fmean
 
 from archlab.analysis.metrics import SHARE
-from archlab.analysis.statistics import estimate
+from archlab.analysis.statistics import paired_difference
 from archlab.analysis.verdict_group import EPS, Array, Group, LayerEnd, Worst, bounds, counted, span, worst
 from archlab.records import Verdict
 from archlab.records.verdict import Level
@@ -22,7 +23,8 @@ SHIFTED = 0.2
 """Population standard deviations from which on a running mean is off. Averaging at momentum 0.1 leaves 0.23 of the
 batches' own noise (m / (2 - m), to the root), so 0.06 at a noise of 0.25, that of 16 independent values a channel."""
 STRETCHED = 1.2
-"""Factor from which on a running variance is off: by the same sum three times what is left of the noise."""
+"""Factor from which on a running variance is off. Of 16 independent values a channel, whose variance has a noise of
+0.35 (2 / 16, to the root), the same averaging leaves 0.08."""
 MANY, MOST = 0.25, 0.5
 """Shares of a layer's channels from which on it is spoken of: that are off, and that the initial values alone move."""
 FEW_VALUES, FEWEST_VALUES = 12, 6
@@ -49,22 +51,22 @@ def running_statistics(group: Group) -> list[Verdict]:
         return []
     precise = [run.metric("test_accuracy") or 0.0 for run in seen]
     running = [run.metric("test_accuracy_running") or 0.0 for run in seen]
-    costs = [better - worse for better, worse in zip(precise, running, strict=True)]
-    cost = estimate(costs).mean
+    lost = paired_difference(running, precise)
+    cost = lost.mean
     off = worst(group, _off_share, MANY)
     level: Level = "problem" if cost >= COSTLY else "warning" if cost >= LOSSY else "good"
     if level == "good" and off is not None and off.runs:
         level = "note"
-    means = [f"{SHARE.number(estimate(values).mean)} %" for values in (running, precise)]
+    means = [f"{SHARE.number(fmean(values))} %" for values in (running, precise)]
     text = (
-        f"Running statistics cost {SHARE.number(cost)} points of test accuracy ({bounds(costs)}): {means[0]} with "
+        f"Running statistics cost {SHARE.number(cost)} points of test accuracy ({bounds(lost)}): {means[0]} with "
         f"them, {means[1]} with precise ones."
     )
     if off is not None:
         text += f" {_off_sentence(off)}"
     if level == "good":
         return [Verdict("running-statistics", level, text, group.variant)]
-    lossy = tuple(run.config.seed for run, lost in zip(seen, costs, strict=True) if lost >= LOSSY)
+    lossy = tuple(run.config.seed for run, cost in zip(seen, lost.values, strict=True) if cost >= LOSSY)
     return [
         Verdict(
             check="running-statistics",
@@ -117,12 +119,14 @@ def initial_values(group: Group) -> list[Verdict]:
     population weighed by it, moves the mean by `SHIFTED` deviations or the variance by a factor of `STRETCHED`; the
     share alone says little, since 4 % of an initial variance of 1 is thrice a population variance of 0.02.
     """
+    import numpy as np
+
     found = worst(group, _start_share, MOST)
     if found is None or not found.runs:
         return []
     end = max(zip(found.scores, found.ends, strict=True), key=lambda item: item[0])[1]
     momentum, left = _left(end)
-    shift, factor = _rest(end)
+    shifts, factors = _moved(end)
     needed = max(_steps_needed(item) for item in found.ends)
     origin = "as recorded" if end.momentum is not None else "the default, since the records don't show it"
     return [
@@ -131,8 +135,8 @@ def initial_values(group: Group) -> list[Verdict]:
             level="warning",
             text=f"After {counted(end.steps, 'step')}, {100 * left:.2g} % of the initial running statistics is left in "
             f"the averages: (1 - momentum)^steps, with momentum {momentum:.3g}, {origin}. In the worst layer that rest "
-            f"alone shifts the running mean by {shift:.2g} population standard deviations and multiplies the variance "
-            f"by {factor:.3g} (medians of {counted(end.channels, 'channel')}); half the channels or more are moved in "
+            f"alone shifts the running mean by {np.median(shifts):.2g} population standard deviations and multiplies the variance "
+            f"by {np.median(factors):.3g} (medians of {counted(len(shifts), 'channel')}); half the channels or more are moved in "
             f"{found.basis}.",
             variant=group.variant,
             seeds=found.seeds,
@@ -151,15 +155,19 @@ def _left(end: LayerEnd) -> tuple[float, float]:
 
 
 def _moved(end: LayerEnd) -> tuple[Array, Array]:
-    """What is left of the start does this to each channel: deviations that the mean moves, factor on the variance."""
+    """What is left of the start does this to each channel: deviations that the mean moves, factor on the variance.
+
+    Collapsed channels are left out: they have next to no deviation to be moved by.
+    """
     import numpy as np
 
     _, left = _left(end)
     assert end.mean is not None
     assert end.variance is not None
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shift = left * np.abs(end.first["running_mean"] - end.mean) / np.sqrt(end.variance)
-        return shift, 1 + left * (end.first["running_var"] / end.variance - 1)
+    varying = end.variance > EPS
+    mean, variance = end.mean[varying], end.variance[varying]
+    shift = left * np.abs(end.first["running_mean"][varying] - mean) / np.sqrt(variance)
+    return shift, 1 + left * (end.first["running_var"][varying] / variance - 1)
 
 
 def _start_share(end: LayerEnd) -> float | None:
@@ -167,14 +175,7 @@ def _start_share(end: LayerEnd) -> float | None:
         return None
     shift, factor = _moved(end)
     moved = (shift >= SHIFTED) | (factor >= STRETCHED) | (factor <= 1 / STRETCHED)
-    return float((moved & (end.variance > EPS)).mean())
-
-
-def _rest(end: LayerEnd) -> tuple[float, float]:
-    import numpy as np
-
-    shift, factor = _moved(end)
-    return float(np.median(shift)), float(np.median(factor))
+    return float(moved.sum() / end.channels)
 
 
 def _steps_needed(end: LayerEnd) -> int:
@@ -185,7 +186,8 @@ def _steps_needed(end: LayerEnd) -> int:
     if not 0 < momentum < 1:
         return end.steps + 1
     assert end.variance is not None
-    ratio = float(np.median(end.first["running_var"] / np.maximum(end.variance, EPS)))
+    varying = end.variance > EPS
+    ratio = float(np.median(end.first["running_var"][varying] / end.variance[varying]))
     return max(end.steps + 1, math.ceil(math.log((STRETCHED - 1) / max(ratio, STRETCHED)) / math.log(1 - momentum)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from archlab.analysis.metrics import SHARE
-from archlab.analysis.statistics import estimate
+from archlab.analysis.statistics import paired_difference
 from archlab.analysis.verdict_group import Array, Group, bounds, counted, span
 from archlab.records import Run, Verdict
 
@@ -40,7 +40,7 @@ def failures(group: Group) -> list[Verdict]:
     number, are problems; interrupted ones are a warning. A run that is still going is none.
     """
     verdicts = []
-    failed = [run for run in group.runs if run.status == "failed" or _is_infinite(run)]
+    failed = [run for run in group.runs if run.status == "failed" or (run.status == "finished" and _is_infinite(run))]
     if failed:
         reasons = list(dict.fromkeys(run.error or "its loss is not finite" for run in failed))
         others = f" {counted(len(reasons) - 1, 'other reason')} beside it." if len(reasons) > 1 else ""
@@ -96,10 +96,10 @@ def progress(group: Group) -> list[Verdict]:
     stuck = [entry for entry in seen if entry[1] >= STUCK * entry[2]]
     if not seen:
         return []
-    reference = seen[0][2]
+    references = span([reference for *_, reference in stuck or seen], ".3f")
     known = _guessing(seen[0][0]) is not None
     words = "that of guessing, ln(classes)" if known else f"the mean of the first {BLOCK} steps"
-    measured = f"in the last epoch, against {reference:.3f}, {words}"
+    measured = f"in the last epoch, against {references}, {words}"
     if not stuck:
         losses_text = span([loss for _, loss, _ in seen], ".3f")
         text = f"The training loss fell to {losses_text} {measured} ({counted(len(seen), 'run')})."
@@ -113,7 +113,7 @@ def progress(group: Group) -> list[Verdict]:
             variant=group.variant,
             seeds=tuple(run.config.seed for run, *_ in stuck),
             remedy="It is far worse than guessing: lower the learning rate (--lr)."
-            if max(loss for _, loss, _ in stuck) >= THROWN * reference
+            if any(loss >= THROWN * reference for _, loss, reference in stuck)
             else "Train longer (--epochs), try learning rates a factor of 10 higher and lower (--lr), or normalise "
             "(--bn on): without, saturating networks may stay on a plateau for many epochs.",
             source=START,
@@ -140,13 +140,13 @@ def jumps(group: Group) -> list[Verdict]:
     if not found:
         return []
     jumped = [run for run in group.finished if run.key in found]
-    low, high, step, grave = max(found.values(), key=lambda jump: jump[1] - jump[0])
+    low, high, step, grave = max(found.values(), key=lambda jump: (jump[3], jump[1] - jump[0]))
     looked_at = sum(run.key in group.losses for run in group.finished)
     return [
         Verdict(
             check="loss-jumps",
-            level="warning" if any(jump[3] for jump in found.values()) else "note",
-            text=f"The training loss jumped in {len(jumped)} of {counted(looked_at, 'run')}, the furthest from "
+            level="warning" if grave else "note",
+            text=f"The training loss jumped in {len(jumped)} of {counted(looked_at, 'run')}, at worst from "
             f"{low:.3g} to {high:.3g} nats around step {step:,} (means over {BLOCK} steps or more)"
             + (": the weights were thrown far off, or the jump was not made good." if grave else ", and fell again."),
             variant=group.variant,
@@ -189,17 +189,18 @@ def gap(group: Group) -> list[Verdict]:
     *Counting semantics.* Accuracy over the last epoch's training batches, each as it was trained on, minus test
     accuracy with population statistics. It is left out below `GAP`, and where the runs' interval includes 0.
     """
-    gaps = [run.epochs[-1].train_accuracy - run.epochs[-1].test_accuracy for run in group.finished]
-    if not gaps or not all(map(math.isfinite, gaps)):
+    last = [run.epochs[-1] for run in group.finished]
+    train, test = [epoch.train_accuracy for epoch in last], [epoch.test_accuracy for epoch in last]
+    if not last or not all(map(math.isfinite, (*train, *test))):
         return []
-    found = estimate(gaps)
+    found = paired_difference(test, train)
     if found.mean < GAP or (found.low is not None and found.low <= 0):
         return []
     return [
         Verdict(
             check="generalisation-gap",
             level="note",
-            text=f"Train accuracy is {SHARE.number(found.mean)} points above test accuracy ({bounds(gaps)}).",
+            text=f"Train accuracy is {SHARE.number(found.mean)} points above test accuracy ({bounds(found)}).",
             variant=group.variant,
             seeds=tuple(run.config.seed for run in group.finished),
             remedy="More training images, fewer epochs or a smaller network narrow it; alone it is no fault.",

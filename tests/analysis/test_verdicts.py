@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from archlab.analysis.comparison import summarise
 from archlab.analysis.verdicts import LAST_ROWS, examine
 from archlab.records import Comparison, Examination, Verdict
 from tests.analysis.recordings import EPOCHS, STEPS, Trained, averaged, healthy, kept
+from tests.analysis.runs import run
 
 Fault = Callable[[], Trained]
 
@@ -258,6 +260,71 @@ def test_an_average_over_all_steps_holds_nothing_of_its_start() -> None:
     assert verdicts(mended).headline == ""
 
 
+def test_a_momentum_of_one_over_the_number_of_steps_is_no_average_over_all_of_them() -> None:
+    """Ten steps at momentum 0.1: the last weight is 1 / 10, but so is the first."""
+    trained = restarted(0, 1, scale=0.1, epochs=1)
+    assert trained.recording is not None
+    cut = replace(
+        trained.recording,
+        steps=trained.recording.steps[:11],
+        layers={
+            path: {name: values[:11] for name, values in layer.items()}
+            for path, layer in trained.recording.layers.items()
+        },
+    )
+    (last,) = trained.run.epochs
+    short = replace(trained, run=replace(trained.run, epochs=(replace(last, step=10),)), recording=cut)
+    assert "After 10 steps, 35 % of the initial" in only(short, check="initial-values").text  # .9 ** 10 = .349
+
+
+def test_collapsed_channels_have_no_part_in_what_the_start_moves() -> None:
+    trained = restarted(0, 1, scale=0.1, epochs=1, momentum=0.05).held("stem.norm", variance=set_to_all(1e-9, 4))
+    found = only(trained, check="initial-values")  # half of the 8 channels are left, and are moved
+    assert "(medians of 4 channels)" in found.text
+    for word in ("inf", "nan"):
+        assert word not in found.text.split()
+
+
+def set_to_all(value: float, channels: int) -> Callable[[Any], Any]:
+    """The first channels, in all rows."""
+
+    def change(values: Any) -> Any:
+        values[:, :channels] = value
+        return values
+
+    return change
+
+
+def test_a_loss_that_stays_is_held_against_each_run_s_own_first_steps() -> None:
+    runs = [
+        with_losses(lambda losses, level=level: 0 * losses + level)  # type: ignore[misc]
+        .configured(dataset="/photos", options={}, seed=seed)
+        .ending(train_loss=level)
+        for seed, level in enumerate((2.0, 5.0))
+    ]
+    runs = [replace(one, run=replace(one.run, key=f"photos-{seed}")) for seed, one in enumerate(runs)]
+    found = only(*runs, check="learning")
+    assert "is 2.000 to 5.000 in the last epoch, against 2.000 to 5.000, the mean of the first 5 steps" in found.text
+    assert "far worse than guessing" not in found.remedy
+
+
+def test_a_run_that_goes_on_is_not_called_failed_for_a_loss_that_is_no_number() -> None:
+    assert verdicts(healthy().at("running").ending(test_loss=float("inf"))).verdicts == ()
+
+
+def test_of_several_jumps_the_one_that_stayed_is_told() -> None:
+    back, stayed = (with_losses(jump_to(*jump)) for jump in ((9.0, 60, 66), (1.5, 90, 120)))
+    other = replace(stayed, run=replace(stayed.run, key="other", config=replace(stayed.run.config, seed=1)))
+    assert only(back, check="loss-jumps").level == "warning"  # 9 is beyond twice the first loss
+    back = with_losses(jump_to(2.5, 60, 66))
+    assert only(back, check="loss-jumps").level == "note"
+    found = only(back, other, check="loss-jumps")
+    assert found.level == "warning"
+    assert "jumped in 2 of 2 runs" in found.text
+    assert "to 1.5 nats" in found.text
+    assert "was not made good" in found.text
+
+
 def test_drift_is_not_taken_for_noise() -> None:
     """Batch means that move by ten deviations over the last epoch, in small steps."""
     ramp = np.concatenate([np.zeros((EPOCHS - 1) * STEPS + 1), np.linspace(-10, 0, STEPS)])[:, None]
@@ -379,3 +446,17 @@ def test_the_ends_of_a_recording_are_enough(trained: Trained) -> None:
     steps = tuple(trained.recording.steps[row] for row in ends)
     cut = replace(trained, recording=replace(trained.recording, steps=steps, layers=layers))
     assert verdicts(cut) == verdicts(trained)
+
+
+def test_the_cost_of_running_statistics_has_the_interval_that_the_finding_has() -> None:
+    precise, running = [0.90, 0.92, 0.91, 0.93, 0.90, 0.91], [0.80, 0.89, 0.85, 0.90, 0.70, 0.88]
+    runs = [
+        run("norm=batch", seed, accuracy, running=held)
+        for seed, (accuracy, held) in enumerate(zip(precise, running, strict=True))
+    ]
+    (cost,) = (one for one in examine(runs).verdicts if one.check == "running-statistics")
+    (found,) = (finding for finding in summarise(runs).findings if "running statistics" in finding)
+    ends = re.search(r"95 % interval ([+-].*?) to ([+-].*?),", found)
+    assert ends is not None
+    low, high = (f"{-float(end):+.2f}" for end in ends.groups())  # the finding is running minus precise
+    assert f"95 % interval {high} to {low}, n = 6 runs" in cost.text
