@@ -48,12 +48,7 @@ def channels(group: Group) -> list[Verdict]:
     """
     shares = {"dead": _dead, "constant": _constant, "collapsed": _collapsed}
     found = {name: worst(group, share, SOME) for name, share in shares.items()}
-    verdicts = [
-        verdict
-        for name, item in found.items()
-        if item is not None and item.score >= SOME
-        for verdict in [_verdict(name, item, group)]
-    ]
+    verdicts = [_verdict(name, item, group) for name, item in found.items() if item is not None and item.score >= SOME]
     if not verdicts and (seen := found["dead"]) is not None:
         ends = group.layers[group.recorded[0].key]
         total = counted(sum(end.channels for end in ends), "channel")

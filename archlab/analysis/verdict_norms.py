@@ -126,7 +126,8 @@ def initial_values(group: Group) -> list[Verdict]:
         return []
     end = max(zip(found.scores, found.ends, strict=True), key=lambda item: item[0])[1]
     momentum, left = _left(end)
-    shifts, factors = _moved(end)
+    moved = _moved(end)
+    shift, factor = map(np.median, moved)
     needed = max(_steps_needed(item) for item in found.ends)
     origin = "as recorded" if end.momentum is not None else "the default, since the records don't show it"
     return [
@@ -135,8 +136,8 @@ def initial_values(group: Group) -> list[Verdict]:
             level="warning",
             text=f"After {counted(end.steps, 'step')}, {100 * left:.2g} % of the initial running statistics is left in "
             f"the averages: (1 - momentum)^steps, with momentum {momentum:.3g}, {origin}. In the worst layer that rest "
-            f"alone shifts the running mean by {np.median(shifts):.2g} population standard deviations and multiplies the variance "
-            f"by {np.median(factors):.3g} (medians of {counted(len(shifts), 'channel')}); half the channels or more are moved in "
+            f"alone shifts the running mean by {shift:.2g} population standard deviations and multiplies the variance "
+            f"by {factor:.3g} (medians of {counted(len(moved[0]), 'channel')}); half the channels or more are moved in "
             f"{found.basis}.",
             variant=group.variant,
             seeds=found.seeds,

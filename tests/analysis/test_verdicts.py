@@ -313,10 +313,8 @@ def test_a_run_that_goes_on_is_not_called_failed_for_a_loss_that_is_no_number() 
 
 
 def test_of_several_jumps_the_one_that_stayed_is_told() -> None:
-    back, stayed = (with_losses(jump_to(*jump)) for jump in ((9.0, 60, 66), (1.5, 90, 120)))
-    other = replace(stayed, run=replace(stayed.run, key="other", config=replace(stayed.run.config, seed=1)))
-    assert only(back, check="loss-jumps").level == "warning"  # 9 is beyond twice the first loss
-    back = with_losses(jump_to(2.5, 60, 66))
+    back, stayed = with_losses(jump_to(2.5, 60, 66)), with_losses(jump_to(1.5, 90, 120)).configured(seed=1)
+    other = replace(stayed, run=replace(stayed.run, key="other"))
     assert only(back, check="loss-jumps").level == "note"
     found = only(back, other, check="loss-jumps")
     assert found.level == "warning"
