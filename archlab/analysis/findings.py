@@ -45,7 +45,7 @@ def findings(comparison: Comparison) -> tuple[str, ...]:
         if difference not in alike
     ]
     sentences += [_alike_sentence(alike, len(spoken))] if alike else []
-    sentences += filter(None, map(_running_sentence, comparison.variants))
+    sentences += _running_sentences(comparison.variants)
     sentences += filter(None, (_failure_sentence(variant, len(comparison.seeds)) for variant in comparison.variants))
     sentences += _seed_sentences(comparison)
     return tuple(sentences)
@@ -98,27 +98,40 @@ def _alike_sentence(differences: Sequence[Difference], all_of: int) -> str:
     )
 
 
-def _running_sentence(variant: VariantResult) -> str:
-    """What the running statistics cost against precise ones; empty where no difference shows."""
-    if "test_accuracy_running" not in variant.metrics:
-        return ""
-    metric = BY_NAME["test_accuracy"]
-    precise, running = variant.metrics["test_accuracy"], variant.metrics["test_accuracy_running"]
-    difference = paired_difference(precise.values, running.values)
-    if not any(difference.values):
-        return ""
-    means = (
-        f"{variant.name} reaches {metric.written(running.mean)} with its running statistics{_range(running, metric)} "
-        f"and {metric.written(precise.mean)} with precise ones{_range(precise, metric)}"
-    )
-    error = "the error of the running averages, not of the weights"
-    if difference.p_value is None:
-        return f"{means}: in this run the difference is {error}."
-    if distinguishes(difference):
-        return f"{means}, {_carried(difference, metric)}: it is {error}."
-    if excludes_zero(difference):
-        return f"{means}, {_carried(difference, metric)}: it looks like {error}, but that isn't settled."
-    return ""
+def _running_sentences(variants: Sequence[VariantResult]) -> list[str]:
+    """What the running statistics cost against precise ones, where a difference shows; many variants share it."""
+    metric, error = BY_NAME["test_accuracy"], "the error of the running averages, not of the weights"
+    with_norm = [variant for variant in variants if "test_accuracy_running" in variant.metrics]
+    sentences: list[str] = []
+    settled: list[str] = []
+    likely: list[str] = []
+    for variant in with_norm:
+        precise, running = variant.metrics["test_accuracy"], variant.metrics["test_accuracy_running"]
+        difference = paired_difference(precise.values, running.values)
+        if not any(difference.values):
+            continue
+        means = (
+            f"{variant.name} reaches {metric.written(running.mean)} with its running statistics"
+            f"{_range(running, metric)} and {metric.written(precise.mean)} with precise ones{_range(precise, metric)}"
+        )
+        if difference.p_value is None:
+            sentences.append(f"{means}: in this run the difference is {error}.")
+        elif excludes_zero(difference):
+            sure = distinguishes(difference)
+            judged = f"it is {error}" if sure else f"it looks like {error}, but that isn't settled"
+            carried = _carried(difference, metric)
+            sentences.append(f"{means}, {carried}: {judged}.")
+            sides = f"{metric.written(running.mean)} against {metric.written(precise.mean)}"
+            (settled if sure else likely).append(f"{variant.name}, {sides}, {carried}")
+    if len(settled) + len(likely) <= MANY:
+        return sentences
+    judgements = ((settled, f"which is {error}"), (likely, f"which looks like {error}, but isn't settled"))
+    return [
+        f"{len(named)} of {len(with_norm)} variants with BatchNorm have another test accuracy with their running "
+        f"statistics than with precise ones, {judgement}: {'; '.join(named)}."
+        for named, judgement in judgements
+        if named
+    ]
 
 
 def _failure_sentence(variant: VariantResult, seeds: int) -> str:

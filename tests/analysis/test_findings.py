@@ -84,6 +84,20 @@ def test_the_running_averages_error_is_told_apart_from_the_weights() -> None:
     assert sentence.endswith("it is the error of the running averages, not of the weights.")
 
 
+def test_many_variants_whose_running_averages_are_wrong_share_a_sentence() -> None:
+    runs = [
+        run(f"depth={depth}", seed, 0.8 + seed / 100, 0.9 + seed / 100, running=0.5)
+        for depth in range(4)
+        for seed in range(6)
+    ]
+    (shared,) = (sentence for sentence in summarise(runs).findings if "running statistics" in sentence)
+    assert shared.startswith(
+        "4 of 4 variants with BatchNorm have another test accuracy with their running statistics than with precise "
+        "ones, which is the error of the running averages, not of the weights: depth=0, 50.00 % against 92.50 %, a"
+    )
+    assert shared.count("n = 6") == 4
+
+
 def test_running_statistics_that_agree_are_not_spoken_of() -> None:
     runs = pair(*EQUAL, running=0.912)
     assert not any("running statistics" in sentence for sentence in summarise(runs).findings)
