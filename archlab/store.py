@@ -12,6 +12,7 @@ keys mean equal results. Importing this module loads no torch.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -19,7 +20,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,6 +100,16 @@ class Store:
             StoreError: its folder can't be read.
         """
         return read_run(self._folder(key))
+
+    def available(self, keys: Iterable[str]) -> list[Run]:
+        """The runs of these names in their order, without those that are not there or can't be read."""
+        known = {key_of(folder) for folder in self._folders()}
+        found = []
+        for key in keys:
+            if key in known:
+                with contextlib.suppress(InputError, StoreError):  # deleted while we looked, or damaged
+                    found.append(self.run(key))
+        return found
 
     def finished(self, key: str) -> Run | None:
         """The run of that name if it is there, readable and finished."""

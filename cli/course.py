@@ -32,8 +32,7 @@ def show_courses(comparison: Comparison, store: Store, target: Output) -> None:
         return
     from archlab.tables.curves import courses_table
 
-    known = {run.key: run for run in store.runs()}
-    runs = [known[key] for key in comparison.runs if key in known and known[key].status == "finished"]
+    runs = [run for run in store.available(comparison.runs) if run.status == "finished"]
     curves: dict[str, list[Mapping[str, Any]]] = {}
     for run in runs:
         found: Mapping[str, Any] = {}

@@ -178,7 +178,9 @@ def _networks_of(items: Sequence[Trace | Run | Comparison], store: Store, data_d
 
     configs: dict[str, list[TrainingConfig]] = {}
     for item in items:
-        runs = [item] if isinstance(item, Run) else _runs_of(item, store) if isinstance(item, Comparison) else []
+        runs = [item] if isinstance(item, Run) else []
+        if isinstance(item, Comparison):
+            runs = store.available(item.runs)
         for run in runs:
             configs.setdefault(run.config.dataset, []).append(run.config)
     found: list[Trace] = []
@@ -194,11 +196,6 @@ def _networks_of(items: Sequence[Trace | Run | Comparison], store: Store, data_d
         except ArchlabError as error:
             message(f"the networks trained on {dataset} are left out of the report: {error}")
     return found
-
-
-def _runs_of(comparison: Comparison, store: Store) -> list[Run]:
-    known = {run.key: run for run in store.runs()}
-    return [known[key] for key in comparison.runs if key in known]
 
 
 def _write_all(store: Store, path: Path | None, data_dir: Path | None) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,10 +39,7 @@ def show_worst_verdicts(comparison: Comparison, store: Store, target: Output) ->
     """Write the worst problems and warnings of a comparison's runs beneath it, if there are any."""
     if target != Output():
         return
-    runs = []
-    for key in comparison.runs:
-        with contextlib.suppress(InputError, StoreError):  # deleted since, or damaged
-            runs.append(store.run(key))
+    runs = store.available(comparison.runs)
     if not runs:
         return
     examination = _examined(runs, store, comparison)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Item = Trace | Run | Comparison
 Record = TypeVar("Record", Trace, Comparison)
+Held = TypeVar("Held")
 
 
 @dataclass(frozen=True)
@@ -52,31 +53,24 @@ class Material:
 
     def curves(self, run: Run) -> Mapping[str, Any] | None:
         """The run's curves by step from the store; None where there are none."""
-        try:
-            return (self.store.curves(run.key) or None) if self.store else None
-        except (InputError, StoreError) as error:
-            self._note(error)
-            return None
+        return self._held(lambda store: store.curves(run.key) or None)
 
     def recording(self, run: Run, last: int | None = None) -> NormRecording | None:
         """What the run's BatchNorm layers held, as `Store.recording` reads it; None where nothing was recorded."""
-        try:
-            return self.store.recording(run.key, last) if self.store else None
-        except (InputError, StoreError) as error:
-            self._note(error)
-            return None
+        return self._held(lambda store: store.recording(run.key, last))
 
     def probes(self, run: Run) -> Probes | None:
         """Smoothness and landscape of the run's loss, from the store; None where nothing was probed."""
-        try:
-            return self.store.probes(run.key) if self.store else None
-        except (InputError, StoreError) as error:
-            self._note(error)
-            return None
+        return self._held(lambda store: store.probes(run.key))
 
-    def _note(self, error: Exception) -> None:
-        if str(error) not in self.problems:
-            self.problems.append(str(error))
+    def _held(self, read: Callable[[Store], Held | None]) -> Held | None:
+        """What the store holds; None without a store, and where it can't be read, which is noted."""
+        try:
+            return read(self.store) if self.store else None
+        except (InputError, StoreError) as error:
+            if str(error) not in self.problems:
+                self.problems.append(str(error))
+            return None
 
 
 def gather(items: Sequence[Item], store: Store | None = None, command: str = "") -> Material:
@@ -88,10 +82,11 @@ def gather(items: Sequence[Item], store: Store | None = None, command: str = "")
     for item in items:
         if not isinstance(item, Item):
             raise InputError(f"a page shows Trace, Run and Comparison records, got {type(item).__name__}")
-    known = {item.key: item for item in items if isinstance(item, Run)}
-    if store and any(isinstance(item, Comparison) for item in items):
-        known = {run.key: run for run in store.runs()} | known
     comparisons = _unique(item for item in items if isinstance(item, Comparison))
+    known = {item.key: item for item in items if isinstance(item, Run)}
+    if store:
+        keys = dict.fromkeys(key for comparison in comparisons for key in comparison.runs if key not in known)
+        known |= {run.key: run for run in store.available(keys)}
     claimed = {key for comparison in comparisons for key in comparison.runs}
     loose = [item for item in items if isinstance(item, Run) and item.key not in claimed]
     return Material(

@@ -378,6 +378,20 @@ def test_empty_store_is_not_made_by_reading(store: Store) -> None:
     assert not store.path.exists()
 
 
+def test_runs_that_are_there_come_in_the_order_of_their_keys(store: Store) -> None:
+    first, second, damaged = (write(store, replace(CONFIG, seed=seed)) for seed in range(3))
+    (store.path / "runs" / damaged.key / "run.json").write_text("{")
+    with suppress(KeyboardInterrupt), store.writer(replace(CONFIG, seed=3), ENVIRONMENT) as writer:
+        raise KeyboardInterrupt
+    keys = (second.key, "nobody", damaged.key, "../runs", writer.key, first.key)
+    assert [(run.key, run.status) for run in store.available(keys)] == [
+        (second.key, "finished"),
+        (writer.key, "interrupted"),
+        (first.key, "finished"),
+    ]
+    assert open_store(store.path / "none").available(keys) == []
+
+
 def test_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ARCHLAB_STORE", raising=False)
     assert open_store().path == Path("archlab-runs")

@@ -7,9 +7,9 @@ network's own filter: a distance of 1 changes every filter by its own norm.
 
 Measuring semantics: a direction is drawn from (seed, number of the direction, name of the parameter) alone, so that
 variants share the draws of the layers that they share. A filter is a slice along a weight's first axis: an output
-channel of a convolution, a neuron of a linear layer. Biases, the scales and shifts of normalisation layers and other
-vectors are not moved. The loss is the one that `probing.py` describes: of the same images everywhere, BatchNorm by
-their own statistics (the paper's own program evaluates with the running ones).
+channel of a convolution (an input channel of a transposed one), a neuron of a linear layer. Biases, the scales and
+shifts of normalisation layers and other vectors are not moved. The loss is the one that `probing.py` describes: of the
+same images everywhere, BatchNorm by their own statistics (the paper's own program evaluates with the running ones).
 """
 
 from __future__ import annotations

@@ -179,8 +179,7 @@ def glossary_section(material: Material) -> Section:
     if any(experiment.comparison for experiment in material.experiments):
         wanted.add("comparison")
     runs = [run for experiment in material.experiments for run in experiment.runs]
-    for kind in ("smoothness", "landscape"):
-        if any(getattr(material.probes(run), kind, None) is not None for run in runs):
-            wanted.add(kind)
+    for probes in map(material.probes, runs):
+        wanted |= {kind for kind in ("smoothness", "landscape") if getattr(probes, kind, None) is not None}
     terms = [term for term in TERMS if term.about in wanted]
     return Section("glossary", "Glossary", render("glossary.html", terms=terms))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection
 
 from archlab.analysis.verdicts import LAST_ROWS, examine
-from archlab.errors import InputError, StoreError
 from archlab.records import Examination
 from archlab.records.verdict import LEVELS
 from archlab.reports.material import Experiment, Material
@@ -20,10 +18,9 @@ def examined(experiment: Experiment, material: Material) -> Examination:
     runs = {run.key: run for run in experiment.runs}
     comparison = experiment.comparison
     if comparison is not None and material.store is not None:
-        for key in comparison.runs:
-            if key not in runs:
-                with contextlib.suppress(InputError, StoreError):  # the experiment's section says what is missing
-                    runs[key] = material.store.run(key)
+        # The experiment's section says what is missing.
+        others = material.store.available(key for key in comparison.runs if key not in runs)
+        runs |= {run.key: run for run in others}
     if not runs:
         return Examination(())
     return examine(
