@@ -179,7 +179,12 @@ def _range(estimate: Estimate, metric: Metric) -> str:
 
 def _carried(difference: Difference, metric: Metric) -> str:
     """The difference with all that says how far to trust it."""
-    bounds = [metric.unit.number(bound, "+") for bound in (difference.low, difference.high) if bound is not None]
+    most = metric.unit.most
+    bounds = [
+        metric.unit.number(min(max(bound, -most), most), "+")
+        for bound in (difference.low, difference.high)
+        if bound is not None
+    ]
     return (
         f"a difference of {_points(difference.mean, '+')} (95 % interval {' to '.join(bounds)}, "
         f"p = {difference.p_value:.2g}, n = {difference.n})"

@@ -98,6 +98,12 @@ def test_many_variants_whose_running_averages_are_wrong_share_a_sentence() -> No
     assert shared.count("n = 6") == 4
 
 
+def test_no_interval_goes_beyond_what_a_difference_can_be() -> None:
+    runs = [run("norm=batch", seed, 0.9, running=held) for seed, held in enumerate((0.26, 0.34))]
+    (sentence,) = summarise(runs).findings[:1]
+    assert "(95 % interval -100.00 to -9.18, p = 0.5, n = 2)" in sentence  # -60 +- 12.7062 * 4
+
+
 def test_running_statistics_that_agree_are_not_spoken_of() -> None:
     runs = pair(*EQUAL, running=0.912)
     assert not any("running statistics" in sentence for sentence in summarise(runs).findings)
