@@ -15,16 +15,19 @@ SKIPS = {"on": "with skips", "True": "with skips", "off": "plain, no skips", "Fa
 
 
 def sweep_panel(comparison: Comparison, name: str) -> Panel | None:
-    """How the metrics depend on a number that was varied (depth, learning rate); None where none took three values."""
+    """How the metrics depend on a number that was varied (depth, learning rate).
+
+    None where none took three values, or no run has ended.
+    """
     axis = _swept(comparison.variants)
-    if axis is None:
+    names = [found for found in BY_NAME if has_metric(comparison, found)]
+    if axis is None or not names:
         return None
     groups: dict[str, list[VariantResult]] = {}
     for variant in comparison.variants:
         others = {key: value for key, value in variant.options.items() if key != axis}
         groups.setdefault(", ".join(_written(*other) for other in others.items()), []).append(variant)
     words = axis.replace("_", " ")
-    names = [found for found in BY_NAME if has_metric(comparison, found)]
     values = [float(variant.options[axis]) for variant in comparison.variants]
     chart = Chart(
         name="sweep",

@@ -95,7 +95,7 @@ def _strips(cells: Mapping[str, tuple[Cell, ...]], upright: bool) -> tuple[Strip
     scales: dict[str, list[float]] = {}
     for name, row in rows.items():
         scales.setdefault(_scale(name), []).extend(bound for series in row for bound in series.extent)
-    if upright:
+    if upright or not rows:
         return tuple(strip(row, min(scales[_scale(name)]), max(scales[_scale(name)])) for name, row in rows.items())
     first = next(iter(rows))
     scale = [bound for series in rows[first] for bound in series.extent]

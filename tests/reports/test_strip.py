@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archlab.records import Comparison, VariantResult
 from archlab.reports import page
 from archlab.reports.strip import MARGIN, WIDTH, Series, strip
 from tests.reports.samples import experiment
@@ -39,6 +40,15 @@ def test_nothing_leaves_the_picture_and_order_is_kept(values: list[float], low: 
     assert line.low <= line.high
     assert all(MARGIN <= place <= WIDTH - MARGIN for place in (line.mean, line.low, line.high, *line.values))
     assert sorted(line.values) == [place for _, place in sorted(zip(values, line.values, strict=True))]
+
+
+@pytest.mark.parametrize("variants", [3, 5])
+def test_a_comparison_in_which_all_failed_is_a_page_without_numbers(variants: int) -> None:
+    names = [f"lr={place}" for place in range(variants)]
+    results = tuple(VariantResult(name, {}, {"lr": place}, failed=1) for place, name in enumerate(names))
+    html = page([Comparison("lenet", "digits", (0,), results, (), ("All runs failed.",))])
+    assert "All runs failed." in html
+    assert '<table class="metrics">' not in html
 
 
 @pytest.mark.parametrize(("variants", "lines"), [(2, 2), (5, 1)])
