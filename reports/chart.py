@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from archlab.errors import InputError
+from archlab.reports.text import label
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -102,7 +103,7 @@ class Chart:
         from plotly.graph_objects import Figure
 
         chosen = {**self.state, **state}
-        layout = {"title": {"text": self.title}, "height": self.height, **resolve(self.layout, chosen)}
+        layout = {"title": {"text": label(self.title, 120)}, "height": self.height, **resolve(self.layout, chosen)}
         return Figure(resolve(self.data, chosen), layout)
 
 

@@ -178,13 +178,18 @@ def _size(config: TrainingConfig) -> tuple[int, int | None]:
 def _panel(experiment: Experiment, anchor: str, read: Read) -> Panel:
     """The report's curves, of running and ended runs alike; single seeds are shown, since they are at different steps.
 
-    A zoom, and what was hidden by its legend, stay when they are drawn anew: traces are known by their names.
+    A zoom, and what was hidden by its legend, stay when they are drawn anew: traces are known by their names, and by
+    their variants, of which long ones may be shortened to the same name.
     """
+
+    def identity(trace: Mapping[str, Any]) -> str:
+        return _short(str([trace.get("legendgroup"), trace["name"], trace["line"].get("dash")]))
+
     panel = training_panel(experiment, read, f"{anchor}-training")
     charts = (
         replace(
             chart,
-            data=[{**trace, "uid": _short(f"{trace['name']} {trace['line'].get('dash')}")} for trace in chart.data],  # type: ignore[union-attr]
+            data=[{**trace, "uid": identity(trace)} for trace in chart.data],  # type: ignore[union-attr]
             layout={**chart.layout, "uirevision": "live"},  # type: ignore[dict-item]
         )
         for chart in panel.charts

@@ -40,6 +40,11 @@ def test_a_chart_gives_a_plotly_figure_with_its_controls_set() -> None:
     assert chart.figure(x="epoch").data[0].y == (3,)
 
 
+def test_a_name_in_a_title_is_no_markup() -> None:
+    figure = Chart("loss", "Around <b>norm</b> & \u202emron", "", []).figure()
+    assert figure.layout.title.text == "Around &lt;b&gt;norm&lt;/b&gt; &amp; ⟨U+202E⟩mron"
+
+
 def test_every_chart_of_a_page_gives_one(material: tuple[Store, Comparison]) -> None:
     store, comparison = material
     found = figures([lenet_trace(), comparison], store=store)

@@ -66,7 +66,7 @@ def live(store: Store) -> Iterator[Live]:
 
 
 def get(live: Live, path: str = "", **headers: str) -> httpx.Response:
-    return httpx.get(f"http://127.0.0.1:{live.address.port}/{path}", headers=headers, trust_env=False)
+    return httpx.get(f"http://127.0.0.1:{live.address.port}/{path}", headers=headers, trust_env=False, timeout=60)
 
 
 # Who may see it
@@ -119,7 +119,7 @@ def test_the_page_may_ask_its_own_server_and_nobody_else(live: Live) -> None:
 def test_only_reading_is_possible(live: Live) -> None:
     url = f"{live.url}"
     for method in ("POST", "PUT", "DELETE"):
-        assert httpx.request(method, url, trust_env=False).status_code == 405
+        assert httpx.request(method, url, trust_env=False, timeout=60).status_code == 405
 
 
 # The address
@@ -331,6 +331,22 @@ def test_curves_are_there_by_step_before_the_first_epoch_has_ended(store: Store)
         (line,) = watch.shown().boards[0].lines
         assert (line.step, line.done) == (15, 2)
         assert line.share == pytest.approx(15 / 18)
+
+
+def test_every_curve_is_known_by_a_name_of_its_own(store: Store) -> None:
+    """Also where long names of variants are shortened to the same."""
+    many = ", ".join(f"option_{number}=some_value" for number in range(4))
+    for norm in ("batch", "group"):
+        for seed in (0, 1):
+            config = TrainingConfig(variant=f"{many}, norm={norm}, {many}", seed=seed)
+            with started(store, config, 2) as writer:
+                writer.append_steps(steps(12))
+                writer.finish(steps(12) | {"step": np.arange(1, 13)})
+    (board,) = Watch(store).shown().boards
+    for chart in board.panel.charts:
+        identities = [trace["uid"] for trace in chart.data]  # type: ignore[union-attr]
+        assert len(identities) > 4
+        assert len(set(identities)) == len(identities)
 
 
 def test_many_experiments_stand_on_several_pages(store: Store) -> None:
