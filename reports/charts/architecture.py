@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -113,9 +113,9 @@ def overlay_panel(networks: Mapping[str, Trace], name: str) -> Panel | None:
         data=Switch(
             "measure",
             {
-                measure: [
-                    _overlay(title, growth, measure, index) for index, (title, growth) in enumerate(grown.items())
-                ]
+                measure: _widened(
+                    [_overlay(title, growth, measure, index) for index, (title, growth) in enumerate(grown.items())]
+                )
                 for measure in measures
             },
         ),
@@ -138,6 +138,16 @@ def overlay_panel(networks: Mapping[str, Trace], name: str) -> Panel | None:
     return Panel(name, (chart,), controls)
 
 
+def _widened(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines, each wider than those on top of it that are the same, so that it can be seen beneath them."""
+    widened = []
+    for place, line in enumerate(lines):
+        extra = 3 * min(3, sum((other["x"], other["y"]) == (line["x"], line["y"]) for other in lines[place + 1 :]))
+        wider = {"line": {**line["line"], "width": 2 + extra}, "marker": {"size": 7 + extra}}
+        widened.append(line | wider)
+    return widened
+
+
 def _overlay(title: str, growth: Growth, measure: str, index: int) -> dict[str, Any]:
     found = [stage for stage in growth.stages if stage.shape]
     values: dict[str, list[int | None]] = {
@@ -152,8 +162,7 @@ def _overlay(title: str, growth: Growth, measure: str, index: int) -> dict[str, 
         "x": [(place + 1) / len(found) for place in range(len(found))],
         "y": values[measure],
         "text": [f"{label(_stage_name(stage), 40)}, {label(shape(stage.shape))}" for stage in found],
-        "line": {"color": series_color(index), "width": 2},
-        "marker": {"size": 7},
+        "line": {"color": series_color(index)},
         "hovertemplate": "%{text}: %{y:,}<extra>%{fullData.name}</extra>",
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,13 @@ def test_networks_grow_side_by_side() -> None:
     assert [line.y[-1] for line in lines] == [2_738, 2_738]  # 156 + 12 + 2,570
     assert [line.x[-1] for line in lines] == [1, 1]
     assert max(panel.charts[0].figure().data[0].y) == 864  # channels of the flattened map, 6 * 12 * 12
+
+
+def test_a_network_beneath_an_equal_one_is_seen() -> None:
+    other = replace(lenet_trace("other"), layers=lenet_trace().layers[:3])
+    panel = overlay_panel({"a": lenet_trace(), "b": lenet_trace(), "c": other}, "o")
+    assert panel is not None
+    assert [line.line.width for line in panel.charts[0].figure().data] == [5, 2, 2]
 
 
 def test_depth_with_and_without_skips_shows_both_errors() -> None:
