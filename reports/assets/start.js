@@ -1,21 +1,24 @@
 // Everything that waits for the reader.
 
 function startPrinting() {
-  let before;
-  addEventListener("beforeprint", () => {
-    before = document.documentElement.dataset.theme;
+  let before = null; // what the reader chose, while the page is light for the paper
+  const lighten = () => {
+    before ??= { theme: document.documentElement.dataset.theme };
     setTheme("light");
+  };
+  addEventListener("beforeprint", () => {
+    lighten();
     redraw().then(drawEverything); // at once, if plotly.js is there: the paper does not wait
   });
   addEventListener("afterprint", () => {
-    if (before) setTheme(before);
-    else delete document.documentElement.dataset.theme;
+    setTheme(before?.theme);
+    before = null;
     redraw();
   });
   const button = document.getElementById("print");
   button.hidden = false;
   button.addEventListener("click", async () => {
-    setTheme("light");
+    lighten();
     for (const part of document.querySelectorAll("details")) part.open = true;
     await drawEverything();
     print();

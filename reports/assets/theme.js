@@ -39,9 +39,10 @@ function currentTheme() {
 }
 
 function setTheme(name) {
-  document.documentElement.dataset.theme = name;
-  const button = document.getElementById("theme");
-  if (button) button.setAttribute("aria-pressed", String(name === "dark"));
+  // Without a name it is the system's.
+  if (name) document.documentElement.dataset.theme = name;
+  else delete document.documentElement.dataset.theme;
+  document.getElementById("theme")?.setAttribute("aria-pressed", String(isDark()));
 }
 
 function startTheme(redraw) {

@@ -280,6 +280,8 @@ def test_print_holds_every_chart_in_light_colours(browser: Browser, report: Path
         assert page.evaluate("document.documentElement.dataset.theme") == "light"
         assert page.locator("figure.chart[data-drawn]").count() == page.locator("figure.chart").count()
         assert len(page.pdf()) > 50_000
+        page.wait_for_function("!document.documentElement.dataset.theme")  # dark again, as the system has it
+        assert page.locator("#theme").get_attribute("aria-pressed") == "true"
 
 
 def test_printing_by_the_browser_draws_what_nobody_has_scrolled_to(browser: Browser, report: Path) -> None:
