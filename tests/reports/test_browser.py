@@ -133,7 +133,9 @@ def test_layer_channel_and_slider(page: Page) -> None:
     form.locator("[name=channel]").focus()
     page.keyboard.press("End")
     assert form.locator("label:has([name=channel]) output").text_content() == "15"
-    page.wait_for_timeout(200)
+    shown = f"document.querySelector(`figure[data-panel='{NORM}'][data-chart='profile-mean'] .plot`).data[0].y.length"
+    page.wait_for_function(f"{shown} === 16")
+    page.wait_for_function("document.querySelector(`figure[data-chart='heat'] .plot`).layout.shapes[1].y0 === 15")
     second = drawn(page, NORM, "profile-mean")
     assert (first[0]["points"], second[0]["points"]) == (6, 16)
     heat = drawn(page, NORM, "heat")[0]
@@ -224,8 +226,7 @@ def test_widths_and_themes(browser: Browser, report: Path, width: int, theme: st
         light, dark = ["rgb(246, 247, 249)", "#1b2026"], ["rgb(18, 22, 27)", "#e6eaee"]
         assert page.evaluate(colours) == (dark if theme == "dark" else light)
         page.locator("#theme").click()
-        page.wait_for_timeout(300)
-        assert page.evaluate(colours) == (light if theme == "dark" else dark)
+        page.wait_for_function(f"{colours}.join() === {','.join(light if theme == 'dark' else dark)!r}")
         assert page.locator("#theme").get_attribute("aria-pressed") == str(theme == "light").lower()
 
 

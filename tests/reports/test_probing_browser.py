@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+from archlab import files
 from archlab.records import Probes
 from archlab.reports import save
 from tests.reports.test_browser import draw_all, opened, violations
@@ -27,6 +29,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("probed")
     held = {HOSTILE[0]: Probes(smoothness(), landscape()), "norm=none": Probes(smoothness(2), landscape(scale=50))}
     store, comparison = probed_experiment(folder / "store", held)
+    for run in store.runs():
+        if run.config.seed == 1:
+            path = store.path / "runs" / run.key / "probes.safetensors"
+            files.write_arrays(path, files.read_arrays(path) | {"smoothness/loss": np.full(4, 3, dtype=np.float32)})
     return save(folder / "report.html", [comparison], store=store)
 
 
@@ -52,8 +58,10 @@ def test_contours_are_drawn_on_the_same_levels(page: Page) -> None:
 def test_bands_are_drawn_and_follow_the_seed(page: Page) -> None:
     loss = page.locator("figure[data-panel$='-smoothness'][data-chart=loss] .plot")
     assert loss.locator(".scatterlayer .trace").count() == 6
+    values = "Array.from(document.querySelector('figure[data-chart=loss] .plot').data[2].y).join()"
+    assert page.evaluate(values) == "2,2,2,2"
     page.locator("form[data-panel$='-smoothness'] select").select_option("1")
-    page.wait_for_timeout(200)
+    page.wait_for_function(f"{values} === '3,3,3,3'")
     assert loss.evaluate("plot => plot.data.length") == 6
     assert page.locator("figure[data-chart=beta] .plot").evaluate("plot => plot._fullLayout.yaxis.type") == "log"
 
