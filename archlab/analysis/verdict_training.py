@@ -52,7 +52,7 @@ def failures(group: Group) -> list[Verdict]:
                 text=f"{len(failed)} of {counted(len(group.runs), 'run')} failed: {reasons[0].rstrip('.')}.{others}",
                 variant=group.variant,
                 seeds=tuple(run.config.seed for run in failed),
-                remedy="Lower the learning rate (--lr), or normalise (--bn on): then larger ones are possible."
+                remedy="Lower the learning rate (--lr). A network without BatchNorm takes larger ones with it (--bn on)."
                 if diverged
                 else "Mend what the message names, and run the same command again: finished runs are kept.",
                 source=BIG_RATES if diverged else "",
@@ -114,8 +114,8 @@ def progress(group: Group) -> list[Verdict]:
             seeds=tuple(run.config.seed for run, *_ in stuck),
             remedy="It is far worse than guessing: lower the learning rate (--lr)."
             if any(loss >= THROWN * reference for _, loss, reference in stuck)
-            else "Train longer (--epochs), try learning rates a factor of 10 higher and lower (--lr), or normalise "
-            "(--bn on): without, saturating networks may stay on a plateau for many epochs.",
+            else "Train longer (--epochs), or try learning rates a factor of 10 higher and lower (--lr). Without "
+            "BatchNorm (--bn on), saturating networks may stay on a plateau for many epochs.",
             source=START,
         )
     ]
