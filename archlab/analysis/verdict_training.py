@@ -52,7 +52,7 @@ def failures(group: Group) -> list[Verdict]:
                 text=f"{len(failed)} of {counted(len(group.runs), 'run')} failed: {reasons[0].rstrip('.')}.{others}",
                 variant=group.variant,
                 seeds=tuple(run.config.seed for run in failed),
-                remedy="Lower the learning rate (--lr). A network without BatchNorm takes larger ones with it (--bn on)."
+                remedy="Lower the learning rate (--lr). Without BatchNorm, --bn on lets a network take larger ones."
                 if diverged
                 else "Mend what the message names, and run the same command again: finished runs are kept.",
                 source=BIG_RATES if diverged else "",
