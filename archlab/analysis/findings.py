@@ -156,7 +156,7 @@ def _seed_sentences(comparison: Comparison) -> list[str]:
             else f"With {fewest} pairs of runs p can't fall below {smallest_p_value(fewest):g}"
         )
         sentences.append(f"{limit}: six seeds or more are needed to call a difference one (p < {SIGNIFICANT:g}).")
-    if len(spoken) > 1:
+    elif len(spoken) > 1:
         sentences.append(
             f"Each of the {len(spoken)} comparisons with {spoken[0].baseline} has a risk of up to 5 % of its own to "
             "call chance a difference."

@@ -147,11 +147,24 @@ function rowsOf(trace) {
     return up.flatMap((y, row) => across.map((x, column) => [x, y, trace.customdata[row][column]]));
   }
   if (trace.type === "treemap") return trace.labels.map((label, index) => [trace.parents[index], label, trace.values[index]]);
-  const names = Array.isArray(trace.text) ? trace.text : null;
-  return Array.from(trace.y ?? [], (value, index) => [names ? names[index] : trace.name, trace.x[index], value]).filter(
-    (row) => row[1] !== null,
-  );
+  const bars = trace.error_x ?? trace.error_y;
+  const middle = trace.error_x ? trace.x : trace.y;
+  const texts = Array.isArray(trace.text) ? trace.text : null;
+  return Array.from(trace.y ?? [], (value, index) => [
+    trace.name,
+    trace.x[index],
+    value,
+    texts ? texts[index] : null,
+    bars?.array ? middle[index] - bars.arrayminus[index] : null,
+    bars?.array ? middle[index] + bars.array[index] : null,
+  ]).filter((row) => row[1] !== null);
 }
+
+const HEADS = {
+  treemap: ["inside", "layer", "value"],
+  contour: ["x", "y", "value"],
+  heatmap: ["channel", "step", "value"],
+};
 
 function table(figure) {
   const { data, layout } = specification(figure);
@@ -160,10 +173,10 @@ function table(figure) {
     return place < 0 ? value : axis.ticktext[place];
   };
   const kind = data[0]?.type;
-  const head = { treemap: ["inside", "layer", "value"], contour: ["x", "y", "value"] }[kind] ?? ["series", "x", "y"];
+  const head = HEADS[kind] ?? ["series", "x", "y", "label", "low", "high"];
   // A mark on a contour is no point of it.
   const body = data.filter((trace) => trace.visible !== false && (kind !== "contour" || trace.type === kind)).flatMap(rowsOf);
-  return [head, ...body.map(([name, x, y]) => [name, ticks(layout.xaxis, x), ticks(layout.yaxis, y)])];
+  return [head, ...body.map(([name, x, y, ...rest]) => [name, ticks(layout.xaxis, x), ticks(layout.yaxis, y), ...rest])];
 }
 
 function csv(rows) {

@@ -37,7 +37,7 @@ def difference_panel(comparison: Comparison, name: str) -> Panel | None:
         title="Every pair, and every difference",
         description="Left: each line joins the two runs of one seed, which share their data order and, as far as they "
         "can, their first weights. Right: the difference of each pair, and the mean difference with its 95 % interval. "
-        "An interval that leaves out zero is a difference that the seeds carry.",
+        "Called different: an interval that leaves out zero, and p < 0.05.",
         data=by_choice(lambda difference: _traces(comparison, difference)),
         layout=by_choice(_layout),
         height=420,

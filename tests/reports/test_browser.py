@@ -198,6 +198,9 @@ def test_data_buttons_give_csv(page: Page) -> None:
     assert [row[0] for row in layers[1:]] == ["conv_1", "norm_1", "pool_1", "head", "head.flatten", "head.linear"]
     heat = tables[f"{NORM}-heat.csv"]
     assert len(heat) == 1 + 19 * 6
+    outcome = tables["lenet-on-digits-outcome-accuracy.csv"]
+    assert outcome[0] == ["series", "x", "y", "label", "low", "high"]
+    assert any(float(low) < float(x) < float(high) for _, x, _, _, low, high in outcome[1:] if low)
     share = tables["network-lenet-norm-batch-share-share.csv"]
     assert ["", "lenet", "2738"] in share
 
