@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.console import emit, message, output, write
-from archlab.cli.options import (
+from archlab.cli.common.console import emit, message, output, write
+from archlab.cli.common.options import (
     BatchOption,
     BnOption,
     FileOption,

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from archlab.cli.console import Format, Output, emit, message, output, prints_aside, write, write_item
-from archlab.cli.course import show_courses
-from archlab.cli.options import FileOption, FormatOption, JsonOption, OptionOption, network_options
-from archlab.cli.serve import follow
-from archlab.cli.training import (
+from archlab.cli.common.console import Format, Output, emit, message, output, prints_aside, write, write_item
+from archlab.cli.common.curves import show_courses
+from archlab.cli.common.options import FileOption, FormatOption, JsonOption, OptionOption, network_options
+from archlab.cli.common.training import (
     DataDirOption,
     DatasetOption,
     DeviceOption,
@@ -34,7 +33,8 @@ from archlab.cli.training import (
     announce,
     watching,
 )
-from archlab.cli.verdicts import show_worst_verdicts
+from archlab.cli.common.verdicts import show_worst_verdicts
+from archlab.cli.serve import follow
 from archlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def compare(
     varied = _varied(vary, {"lr": learning_rates, "batch_size": batch_sizes})
     shared = network_options(options)
     from archlab.comparing import conduct, traces
-    from archlab.experiment import design
+    from archlab.comparing.design import design
     from archlab.records import TrainingConfig
     from archlab.store import open_store
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from archlab.cli.console import emit, output
-from archlab.cli.options import (
+from archlab.cli.common.console import emit, output
+from archlab.cli.common.options import (
     BatchOption,
     FileOption,
     FormatOption,

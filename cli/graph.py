@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.console import message, write
-from archlab.cli.options import (
+from archlab.cli.common.console import message, write
+from archlab.cli.common.options import (
     BatchOption,
     BnOption,
     DepthOption,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from archlab.cli.console import emit, output
-from archlab.cli.options import (
+from archlab.cli.common.console import emit, output
+from archlab.cli.common.options import (
     BatchOption,
     BnOption,
     DepthOption,

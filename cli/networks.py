@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.console import emit, output
-from archlab.cli.options import FileOption, FormatOption, JsonOption
+from archlab.cli.common.console import emit, output
+from archlab.cli.common.options import FileOption, FormatOption, JsonOption
 
 if TYPE_CHECKING:
     from archlab.networks import Entry

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.console import message, prints_aside, progress, write
-from archlab.cli.options import BnOption, InputOption, OptionOption, SkipOption, network_options, traced
-from archlab.cli.training import DataDirOption, StoreOption
+from archlab.cli.common.console import message, prints_aside, progress, write
+from archlab.cli.common.options import BnOption, InputOption, OptionOption, SkipOption, network_options, traced
+from archlab.cli.common.training import DataDirOption, StoreOption
 from archlab.errors import ArchlabError, ForwardError, InputError, SourceError
 
 if TYPE_CHECKING:

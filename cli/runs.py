@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archlab.cli.common.console import emit, message, output, progress, write
+from archlab.cli.common.curves import show_course, show_courses
+from archlab.cli.common.options import FileOption, FormatOption, JsonOption
+from archlab.cli.common.training import StoreOption
+from archlab.cli.common.verdicts import show_run_verdicts, show_worst_verdicts
 from archlab.cli.compare import show as show_comparison
-from archlab.cli.console import emit, message, output, progress, write
-from archlab.cli.course import show_course, show_courses
-from archlab.cli.options import FileOption, FormatOption, JsonOption
-from archlab.cli.training import StoreOption
-from archlab.cli.verdicts import show_run_verdicts, show_worst_verdicts
 from archlab.errors import InputError, StoreError, nearest
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def list_runs(
     archlab runs list --format csv -o runs.csv
     """
     target = output(form, as_json, path)
-    from archlab.cli.console import Format
+    from archlab.cli.common.console import Format
     from archlab.store import open_store
     from archlab.tables.runs import comparisons_table, runs_table
 

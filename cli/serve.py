@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.console import message
-from archlab.cli.training import StoreOption
+from archlab.cli.common.console import message
+from archlab.cli.common.training import StoreOption
 
 if TYPE_CHECKING:
     from archlab.records import TrainingConfig

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.console import Format, Output, emit, message, output, prints_aside
-from archlab.cli.options import (
+from archlab.cli.common.console import Format, Output, emit, message, output, prints_aside
+from archlab.cli.common.options import (
     BatchOption,
     BnOption,
     DepthOption,

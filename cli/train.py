@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from archlab.cli.console import emit, message, output, prints_aside
-from archlab.cli.course import show_course
-from archlab.cli.options import (
+from archlab.cli.common.console import emit, message, output, prints_aside
+from archlab.cli.common.curves import show_course
+from archlab.cli.common.options import (
     BnOption,
     FileOption,
     FormatOption,
@@ -17,7 +17,7 @@ from archlab.cli.options import (
     SkipOption,
     network_options,
 )
-from archlab.cli.training import (
+from archlab.cli.common.training import (
     DataDirOption,
     DatasetOption,
     DeviceOption,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from archlab import files
 from archlab.errors import InputError
-from archlab.reports import assets
+from archlab.reports import resources
 from archlab.reports.embedding import embed
 from archlab.reports.material import Item, Material, gather
-from archlab.reports.section import Section, render
 from archlab.reports.sections import sections
+from archlab.reports.templating import Section, render
 from archlab.reports.text import plain
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ def document(title: str, parts: Sequence[Section], data: str, *, with_plotly: bo
             title=title,
             sections=parts,
             version=__version__,
-            policy=Markup(assets.policy(with_plotly)),
-            style=Markup(assets.style()),
-            script=Markup(assets.script()),
+            policy=Markup(resources.policy(with_plotly)),
+            style=Markup(resources.style()),
+            script=Markup(resources.script()),
             data=Markup(data),
-            library=assets.plotly() if with_plotly else None,
+            library=resources.plotly() if with_plotly else None,
         )
     )
 

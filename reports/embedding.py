@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archlab.reports.chart import Chart, Color, Control, Panel, Position, Scale, Slice, Smooth, Switch
+from archlab.reports.panel import Chart, Color, Control, Panel, Position, Scale, Slice, Smooth, Switch
 
 SHORT = 32
 """Arrays up to this many numbers are written as decimals, longer ones as base64."""

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from archlab import files
 from archlab.errors import InputError, nearest
-from archlab.reports.chart import (
+from archlab.reports.diagram.picture import find_browser
+from archlab.reports.material import Item, gather
+from archlab.reports.panel import (
     LIGHT,
     Chart,
     Control,
@@ -24,8 +26,6 @@ from archlab.reports.chart import (
     resolve,
     series_color,
 )
-from archlab.reports.diagram.picture import find_browser
-from archlab.reports.material import Item, gather
 from archlab.reports.sections import sections
 from archlab.reports.text import label
 

@@ -10,8 +10,8 @@ from archlab.analysis.metrics import BY_NAME
 from archlab.records import Comparison, Run
 from archlab.reports.document import document, subject
 from archlab.reports.material import Experiment, Material, gather
-from archlab.reports.section import Section, render
 from archlab.reports.sections.summary import moment
+from archlab.reports.templating import Section, render
 from archlab.reports.text import several
 from archlab.tables.sparkline import polylines
 

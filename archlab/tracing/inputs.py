@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from archlab.errors import InputError, nearest
 from archlab.records import Shape
-from archlab.tracing.leaves import convert
+from archlab.tracing.pytree import convert
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 """Positional and keyword arguments."""

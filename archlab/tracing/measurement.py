@@ -14,16 +14,16 @@ from torch import nn
 
 from archlab.errors import ForwardError, InputError, UncountedError, nearest
 from archlab.records import Trace, Value
-from archlab.tracing import location
+from archlab.tracing.forward import location
+from archlab.tracing.forward.listener import DataDependentError
+from archlab.tracing.forward.nodes import Outline
+from archlab.tracing.forward.rows import Rows
+from archlab.tracing.forward.saved import SavedBytes
+from archlab.tracing.forward.tracer import Tracer
 from archlab.tracing.inputs import Arguments, arguments, with_values, without_values
 from archlab.tracing.isolation import isolated
-from archlab.tracing.leaves import convert, dtype_name, shape_of, tensors
-from archlab.tracing.listener import DataDependentError
-from archlab.tracing.nodes import Outline
-from archlab.tracing.quick import MismatchError
-from archlab.tracing.rows import Rows
-from archlab.tracing.saved import SavedBytes
-from archlab.tracing.tracer import Tracer
+from archlab.tracing.pytree import convert, dtype_name, shape_of, tensors
+from archlab.tracing.quick.results import MismatchError
 
 if TYPE_CHECKING:
     from archlab.networks import Source
@@ -239,7 +239,7 @@ class Measurement:
 
     def _error(self, broken: _BrokenError) -> ForwardError:
         """What the user is told: where, what and why, and the sizes that would fit."""
-        from archlab.tracing.failure import forward_error
+        from archlab.tracing.failure.description import forward_error
 
         cause = broken.__cause__ or broken
         return forward_error(broken.tracer, broken.trace, cause, self._sizes(), is_theirs=self._is_theirs())
@@ -250,7 +250,7 @@ class Measurement:
 
     def _sizes(self) -> str:
         """A sentence about the input sizes that the network takes, if it takes one picture, signal or volume."""
-        from archlab.tracing.sizes import sizes_that_fit
+        from archlab.tracing.failure.sizes import sizes_that_fit
 
         entries = tensors(self.given)
         if len(entries) != 1 or entries[0].dim() < 3 or not entries[0].is_floating_point():
@@ -281,7 +281,7 @@ def _uncompiled() -> AbstractContextManager[object]:
 
 
 def _receptive_fields(given: Arguments) -> AbstractContextManager[object]:
-    from archlab.tracing.receptive import ReceptiveFields
+    from archlab.tracing.receptive.fields import ReceptiveFields
 
     return ReceptiveFields(tensors(given))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from archlab.analysis.growth import stages
 from archlab.records import Growth, Layer, Stage, Trace
-from archlab.reports.chart import Chart, Color, Control, Panel, Switch, series_color
+from archlab.reports.panel import Chart, Color, Control, Panel, Switch, series_color
 from archlab.reports.text import brief, count, label, shape
 
 LEAVES = 1_500

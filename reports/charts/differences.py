@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from archlab.records import Comparison, Difference, Estimate, VariantResult
-from archlab.reports.chart import Chart, Color, Control, Panel, Switch, series_color
 from archlab.reports.charts.outcome import axis_of, error_bars
+from archlab.reports.panel import Chart, Color, Control, Panel, Switch, series_color
 from archlab.reports.text import label, metric
 
 MEAN_AT = 0.6

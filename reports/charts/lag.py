@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from archlab.analysis import curves
-from archlab.reports.chart import Chart, State, series_color
 from archlab.reports.charts.recorded import Choices, Recorded
+from archlab.reports.panel import Chart, State, series_color
 from archlab.reports.text import label
 
 MOMENTA = (0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)

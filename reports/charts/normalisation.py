@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from archlab.records import NormRecording, Run
-from archlab.reports.chart import Chart, Color, Control, Panel, Position, Scale, Slice, State, Switch, series_color
 from archlab.reports.charts.lag import lag_charts
 from archlab.reports.charts.recorded import Choices, Recorded
+from archlab.reports.panel import Chart, Color, Control, Panel, Position, Scale, Slice, State, Switch, series_color
 from archlab.reports.text import label
 
 VALUES = 1_400_000

@@ -7,7 +7,7 @@ from typing import Any
 
 from archlab.analysis.metrics import SHARE, Metric
 from archlab.records import Comparison, Estimate, VariantResult
-from archlab.reports.chart import Chart, Color, series_color
+from archlab.reports.panel import Chart, Color, series_color
 from archlab.reports.text import label
 
 STYLES = (

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from archlab.analysis import curves, probing
 from archlab.records import Landscape, Smoothness
-from archlab.reports.chart import Chart, Color, Control, Panel, Scale, Switch, series_color
+from archlab.reports.panel import Chart, Color, Control, Panel, Scale, Switch, series_color
 from archlab.reports.text import label
 
 Item = TypeVar("Item")

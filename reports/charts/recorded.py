@@ -8,7 +8,7 @@ from typing import Any
 
 from archlab.analysis import curves
 from archlab.records import NormRecording, Run
-from archlab.reports.chart import Switch
+from archlab.reports.panel import Switch
 
 STEPS = 240
 """Steps of a recording that are drawn at most."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from archlab.analysis.metrics import BY_NAME
 from archlab.records import Comparison, Estimate, Value, VariantResult
-from archlab.reports.chart import Chart, Control, Panel, Switch, band_shade, series_color
 from archlab.reports.charts.outcome import axis_of, has_metric
+from archlab.reports.panel import Chart, Control, Panel, Switch, band_shade, series_color
 from archlab.reports.text import label, metric
 
 SKIPS = {"on": "with skips", "True": "with skips", "off": "plain, no skips", "False": "plain, no skips"}

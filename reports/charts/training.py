@@ -8,8 +8,8 @@ from typing import Any
 
 from archlab.analysis import curves
 from archlab.records import Run
-from archlab.reports.chart import Chart, Color, Control, Panel, Smooth, Switch, band_shade, series_color
 from archlab.reports.material import Experiment
+from archlab.reports.panel import Chart, Color, Control, Panel, Smooth, Switch, band_shade, series_color
 from archlab.reports.text import label
 
 POINTS = 400

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Sequence
 from html import escape
 
-from archlab.reports import assets
+from archlab.reports import resources
 from archlab.reports.diagram.colour import Key, Scheme
 from archlab.reports.diagram.geometry import Point
 from archlab.reports.diagram.node import Node
@@ -95,7 +95,7 @@ def bounds(scene: Scene) -> tuple[float, float, float, float]:
 
 def file_style() -> str:
     """The rules for drawings, with the light colours, and the dark ones for readers who want those."""
-    sheet = assets.text("diagram.css")
+    sheet = resources.text("diagram.css")
     rules = re.sub(r"/\*.*?\*/", "", sheet.partition("/* drawing */")[2].partition("/* controls */")[0], flags=re.S)
     pairs = re.findall(r"(--[\w-]+):\s*light-dark\(([^,]+),\s*([^)]+)\)", sheet)
     themes = []

@@ -18,7 +18,7 @@ from html import escape
 from typing import Any
 
 from archlab.records import Trace
-from archlab.reports import assets
+from archlab.reports import resources
 from archlab.reports.diagram.colour import COLOURS, TITLES
 from archlab.reports.diagram.drawing import embedded
 from archlab.reports.diagram.layout import Plan
@@ -100,7 +100,7 @@ def render(
 
 def script() -> str:
     """What makes the diagrams of a page live: it defines `startDiagrams` and nothing else."""
-    parts = "\n".join(assets.text(f"{name}.js") for name in SCRIPTS)
+    parts = "\n".join(resources.text(f"{name}.js") for name in SCRIPTS)
     return f'const startDiagrams = (() => {{\n"use strict";\n{parts}\nreturn startDiagrams;\n}})();\n'
 
 
@@ -117,7 +117,7 @@ def document(fragment: Fragment) -> str:
     style = (
         ":root { color-scheme: light dark; } body { margin: 1rem; font-family: system-ui, sans-serif; "
         "background: var(--diagram-paper); color: var(--diagram-text); } h1 { font-size: 1.2rem; margin: 0; "
-        f"overflow-wrap: anywhere; }}\n{assets.text('diagram.css')}"
+        f"overflow-wrap: anywhere; }}\n{resources.text('diagram.css')}"
     )
     policy = (
         f"default-src 'none'; script-src {_hash(code)}; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"

@@ -11,9 +11,9 @@ from typing import Any
 from archlab.analysis.metrics import BY_NAME
 from archlab.analysis.statistics import estimate
 from archlab.records import Run, TrainingConfig
-from archlab.reports.chart import Panel
 from archlab.reports.charts.training import SMOOTHING, training_panel
 from archlab.reports.material import Experiment, variant_name
+from archlab.reports.panel import Panel
 from archlab.reports.text import shortened, slug
 
 SETTINGS = {"lr": "learning_rate"}

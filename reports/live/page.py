@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 
-from archlab.reports import assets
+from archlab.reports import resources
 from archlab.reports.embedding import embed
 from archlab.reports.live.board import Board
 from archlab.reports.live.watching import Shown
-from archlab.reports.section import render
+from archlab.reports.templating import render
 
-SCRIPTS = (*assets.SCRIPTS, "live")
-STYLES = (*assets.STYLES, "live")
+SCRIPTS = (*resources.SCRIPTS, "live")
+STYLES = (*resources.STYLES, "live")
 
 
 def html(shown: Shown, title: str) -> str:
@@ -30,10 +30,10 @@ def html(shown: Shown, title: str) -> str:
             states={board.anchor: standing(board) for board in boards},
             title=title,
             version=__version__,
-            style=Markup(assets.style(STYLES)),
-            script=Markup(assets.script(SCRIPTS)),
+            style=Markup(resources.style(STYLES)),
+            script=Markup(resources.script(SCRIPTS)),
             data=Markup(embed(panels, {})),
-            library=assets.plotly(),
+            library=resources.plotly(),
         )
     )
 
@@ -41,7 +41,8 @@ def html(shown: Shown, title: str) -> str:
 def policy() -> str:
     """The Content-Security-Policy of the page: the report's, and events from its own server."""
     return (
-        assets.policy(with_plotly=True, scripts=SCRIPTS, styles=STYLES) + "; connect-src 'self'; frame-ancestors 'none'"
+        resources.policy(with_plotly=True, scripts=SCRIPTS, styles=STYLES)
+        + "; connect-src 'self'; frame-ancestors 'none'"
     )
 
 

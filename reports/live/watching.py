@@ -13,7 +13,7 @@ from archlab import files
 from archlab.errors import StoreError
 from archlab.records import Run, TrainingConfig
 from archlab.reports.live.board import Board, Group, board, groups, planned
-from archlab.run_folder import PARTIAL, STEPS, read_curves, read_run
+from archlab.store.run_folder import PARTIAL, STEPS, read_curves, read_run
 
 if TYPE_CHECKING:
     from archlab.store import Store

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from archlab.reports.material import Material
-from archlab.reports.section import Section
 from archlab.reports.sections.experiment import experiment_section
 from archlab.reports.sections.glossary import glossary_section
 from archlab.reports.sections.networks import networks_section
 from archlab.reports.sections.reproduction import reproduction_section
 from archlab.reports.sections.summary import summary_section
 from archlab.reports.sections.verdicts import examined
+from archlab.reports.templating import Section
 from archlab.reports.text import slug
 
 RESERVED = ("summary", "networks", "reproduction", "glossary", "theme", "print", "archlab-data", "plotly-js")

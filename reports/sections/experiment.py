@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from archlab.records import Examination, NormRecording, Run
-from archlab.reports.chart import Panel
 from archlab.reports.charts.differences import difference_panel
 from archlab.reports.charts.normalisation import normalisation_panel
 from archlab.reports.charts.outcome import accuracy_chart
 from archlab.reports.charts.sweep import sweep_panel
 from archlab.reports.charts.training import training_panel
 from archlab.reports.material import Experiment, Material, variant_name
-from archlab.reports.section import Section, render
+from archlab.reports.panel import Panel
 from archlab.reports.sections.probes import probe_sections
 from archlab.reports.sections.verdicts import verdicts_section
+from archlab.reports.templating import Section, render
 from archlab.reports.text import metric
 
 RECORDED_RUNS = 3

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from archlab.reports.material import Material
-from archlab.reports.section import Section, render
+from archlab.reports.templating import Section, render
 
 
 @dataclass(frozen=True)

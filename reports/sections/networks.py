@@ -11,7 +11,7 @@ from archlab.records import Trace
 from archlab.reports.charts.architecture import growth_panel, overlay_panel, share_panel
 from archlab.reports.diagram import embedded_data
 from archlab.reports.diagram import render as render_diagram
-from archlab.reports.section import Section, render
+from archlab.reports.templating import Section, render
 from archlab.reports.text import failure_text, plain, slug
 from archlab.tables.columns import COLUMNS
 from archlab.tables.trace import footer, marked

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from archlab.records import Probes
-from archlab.reports.chart import Panel
 from archlab.reports.charts.probing import landscape_panel, smoothness_panel
 from archlab.reports.material import Experiment, Material
-from archlab.reports.section import Section, render
+from archlab.reports.panel import Panel
+from archlab.reports.templating import Section, render
 
 Item = TypeVar("Item")
 

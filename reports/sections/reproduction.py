@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from archlab.records import Run
 from archlab.reports.material import Experiment, Material
-from archlab.reports.section import Section, render
+from archlab.reports.templating import Section, render
 
 
 @dataclass(frozen=True)

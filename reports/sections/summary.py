@@ -9,8 +9,8 @@ from statistics import fmean
 from archlab.analysis.metrics import METRICS
 from archlab.records import Comparison, Estimate, Examination, Run
 from archlab.reports.material import Experiment, Material
-from archlab.reports.section import Section, render
 from archlab.reports.strip import Series, Strip, strip
+from archlab.reports.templating import Section, render
 from archlab.reports.text import metric
 
 UPRIGHT = 4

@@ -8,7 +8,7 @@ from archlab.analysis.verdicts import LAST_ROWS, examine
 from archlab.records import Examination
 from archlab.records.verdict import LEVELS
 from archlab.reports.material import Experiment, Material
-from archlab.reports.section import Section, render
+from archlab.reports.templating import Section, render
 
 TITLES = {"problem": "Problems", "warning": "Warnings", "note": "Notes", "good": "Looked at, and in order"}
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import archlab
-from archlab.cli import app, console
+from archlab.cli import app
+from archlab.cli.common import console
 from archlab.errors import ArchlabError, ForwardError, InputError, RunError
 from archlab.records import Failure
 from tests.cli.command import run

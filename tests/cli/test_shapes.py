@@ -208,7 +208,8 @@ def test_verifying_exits_one_where_a_difference_is_unexplained(
 ) -> None:
     difference = Discrepancy("fc", "Linear", "macs", "2,480", "2,490", explanation)
     monkeypatch.setattr(
-        "archlab.tracing.verify", lambda *_, **__: Verification("lenet", "torchinfo 1.8", 3, (difference,))
+        "archlab.tracing.verify",
+        lambda *_, **__: Verification("lenet", "torchinfo 1.8", 3, (difference,)),
     )
     outcome = run("shapes", "lenet", "--verify")
     assert outcome.code == code

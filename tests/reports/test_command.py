@@ -9,7 +9,7 @@ import pytest
 
 from archlab.cli import app, report
 from archlab.records import TrainingConfig
-from archlab.reports.assets import plotly
+from archlab.reports.resources import plotly
 from archlab.store import open_store
 from tests.reports.samples import add_run, experiment, lenet_trace
 from tests.reports.test_page import Reader

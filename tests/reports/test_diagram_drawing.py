@@ -8,7 +8,7 @@ import pytest
 
 from archlab.errors import InputError
 from archlab.records import ReceptiveField, Trace
-from archlab.reports import assets
+from archlab.reports import resources
 from archlab.reports.diagram import embedded_data, render, svg
 from archlab.reports.diagram.colour import COLOURS, category, scheme
 from archlab.reports.diagram.page import document
@@ -252,7 +252,7 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_what_is_written_can_be_read(theme: int) -> None:
-    pairs = re.findall(r"--diagram-([\w-]+): light-dark\((#\w+), (#\w+)\)", assets.text("diagram.css"))
+    pairs = re.findall(r"--diagram-([\w-]+): light-dark\((#\w+), (#\w+)\)", resources.text("diagram.css"))
     colours = {name: values[theme] for name, *values in pairs}
     filled = [name for name in colours if f"{name}-line" in colours] + [f"step-{step}" for step in range(6)]
     assert len(filled) == 18  # eleven categories, the frame of an open block, six steps

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archlab.reports.chart import Chart, Control, Panel, Slice, Switch
 from archlab.reports.embedding import Pool, array, embed, number
+from archlab.reports.panel import Chart, Control, Panel, Slice, Switch
 
 
 def decoded(entry: Any) -> Any:

@@ -13,9 +13,9 @@ import pytest
 
 from archlab.errors import InputError
 from archlab.records import Comparison
-from archlab.reports.chart import Chart, Switch
 from archlab.reports.diagram.picture import find_browser
 from archlab.reports.images import figures, save_images
+from archlab.reports.panel import Chart, Switch
 from archlab.store import Store
 from tests.cli.conftest import archlab as archlab
 from tests.reports.samples import experiment, lenet_trace

@@ -23,8 +23,8 @@ from archlab.reports.live import Live, page
 from archlab.reports.live.access import FILE, Address, keep_address, last_address
 from archlab.reports.live.server import events
 from archlab.reports.live.watching import MOST, Shown, Watch
-from archlab.run_folder import RunWriter
 from archlab.store import Store, open_store
+from archlab.store.run_folder import RunWriter
 from tests.reports.samples import add_run, experiment
 from tests.reports.test_page import HOSTILE
 

@@ -19,8 +19,8 @@ import pytest
 from archlab.errors import InputError, StoreError
 from archlab.records import Comparison, Run, Totals, Trace, TrainingConfig
 from archlab.reports import index, page, save
-from archlab.reports.assets import plotly, policy, script, style
 from archlab.reports.material import gather
+from archlab.reports.resources import plotly, policy, script, style
 from archlab.reports.sections.networks import network_names, shape_table
 from archlab.store import Store, open_store
 from tests.reports.diagrams import stack

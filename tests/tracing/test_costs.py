@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from archlab.errors import UncountedError
 from archlab.records import Shape
-from archlab.tracing import Cost, costs, register_cost, trace
+from archlab.tracing import Cost, register_cost, trace
+from archlab.tracing.costs import registry
 
 
 class Transforms(nn.Module):
@@ -21,10 +22,10 @@ class Transforms(nn.Module):
 
 @pytest.fixture
 def _registry() -> Iterator[None]:
-    before = dict(costs._COSTS)
+    before = dict(registry._COSTS)
     yield
-    costs._COSTS.clear()
-    costs._COSTS.update(before)
+    registry._COSTS.clear()
+    registry._COSTS.update(before)
 
 
 def test_an_operation_without_a_cost_is_listed() -> None:

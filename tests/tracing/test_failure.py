@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from archlab.errors import ForwardError
 from archlab.records import Trace
 from archlab.tracing import trace
-from archlab.tracing.sizes import sizes_that_fit
+from archlab.tracing.failure.sizes import sizes_that_fit
 
 
 def failure(network: Any, inputs: Any, **options: Any) -> ForwardError:

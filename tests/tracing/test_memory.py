@@ -18,8 +18,8 @@ from archlab.records import MemoryEstimate
 from archlab.tables import text
 from archlab.tables.memory import memory_table
 from archlab.tracing import fits, trace
-from archlab.tracing.fits import parse_bytes
-from archlab.tracing.memory import Event, Timeline
+from archlab.tracing.memory.fitting import parse_bytes
+from archlab.tracing.memory.timeline import Event, Timeline
 
 
 class Residual(nn.Module):

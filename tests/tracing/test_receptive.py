@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from archlab.records import ReceptiveField
 from archlab.tracing import trace
-from archlab.tracing.receptive import ReceptiveFields, seen
-from archlab.tracing.receptive_terms import Term, receptive_field
+from archlab.tracing.receptive.fields import ReceptiveFields, seen
+from archlab.tracing.receptive.terms import Term, receptive_field
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}

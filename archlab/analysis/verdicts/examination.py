@@ -1,0 +1,96 @@
+"""What is wrong with some trainings, and above all with their BatchNorm layers, found from the records alone.
+
+Each check looks at the runs of one variant (`CHECKS`) or at all of them (`DESIGN_CHECKS`), and says what it measured,
+what to do, and where to read on. Its docstring has its counting semantics, and its limits stand beside it with their
+reasons. A check that has nothing to look at says nothing; `good` is only said of what was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from archlab.analysis.verdicts import channels, design, norms, training
+from archlab.analysis.verdicts.group import ROWS, Group, LayerEnd, condense
+from archlab.records import Comparison, Examination, NormRecording, Run, Verdict
+from archlab.records.verdict import LEVELS
+
+CHECKS: tuple[Callable[[Group], list[Verdict]], ...] = (
+    training.failures,
+    training.progress,
+    norms.running_statistics,
+    norms.initial_values,
+    norms.batch_noise,
+    channels.channels,
+    training.jumps,
+    training.gap,
+)
+"""What is asked of each variant; within a level, verdicts stand in this order."""
+DESIGN_CHECKS: tuple[Callable[[Sequence[Group], Comparison | None], list[Verdict]], ...] = (
+    design.missing,
+    design.seeds,
+    design.unrecorded,
+)
+"""What is asked of all variants together."""
+LAST_ROWS = ROWS + 1
+"""Rows at the end of a recording that checks look at, beside the first two: `store.recording(key, last=LAST_ROWS)` is
+enough, and quicker to read than all of it."""
+
+
+def examine(
+    runs: Sequence[Run],
+    recording: Callable[[str], NormRecording | None] = lambda key: None,
+    curves: Callable[[str], Mapping[str, Any] | None] = lambda key: None,
+    *,
+    comparison: Comparison | None = None,
+) -> Examination:
+    """The verdicts on some runs, the worst first.
+
+    Recordings are asked for one at a time and condensed to the end of the training, so that a store of any size fits.
+
+    Args:
+        runs: any order; those of one variant are looked at together.
+        recording: a run's key -> what its BatchNorm layers held, or None; `store.recording`, or `recordings.get`.
+        curves: a run's key -> `train_loss` by step, (steps,) in nats, or None; `store.curves`.
+        comparison: that the runs belong to; it says which there should be.
+
+    >>> from archlab.records import Epoch, TrainingConfig
+    >>> epoch = Epoch(1, 6, 0.5, 2.3, 0.1, 2.3, 0.1)
+    >>> found = examine([Run("lenet-digits-seed0", TrainingConfig(epochs=1), "finished", (epoch,))])
+    >>> [(verdict.check, verdict.level) for verdict in found.verdicts]
+    [('learning', 'problem'), ('not-recorded', 'note')]
+    >>> found.headline
+    '1 problem'
+    """
+    groups = _groups(runs, recording, curves)
+    found = [verdict for check in CHECKS for group in groups for verdict in check(group)]
+    found += [verdict for design in DESIGN_CHECKS for verdict in design(groups, comparison)]
+    return Examination(
+        tuple(sorted(found, key=lambda verdict: LEVELS.index(verdict.level))), tuple(run.key for run in runs)
+    )
+
+
+def _groups(
+    runs: Sequence[Run],
+    recording: Callable[[str], NormRecording | None],
+    curves: Callable[[str], Mapping[str, Any] | None],
+) -> list[Group]:
+    """The runs by variant, with what is kept of each."""
+    variants: dict[str, list[Run]] = {}
+    for run in runs:
+        variants.setdefault(run.config.variant or run.config.network, []).append(run)
+    groups = []
+    for variant, members in variants.items():
+        layers: dict[str, tuple[LayerEnd, ...]] = {}
+        losses: dict[str, Any] = {}
+        for run in members:
+            if run.status != "finished":
+                continue
+            held = recording(run.key)
+            if held is not None and held.layers and held.steps:
+                layers[run.key] = condense(run, held)
+            found = curves(run.key) or {}
+            if len(found.get("train_loss", ())):
+                losses[run.key] = found["train_loss"]
+        groups.append(Group(variant, tuple(members), layers, losses))
+    return groups

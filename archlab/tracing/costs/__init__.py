@@ -1,0 +1,1 @@
+"""What operations cost: formulas of shapes, and the registry that finds them by the operation's name."""

@@ -1,0 +1,109 @@
+"""The registry of costs: from an operation's name to a pure function of shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from archlab.tracing.costs.formulas import FREE, Cost
+from archlab.tracing.costs.names import FREE as FREE_NAMES
+from archlab.tracing.costs.names import POINTWISE, REDUCTIONS
+from archlab.tracing.pytree import convert, shape_of
+
+Formula = TypeVar("Formula", bound=Callable[..., "int | Cost"])
+
+_COSTS: dict[str, Callable[..., int | Cost]] = {}
+
+
+def register_cost(operation: object) -> Callable[[Formula], Formula]:
+    """A decorator that gives an operation a cost, and returns the function as it is.
+
+    The function is called with the operation's own arguments, each tensor replaced by its shape (a tuple of integers),
+    and with the keyword `output`: the shape of the result, or a tuple of shapes if there are several. It returns the
+    MACs as an integer, or a `Cost` with `macs` and `elementwise`.
+
+    Args:
+        operation: what torch dispatches: `torch.ops.mylib.sparse_conv`, one of its overloads, or its name
+            `"mylib::sparse_conv"`. All overloads of a name share one cost.
+
+    Raises:
+        ValueError: the operation has a cost already.
+
+    >>> @register_cost("example::gather_product")
+    ... def gather_product(input, weight, indices, *, output):
+    ...     return indices[0] * weight[0] * weight[1]  # a matrix-vector product for each index
+    """
+    name = operation_name(operation)
+
+    def add(formula: Formula) -> Formula:
+        if name in _COSTS:
+            raise ValueError(f"{name} has a cost already: {_COSTS[name].__qualname__} in {_COSTS[name].__module__}")
+        _COSTS[name] = formula
+        return formula
+
+    return add
+
+
+def operation_name(operation: object) -> str:
+    """The qualified name without overload: `aten::addmm`."""
+    if isinstance(operation, str):
+        return operation
+    schema = getattr(operation, "_schema", None)
+    if schema is not None:
+        return str(schema.name)
+    return str(getattr(operation, "_qualified_op_name", operation))
+
+
+class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the cost of everything that is dispatched while it is active.
+
+    `macs` and `elementwise` are sums; `unknown` names the operations without a formula.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.macs = 0
+        self.elementwise = 0
+        self.unknown: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs the operation and counts it."""
+        out = func(*args, **(kwargs or {}))
+        cost = cost_of(func, args, kwargs or {}, out)
+        if cost is None:
+            self.unknown.add(operation_name(func))
+        else:
+            self.macs += cost.macs
+            self.elementwise += cost.elementwise
+        return out
+
+
+def cost_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: object) -> Cost | None:
+    """What a dispatched operation takes; None if nobody knows."""
+    name = operation_name(func)
+    short = name.rpartition("::")[2].removesuffix("_")
+    if short not in FREE_NAMES and any(isinstance(item, Tensor) and item.layout is not torch.strided for item in args):
+        return None  # the work depends on the values of a sparse tensor
+    formula = _COSTS.get(name)
+    if formula is not None:
+        shapes = convert(args, shape_of)
+        named = convert(kwargs, shape_of)
+        cost = formula(*shapes, **named, output=convert(out, shape_of))
+        return cost if isinstance(cost, Cost) else Cost(int(cost))
+    if short in FREE_NAMES or getattr(func, "is_view", False):
+        return FREE
+    if short in REDUCTIONS:
+        return Cost(0, args[0].numel())
+    if torch.Tag.pointwise in getattr(func, "tags", ()) or short in POINTWISE:
+        return Cost(0, sum(item.numel() for item in _results(out)))
+    return None
+
+
+def _results(out: object) -> list[Tensor]:
+    if isinstance(out, Tensor):
+        return [out]
+    return [item for item in out if isinstance(item, Tensor)] if isinstance(out, (tuple, list)) else []

@@ -1,0 +1,1 @@
+"""What is said of a forward pass that failed: where, why, and which sizes would fit."""

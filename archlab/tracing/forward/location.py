@@ -1,0 +1,64 @@
+"""Where in somebody's source something stands, as `file:line`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import traceback
+from functools import cache
+from pathlib import Path
+
+import torch
+
+_OURS = str(Path(__file__).parent.parent)
+_TORCH = str(Path(torch.__file__).parent)
+
+
+def of_call() -> str:
+    """The line outside torch and the tracer that called what is being traced; empty if there is none."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if _is_theirs(name):
+            return f"{_short(name)}:{frame.f_lineno}"
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return ""
+
+
+def of_error(error: BaseException) -> str:
+    """The innermost line outside torch and the tracer that an exception went through; empty if there is none."""
+    for entry in reversed(traceback.extract_tb(error.__traceback__)):
+        if _is_theirs(entry.filename):
+            return f"{_short(entry.filename)}:{entry.lineno}"
+    return ""
+
+
+def of_class(kind: type) -> str:
+    """The line that a class begins at; empty if its source isn't there."""
+    known = _CLASSES.get(kind)
+    if known is None:
+        try:
+            name = inspect.getsourcefile(kind)
+            known = f"{_short(name)}:{inspect.getsourcelines(kind)[1]}" if name else ""
+        except (OSError, TypeError):
+            known = ""
+        _CLASSES[kind] = known
+    return known
+
+
+_CLASSES: dict[type, str] = {}
+
+
+def _is_theirs(name: str) -> bool:
+    return not name.startswith((_OURS, _TORCH, "<frozen", "<__array_function__"))
+
+
+@cache
+def _short(name: str) -> str:
+    """A path from the working directory or from the folder of installed packages, whichever is nearer to the file."""
+    path = Path(name)
+    folders = {folder.resolve() for folder in (Path.cwd(), *map(Path, sys.path)) if folder.is_dir()}
+    within = [str(path.relative_to(folder)) for folder in folders if path.is_relative_to(folder)]
+    return min(within, key=len, default=name)

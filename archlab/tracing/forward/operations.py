@@ -1,0 +1,179 @@
+"""Which of torch's functions are operations, what they are called, and what their row says.
+
+A function that torch announces is one of these:
+
+- a *query* about shape, type or state: no row, no cost;
+- a *view* or copy: free; a row if it is taken of data, none if it is taken of parameters (then whoever takes the result
+  takes the parameter);
+- a *read* of values (`item`, `bool`): impossible without arithmetic;
+- a *composite* whose inside is worth rows of its own;
+- a *conversion* of device and type;
+- a *factory* of new tensors, which are constants;
+- anything else *computes*: a row with a cost.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import torch.nn.functional as F
+
+from archlab.tracing.costs.names import CONVERSIONS, FACTORIES, PRODUCTS, QUERIES, READS, VIEWS
+
+
+class Role(Enum):
+    """What a function is to the tracer."""
+
+    QUERY = auto()
+    VIEW = auto()
+    READ = auto()
+    COMPOSITE = auto()
+    CONVERSION = auto()
+    PRODUCT = auto()
+    """Computes with MACs, so that it is a row even between constants."""
+    FACTORY = auto()
+    """Makes a tensor of some shape, which holds nothing of what it was asked on."""
+    COMPUTE = auto()
+
+
+_RENAMED = {
+    "__rpow__": "pow",
+    "__rsub__": "sub",
+    "__rdiv__": "div",
+    "__rmatmul__": "matmul",
+    "__rfloordiv__": "floor_divide",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A function as the tracer knows it."""
+
+    name: str
+    """What it is called in the table."""
+    role: Role
+    in_place: bool = False
+    is_torchs: bool = True
+    """Whether it means what its name does in torch."""
+
+
+_KNOWN: dict[Any, Operation] = {}
+
+
+def operation(function: Any) -> Operation:
+    """What a function announced by torch is."""
+    known = _KNOWN.get(function)
+    if known is None:
+        known = _classify(function)
+        # Getters are made anew at each access; keeping them would grow without end only if torch had as many.
+        _KNOWN[function] = known
+    return known
+
+
+def _classify(function: Any) -> Operation:
+    raw = str(getattr(function, "__name__", function))
+    if not _is_torchs(function):
+        return Operation(raw.split(".")[0], Role.COMPUTE, is_torchs=False)
+    if raw == "__get__":
+        name = str(getattr(getattr(function, "__self__", None), "__name__", ""))
+        return Operation(name, Role.VIEW if name in VIEWS else Role.QUERY)
+    if raw in ("__set__", "__delete__"):
+        return Operation(raw, Role.QUERY)
+    if raw in READS:
+        return Operation(raw.strip("_"), Role.READ)
+    if raw in QUERIES:
+        return Operation(raw, Role.QUERY)
+    name = _RENAMED.get(raw) or raw.split(".")[0].strip("_")
+    if raw in _COMPOSITES and getattr(function, "__module__", "") == F.__name__:
+        return Operation(name, Role.COMPOSITE)
+    if name in VIEWS:
+        return Operation(name, Role.VIEW)
+    if name in CONVERSIONS:
+        return Operation(name, Role.CONVERSION)
+    if name in FACTORIES:
+        return Operation(name, Role.FACTORY)
+    in_place = name == "setitem" or (raw.endswith("_") and not raw.endswith("__"))
+    return Operation(name, Role.PRODUCT if name in PRODUCTS else Role.COMPUTE, in_place)
+
+
+def _is_torchs(function: Any) -> bool:
+    """Whether a function means what its name does in torch; another library's may be called anything."""
+    namespace = getattr(function, "namespace", None)
+    if isinstance(namespace, str):
+        return namespace == "aten"
+    home = getattr(function, "__module__", None)
+    return not isinstance(home, str) or home.partition(".")[0] == "torch"
+
+
+_COMPOSITES = frozenset(["multi_head_attention_forward"])
+_opened: dict[Any, Callable[..., Any]] = {}
+
+
+def opened(function: Any) -> Callable[..., Any]:
+    """The same Python function, that doesn't announce itself as a whole but lets its parts announce themselves.
+
+    `torch.nn.functional`'s functions first ask whether somebody overrides them. This is a copy of the function whose
+    module answers no; nothing in torch is changed.
+    """
+    known = _opened.get(function)
+    if known is None:
+        never = {name: lambda *args: False for name in F.__dict__ if name.startswith("has_torch_function")}
+        known = types.FunctionType(
+            function.__code__, {**F.__dict__, **never}, function.__name__, function.__defaults__, function.__closure__
+        )
+        known.__kwdefaults__ = function.__kwdefaults__
+        _opened[function] = known
+    return known
+
+
+def detail(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: object) -> str:
+    """What the shapes don't say: the sum of a concatenation, the kind of attention."""
+    write = _DETAILS.get(name)
+    if write is None:
+        return ""
+    try:
+        return write(args, kwargs, out)
+    except (TypeError, IndexError, KeyError, AttributeError, RuntimeError):
+        return ""  # called in a way that the description doesn't foresee
+
+
+def _cat(args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> str:
+    parts = args[0] if args else kwargs["tensors"]
+    axis = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis", 0))
+    sizes = [str(part.shape[axis]) for part in parts if part.dim() == out.dim()]
+    if len(sizes) > 8:
+        sizes = [*sizes[:4], "...", *sizes[-2:]]
+    return f"{'+'.join(sizes)} -> {out.shape[axis]}"
+
+
+def _attention(args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> str:
+    causal = args[5] if len(args) > 5 else kwargs.get("is_causal", False)
+    mask = args[3] if len(args) > 3 else kwargs.get("attn_mask")
+    return "causal, counted in full" if causal else "masked" if mask is not None else ""
+
+
+def _einsum(args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> str:
+    return str(args[0]) if isinstance(args[0], str) else ""
+
+
+def _scalar(args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> str:
+    numbers = [item for item in args[:2] if isinstance(item, (int, float)) and not isinstance(item, bool)]
+    return f"{numbers[0]:g}" if numbers else ""
+
+
+_DETAILS: dict[str, Callable[[tuple[Any, ...], dict[str, Any], Any], str]] = {
+    "cat": _cat,
+    "concat": _cat,
+    "concatenate": _cat,
+    "scaled_dot_product_attention": _attention,
+    "einsum": _einsum,
+    "add": _scalar,
+    "sub": _scalar,
+    "mul": _scalar,
+    "div": _scalar,
+    "pow": _scalar,
+}

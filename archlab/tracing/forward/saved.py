@@ -1,0 +1,83 @@
+"""The bytes that autograd keeps for the backward pass, row by row.
+
+Counting semantics
+------------------
+What an operation saves is asked of autograd itself, by `saved_tensors_hooks` over tensors without values. Each
+storage counts once, whole, in the row that saved it first: views share their base's, and an operation in place shares
+its argument's. Parameters and buffers are left out, since they are there anyway; the network's inputs count if they
+are saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+if TYPE_CHECKING:
+    from archlab.tracing.forward.tracer import Tracer
+
+
+class SavedBytes(saved_tensors_hooks):
+    """A context in which every tensor that autograd saves is counted in the tracer's running row."""
+
+    def __init__(self, tracer: Tracer, without: Iterable[Tensor]) -> None:
+        super().__init__(self._pack, _unpack)
+        self.tracer = tracer
+        self.storages = {_key(tensor): tensor for tensor in without}
+        """Storages that are counted or left out; a tensor of each is held, so that no address is used twice."""
+
+    def _pack(self, tensor: Tensor) -> Tensor:
+        key = _key(tensor)
+        if key not in self.storages:
+            self.storages[key] = tensor
+            node = self.tracer.running or self.tracer.parent
+            if node is not None and not _is_idle_statistic(node.module, tensor):
+                node.saved = (node.saved or 0) + tensor.untyped_storage().nbytes()
+        return tensor
+
+
+def _key(tensor: Tensor) -> int:
+    key: int = tensor.untyped_storage()._cdata
+    return key
+
+
+def _is_idle_statistic(module: nn.Module | None, tensor: Tensor) -> bool:
+    if not isinstance(module, nn.modules.batchnorm._BatchNorm) or tensor.dim() != 1:
+        return False
+    return not module.training and all(tensor is not buffer for buffer in module._buffers.values())
+
+
+def _unpack(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def fused_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """`scaled_dot_product_attention` as a fused kernel, which the meta device wouldn't choose; else as it is.
+
+    Shapes are (batch, heads, length, features); the result is that of the query with the value's features.
+    """
+    masked = attn_mask is not None and (attn_mask.requires_grad or attn_mask.dim() not in (2, 4))
+    dense = query.dim() == 4 and query.shape[:2] == key.shape[:2] == value.shape[:2]
+    if masked or dropout_p or not dense or query.shape[-1] != value.shape[-1]:
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+        )
+    if attn_mask is not None and attn_mask.dtype is torch.bool:
+        attn_mask = torch.empty(attn_mask.shape, dtype=query.dtype, device=attn_mask.device)  # made additive first
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    result: Tensor = kernel(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
+    return result

@@ -1,0 +1,1 @@
+"""Receptive fields: which input positions each output position sees."""

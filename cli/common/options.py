@@ -1,0 +1,135 @@
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from archlab.cli.common.console import Format, prints_aside
+from archlab.comparing.design import NORMS
+from archlab.errors import InputError
+from archlab.records import Trace, Value
+
+FormatOption: TypeAlias = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        metavar="FORM",
+        show_default=False,
+        help="table, json, csv, markdown or html. Default: what the suffix of -o says, else table.",
+    ),
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
+FileOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="Write there and not to stdout; - is stdout."),
+]
+NetworkArgument: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="NETWORK",
+        show_default=False,
+        help="A built-in name (see archlab networks), torchvision:NAME, timm:NAME, FILE.py:FACTORY, "
+        "package.module:FACTORY, FILE.pt2, or FILE.json with a trace.",
+    ),
+]
+InputOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="SPEC",
+        show_default=False,
+        help="Shape of an input: 96 (square, batch 1), 3x224x224, 1x3x224x224 or NAME=1x128:int64; once for each "
+        "input. Default: what the network was made for.",
+    ),
+]
+BatchOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--batch", metavar="N", min=1, show_default=False, help="Batch size. Default: the inputs'."),
+]
+DepthOption: TypeAlias = Annotated[
+    str, typer.Option("--depth", metavar="N|all", help="Levels of the tree of layers to show.")
+]
+OptionOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        "-O",
+        metavar="K=V",
+        show_default=False,
+        help="Option of the network, depth=56 for instance; repeatable.",
+    ),
+]
+BnOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--bn", metavar="on|off|scratch", show_default=False, help="BatchNorm: short for --option norm=..."),
+]
+SkipOption: TypeAlias = Annotated[
+    str | None, typer.Option("--skip", metavar="on|off", show_default=False, help="Skip connections: --option skip=...")
+]
+
+
+def network_options(options: list[str] | None, bn: str | None = None, skip: str | None = None) -> dict[str, Value]:
+    """The options of the network's factory that `--option`, `--bn` and `--skip` name; the factory types them.
+
+    Raises:
+        InputError: an option is no K=V, is given twice, or --bn or --skip has another value than its own.
+    """
+    chosen: dict[str, Value] = {}
+    pairs = [option.partition("=") for option in options or ()]
+    if bn is not None:
+        if bn not in NORMS:
+            raise InputError(f"--bn {bn!r} is none of {', '.join(NORMS)}")
+        pairs.append(("norm", "=", NORMS[bn]))
+    if skip is not None:
+        if skip not in ("on", "off"):
+            raise InputError(f"--skip {skip!r} is none of on, off")
+        pairs.append(("skip", "=", skip))
+    for name, mark, value in pairs:
+        if not mark or not name:
+            raise InputError(f"--option {name!r} is no K=V: expected a name and a value, depth=56 for instance")
+        if name in chosen:
+            raise InputError(f"option {name!r} is given twice: leave one of them out")
+        chosen[name] = value
+    return chosen
+
+
+def depth_limit(depth: str) -> int | None:
+    """The levels that `--depth` asks for; None for all.
+
+    Raises:
+        InputError: it is neither a positive number nor `all`.
+    """
+    if depth == "all":
+        return None
+    if not depth.isdecimal() or int(depth) < 1:
+        raise InputError(f"--depth {depth!r} is no depth: expected 1, 2, ... or all")
+    return int(depth)
+
+
+def traced(
+    network: str,
+    inputs: list[str] | None = None,
+    batch: int | None = None,
+    options: dict[str, Value] | None = None,
+    columns: Sequence[str] = (),
+) -> Trace:
+    """The trace of a source, or the one that a JSON file of `archlab shapes --depth all --json` holds.
+
+    Raises:
+        InputError: the source, an input or an option is wrong, or the file holds no trace.
+        ForwardError: the network doesn't take the inputs.
+    """
+    options = options or {}
+    if network.endswith(".json"):
+        if inputs or batch or options:
+            raise InputError(f"{network} is a trace: its inputs and options can't be chosen any more, leave them out")
+        return Trace.read(network)
+    from archlab.networks import resolve
+    from archlab.tracing import trace
+
+    with prints_aside():
+        return trace(resolve(network, options), inputs or None, batch=batch, columns=columns)

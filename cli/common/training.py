@@ -1,0 +1,186 @@
+"""What the commands that train share: their options, the estimate before the start, progress while it goes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from archlab.cli.common.console import message, prints_aside, progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+    from archlab.records import TrainingConfig
+    from archlab.training import Progress
+
+LONG = 600
+"""Seconds from which on the user is told how to make it shorter."""
+
+DatasetOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--dataset", metavar="NAME", help="digits, fashion-mnist, or a folder with a folder of images a class."
+    ),
+]
+DataDirOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", metavar="DIR", show_default=False, help="Where Fashion-MNIST lies. Default: ARCHLAB_DATA."
+    ),
+]
+DownloadOption: TypeAlias = Annotated[bool, typer.Option("--download", help="Fetch Fashion-MNIST if it isn't there.")]
+EpochsOption: TypeAlias = Annotated[int, typer.Option("--epochs", metavar="N", min=1, help="Passes over the data.")]
+SizeOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        metavar="N",
+        min=1,
+        show_default=False,
+        help="Height and width of the images. Default: what the network was made for.",
+    ),
+]
+TrainSamplesOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--train-samples", metavar="N", min=1, show_default=False, help="Training images. Default: all."),
+]
+TestSamplesOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--test-samples", metavar="N", min=1, show_default=False, help="Test images. Default: all."),
+]
+RecordEveryOption: TypeAlias = Annotated[
+    int, typer.Option("--record-every", metavar="N", min=0, help="Steps between records of BatchNorm; 0 for none.")
+]
+PreciseBatchesOption: TypeAlias = Annotated[
+    int, typer.Option("--precise-batches", metavar="N", min=1, help="Training batches for precise statistics.")
+]
+ProbeEveryOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--probe-every",
+        metavar="N",
+        min=0,
+        help="Steps between looks at how smooth the loss is: how far loss and gradient change along the gradient "
+        "(Santurkar et al. 2018). A look costs about 9 steps; 0 for none.",
+    ),
+]
+LandscapeOption: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--landscape",
+        metavar="N",
+        min=0,
+        help="Draw the loss around the trained weights on N x N points, N odd, in two random directions scaled to the "
+        "filters (Li et al. 2018). 21 takes 441 forward passes; 0 for none.",
+    ),
+]
+DeviceOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--device", metavar="NAME", show_default=False, help="cpu, cuda, ... Default: an accelerator if any."),
+]
+StoreOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", metavar="DIR", show_default=False, help="Folder of runs. Default: ARCHLAB_STORE, else archlab-runs."
+    ),
+]
+
+
+def announce(
+    configs: Sequence[TrainingConfig], workers: int | None, device: str | None, data_dir: Path | None, download: bool
+) -> None:
+    """Say what will be trained and how long it will take, and how to shorten it where that is long.
+
+    Raises:
+        InputError: a configuration, the device or the data can't be used.
+    """
+    from archlab.training import estimate_time, images
+
+    if download:
+        images.read(configs[0].dataset, data_dir, download=True)
+    count = "1 run" if len(configs) == 1 else f"{len(configs)} runs"
+    what = f"{count} of {configs[0].network} on {configs[0].dataset}"
+    with prints_aside():
+        estimate = estimate_time(configs, workers=workers, device=device, data_dir=data_dir)
+    seconds = estimate.seconds
+    without = f", without what already failed when it was tried: {estimate.failures[0]}" if estimate.failures else ""
+    message(f"{what}: about {duration(seconds)} on this machine{without}")
+    if seconds > LONG:
+        epochs = configs[0].epochs
+        once = f"--epochs 1 (about {duration(seconds / epochs)}), " if epochs > 1 else ""
+        message(
+            f"Shorter: {once}fewer seeds, --train-samples N, a smaller --size. Ctrl-C stops it and keeps what is "
+            "finished."
+        )
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> duration(7260)
+    '2.0 hours'
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+class Watch:
+    """Shows the events of some runs: a bar for each that is trained, a line for each that ended."""
+
+    def __init__(self, bars: Bars, total: int) -> None:
+        self._bars = bars
+        self._total = total
+        self._overall = bars.add_task("all runs", total=total, note="") if total > 1 else None
+        self._tasks: dict[tuple[str, int], TaskID] = {}
+        self.ended = 0
+        """Runs that have ended, those from the store among them."""
+        self.reused = 0
+
+    def __call__(self, event: Progress) -> None:
+        """Show what has happened."""
+        config = event.config
+        place = (config.variant, config.seed)
+        if event.state == "started":
+            self._tasks[place] = self._bars.add_task(_name(config), total=event.steps, note="")
+        elif event.state in ("step", "epoch"):
+            epoch = min(event.epoch + (event.state == "step"), config.epochs)
+            self._bars.update(self._tasks[place], completed=event.step, note=f"epoch {epoch}/{config.epochs}")
+        elif event.state == "landscape":
+            self._bars.update(self._tasks[place], completed=event.step, total=event.steps, note="landscape")
+        else:
+            self.ended += 1
+            if place in self._tasks:
+                self._bars.remove_task(self._tasks.pop(place))
+            if event.state == "reused":
+                self.reused += 1
+            elif self._total > 1:
+                message(f"[{self.ended:{len(str(self._total))}}/{self._total}] {_outcome(event)}")
+        if self._overall is not None:
+            self._bars.update(self._overall, completed=self.ended)
+
+
+@contextlib.contextmanager
+def watching(total: int) -> Iterator[Watch]:
+    """A function for the events of so many runs, which shows them."""
+    with prints_aside(), progress() as bars:
+        watch = Watch(bars, total)
+        yield watch
+    if watch.reused:
+        message(f"{watch.reused} of {total} runs were in the store already (--fresh trains them again)")
+
+
+def _name(config: TrainingConfig) -> str:
+    return f"{config.variant or config.network}, seed {config.seed}"
+
+
+def _outcome(event: Progress) -> str:
+    if event.state == "failed" or event.run is None:
+        return f"{_name(event.config)}: failed: {event.error}"
+    last = event.run.epochs[-1]
+    return f"{_name(event.config)}: test accuracy {last.test_accuracy:.1%} ({duration(last.seconds)})"

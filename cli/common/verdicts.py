@@ -1,0 +1,75 @@
+"""What is wrong with runs, in sentences under their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from archlab.cli.common.console import Output, message, write, write_item
+from archlab.errors import InputError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archlab.records import Comparison, Examination, Run, Verdict
+    from archlab.store import Store
+
+Held = TypeVar("Held")
+
+WORST = 3
+"""Verdicts under a comparison; the report has them all."""
+
+
+def show_run_verdicts(run: Run, store: Store, target: Output) -> None:
+    """Write all verdicts on a run beneath its table; nothing goes into a file or beside another form."""
+    if target != Output():
+        return
+    examination = _examined([run], store, None)
+    good = ", ".join(verdict.title for verdict in examination.at("good"))
+    said = [*examination.alarming, *examination.at("note")]
+    if said or good:
+        write("\nVerdicts\n")
+    for verdict in said:
+        write_item(_sentence(verdict, verdict.layer))
+    if good:
+        write_item(f"In order: {good}.")
+
+
+def show_worst_verdicts(comparison: Comparison, store: Store, target: Output) -> None:
+    """Write the worst problems and warnings of a comparison's runs beneath it, if there are any."""
+    if target != Output():
+        return
+    runs = store.available(comparison.runs)
+    if not runs:
+        return
+    examination = _examined(runs, store, comparison)
+    alarming = examination.alarming
+    if not alarming:
+        return
+    more = f", the worst {WORST} here, all in the report" if len(alarming) > WORST else ""
+    write(f"\nVerdicts ({examination.headline}{more})\n")
+    for verdict in alarming[:WORST]:
+        write_item(_sentence(verdict, verdict.subject))
+
+
+def _sentence(verdict: Verdict, subject: str) -> str:
+    about = f" ({subject})" if subject else ""
+    remedy = f" What to do: {verdict.remedy}" if verdict.remedy else ""
+    return f"{verdict.level.capitalize()}: {verdict.title}{about}. {verdict.text}{remedy}"
+
+
+def _examined(runs: Sequence[Run], store: Store, comparison: Comparison | None) -> Examination:
+    from archlab.analysis.verdicts import LAST_ROWS, examine
+
+    def readable(read: Callable[[str], Held | None]) -> Callable[[str], Held | None]:
+        def attempt(key: str) -> Held | None:
+            try:
+                return read(key)
+            except (InputError, StoreError) as error:
+                message(f"warning: {error}")
+                return None
+
+        return attempt
+
+    recording = readable(lambda key: store.recording(key, LAST_ROWS))
+    return examine(runs, recording, readable(store.curves), comparison=comparison)

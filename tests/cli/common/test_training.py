@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+import pytest
+
+from archlab.cli.common.training import duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (7.4, "7 s"), (89, "89 s"), (150, "2 minutes"), (1500, "25 minutes"), (7260, "2.0 hours")],
+)
+def test_times_are_said_as_people_do(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
