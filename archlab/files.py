@@ -1,51 +1,15 @@
-"""Files that more than one process may touch: locks that end with their holder, atomic replacement, arrays."""
+"""Writing files and folders so that whoever reads at the same time sees the old or the new, never a part."""
 
 from __future__ import annotations
 
+import errno
+import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
 
 from archlab.errors import StoreError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
-
-LOCK = "lock"
-
-
-def hold(folder: Path) -> IO[bytes]:
-    """An open file that holds the folder's lock until it is closed or the process is gone, however it goes."""
-    import fcntl
-
-    file = (folder / LOCK).open("wb")
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return file
-
-
-def is_held(folder: Path) -> bool:
-    """Whether a process, this one included, holds the folder."""
-    import fcntl
-
-    try:
-        with (folder / LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who look don't hide from each other
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never a part."""
-    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    fresh.write_text(text)
-    fresh.replace(path)
 
 
 @contextmanager
@@ -60,39 +24,65 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Keep named arrays as safetensors."""
-    import numpy as np
-    from safetensors.numpy import save_file
-
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
-
-
-def read_arrays(path: Path, rows: Callable[[str], Sequence[slice]] | None = None) -> dict[str, Array]:
-    """The named arrays of a safetensors file; none if there is no such file.
-
-    Args:
-        path: of the file.
-        rows: an array's name -> stretches of its rows, which alone are read; none leave the array out.
+def make_folder(path: Path) -> None:
+    """Make a folder and those around it, where they are not there yet.
 
     Raises:
-        StoreError: it can't be read.
+        StoreError: the file system refuses.
     """
-    import numpy as np
-    from safetensors import SafetensorError, safe_open
-    from safetensors.numpy import load_file
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
 
-    if not path.exists():
-        return {}
+
+def draft_path(path: Path) -> Path:
+    """A new hidden name beside a path: on the same file system, so that one rename puts it into its place."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A context with a draft to write; it becomes the file when the context ends well, and else is removed."""
+    draft = draft_path(path)
     try:
-        if rows is None:
-            arrays: dict[str, Array] = load_file(path)
-            return arrays
-        with safe_open(path, "numpy") as held:
-            chosen = {name: stretches for name in held.keys() if (stretches := rows(name))}  # noqa: SIM118
-            return {
-                name: np.concatenate([held.get_slice(name)[stretch] for stretch in stretches])
-                for name, stretches in chosen.items()
-            }
-    except (SafetensorError, OSError, ValueError) as error:
-        raise StoreError(f"{path} can't be read: {error}") from error
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, at once or not at all; a link is followed, and a device or pipe takes what comes.
+
+    Raises:
+        OSError: the file can't be written; what was there before still is.
+    """
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    with replacing(path.resolve()) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def replace_folder(draft: Path, target: Path) -> None:
+    """Give a folder its name, in the place of an older one; of several that come at once the last one stays.
+
+    A folder with files in it can't be renamed over, so the older one is first renamed aside. Between the two renames
+    another process may have put its own there: then ours is refused, and that one is renamed aside in its turn.
+
+    Raises:
+        OSError: a folder can't be renamed; the older one is back in its place.
+    """
+    refused = True
+    while refused:
+        older = draft_path(target)
+        with suppress(FileNotFoundError):
+            target.rename(older)
+        try:
+            draft.rename(target)
+            refused = False
+        except BaseException as error:
+            if not isinstance(error, OSError) or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                if older.exists():
+                    older.rename(target)
+                raise
+        shutil.rmtree(older, ignore_errors=True)

@@ -216,10 +216,9 @@ def write_report(comparison: Comparison, traces: Sequence[Trace], store: Store, 
     """The path of the report on a comparison and its networks, now written."""
     from archlab import files, reports
 
-    target = path or store.path / "reports" / f"{comparison.key}.html"
+    target = path or store.report_path(comparison.key)
     if path is None:
-        with files.writing(target.parent):
-            target.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(target.parent)
     return reports.save(target, [comparison, *traces], store=store, command=comparison.command)
 
 

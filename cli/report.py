@@ -206,14 +206,13 @@ def _write_all(store: Store, path: Path | None, data_dir: Path | None) -> Path:
     from archlab.reports import index, save
     from archlab.reports import write as write_page
 
-    target = path or store.path / "reports" / "index.html"
+    target = path or store.report_path("index")
     comparisons, runs = store.comparisons()[::-1], store.runs()
     if not comparisons and not runs:
         raise InputError(f"{store.path} holds no run yet: `archlab compare --bn off` makes some")
     for problem in store.problems():
         message(f"warning: {problem.error}")
-    with files.writing(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(target.parent)
     with progress() as bars:
         task = bars.add_task("pages", total=len(comparisons), note="")
         for done, comparison in enumerate(comparisons, start=1):

@@ -160,7 +160,6 @@ def delete_runs(
             find(home, key)
     for key in keys:
         home.delete(key)
-        (home.path / "reports" / f"{key}.html").unlink(missing_ok=True)
         message(f"deleted {key}")
 
 
@@ -177,7 +176,7 @@ def find(store: Store, key: str) -> Run | Comparison:
     known = {run.key for run in store.runs()}
     if key not in known:
         for problem in store.problems():
-            if key == problem.path.name.partition("~")[0].removesuffix(".json"):
+            if key == problem.key:
                 raise StoreError(f"{problem.error}. `archlab runs delete {key}` removes it")
         raise InputError(f"no run or comparison {key!r} in {store.path}: {nearest(key, known | set(comparisons))}")
     return store.run(key)

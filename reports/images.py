@@ -85,8 +85,8 @@ def save_images(
         except Exception as error:  # whatever a browser may do
             reason = " ".join(map(str, error.args)).partition(". ")[0] or type(error).__name__
             raise InputError(f"{browser} drew no pictures: {reason}: {REMEDY}") from error
+        files.make_folder(target)
         with files.writing(target):
-            target.mkdir(parents=True, exist_ok=True)
             return [Path(shutil.move(job["path"], target / Path(job["path"]).name)) for job in jobs]
 
 

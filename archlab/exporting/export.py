@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,7 +65,7 @@ def export(
     target = Path(folder)
     _check(target)
     unique = {run.key: run for run in runs}
-    draft = target.resolve().with_name(f".{target.resolve().name}.{uuid.uuid4().hex[:8]}")
+    draft = files.draft_path(target.resolve())
     with files.writing(target):
         try:
             draft.mkdir(parents=True)
@@ -78,7 +77,7 @@ def export(
                 "runs": list(unique),
             }
             (draft / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
-            _replace(target.resolve(), draft)
+            files.replace_folder(draft, target.resolve())
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     return target
@@ -112,18 +111,3 @@ def _check(target: Path) -> None:
 def _listed(folder: Path) -> list[str]:
     """All files in a folder and beneath it."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
-
-
-def _replace(target: Path, draft: Path) -> None:
-    """Give a folder its name, in the place of an older one."""
-    if not target.exists():
-        draft.rename(target)
-        return
-    old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-    target.rename(old)
-    try:
-        draft.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

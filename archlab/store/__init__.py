@@ -1,5 +1,7 @@
-"""Runs on disk: folders, index, checkpoints; nothing outside knows how a run is laid out."""
+"""Runs on disk; nothing outside knows how they are laid out."""
 
-from archlab.store.store import Problem, Store, open_store, run_key
+from archlab.store.problem import Problem
+from archlab.store.run_folder import RunFolder
+from archlab.store.store import Store, open_store, run_key
 
-__all__ = ["Problem", "Store", "open_store", "run_key"]
+__all__ = ["Problem", "RunFolder", "Store", "open_store", "run_key"]

@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from archlab import files
 from archlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,16 +95,7 @@ def write(content: str, path: Path | None = None) -> None:
         sys.stdout.write(content)
         return
     try:
-        if path.exists() and not path.is_file():  # a device or a named pipe takes what comes
-            path.write_text(content, encoding="utf-8")
-            return
-        target = path.resolve()
-        draft = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            draft.write_text(content, encoding="utf-8")
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
+        files.replace_text(path, content)
     except OSError as error:
         raise InputError(f"{path} can't be written: {error.strerror}") from error
 

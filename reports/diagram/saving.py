@@ -55,8 +55,8 @@ def save(
         from archlab.reports.diagram.picture import png
 
         content = png(text)
-        with files.writing(target):
-            target.write_bytes(content)
+        with files.writing(target), files.replacing(target.resolve()) as draft:
+            draft.write_bytes(content)
         return target
     with files.writing(target):
         files.replace_text(target, text)

@@ -11,14 +11,19 @@ import json
 import os
 import secrets
 import stat
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archlab import files
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-FILE = ".live.json"
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""Refuses to open a link, which another user could have put there; Windows has no such flag."""
 HOSTS = ("127.0.0.1", "localhost")
 HEADERS = {
     "cache-control": "no-store",
@@ -37,13 +42,11 @@ class Address:
     """0 where it has not been anywhere."""
 
 
-def last_address(folder: Path) -> Address:
-    """The address that the store keeps, else a new token: a file that others can read is not trusted."""
+def last_address(path: Path) -> Address:
+    """The address that a file keeps, else a new token: a file that others can read is not trusted."""
     try:
-        file = os.open(folder / FILE, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(file, "rb") as stream:
-            state = os.fstat(stream.fileno())
-            if state.st_uid == os.geteuid() and not stat.S_IMODE(state.st_mode) & 0o077:
+        with os.fdopen(os.open(path, os.O_RDONLY | NO_LINK), "rb") as stream:
+            if _is_private(os.fstat(stream.fileno())):
                 kept = json.load(stream)
                 return Address(str(kept["token"]), int(kept["port"]))
     except (OSError, ValueError, TypeError, KeyError):
@@ -51,16 +54,21 @@ def last_address(folder: Path) -> Address:
     return Address(secrets.token_urlsafe(24))
 
 
-def keep_address(folder: Path, address: Address) -> None:
-    """Write the address for the next server, readable by this user alone; a store that can't be written keeps none."""
-    draft = folder / f"{FILE}.{secrets.token_hex(4)}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            json.dump({"token": address.token, "port": address.port}, stream)
-        draft.replace(folder / FILE)
-    except OSError:
-        draft.unlink(missing_ok=True)
+def keep_address(path: Path, address: Address) -> None:
+    """Write the address for the next server, readable by this user alone; a folder that can't be written keeps none."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.replacing(path) as draft:
+            file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(file, "w") as stream:
+                json.dump({"token": address.token, "port": address.port}, stream)
+
+
+def _is_private(state: os.stat_result) -> bool:
+    """Whether a file is this user's, who alone may read it."""
+    if sys.platform == "win32":  # there the modes say nothing; the folders of other users can't be read
+        return True
+    return state.st_uid == os.geteuid() and not stat.S_IMODE(state.st_mode) & 0o077
 
 
 class Guard:

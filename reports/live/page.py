@@ -71,8 +71,3 @@ def message(board: Board) -> str:
 def listing(shown: Shown) -> str:
     """Which experiments the page has, in its order, and how many there are; a page that differs asks for itself."""
     return json.dumps({"anchors": [board.anchor for board in shown.boards], "page": shown.page, "total": shown.total})
-
-
-def farewell(text: str) -> str:
-    """The last words of a server that does not come back."""
-    return json.dumps(text)

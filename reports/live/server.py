@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 import threading
@@ -27,9 +28,9 @@ PORT = 8420
 INTERVAL = 0.5
 """Seconds between two looks at the store."""
 SILENCE = 15.0
-"""Seconds after which a comment shows that the connection lives."""
-FAREWELL = 2
-"""Seconds that open pages have to take the last message."""
+"""Seconds without an event after which a comment shows that the connection lives."""
+SHUTDOWN_SECONDS = 2
+"""How long open pages have to take the last message."""
 
 
 class Live:
@@ -70,10 +71,10 @@ class Live:
             ) from error
         if token is not None and not re.fullmatch(r"[\w-]{16,}", token, re.ASCII):
             raise InputError(f"the token {token!r} is no secret: expected 16 or more letters, digits, - or _")
-        last = last_address(store.path)
+        last = last_address(store.address_path)
         self._socket = _bound([port] if port is not None else [last.port or PORT, PORT, 0])
         self.address = Address(token or last.token, self._socket.getsockname()[1])
-        keep_address(store.path, self.address)
+        keep_address(store.address_path, self.address)
         self.farewell = ""
         """What open pages say when the server has ended; empty where it may come back."""
         self._watch = Watch(store, plan, fresh)
@@ -86,7 +87,7 @@ class Live:
             lifespan="off",
             ws="none",
             server_header=False,
-            timeout_graceful_shutdown=FAREWELL,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
         self._server: Server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
@@ -109,7 +110,7 @@ class Live:
         async for text in events(self._watch, self._ending, number):
             yield text
         if self.farewell:
-            yield event("end", page.farewell(self.farewell))
+            yield event("end", json.dumps(self.farewell))
 
 
 def app(watch: Watch, token: str, stream: Callable[[int], AsyncIterator[str]]) -> ASGIApp:

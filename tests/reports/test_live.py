@@ -20,11 +20,11 @@ import pytest
 from archlab.errors import InputError
 from archlab.records import Epoch, TrainingConfig
 from archlab.reports.live import Live, page
-from archlab.reports.live.access import FILE, Address, keep_address, last_address
+from archlab.reports.live.access import Address, keep_address, last_address
 from archlab.reports.live.server import events
-from archlab.reports.live.watching import MOST, Shown, Watch
+from archlab.reports.live.watching import BOARDS_PER_PAGE, Shown, Watch
 from archlab.store import Store, open_store
-from archlab.store.run_folder import RunWriter
+from archlab.store.run_writer import RunWriter
 from tests.reports.samples import add_run, experiment
 from tests.reports.test_page import HOSTILE
 
@@ -128,32 +128,32 @@ def test_only_reading_is_possible(live: Live) -> None:
 def test_the_address_outlives_the_server_in_a_file_of_this_user_alone(store: Store) -> None:
     with Live(store, port=0) as first:
         pass
-    assert stat.S_IMODE((store.path / FILE).stat().st_mode) == 0o600
+    assert stat.S_IMODE(store.address_path.stat().st_mode) == 0o600
     with Live(store) as second:
         assert second.url == first.url
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o660])
 def test_an_address_that_others_can_read_is_not_used_again(store: Store, mode: int) -> None:
-    keep_address(store.path, Address("t" * 32, 1234))
-    assert last_address(store.path) == Address("t" * 32, 1234)
-    (store.path / FILE).chmod(mode)
-    assert last_address(store.path).token != "t" * 32
+    keep_address(store.address_path, Address("t" * 32, 1234))
+    assert last_address(store.address_path) == Address("t" * 32, 1234)
+    store.address_path.chmod(mode)
+    assert last_address(store.address_path).token != "t" * 32
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"token": 3}', "\x00"])
 def test_a_broken_address_is_replaced(store: Store, content: str) -> None:
     store.path.mkdir()
-    (store.path / FILE).write_text(content)
-    (store.path / FILE).chmod(0o600)
-    assert last_address(store.path).port == 0
+    store.address_path.write_text(content)
+    store.address_path.chmod(0o600)
+    assert last_address(store.address_path).port == 0
 
 
 def test_a_link_in_the_place_of_the_address_is_not_followed(store: Store, tmp_path: Path) -> None:
-    keep_address(tmp_path, Address("t" * 32, 1234))
+    keep_address(open_store(tmp_path).address_path, Address("t" * 32, 1234))
     store.path.mkdir()
-    (store.path / FILE).symlink_to(tmp_path / FILE)
-    assert last_address(store.path).token != "t" * 32
+    store.address_path.symlink_to(open_store(tmp_path).address_path)
+    assert last_address(store.address_path).token != "t" * 32
 
 
 def test_a_store_that_cannot_be_written_is_served_nonetheless(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,8 +163,8 @@ def test_a_store_that_cannot_be_written_is_served_nonetheless(store: Store, monk
         raise PermissionError
 
     monkeypatch.setattr(os, "open", refuse)
-    keep_address(store.path, Address("t" * 32, 1))
-    assert not (store.path / FILE).exists()
+    keep_address(store.address_path, Address("t" * 32, 1))
+    assert not store.address_path.exists()
 
 
 def test_a_taken_port_is_said(live: Live, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_taken_port_is_said(live: Live, tmp_path: Path) -> None:
 
 def test_two_stores_get_two_ports(live: Live, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    keep_address(other, Address("t" * 32, live.address.port))
+    keep_address(open_store(other).address_path, Address("t" * 32, live.address.port))
     with Live(open_store(other)) as second:
         assert second.address.port != live.address.port
 
@@ -350,18 +350,23 @@ def test_every_curve_is_known_by_a_name_of_its_own(store: Store) -> None:
 
 
 def test_many_experiments_stand_on_several_pages(store: Store) -> None:
-    for number in range(MOST + 2):
+    for number in range(BOARDS_PER_PAGE + 2):
         with started(store, TrainingConfig(epochs=number + 1)) as writer:
             writer.finish({})
     watch = Watch(store)
     first, second = watch.shown(), watch.shown(2)
-    assert (len(first.boards), len(second.boards), first.total, first.pages) == (MOST, 2, MOST + 2, 2)
+    assert (len(first.boards), len(second.boards), first.total, first.pages) == (
+        BOARDS_PER_PAGE,
+        2,
+        BOARDS_PER_PAGE + 2,
+        2,
+    )
     assert not {board.anchor for board in first.boards} & {board.anchor for board in second.boards}
     assert watch.shown(99) == second  # after experiments were deleted
-    assert f"Experiments 1 to {MOST} of {MOST + 2}, the newest first" in page.html(first, "")
+    assert f"Experiments 1 to {BOARDS_PER_PAGE} of {BOARDS_PER_PAGE + 2}, the newest first" in page.html(first, "")
     assert '<a href="?page=2" rel="next">Older</a>' in page.html(first, "")
     html = page.html(second, "")
-    assert f"Experiments {MOST + 1} to {MOST + 2} of {MOST + 2}" in html
+    assert f"Experiments {BOARDS_PER_PAGE + 1} to {BOARDS_PER_PAGE + 2} of {BOARDS_PER_PAGE + 2}" in html
     assert '<a href="?page=1" rel="prev">Newer</a>' in html
     assert "Older" not in html
 
@@ -370,7 +375,7 @@ def test_many_experiments_stand_on_several_pages(store: Store) -> None:
     ("query", "first"), [("", 1), ("?page=2", 13), ("?page=0", 1), ("?page=-1", 1), ("?page=x", 1), ("?page=9", 13)]
 )
 def test_a_page_is_asked_for_by_its_number(store: Store, query: str, first: int) -> None:
-    for number in range(MOST + 1):
+    for number in range(BOARDS_PER_PAGE + 1):
         with started(store, TrainingConfig(epochs=number + 1)) as writer:
             writer.finish({})
     with Live(store, port=0) as live:

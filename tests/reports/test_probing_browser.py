@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from archlab import files
 from archlab.records import Probes
 from archlab.reports import save
+from archlab.store.arrays import read_arrays, write_arrays
 from tests.reports.test_browser import draw_all, opened, violations
 from tests.reports.test_page import HOSTILE
 from tests.reports.test_probing import landscape, probed_experiment, smoothness
@@ -32,7 +32,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for run in store.runs():
         if run.config.seed == 1:
             path = store.path / "runs" / run.key / "probes.safetensors"
-            files.write_arrays(path, files.read_arrays(path) | {"smoothness/loss": np.full(4, 3, dtype=np.float32)})
+            write_arrays(path, read_arrays(path) | {"smoothness/loss": np.full(4, 3, dtype=np.float32)})
     return save(folder / "report.html", [comparison], store=store)
 
 

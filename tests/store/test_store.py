@@ -29,6 +29,7 @@ from archlab.records import (
     VariantResult,
 )
 from archlab.store import Store, open_store, run_key
+from archlab.store.arrays import read_arrays, write_arrays
 
 CONFIG = TrainingConfig(variant="norm=none", options={"norm": "none"})
 ENVIRONMENT: dict[str, Any] = {"torch": "2.7", "threads": 1, "command": "archlab train lenet"}
@@ -130,9 +131,9 @@ def test_probes_are_read_back(store: Store, probes: Probes) -> None:
     if kept.smoothness is not None:
         assert (kept.smoothness.steps, kept.smoothness.images) == ((0, 7), 256)
     path = store.path / "runs" / run.key / "probes.safetensors"
-    files.write_arrays(path, files.read_arrays(path) | {"smoothness/later": CURVES["step"], "other/x": CURVES["step"]})
+    write_arrays(path, read_arrays(path) | {"smoothness/later": CURVES["step"], "other/x": CURVES["step"]})
     assert (store.probes(run.key) is None) == (kept is None)
-    files.write_arrays(path, {"landscape/losses": CURVES["step"]})
+    write_arrays(path, {"landscape/losses": CURVES["step"]})
     with pytest.raises(StoreError, match=r"probes\.safetensors holds no probes"):
         store.probes(run.key)
 

@@ -1,0 +1,65 @@
+"""The comparisons of a store: one JSON file each, named after its key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from archlab import files
+from archlab.errors import ArchlabError, InputError, StoreError, nearest
+from archlab.records import Comparison
+from archlab.store.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonFolder:
+    """The folder of all comparisons."""
+
+    path: Path
+
+    def find(self, key: str) -> Path | None:
+        """The file of a comparison, if there is one of that name."""
+        path = self.path / f"{key}.json"
+        return path if path.stem == key and path.is_file() else None  # no way out of the store
+
+    def read(self, key: str) -> Comparison:
+        """The comparison of that name.
+
+        Raises:
+            InputError: there is none.
+            StoreError: its file can't be read.
+        """
+        path = self.find(key)
+        if path is None:
+            known = [item.stem for item in self.path.glob("*.json")]
+            raise InputError(f"no comparison {key!r} in {self.path.parent}: {nearest(key, known)}")
+        return _read(path)
+
+    def scan(self) -> tuple[list[Comparison], list[Problem]]:
+        """All readable comparisons, the oldest first, and the files that can't be read."""
+        comparisons: list[Comparison] = []
+        problems: list[Problem] = []
+        for path in sorted(self.path.glob("*.json")):
+            try:
+                comparisons.append(_read(path))
+            except StoreError as error:
+                problems.append(Problem(path, str(error), path.stem))
+        return sorted(comparisons, key=lambda item: (item.created, item.key)), problems
+
+    def save(self, comparison: Comparison) -> None:
+        """Keep a comparison under its key, in the place of an older one.
+
+        Raises:
+            StoreError: the folder can't be written.
+        """
+        path = self.path / f"{comparison.key}.json"
+        files.make_folder(self.path)
+        with files.writing(path):
+            files.replace_text(path, comparison.to_json())
+
+
+def _read(path: Path) -> Comparison:
+    try:
+        return replace(Comparison.read(path), key=path.stem)
+    except ArchlabError as error:
+        raise StoreError(f"the comparison in {path} can't be read: {error}") from error

@@ -1,0 +1,16 @@
+"""What lies in a store and can't be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A folder or file of the store that can't be read, and why."""
+
+    path: Path
+    error: str
+    key: str
+    """Of the run or comparison that it would be."""

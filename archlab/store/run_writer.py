@@ -1,0 +1,99 @@
+"""The writer of one run, which fills its folder; `run_folder` says what is in it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from archlab import files
+from archlab.records import Epoch, NormRecording, Probes, Run
+from archlab.store import lock
+from archlab.store.arrays import write_arrays
+from archlab.store.measurements import write_probes, write_recording
+from archlab.store.run_folder import CURVES, EPOCHS, PARTIAL, RUN, STEPS, RunFolder
+
+if TYPE_CHECKING:
+    from archlab.store.arrays import Array
+
+
+class RunWriter:
+    """Writes one run. Left without `finish` or `fail`, the run stays behind as interrupted.
+
+    Args:
+        runs: the folder of all runs.
+        run: the run, running.
+        publish: called with the folder when the run has ended.
+    """
+
+    def __init__(self, runs: Path, run: Run, publish: Callable[[RunFolder], None]) -> None:
+        self._run = run
+        self._publish = publish
+        token = uuid.uuid4().hex[:8]
+        folder = RunFolder(runs / f"{run.key}~{token}{PARTIAL}")
+        self._folder = folder.path
+        hidden = runs / f".{token}"
+        with files.writing(hidden):
+            hidden.mkdir(parents=True)
+            (hidden / RUN).write_text(run.to_json(), encoding="utf-8")
+            self._lock = lock.hold(folder.lock_path)  # before it gets its name: nobody may see it without a holder
+            hidden.rename(self._folder)
+
+    @property
+    def key(self) -> str:
+        """The run's name in the store."""
+        return self._run.key
+
+    def append(self, epoch: Epoch) -> None:
+        """Add the measurements of one epoch."""
+        with files.writing(self._folder), (self._folder / EPOCHS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(epoch)) + "\n")
+        self._run = replace(self._run, epochs=(*self._run.epochs, epoch))
+
+    def append_steps(self, curves: Mapping[str, Array]) -> None:
+        """Add the next steps' `train_loss` and `train_accuracy`, so that others see them before the run has ended."""
+        import numpy as np
+
+        pairs = np.stack([curves["train_loss"], curves["train_accuracy"]], axis=1).astype("<f4")
+        with files.writing(self._folder), (self._folder / STEPS).open("ab") as file:
+            file.write(pairs.tobytes())
+
+    def finish(
+        self, curves: Mapping[str, Array], recording: NormRecording | None = None, probes: Probes | None = None
+    ) -> Run:
+        """The finished run, now under its final name."""
+        return self._end(replace(self._run, status="finished"), curves, recording, probes)
+
+    def fail(
+        self,
+        error: str,
+        curves: Mapping[str, Array],
+        recording: NormRecording | None = None,
+        probes: Probes | None = None,
+    ) -> Run:
+        """The failed run with the reason, kept as far as it got."""
+        return self._end(replace(self._run, status="failed", error=error), curves, recording, probes)
+
+    def _end(
+        self, run: Run, curves: Mapping[str, Array], recording: NormRecording | None, probes: Probes | None
+    ) -> Run:
+        with files.writing(self._folder):
+            write_arrays(self._folder / CURVES, curves)
+            (self._folder / STEPS).unlink(missing_ok=True)
+            if recording is not None:
+                write_recording(self._folder, recording)
+            if probes is not None:
+                write_probes(self._folder, probes)
+            files.replace_text(self._folder / RUN, run.to_json())
+            self._publish(RunFolder(self._folder))
+        lock.release(self._lock)
+        return run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        lock.release(self._lock)
