@@ -261,7 +261,7 @@ def default_workers(*, accelerator: bool) -> int:
 
 
 def _describe_exit(code: int, last_words: str) -> str:
-    if code == -signal.SIGKILL:
+    if code == -getattr(signal, "SIGKILL", 9):  # Windows has no signals, nor exit codes below 0
         return (
             "its process was killed (SIGKILL), as systems do when memory runs out: try fewer workers or smaller batches"
         )

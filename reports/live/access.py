@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import stat
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +65,7 @@ def keep_address(path: Path, address: Address) -> None:
 
 def _is_private(state: os.stat_result) -> bool:
     """Whether a file is this user's, who alone may read it."""
-    if sys.platform == "win32":  # there the modes say nothing; the folders of other users can't be read
+    if not hasattr(os, "geteuid"):  # Windows: modes say nothing there, the store's folder decides who reads
         return True
     return state.st_uid == os.geteuid() and not stat.S_IMODE(state.st_mode) & 0o077
 
