@@ -86,10 +86,14 @@ def test_every_module_imports() -> None:
 
 
 def test_the_store_writes_reads_holds_and_deletes(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", BARE + WRITER, tmp_path], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", BARE + WRITER, tmp_path], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("lenet-digits-seed0-")
-        (line,) = bare("from archlab.store import open_store; print(open_store(sys.argv[1]).runs()[0].status)", tmp_path)
+        (line,) = bare(
+            "from archlab.store import open_store; print(open_store(sys.argv[1]).runs()[0].status)", tmp_path
+        )
         assert line == "running"
         process.kill()
     assert bare(STORE, tmp_path) == [

@@ -137,7 +137,9 @@ def _vector(values: ArrayLike, name: str) -> Array:
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} holds something that is no number ({error}), expected one number per seed") from error
     if numbers.ndim != 1 or len(numbers) == 0:
-        raise InputError(f"{name} has shape {numbers.shape}, expected one number per seed in one dimension, at least one")
+        raise InputError(
+            f"{name} has shape {numbers.shape}, expected one number per seed in one dimension, at least one"
+        )
     if not np.isfinite(numbers).all():
         place = int(np.flatnonzero(~np.isfinite(numbers))[0])
         raise InputError(f"{name}[{place}] is {numbers[place]}, expected finite numbers: leave out runs that diverged")

@@ -10,14 +10,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import msgspec
+
 from archlab.errors import SourceError, nearest
 from archlab.records import Value
 
 REQUIRED = inspect.Parameter.empty
 """The default of an option that has none."""
 
-_TRUE = {"true", "on", "yes"}
-_FALSE = {"false", "off", "no"}
+_SWITCHES = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
+_NOTHING = {"none": None, "null": None}
+_WORDS: dict[object, Mapping[str, bool | None]] = {
+    bool: _SWITCHES | {"1": True, "0": False},
+    types.NoneType: _NOTHING,
+    None: _NOTHING,
+}
+"""Texts, in small letters, that stand for the values of a type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +135,8 @@ def _convert(value: object, annotation: object) -> object:
         return _choose(value, arms)
     if origin in (Union, types.UnionType):
         return _first_arm(value, arms)
-    if annotation in (None, types.NoneType):
-        if value is None or (isinstance(value, str) and value.lower() in ("none", "null")):
-            return None
-        raise ValueError
-    if annotation in _READERS:
-        return _READERS[annotation](value)
+    if annotation in (bool, int, float, str, None, types.NoneType):
+        return _convert_one(value, annotation)
     if origin in (tuple, list, Sequence):
         return _convert_items(value, origin, arms)
     return _literal(value) if isinstance(value, str) else value
@@ -171,50 +175,27 @@ def _convert_items(value: object, origin: object, arms: tuple[object, ...]) -> o
     return tuple(items) if origin is tuple else items
 
 
-def _read_bool(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    text = str(value).lower()
-    if text in _TRUE | {"1"}:
-        return True
-    if text in _FALSE | {"0"}:
-        return False
-    raise ValueError
+def _convert_one(value: object, kind: Any) -> object:
+    """A number, text, switch or None, by `msgspec.convert`: 2 is a float too, but True is no int, and 2.5 is none.
 
-
-def _read_int(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError
-    return int(value)
-
-
-def _read_float(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError
-    return float(value)
-
-
-def _read_str(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError
-    return value
-
-
-_READERS: dict[object, Callable[[object], object]] = {
-    bool: _read_bool,
-    int: _read_int,
-    float: _read_float,
-    str: _read_str,
-}
+    It could read texts as well, but knows neither `off` nor `none`, and takes "3.0" for an int: an option that is
+    `int | float` would get another number than was written. So texts are read here, and it checks what comes out. For
+    the same reason unions are gone through arm by arm: of `int | str` it would take "12" as a str.
+    """
+    words = _WORDS.get(kind, {})
+    if str(value).lower() in words:
+        return words[str(value).lower()]
+    if (kind in (int, float) and isinstance(value, str)) or (kind is float and isinstance(value, float)):
+        value = kind(value)  # numpy's float64 is a float, which msgspec does not know
+    return msgspec.convert(value, kind)
 
 
 def _literal(text: str) -> object:
     """What a text means where no type is known: a Python literal, on or off, none; else the text."""
     lowered = text.lower()
-    if lowered in _TRUE | _FALSE:
-        return lowered in _TRUE
-    if lowered in ("none", "null"):
-        return None
+    for words in (_SWITCHES, _NOTHING):
+        if lowered in words:
+            return words[lowered]
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -1,6 +1,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 from archlab.errors import SourceError
@@ -41,6 +42,7 @@ def factory(  # type: ignore[no-untyped-def]
         ("channels", 3, 3),
         ("rate", "1e-3", 0.001),
         ("rate", 2, 2.0),
+        ("rate", np.float64(0.5), 0.5),
         ("bias", "off", False),
         ("bias", "True", True),
         ("bias", "0", False),
