@@ -90,8 +90,8 @@ def policy(with_plotly: bool, scripts: tuple[str, ...] = SCRIPTS, styles: tuple[
     return "; ".join(
         (
             "default-src 'none'",
-            f"script-src {' '.join(_hashed(source) for source in sources)}",
-            f"style-src-elem {_hashed(style(styles))} {_hashed('')}",
+            f"script-src {' '.join(hashed(source) for source in sources)}",
+            f"style-src-elem {hashed(style(styles))} {hashed('')}",
             "style-src-attr 'unsafe-inline'",
             "img-src data: blob:",
             "base-uri 'none'",
@@ -100,5 +100,6 @@ def policy(with_plotly: bool, scripts: tuple[str, ...] = SCRIPTS, styles: tuple[
     )
 
 
-def _hashed(source: str) -> str:
+def hashed(source: str) -> str:
+    """The hash by which a Content-Security-Policy allows a script or a style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode('utf-8')).digest()).decode('ascii')}'"

@@ -10,28 +10,20 @@ a click into the first cell of such a row.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from archlab.records import Trace
-from archlab.reports import resources
+from archlab.reports import resources, templating
 from archlab.reports.diagram.colour import COLOURS, TITLES
+from archlab.reports.diagram.data import script_data
 from archlab.reports.diagram.drawing import embedded
-from archlab.reports.diagram.layout import Plan
-from archlab.reports.diagram.node import FACTS, Node
-from archlab.reports.diagram.views import View, down_to, view
+from archlab.reports.diagram.views import down_to, view
 from archlab.reports.text import plain
 
 SCRIPTS = ("diagram-places", "diagram-drawing", "diagram-reader", "diagram-controls")
-HINT = (
-    "Click a block to open it, a layer to see its row in the table. Drag to move the drawing, Ctrl and the wheel to "
-    "zoom; by touch, one finger moves and two zoom. Keys: arrows, Enter opens, Escape closes, t goes to the row, "
-    "/ searches, + - 0 zoom."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,34 +60,24 @@ def render(
     Raises:
         InputError: no layer has that path, or there is no such colouring.
     """
+    from markupsafe import Markup
+
     shown = view(trace, only)
     is_open = down_to(shown.root, depth)
     scheme = shown.colours(colour)
-    drawing = embedded(shown.scene(is_open, scale), scheme, shown.description)
-    options = "".join(
-        f'<option value="{name}"{" selected" if name == colour else ""}>{escape(TITLES[name])}</option>'
-        for name in COLOURS
-        if _measured(trace, name) or name == colour
-    )
-    options_set = [f"{option}={value}" for option, value in trace.options.items()]
-    name, title = escape(identifier), escape(plain(" ".join([trace.network, *options_set])))
-    html = (
-        f'<figure class="diagram" id="{name}" data-diagram="{name}">'
-        f'<form class="diagram-bar" hidden aria-label="Choices for the diagram of {title}">'
-        f'<label>Search <input type="search" name="search" autocomplete="off" placeholder="path or kind"></label>'
-        f'<label>Colour <select name="colour" autocomplete="off">{options}</select></label>'
-        f'<label><input type="checkbox" name="scaled" autocomplete="off"{" checked" if scale else ""}> '
-        f"Size by shape</label>"
-        f'<span class="diagram-buttons">{_buttons()}</span>'
-        f'<span class="diagram-status" role="status"></span></form>'
-        f'<div class="diagram-view">{drawing}</div>'
-        f'<aside class="diagram-card" aria-label="Chosen layer of {title}">Point at a layer to see its row of '
-        f"the shape table here.</aside>"
-        f'<ul class="diagram-legend" aria-label="{escape(scheme.title)}"></ul>'
-        f'<figcaption class="diagram-hint">{HINT}</figcaption></figure>'
+    colours = [name for name in COLOURS if _measured(trace, name) or name == colour]
+    html = templating.render(
+        "diagram.html",
+        identifier=identifier,
+        title=plain(" ".join([trace.network, *(f"{option}={value}" for option, value in trace.options.items())])),
+        colours=[(name, TITLES[name]) for name in colours],
+        colour=colour,
+        scale=scale,
+        drawing=Markup(embedded(shown.scene(is_open, scale), scheme, shown.description)),
+        legend=scheme.title,
     )
     opened = [node.number for node in shown.root.walk() if is_open(node)]
-    return Fragment(html, _data(shown, opened, colour, scale), shown.title, shown.failure)
+    return Fragment(str(html), script_data(shown, colours, opened, colour, scale), shown.title, shown.failure)
 
 
 def script() -> str:
@@ -112,46 +94,22 @@ def embedded_data(fragment: Fragment, identifier: str = "diagram") -> str:
 
 def document(fragment: Fragment) -> str:
     """A page with nothing but the diagram, that opens anywhere and asks nobody for anything."""
-    name = escape(fragment.title)
+    from markupsafe import Markup
+
     code = f"{script()}startDiagrams();\n"
-    style = (
-        ":root { color-scheme: light dark; } body { margin: 1rem; font-family: system-ui, sans-serif; "
-        "background: var(--diagram-paper); color: var(--diagram-text); } h1 { font-size: 1.2rem; margin: 0; "
-        f"overflow-wrap: anywhere; }}\n{resources.text('diagram.css')}"
+    style = resources.style(("diagram-page", "diagram"))
+    hashes = f"script-src {resources.hashed(code)}; style-src {resources.hashed(style)}"
+    page = templating.render(
+        "diagram-page.html",
+        policy=Markup(f"default-src 'none'; {hashes}; base-uri 'none'; form-action 'none'"),
+        title=fragment.title,
+        style=Markup(style),
+        failure=fragment.failure,
+        diagram=Markup(fragment.html),
+        data=Markup(embedded_data(fragment)),
+        script=Markup(code),
     )
-    policy = (
-        f"default-src 'none'; script-src {_hash(code)}; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
-    )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{name}</title><style>{style}</style></head><body><main>"
-        f"<h1><bdi>{name}</bdi></h1>{_notice(fragment)}{fragment.html}</main>{embedded_data(fragment)}"
-        f"<script>{code}</script></body></html>\n"
-    )
-
-
-def _notice(fragment: Fragment) -> str:
-    return f'<p class="diagram-failure"><bdi>{escape(fragment.failure)}</bdi></p>' if fragment.failure else ""
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _buttons() -> str:
-    words = {
-        "open": ("Open all", 'title="Open every block"'),
-        "close": ("Close all", 'title="Close every block"'),
-        "smaller": ("−", 'title="Zoom out" aria-label="Zoom out"'),
-        "larger": ("+", 'title="Zoom in" aria-label="Zoom in"'),
-        "fit": ("Fit", 'title="Show the whole drawing"'),
-    }
-    return "".join(
-        f'<button type="button" data-action="{action}" {attributes}>{text}</button>'
-        for action, (text, attributes) in words.items()
-    )
+    return f"{page}\n"
 
 
 def _measured(trace: Trace, colour: str) -> bool:
@@ -162,63 +120,3 @@ def _measured(trace: Trace, colour: str) -> bool:
         case "receptive-field":
             return any(layer.receptive_field is not None for layer in trace.layers)
     return True
-
-
-def _data(shown: View, opened: list[int], colour: str, scale: bool) -> dict[str, Any]:
-    nodes = sorted(shown.root.walk(), key=lambda node: node.number)
-    schemes = {}
-    for name in COLOURS:
-        if not (_measured(shown.trace, name) or name == colour):
-            continue
-        scheme = shown.colours(name)
-        styles = sorted(set(scheme.styles))
-        schemes[name] = {
-            "styles": styles,
-            "of": [styles.index(scheme.styles[node.row]) if node.row >= 0 else 0 for node in nodes],
-            "legend": [[key.style, key.text] for key in scheme.legend],
-        }
-    return {
-        "nodes": [_node(node) for node in nodes],
-        "names": list(shown.names),
-        "schemes": schemes,
-        "facts": list(FACTS),
-        "open": opened,
-        "colour": colour,
-        "scaled": scale,
-    }
-
-
-def _node(node: Node) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "title": node.title,
-        "subtitle": node.subtitle,
-        "symbol": node.symbol,
-        "label": node.label,
-        "size": node.size,
-        "scaled": node.scaled,
-        "badge": node.badge,
-        "unused": node.unused,
-        "failed": node.failed,
-        "repeats": node.repeats,
-        "facts": node.facts,
-        "children": [child.number for child in node.children],
-        "plan": _plan(node.plan) if node.plan else None,
-    }
-    values = {key: value for key, value in values.items() if value}
-    if node.plan:
-        values |= {"entries": node.entries, "exits": node.exits}
-    return values
-
-
-def _plan(plan: Plan) -> dict[str, Any]:
-    return {
-        "rows": plan.rows,
-        "homes": plan.homes,
-        "segments": [(segment.column, segment.first, segment.last) for segment in plan.segments],
-        "wires": [
-            (wire.source, wire.target, wire.segment, wire.outlet, wire.inlet, wire.fork, wire.tap, wire.side)
-            for wire in plan.wires
-        ],
-        "forks": plan.forks,
-        "taps": plan.taps,
-    }
