@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from archlab.errors import StoreError
+from archlab.errors import InputError, StoreError
 
 
 @contextmanager
@@ -61,6 +61,24 @@ def replace_text(path: Path, text: str) -> None:
         return
     with replacing(path.resolve()) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def save(path: Path, content: str | bytes) -> Path:
+    """The path, once the text or the bytes stand there whole.
+
+    Raises:
+        InputError: there is no such folder.
+        StoreError: the file can't be written.
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"{path} can't be written: there is no folder {path.parent}; make it or choose another file")
+    with writing(path):
+        if isinstance(content, str):
+            replace_text(path, content)
+        else:
+            with replacing(path.resolve()) as draft:
+                draft.write_bytes(content)
+    return path
 
 
 def replace_folder(draft: Path, target: Path) -> None:

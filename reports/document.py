@@ -92,14 +92,7 @@ def write(path: str | Path, html: str) -> Path:
         InputError: there is no such folder.
         StoreError: the file can't be written.
     """
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise InputError(
-            f"{target} can't be written: there is no folder {target.parent}; make it or choose another file"
-        )
-    with files.writing(target):
-        files.replace_text(target, html)
-    return target
+    return files.save(Path(path), html)
 
 
 def subject(material: Material) -> str:

@@ -87,7 +87,15 @@ def save_images(
             raise InputError(f"{browser} drew no pictures: {reason}: {REMEDY}") from error
         files.make_folder(target)
         with files.writing(target):
-            return [Path(shutil.move(job["path"], target / Path(job["path"]).name)) for job in jobs]
+            return [_moved(Path(job["path"]), target) for job in jobs]
+
+
+def _moved(picture: Path, folder: Path) -> Path:
+    """The path of a picture, now in another folder, which may lie on another disk: whole or not at all."""
+    target = folder / picture.name
+    with files.replacing(target) as draft:
+        shutil.move(picture, draft)
+    return target
 
 
 def figures(items: Sequence[Item], *, store: Store | None = None, **controls: str | int) -> dict[str, Figure]:

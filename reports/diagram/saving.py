@@ -43,24 +43,16 @@ def save(
         StoreError: the file can't be written.
     """
     target = Path(path)
-    if target.suffix.lower() not in FORMATS:
+    ending = target.suffix.lower()
+    if ending not in FORMATS:
         raise InputError(f"{target} has an ending that the diagram can't be written as; expected {', '.join(FORMATS)}")
-    if not target.parent.is_dir():
-        raise InputError(
-            f"{target} can't be written: there is no folder {target.parent}; make it or choose another file"
-        )
     choices: dict[str, Any] = {"only": only, "depth": depth, "colour": colour, "scale": scale}
-    text = document(render(trace, **choices)) if target.suffix.lower() == ".html" else svg(trace, **choices)
-    if target.suffix.lower() == ".png":
-        from archlab.reports.diagram.picture import png
+    text = document(render(trace, **choices)) if ending == ".html" else svg(trace, **choices)
+    if ending != ".png":
+        return files.save(target, text)
+    from archlab.reports.diagram.picture import png
 
-        content = png(text)
-        with files.writing(target), files.replacing(target.resolve()) as draft:
-            draft.write_bytes(content)
-        return target
-    with files.writing(target):
-        files.replace_text(target, text)
-    return target
+    return files.save(target, png(text))
 
 
 def svg(
