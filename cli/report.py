@@ -121,7 +121,7 @@ def _resolved(
     A network that fails on its input is its trace up to there, and the error joins `failures`.
     """
     if thing.endswith(".json"):
-        return _read(Path(thing))
+        return _record_in(Path(thing))
     for find in (store.comparison, store.run):
         try:
             return find(thing)
@@ -138,7 +138,7 @@ def _resolved(
         raise SourceError(f"{thing!r} is no run or comparison in {store.path}, and no network: {error}") from error
 
 
-def _read(path: Path) -> Trace | Run | Comparison:
+def _record_in(path: Path) -> Trace | Run | Comparison:
     """The record in a JSON file, by its schema.
 
     Raises:

@@ -170,16 +170,15 @@ def find(store: Store, key: str) -> Run | Comparison:
         InputError: there is neither, with the nearest names.
         StoreError: it is there and can't be read.
     """
-    comparisons = {comparison.key: comparison for comparison in store.comparisons()}
-    if key in comparisons:
-        return comparisons[key]
-    known = {run.key for run in store.runs()}
-    if key not in known:
-        for problem in store.problems():
-            if key == problem.key:
-                raise StoreError(f"{problem.error}. `archlab runs delete {key}` removes it")
-        raise InputError(f"no run or comparison {key!r} in {store.path}: {nearest(key, known | set(comparisons))}")
-    return store.run(key)
+    for read in (store.comparison, store.run):
+        try:
+            return read(key)
+        except InputError:
+            continue
+        except StoreError as error:
+            raise StoreError(f"{error}. `archlab runs delete {key}` removes it") from error
+    known = {run.key for run in store.runs()} | {comparison.key for comparison in store.comparisons()}
+    raise InputError(f"no run or comparison {key!r} in {store.path}: {nearest(key, known)}")
 
 
 def _document(runs: list[Run], comparisons: list[Comparison]) -> str:

@@ -28,7 +28,7 @@ FORMS: dict[str, Writer] = {
     "tensorboard": write_tensorboard,
     "mlflow": write_mlflow,
 }
-MARK = "archlab-export.json"
+MANIFEST = "archlab-export.json"
 """Names the files of an export, so that a later one replaces these and nothing else."""
 
 
@@ -47,7 +47,7 @@ def export(
 
     Args:
         runs: any number, each once.
-        form: `csv` or `parquet` (tables `runs`, `epochs`, `steps`), `tensorboard` (a folder a run), `mlflow` (a
+        form: `csv` or `parquet` (tables `runs`, `epochs`, `steps`), `tensorboard` (one folder per run), `mlflow` (a
             database, `mlflow.db`).
         folder: made if it is not there.
         store: where the curves by step are.
@@ -70,13 +70,13 @@ def export(
         try:
             draft.mkdir(parents=True)
             FORMS[form](_histories(list(unique.values()), store, progress), draft, target)
-            mark = {
+            manifest = {
                 "schema": "archlab.export/1",
                 "form": form,
                 "files": _listed(draft),
                 "runs": list(unique),
             }
-            (draft / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
+            (draft / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
             files.replace_folder(draft, target.resolve())
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -98,7 +98,7 @@ def _check(target: Path) -> None:
     if Path.cwd().is_relative_to(target.resolve()):  # it is replaced as a whole, and would be gone for who is in it
         raise InputError(f"{target} is the current folder, or holds it: choose one inside it")
     try:
-        known = {MARK, *json.loads((target / MARK).read_text(encoding="utf-8"))["files"]}
+        known = {MANIFEST, *json.loads((target / MANIFEST).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, TypeError, KeyError):
         known = set()
     foreign = sorted(set(_listed(target)) - known)

@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 FILE = "mlflow.db"
-BATCH = 1000
-"""Metrics that MLflow takes in one call."""
+METRICS_PER_CALL = 1000
+"""MLflow takes no more."""
 TELEMETRY = "MLFLOW_DISABLE_TELEMETRY"
 """The environment variable that MLflow reads when it is imported."""
 ENDS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
 
 def write_mlflow(histories: Iterable[History], folder: Path, target: Path) -> None:
-    """Write `mlflow.db`, with an experiment a network and data set.
+    """Write `mlflow.db`, with one experiment per network and data set.
 
     `mlflow ui --backend-store-uri sqlite:///FOLDER/mlflow.db` shows it.
 
     Raises:
         InputError: MLflow, or what it needs for a database, is not installed.
     """
-    with _untold():
+    with _without_telemetry():
         try:
             import alembic  # noqa: F401
             import sqlalchemy  # noqa: F401
@@ -70,22 +70,22 @@ def _add(client: MlflowClient, experiment: str, one: History) -> None:
         for after, (step, *values) in zip(one.step_seconds(), one.steps, strict=True)
         for name, value in zip(CURVES, values, strict=True)
     ]
-    for start in range(0, len(metrics), BATCH):
-        client.log_batch(run, metrics=metrics[start : start + BATCH])
+    for start in range(0, len(metrics), METRICS_PER_CALL):
+        client.log_batch(run, metrics=metrics[start : start + METRICS_PER_CALL])
     ended = started + round(1000 * one.epochs[-1].seconds) if one.epochs else started
     if one.tags["status"] in ENDS:
         client.set_terminated(run, ENDS[one.tags["status"]], end_time=ended)
 
 
 @contextmanager
-def _untold() -> Iterator[None]:
-    """A context in which MLflow, if it is imported in it, tells its makers nothing."""
-    told = os.environ.get(TELEMETRY)
+def _without_telemetry() -> Iterator[None]:
+    """A context in which MLflow, if it is imported in it, sends no telemetry."""
+    setting = os.environ.get(TELEMETRY)
     os.environ.setdefault(TELEMETRY, "true")
     try:
         yield
     finally:
-        if told is None:
+        if setting is None:
             del os.environ[TELEMETRY]
 
 

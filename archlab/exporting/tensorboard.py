@@ -16,7 +16,7 @@ ENDS = {"finished": "STATUS_SUCCESS", "failed": "STATUS_FAILURE", "running": "ST
 
 
 def write_tensorboard(histories: Iterable[History], folder: Path, target: Path) -> None:
-    """Write a folder a run: scalars by step, settings for the tab HParams, tags as text.
+    """Write one folder per run: scalars by step, settings for the tab HParams, tags as text.
 
     Raises:
         InputError: tensorboard is not installed.

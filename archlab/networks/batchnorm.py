@@ -5,7 +5,7 @@ What sets it apart from `torch.nn.BatchNorm1d` and `BatchNorm2d`, whose output a
 - `momentum` is the share that the *old* average keeps, 0.9 by default; torch's `momentum` is the share of the *new*
   value, so that this 0.9 is torch's 0.1.
 - `running_var` averages the biased variance, the one that the layer divides by. Torch averages the unbiased variance,
-  which is larger by n / (n - 1) for n values a channel: 256/255 in a linear layer at batch 256.
+  which is larger by n / (n - 1) for n values per channel: 256/255 in a linear layer at batch 256.
 
 Parameters and buffers have torch's names and shapes, so that a `state_dict` fits both ways.
 """
@@ -21,8 +21,9 @@ from archlab.errors import InputError
 class BatchNorm(nn.Module):
     """Normalises each channel of (batch, channels) or (batch, channels, height, width); the shape stays.
 
-    In training mode by the mean and the biased variance of the batch, over n = batch * height * width values a channel;
-    in evaluation mode by the running averages of both, which training keeps in buffers, outside the autograd graph.
+    In training mode by the mean and the biased variance of the batch, over n = batch * height * width values per
+    channel; in evaluation mode by the running averages of both, which training keeps in buffers, outside the autograd
+    graph.
 
     Args:
         channels: size of axis 1.
@@ -30,7 +31,7 @@ class BatchNorm(nn.Module):
         eps: added to the variance before the root.
 
     Raises:
-        InputError: by the forward, for input of another rank or channel count, and in training for one value a channel.
+        InputError: by the forward, for input of another rank or channel count, or in training one value per channel.
 
     >>> layer = BatchNorm(6)
     >>> layer(torch.randn(4, 6, 28, 28)).shape
@@ -65,7 +66,7 @@ class BatchNorm(nn.Module):
         else:
             centred = x - self.running_mean.view(per_channel)
             variance = self.running_var
-        # gamma / sqrt(variance + eps) is formed once a channel: a division for each element would be one more pass.
+        # gamma / sqrt(variance + eps) is formed once per channel: a division for each element would be one more pass.
         scale = self.weight / torch.sqrt(variance + self.eps)
         return centred * scale.view(per_channel) + self.bias.view(per_channel)
 
@@ -89,8 +90,8 @@ class BatchNorm(nn.Module):
             )
         if self.training and x.numel() == self.channels:
             raise InputError(
-                f"BatchNorm({self.channels}) was given one value a channel (shape {shape}) in training mode, where the "
-                "variance is always 0; expected at least 2: use a larger batch, or evaluation mode (.eval())"
+                f"BatchNorm({self.channels}) was given one value per channel (shape {shape}) in training mode, where "
+                "the variance is always 0; expected at least 2: use a larger batch, or evaluation mode (.eval())"
             )
 
     def extra_repr(self) -> str:

@@ -27,7 +27,7 @@ def load_file(path: Path) -> ModuleType:
         raise SourceError(
             f"{path} can't be read: {error.strerror}: expected a Python file as FILE.py:FACTORY"
         ) from error
-    # Classes look their module up by its name: one name a file, so that two files called net.py stay apart.
+    # Classes look their module up by its name: one name per file, so that two files called net.py stay apart.
     module = ModuleType(f"{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}")
     module.__file__ = str(path)
     module.__package__ = ""

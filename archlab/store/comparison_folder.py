@@ -43,7 +43,7 @@ class ComparisonFolder:
             try:
                 comparisons.append(_read(path))
             except StoreError as error:
-                problems.append(Problem(path, str(error), path.stem))
+                problems.append(Problem(path, str(error)))
         return sorted(comparisons, key=lambda item: (item.created, item.key)), problems
 
     def save(self, comparison: Comparison) -> None:

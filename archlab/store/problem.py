@@ -12,5 +12,3 @@ class Problem:
 
     path: Path
     error: str
-    key: str
-    """Of the run or comparison that it would be."""

@@ -259,7 +259,7 @@ class Store:
                 run = folder.run()
             except StoreError as error:
                 if folder.path.exists():  # else it ended or was deleted while we looked
-                    problems.append(Problem(folder.path, str(error), folder.key))
+                    problems.append(Problem(folder.path, str(error)))
                 continue
             known = runs.get(run.key)
             if known is None or order.get(run.status, 2) >= order.get(known.status, 2):

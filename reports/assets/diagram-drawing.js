@@ -108,7 +108,7 @@ function groupParts(node, box) {
   return [...parts, ...badge];
 }
 
-function drawLine(line) {
+function drawConnector(line) {
   const digits = (value) => Math.round(value * 100) / 100;
   if (line.thick) {
     const [[x, top], [, bottom]] = line.corners;

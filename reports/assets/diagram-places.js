@@ -156,7 +156,7 @@ function measureNode(data, number, state, outermost) {
 }
 
 function composeScene(data, state) {
-  const scene = { boxes: [], lines: [], labels: [], terminals: [] };
+  const scene = { boxes: [], connectors: [], labels: [], terminals: [] };
   const root = measureNode(data, 0, state, true);
   drawInside(data, scene, root, 0, 0, 1);
   const { entries, exits } = data.nodes[0];
@@ -175,17 +175,17 @@ function drawInside(data, scene, measured, x, y, level) {
   const { plan } = node;
   const first = node.entries.length;
   const leaving = placed.nodes.length - node.exits;
-  const seen = new Set();
+  const drawn = new Set();
   plan.wires.forEach(([source, target], number) => {
     const corners = placed.wires[number].map(([across, down]) => [x + across, y + down]);
     const skip = source < 0 || target < 0 || plan.rows[target] - plan.rows[source] > 1;
     const arrow = target >= 0 && (target < leaving || level === 1);
     const key = `${corners} ${skip} ${arrow}`;
-    if (!seen.has(key)) scene.lines.push({ corners, skip, arrow });
-    seen.add(key);
+    if (!drawn.has(key)) scene.connectors.push({ corners, skip, arrow });
+    drawn.add(key);
   });
   for (const [top, bottom] of placed.buses) {
-    scene.lines.push({ corners: [[x + top[0], y + top[1]], [x + bottom[0], y + bottom[1]]], thick: true });
+    scene.connectors.push({ corners: [[x + top[0], y + top[1]], [x + bottom[0], y + bottom[1]]], thick: true });
   }
   const labels = entryLabels(node, level === 1);
   placed.nodes.forEach(([across, down], number) => {

@@ -84,13 +84,13 @@ class Diagram {
   paint(whole = this.scene?.boxes.length <= mostBoxes) {
     if (!this.scene) return;
     const held = this.drawing.contains(document.activeElement);
-    const area = whole ? [-Infinity, Infinity] : this.seen(1);
+    const area = whole ? [-Infinity, Infinity] : this.visibleArea(1);
     this.painted = area;
     const near = (top, bottom) => top <= area[1] && bottom >= area[0];
     const boxes = this.scene.boxes.filter((box) => box.number === this.current || near(box.y, box.y + box.height));
-    const lines = this.scene.lines.filter(({ corners }) => near(corners[0][1], corners[corners.length - 1][1]));
+    const connectors = this.scene.connectors.filter(({ corners }) => near(corners[0][1], corners[corners.length - 1][1]));
     const others = [
-      ...lines.flatMap(drawLine),
+      ...connectors.flatMap(drawConnector),
       ...this.scene.labels.filter(({ y }) => near(y, y)).map(drawLabel),
       ...this.scene.terminals.filter(({ y }) => near(y, y)).map(drawTerminal),
     ];
@@ -102,7 +102,7 @@ class Diagram {
   }
 
   // What of the drawing's height the view shows, and some views of margin.
-  seen(margin) {
+  visibleArea(margin) {
     const top = this.view.scrollTop / this.zoom - diagramForm.margin;
     const high = this.view.clientHeight / this.zoom;
     return [top - margin * high, top + (1 + margin) * high];
@@ -111,7 +111,7 @@ class Diagram {
   // After scrolling and zooming.
   repaint() {
     if (!this.scene) return;
-    const [top, bottom] = this.seen(0.25);
+    const [top, bottom] = this.visibleArea(0.25);
     const [first, last] = [0, this.scene.height];
     if (Math.max(top, first) < this.painted[0] || Math.min(bottom, last) > this.painted[1]) this.paint();
   }

@@ -59,11 +59,11 @@ function steadily(change) {
   const parts = Array.from(document.querySelectorAll("main h2, main h3, main .card, main figure"));
   const place = (part) => part.getBoundingClientRect();
   const begins = (part) => place(part).top >= 0 && place(part).top < innerHeight;
-  const seen = scrollY < 80 ? null : (parts.find(begins) ?? parts.find((part) => place(part).bottom > 0));
-  const top = seen && place(seen).top;
+  const topmost = scrollY < 80 ? null : (parts.find(begins) ?? parts.find((part) => place(part).bottom > 0));
+  const top = topmost && place(topmost).top;
   root.style.overflowAnchor = "none";
   change();
-  if (seen?.isConnected) scrollBy({ top: place(seen).top - top, behavior: "instant" });
+  if (topmost?.isConnected) scrollBy({ top: place(topmost).top - top, behavior: "instant" });
   requestAnimationFrame(() => requestAnimationFrame(() => root.style.removeProperty("overflow-anchor")));
 }
 

@@ -22,8 +22,8 @@ from archlab.records import Layer, Shape, Trace
 
 NETWORK = -1
 """The row of the block that is the network itself."""
-CROWD = 4
-"""More tensors than this, going to the same children, share an entry."""
+SEPARATE_ENTRIES = 4
+"""Tensors that go to the same children have an entry each up to this number, and share one above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Block:
         return self.layer.path if self.layer else ""
 
 
-def read(trace: Trace, only: str | None = None) -> Block:
+def outermost_block(trace: Trace, only: str | None = None) -> Block:
     """The outermost block of the diagram: the network, or the layer whose path `only` names.
 
     Raises:
@@ -224,13 +224,13 @@ def _port(ports: Sequence[tuple[int, ...]], origin: int) -> int:
 
 
 def _gathered(entering: dict[int, dict[int, None]], apart: bool) -> list[tuple[int, ...]]:
-    """The entries: a tensor each, crowds with the same consumers together."""
+    """The entries: one per tensor, many with the same consumers together."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for origin, consumers in entering.items():
         groups.setdefault(tuple(consumers), []).append(origin)
     entries: list[tuple[int, ...]] = []
     for origins in groups.values():
-        if len(origins) > CROWD and not apart:
+        if len(origins) > SEPARATE_ENTRIES and not apart:
             entries.append(tuple(origins))
         else:
             entries.extend((origin,) for origin in origins)

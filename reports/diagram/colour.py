@@ -83,20 +83,20 @@ def scheme(trace: Trace, colour: str, blocks: Sequence[bool]) -> Scheme:
 
 
 def _by_receptive_field(trace: Trace) -> Scheme:
-    """Layers that see the whole input as the largest: a window may be larger than the input that it slides over."""
-    most = max((_seen(layer) or 0 for layer in trace.layers), default=0)
-    found = _by_number(trace, "receptive-field", lambda layer: most if _sees_all(layer) else _seen(layer))
-    if not any(map(_sees_all, trace.layers)):
+    """Fields that are the whole input count as the largest: a window may exceed the input that it slides over."""
+    most = max((_field_size(layer) or 0 for layer in trace.layers), default=0)
+    found = _by_number(trace, "receptive-field", lambda layer: most if _covers_input(layer) else _field_size(layer))
+    if not any(map(_covers_input, trace.layers)):
         return found
     *others, last = found.legend
     return replace(found, legend=(*others, replace(last, text=f"{last.text}, or the whole input")))
 
 
-def _seen(layer: Layer) -> int | None:
+def _field_size(layer: Layer) -> int | None:
     return max(layer.receptive_field.size, default=1) if layer.receptive_field else None
 
 
-def _sees_all(layer: Layer) -> bool:
+def _covers_input(layer: Layer) -> bool:
     return layer.receptive_field is not None and layer.receptive_field.kind == "whole input"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from archlab.reports.diagram.layout import Plan
-from archlab.reports.diagram.node import FACTS, Node
+from archlab.reports.diagram.node import FACTS, DiagramNode
 from archlab.reports.diagram.views import View
 
 
@@ -41,7 +41,7 @@ def script_data(shown: View, colours: Sequence[str], opened: Sequence[int], colo
     }
 
 
-def _node(node: Node) -> dict[str, Any]:
+def _node(node: DiagramNode) -> dict[str, Any]:
     values: dict[str, Any] = {
         "title": node.title,
         "subtitle": node.subtitle,

@@ -15,22 +15,22 @@ from html import escape
 from archlab.reports import resources
 from archlab.reports.diagram.colour import Key, Scheme
 from archlab.reports.diagram.geometry import Point
-from archlab.reports.diagram.node import Node
-from archlab.reports.diagram.scene import HEADER, PILL, Box, Line, Scene
+from archlab.reports.diagram.node import DiagramNode
+from archlab.reports.diagram.scene import HEADER, PILL, Box, Connector, Scene
 from archlab.reports.text import shortened
 
 MARGIN = 16.0
 ROUNDING = 6.0
-TITLE_LETTER, SUBTITLE_LETTER = 7.7, 5.9
+TITLE_LETTER_WIDTH, SUBTITLE_LETTER_WIDTH = 7.7, 5.9
 """The widths of the letters on a node."""
-NOTICE_LETTER, LINE = 6.6, 17.0
+NOTICE_LETTER_WIDTH, NOTICE_LINE_HEIGHT = 6.6, 17.0
 """The width of the letters and the height of the lines of what failed."""
 
 
 def svg_elements(scene: Scene, scheme: Scheme) -> str:
     """The boxes, wires and labels of a scene; all text escaped."""
     parts = [_box(box, scheme) for box in scene.boxes]
-    parts += [_line(line) for line in scene.lines]
+    parts += [_connector(connector) for connector in scene.connectors]
     for at in scene.labels:
         style = "shape is-failed" if at.failed else "shape"
         parts.append(f'<text class="{style}" x="{_n(at.x)}" y="{_n(at.y)}">{escape(at.text)}</text>')
@@ -62,7 +62,7 @@ def standalone(scene: Scene, scheme: Scheme, title: str, description: str, failu
     left -= (full - width) / 2
     legend, depth = _legend(scheme, drawn_keys(scene, scheme), left + MARGIN, top + height + MARGIN, full - 2 * MARGIN)
     notice = _wrapped(failure, full - 2 * MARGIN)
-    head = 34.0 + (LINE * len(notice) + 6 if notice else 0)
+    head = 34.0 + (NOTICE_LINE_HEIGHT * len(notice) + 6 if notice else 0)
     top, height = top - head, height + head + depth + 2 * MARGIN
     box = f"{_n(left)} {_n(top)} {_n(full)} {_n(height)}"
     return (
@@ -78,13 +78,13 @@ def standalone(scene: Scene, scheme: Scheme, title: str, description: str, failu
 
 def _notice(lines: Sequence[str], left: float, top: float) -> str:
     return "".join(
-        f'<text class="notice" x="{_n(left)}" y="{_n(top + LINE * place)}">{escape(line)}</text>'
+        f'<text class="notice" x="{_n(left)}" y="{_n(top + NOTICE_LINE_HEIGHT * place)}">{escape(line)}</text>'
         for place, line in enumerate(lines, start=1)
     )
 
 
 def _wrapped(text: str, width: float) -> list[str]:
-    return textwrap.wrap(text, _letters(width, NOTICE_LETTER), break_on_hyphens=False)
+    return textwrap.wrap(text, _letters(width, NOTICE_LETTER_WIDTH), break_on_hyphens=False)
 
 
 def bounds(scene: Scene) -> tuple[float, float, float, float]:
@@ -152,15 +152,15 @@ def _group(box: Box) -> str:
     chevron = "M10 12.5l4.5 5l4.5 -5" if box.open else f"M12 {_n(box.height / 2 - 4.5)}l5 4.5l-5 4.5"
     badge, room = _badge(node, width, HEADER / 2 if box.open else box.height / 2)
     if box.open:
-        title = shortened(node.title, _letters(width - 32 - room, TITLE_LETTER))
-        beside = 26 + TITLE_LETTER * len(title) + 10
-        subtitle = shortened(node.subtitle, max(0, _letters(width - beside - room - 8, SUBTITLE_LETTER)))
+        title = shortened(node.title, _letters(width - 32 - room, TITLE_LETTER_WIDTH))
+        beside = 26 + TITLE_LETTER_WIDTH * len(title) + 10
+        subtitle = shortened(node.subtitle, max(0, _letters(width - beside - room - 8, SUBTITLE_LETTER_WIDTH)))
         texts = f'<text class="title start" x="26" y="19.5">{escape(title)}</text>'
         if len(subtitle) > 5:
             texts += f'<text class="subtitle start" x="{_n(beside)}" y="19.5">{escape(subtitle)}</text>'
     else:
-        title = shortened(node.title, _letters(width - 34 - room, TITLE_LETTER))
-        subtitle = shortened(node.subtitle, _letters(width - 34 - room, SUBTITLE_LETTER))
+        title = shortened(node.title, _letters(width - 34 - room, TITLE_LETTER_WIDTH))
+        subtitle = shortened(node.subtitle, _letters(width - 34 - room, SUBTITLE_LETTER_WIDTH))
         middle = box.height / 2
         texts = f'<text class="title start" x="26" y="{_n(middle - 3)}">{escape(title)}</text>'
         texts += f'<text class="subtitle start" x="26" y="{_n(middle + 12)}">{escape(subtitle)}</text>'
@@ -170,7 +170,7 @@ def _group(box: Box) -> str:
     )
 
 
-def _badge(node: Node, width: float, middle: float) -> tuple[str, float]:
+def _badge(node: DiagramNode, width: float, middle: float) -> tuple[str, float]:
     """How often a block is repeated, and the room that this takes."""
     if not node.badge:
         return "", 0.0
@@ -185,10 +185,10 @@ def _leaf(box: Box) -> str:
     node, middle = box.node, box.height / 2
     badge, room = _badge(node, box.width, middle)
     across = (box.width - room) / 2
-    title = shortened(node.title, _letters(box.width - room - 14, TITLE_LETTER))
+    title = shortened(node.title, _letters(box.width - room - 14, TITLE_LETTER_WIDTH))
     if not node.subtitle:
         return f'<text class="title" x="{_n(across)}" y="{_n(middle + 4)}">{escape(title)}</text>{badge}'
-    subtitle = shortened(node.subtitle, _letters(box.width - room - 14, SUBTITLE_LETTER))
+    subtitle = shortened(node.subtitle, _letters(box.width - room - 14, SUBTITLE_LETTER_WIDTH))
     return (
         f'<text class="title" x="{_n(across)}" y="{_n(middle - 2)}">{escape(title)}</text>'
         f'<text class="subtitle" x="{_n(across)}" y="{_n(middle + 12)}">{escape(subtitle)}</text>{badge}'
@@ -199,7 +199,7 @@ def _letters(width: float, letter: float) -> int:
     return max(2, int(width / letter))
 
 
-def _line(line: Line) -> str:
+def _connector(line: Connector) -> str:
     if line.thick:
         (x, top), (_, bottom) = line.corners
         return f'<path class="bus" d="M{_n(x)} {_n(top)}V{_n(bottom)}"/>'
@@ -248,7 +248,7 @@ def _legend(scheme: Scheme, keys: Sequence[Key], left: float, top: float, width:
     parts = [f'<text class="legend-title" x="{_n(left)}" y="{_n(top + 11)}">{escape(scheme.title)}</text>']
     x, y = left, top + 18
     for key in keys:
-        taken = 22 + SUBTITLE_LETTER * len(key.text) + 14
+        taken = 22 + SUBTITLE_LETTER_WIDTH * len(key.text) + 14
         if x + taken > left + width and x > left:
             x, y = left, y + 20
         parts.append(_key(key, x, y))

@@ -16,9 +16,9 @@ from archlab.reports.text import brief, count, failure_text, plain, shortened
 
 WIDTH, LEAF, GROUP, OPERATION, JOINT = 184.0, 36.0, 44.0, 24.0, 26.0
 """Width of a box, and the heights of a leaf, a closed block, an operation; the diameter of a joint."""
-LONGEST = 56
-"""The most letters of a failure under its layer; the card and the text around the drawing have all."""
-LETTER = 6.0
+FAILURE_LETTERS = 56
+"""Letters of a failure under its layer, at most; the card and the text around the drawing have all."""
+LETTER_WIDTH = 6.0
 """The width of a letter in a label, a little more than fonts take."""
 SYMBOLS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "truediv": "÷", "cat": "cat", "concat": "cat",
            "concatenate": "cat", "stack": "stack", "hstack": "stack", "vstack": "stack"}  # fmt: skip
@@ -29,7 +29,7 @@ FACTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class DiagramNode:
     """A block as it is drawn. Its text is plain: no invisible characters, not yet escaped."""
 
     number: int
@@ -54,45 +54,45 @@ class Node:
     """The paths of all that it stands for."""
     facts: tuple[str, ...] = ()
     """The row of the shape table, in the order of `FACTS`, as far as there is something to say."""
-    children: tuple[Node, ...] = ()
+    children: tuple[DiagramNode, ...] = ()
     entries: tuple[str, ...] = ()
     """The shapes that come in."""
     exits: int = 0
     plan: Plan | None = None
 
-    def walk(self) -> Iterable[Node]:
+    def walk(self) -> Iterable[DiagramNode]:
         """The node and all that is in it, by number."""
         yield self
         for child in self.children:
             yield from child.walk()
 
 
-def written(block: Block, trace: Trace) -> Node:
+def diagram_node(block: Block, trace: Trace) -> DiagramNode:
     """The node of a block, with all that is in it."""
-    return _Writer(trace).node(block)
+    return _NodeBuilder(trace).node(block)
 
 
-class _Writer:
+class _NodeBuilder:
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self.numbers = 0
         self.failed = failed_rows(trace)
 
-    def node(self, block: Block) -> Node:
+    def node(self, block: Block) -> DiagramNode:
         number, layer = self.numbers, block.layer
         self.numbers += 1
         children = tuple(self.node(child) for child in block.children)
         title, subtitle = _titles(block, self.trace)
         symbol = _symbol(layer) if layer and not children else ""
         shapes = layer.output_shapes if layer else ()
-        return Node(
+        return DiagramNode(
             number=number,
             row=block.row,
             path=plain(block.path),
             title=title,
             subtitle=subtitle,
             symbol=symbol,
-            label=self._failure(block.row) if block.row in self.failed else written_shapes(shapes),
+            label=self._failure(block.row) if block.row in self.failed else shapes_label(shapes),
             size=_size(layer, bool(children), symbol),
             scaled=_scaled(layer, bool(children), symbol),
             badge=f"×{len(block.repeats)}" if block.repeats else "",
@@ -115,12 +115,12 @@ class _Writer:
             text = f"fails at {where}"
         else:
             text = f"failed: {failure_text(replace(failure, remedy=''))}"
-        return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+        return text if len(text) <= FAILURE_LETTERS else f"{text[: FAILURE_LETTERS - 1]}…"
 
     def _entry(self, origins: Sequence[int]) -> str:
-        return f"{len(origins)} tensors" if len(origins) > 1 else written_shapes(shapes_of(self.trace, origins))
+        return f"{len(origins)} tensors" if len(origins) > 1 else shapes_label(shapes_of(self.trace, origins))
 
-    def _plan(self, block: Block, children: Sequence[Node]) -> Plan:
+    def _plan(self, block: Block, children: Sequence[DiagramNode]) -> Plan:
         first = len(block.entries)
         joints = [first + place for place, child in enumerate(children) if child.symbol]
         total = first + len(children) + len(block.exits)
@@ -128,7 +128,7 @@ class _Writer:
         return placed(total, block.edges, first, len(block.exits), joints, ported)
 
 
-def _is_ported(node: Node) -> bool:
+def _is_ported(node: DiagramNode) -> bool:
     """Whether it has an entry or exit beside its spine."""
     if node.plan is None:
         return False
@@ -136,7 +136,7 @@ def _is_ported(node: Node) -> bool:
     return any(home != SPINE for home in ends)
 
 
-def written_shapes(shapes: Sequence[Shape]) -> str:
+def shapes_label(shapes: Sequence[Shape]) -> str:
     """Shapes as a label: `1×64×24×24`; the first and a number for several."""
     if not shapes:
         return ""
@@ -196,7 +196,7 @@ def _facts(block: Block, trace: Trace, failed: bool) -> tuple[str, ...]:
     if layer is None:
         return ()
     field = layer.receptive_field
-    seen = f"{' × '.join(map(str, field.size))} ({field.kind})" if field else ""
+    receptive = f"{' × '.join(map(str, field.size))} ({field.kind})" if field else ""
     many = f"{len(block.repeats)} equal blocks; the numbers are those of one" if block.repeats else ""
     facts = [
         layer.path,
@@ -210,7 +210,7 @@ def _facts(block: Block, trace: Trace, failed: bool) -> tuple[str, ...]:
         count(layer.elementwise) if layer.elementwise else "",
         count(layer.buffers) if layer.buffers else "",
         f"{count(layer.saved_bytes)} bytes" if layer.saved_bytes is not None else "",
-        seen,
+        receptive,
         layer.dtype,
         "never called" if layer.call == 0 else f"{layer.call} of {layer.calls}" if layer.calls > 1 else "",
         many,
@@ -223,7 +223,7 @@ def _facts(block: Block, trace: Trace, failed: bool) -> tuple[str, ...]:
 
 def _listed(shapes: Sequence[Shape]) -> str:
     """All shapes, equal neighbours once: `1×256×14×14, 1×32×14×14 (19 times)`."""
-    runs = ((written_shapes([shape]), len([*run])) for shape, run in groupby(shapes))
+    runs = ((shapes_label([shape]), len([*run])) for shape, run in groupby(shapes))
     return ", ".join(f"{text} ({times} times)" if times > 1 else text for text, times in runs)
 
 

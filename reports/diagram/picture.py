@@ -17,8 +17,8 @@ PLACES = (
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
     r"C:\Program Files\Google\Chrome\Application\chrome.exe",
 )
-LONGEST = 16_000
-"""The most pixels along a side that Chromium draws."""
+SIDE_PIXELS = 16_000
+"""Pixels along a side that Chromium draws at most."""
 REMEDY = "install Chromium or Chrome, or set BROWSER_PATH to one; or write .svg or .html, which need none"
 
 
@@ -31,7 +31,7 @@ def png(svg: str) -> bytes:
     browser = find_browser()
     size = re.search(r'width="([\d.]+)" height="([\d.]+)"', svg)
     width, height = (int(float(size[1])) + 1, int(float(size[2])) + 1) if size else (800, 600)
-    scale = min(2.0, LONGEST / max(width, height))
+    scale = min(2.0, SIDE_PIXELS / max(width, height))
     with tempfile.TemporaryDirectory(prefix="archlab-") as folder:
         page, picture = Path(folder, "drawing.svg"), Path(folder, "drawing.png")
         page.write_text(svg, encoding="utf-8")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from archlab.reports.diagram.geometry import Placed, Point, Size, place
-from archlab.reports.diagram.node import LETTER, Node
+from archlab.reports.diagram.node import LETTER_WIDTH, DiagramNode
 
 HEADER, PADDING, FOOT = 30.0, 16.0, 14.0
 """Height of an open block's title, the space at its sides, and under what doesn't leave it."""
@@ -18,7 +18,7 @@ PILL = (118.0, 26.0)
 class Box:
     """A node at its place."""
 
-    node: Node
+    node: DiagramNode
     x: float
     y: float
     width: float
@@ -29,7 +29,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Connector:
     """A wire at its place; `source` and `target` are the drawn ends' rectangles, where it has them."""
 
     corners: tuple[Point, ...]
@@ -63,7 +63,7 @@ class Scene:
     """All that is drawn, in drawing order within each list; x runs from `left` to `right`, y from 0 to `height`."""
 
     boxes: list[Box] = field(default_factory=list)
-    lines: list[Line] = field(default_factory=list)
+    connectors: list[Connector] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     terminals: list[Terminal] = field(default_factory=list)
     left: float = 0.0
@@ -73,13 +73,15 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    node: Node
+    node: DiagramNode
     size: Size
     placed: Placed | None = None
     children: tuple[_Measured, ...] = ()
 
 
-def composed(root: Node, names: Sequence[str], is_open: Callable[[Node], bool], scaled: bool = False) -> Scene:
+def composed(
+    root: DiagramNode, names: Sequence[str], is_open: Callable[[DiagramNode], bool], scaled: bool = False
+) -> Scene:
     """The scene of a root node with its inputs named, and those blocks open that `is_open` says."""
     measured = _measured(root, is_open, scaled, outermost=True)
     scene = Scene()
@@ -98,7 +100,9 @@ def composed(root: Node, names: Sequence[str], is_open: Callable[[Node], bool], 
     return scene
 
 
-def _measured(node: Node, is_open: Callable[[Node], bool], scaled: bool, outermost: bool = False) -> _Measured:
+def _measured(
+    node: DiagramNode, is_open: Callable[[DiagramNode], bool], scaled: bool, outermost: bool = False
+) -> _Measured:
     label = _label_width(node.label)
     if not node.plan or not (outermost or is_open(node)):
         width, height = node.scaled if scaled else node.size
@@ -123,13 +127,13 @@ def _measured(node: Node, is_open: Callable[[Node], bool], scaled: bool, outermo
     return _Measured(node, size, placed, children)
 
 
-def _entry_labels(node: Node, outermost: bool) -> Sequence[str]:
+def _entry_labels(node: DiagramNode, outermost: bool) -> Sequence[str]:
     """What is written under its entries: a block within others has its only input's shape above it already."""
     return node.entries if outermost or len(node.entries) > 1 else [""] * len(node.entries)
 
 
 def _label_width(text: str) -> float:
-    return 8.0 + LETTER * len(text) if text else 0.0
+    return 8.0 + LETTER_WIDTH * len(text) if text else 0.0
 
 
 def _draw_inside(scene: Scene, measured: _Measured, x: float, y: float, level: int) -> None:
@@ -143,12 +147,12 @@ def _draw_inside(scene: Scene, measured: _Measured, x: float, y: float, level: i
         at = tuple((x + across, y + down) for across, down in corners)
         passes = wire.source < 0 or wire.target < 0 or plan.rows[wire.target] - plan.rows[wire.source] > 1
         arrow = wire.target >= 0 and (wire.target < leaving or level == 1)
-        line = Line(at, passes, arrow)
-        if line not in scene.lines[-len(placed.wires) :]:
-            scene.lines.append(line)
+        line = Connector(at, passes, arrow)
+        if line not in scene.connectors[-len(placed.wires) :]:
+            scene.connectors.append(line)
     for top, bottom in placed.buses:
         ends = ((x + top[0], y + top[1]), (x + bottom[0], y + bottom[1]))
-        scene.lines.append(Line(ends, skip=True, arrow=False, thick=True))
+        scene.connectors.append(Connector(ends, skip=True, arrow=False, thick=True))
     labels = _entry_labels(node, level == 1)
     for number, (across, down) in enumerate(placed.nodes):
         text, failed = labels[number] if number < first else "", False

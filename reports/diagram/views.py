@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from archlab.records import Trace
-from archlab.reports.diagram.block import Block, read
+from archlab.reports.diagram.block import Block, outermost_block
 from archlab.reports.diagram.colour import Scheme, scheme
-from archlab.reports.diagram.node import Node, input_name, written
+from archlab.reports.diagram.node import DiagramNode, diagram_node, input_name
 from archlab.reports.diagram.scene import Scene, composed
 from archlab.reports.text import brief, failure_text, plain
 
@@ -19,7 +19,7 @@ class View:
 
     trace: Trace
     block: Block
-    root: Node
+    root: DiagramNode
     names: tuple[str, ...]
     """What its inputs are called."""
     rows: tuple[bool, ...]
@@ -29,7 +29,7 @@ class View:
         """The styles of the rows under one colouring."""
         return scheme(self.trace, colour, self.rows)
 
-    def scene(self, is_open: Callable[[Node], bool], scaled: bool = False) -> Scene:
+    def scene(self, is_open: Callable[[DiagramNode], bool], scaled: bool = False) -> Scene:
         """The boxes and wires with some blocks open."""
         return composed(self.root, self.names, is_open, scaled)
 
@@ -68,24 +68,24 @@ def view(trace: Trace, only: str | None = None) -> View:
     Raises:
         InputError: no layer has that path.
     """
-    block = read(trace, only)
+    block = outermost_block(trace, only)
     names = tuple(
         input_name(trace, origins, place, len(block.entries), block.layer is None)
         for place, origins in enumerate(block.entries)
     )
     layers = trace.layers
     rows = [row + 1 < len(layers) and layers[row + 1].depth > layer.depth for row, layer in enumerate(layers)]
-    return View(trace, block, written(block, trace), names, tuple(rows))
+    return View(trace, block, diagram_node(block, trace), names, tuple(rows))
 
 
-def down_to(root: Node, depth: int | None) -> Callable[[Node], bool]:
+def down_to(root: DiagramNode, depth: int | None) -> Callable[[DiagramNode], bool]:
     """A predicate that opens the blocks above a depth, the root's children being at 1, and those that fail inside.
 
     None opens all.
     """
     levels: dict[int, int] = {}
 
-    def note(node: Node, level: int) -> None:
+    def note(node: DiagramNode, level: int) -> None:
         levels[node.number] = level
         for child in node.children:
             note(child, level + 1)

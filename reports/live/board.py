@@ -22,7 +22,7 @@ ACCURACY = BY_NAME["test_accuracy"]
 BROKEN = ("failed", "interrupted")
 """States of runs that will not go on by themselves, though they are not finished."""
 
-Read = Callable[[Run], Mapping[str, Any] | None]
+ReadCurves = Callable[[Run], Mapping[str, Any] | None]
 """Gives a run's curves by step, as far as it got; None where there are none."""
 
 
@@ -36,7 +36,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Line:
+class RunRow:
     """One run, or one that is planned."""
 
     variant: str
@@ -78,7 +78,7 @@ class Board:
     anchor: str
     title: str
     facts: str
-    lines: tuple[Line, ...]
+    rows: tuple[RunRow, ...]
     standings: tuple[Standing, ...]
     panel: Panel
 
@@ -91,12 +91,12 @@ class Board:
     @property
     def ended(self) -> int:
         """Runs that will not go on by themselves."""
-        return sum(line.state in ("finished", *BROKEN) for line in self.lines)
+        return sum(row.state in ("finished", *BROKEN) for row in self.rows)
 
     @property
     def share(self) -> float:
         """What is done of all the runs that have not broken off, from 0 to 1."""
-        going = [line.share for line in self.lines if line.state not in BROKEN]
+        going = [row.share for row in self.rows if row.state not in BROKEN]
         return fmean(going) if going else 1.0
 
 
@@ -148,7 +148,7 @@ def _shared(config: TrainingConfig) -> str:
     return _identity(replace(config, seed=0, variant=",".join(varied), options=options, **settings))
 
 
-def board(group: Group, read: Read) -> Board:
+def board(group: Group, read: ReadCurves) -> Board:
     """How an experiment stands."""
     members = group.members
     config = members[0][0]
@@ -159,12 +159,12 @@ def board(group: Group, read: Read) -> Board:
             name: tuple(run for _, run in members if run is not None and variant_name(run) == name) for name in names
         },
     )
-    paces = {_size(config): run.epochs[0].step for config, run in members if run is not None and run.epochs}
+    epoch_steps = {_size(config): run.epochs[0].step for config, run in members if run is not None and run.epochs}
     return Board(
         anchor=group.anchor,
         title=experiment.title,
         facts=f"{config.epochs} epochs, batch {config.batch_size}, learning rate {config.learning_rate:g}",
-        lines=tuple(_line(config, run, names, read, paces.get(_size(config))) for config, run in members),
+        rows=tuple(_row(config, run, names, read, epoch_steps.get(_size(config))) for config, run in members),
         standings=tuple(_standing(experiment, name, names, members) for name in names),
         panel=_panel(experiment, group.anchor, read),
     )
@@ -175,7 +175,7 @@ def _size(config: TrainingConfig) -> tuple[int, int | None]:
     return config.batch_size, config.train_samples
 
 
-def _panel(experiment: Experiment, anchor: str, read: Read) -> Panel:
+def _panel(experiment: Experiment, anchor: str, read: ReadCurves) -> Panel:
     """The report's curves, of running and ended runs alike; single seeds are shown, since they are at different steps.
 
     A zoom, and what was hidden by its legend, stay when they are drawn anew: traces are known by their names, and by
@@ -200,7 +200,9 @@ def _panel(experiment: Experiment, anchor: str, read: Read) -> Panel:
     return replace(panel, charts=tuple(charts), controls=tuple(controls))
 
 
-def _line(config: TrainingConfig, run: Run | None, names: Sequence[str], read: Read, pace: int | None) -> Line:
+def _row(
+    config: TrainingConfig, run: Run | None, names: Sequence[str], read: ReadCurves, steps_per_epoch: int | None
+) -> RunRow:
     variant = config.variant or config.network
     accuracy = run.metric("test_accuracy") if run else None
     seconds = run.metric("seconds") if run else None
@@ -210,8 +212,8 @@ def _line(config: TrainingConfig, run: Run | None, names: Sequence[str], read: R
     done = len(run.epochs) if run else 0
     curves = read(run) if run else None
     step = len(curves["step"]) if curves else 0
-    within = min(step / pace - done, 1.0) if pace and step > done * pace else 0.0
-    return Line(
+    within = min(step / steps_per_epoch - done, 1.0) if steps_per_epoch and step > done * steps_per_epoch else 0.0
+    return RunRow(
         variant=variant,
         place=names.index(variant),
         seed=config.seed,

@@ -16,7 +16,7 @@ import pytest
 
 from archlab.errors import InputError, StoreError
 from archlab.exporting import FORMS, export
-from archlab.exporting.export import MARK
+from archlab.exporting.export import MANIFEST
 from archlab.exporting.history import history
 from archlab.records import Epoch, Run, TrainingConfig, Value
 from archlab.store import Store, open_store
@@ -204,9 +204,9 @@ def test_the_same_call_twice_doubles_nothing(store: Store, tmp_path: Path, form:
     needed(form)
     target = tmp_path / "out"
     export(store.runs(), form, target, store=store)
-    once = len(json.loads((target / MARK).read_text())["files"])
+    once = len(json.loads((target / MANIFEST).read_text())["files"])
     export(store.runs(), form, target, store=store)
-    files = sorted(path for path in target.rglob("*") if path.is_file() and path.name != MARK)
+    files = sorted(path for path in target.rglob("*") if path.is_file() and path.name != MANIFEST)
     assert len(files) == once == {"csv": 3, "parquet": 3, "tensorboard": 3}[form]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "store"]
 

@@ -73,7 +73,7 @@ def test_evaluation_uses_the_running_statistics_and_leaves_them() -> None:
     mine(torch.randn(4, 3, 5, 5, dtype=torch.float64))
     theirs.load_state_dict(mine.state_dict())
     before = copy.deepcopy(mine.state_dict())
-    x = torch.randn(1, 3, 1, 1, dtype=torch.float64)  # one value a channel is enough here
+    x = torch.randn(1, 3, 1, 1, dtype=torch.float64)  # one value per channel is enough here
     torch.testing.assert_close(mine.eval()(x), theirs.eval()(x), rtol=1e-12, atol=1e-12)
     assert all(torch.equal(before[name], value) for name, value in mine.state_dict().items())
 
@@ -141,8 +141,8 @@ def test_nothing_grows_over_a_thousand_steps() -> None:
         ((3,), ["1-d"]),
         ((4, 5), ["given 5 channels", "expected 3", "BatchNorm(5)"]),
         ((4, 5, 2, 2), ["given 5 channels", "expected 3"]),
-        ((1, 3), ["one value a channel", "training", "larger batch", ".eval()"]),
-        ((1, 3, 1, 1), ["one value a channel"]),
+        ((1, 3), ["one value per channel", "training", "larger batch", ".eval()"]),
+        ((1, 3, 1, 1), ["one value per channel"]),
     ],
 )
 def test_wrong_input_is_refused_with_what_would_fit(shape: tuple[int, ...], words: list[str]) -> None:

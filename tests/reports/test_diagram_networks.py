@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 import archlab
-from archlab.reports.diagram.node import Node
+from archlab.reports.diagram.node import DiagramNode
 from archlab.reports.diagram.scene import Scene
 from archlab.reports.diagram.views import down_to, view
 
@@ -21,7 +21,7 @@ def written(drawn: Scene) -> list[str]:
     return [box.node.symbol or box.node.title for box in drawn.boxes]
 
 
-def blocks(root: Node) -> Iterator[Node]:
+def blocks(root: DiagramNode) -> Iterator[DiagramNode]:
     return (node for node in root.walk() if node.plan)
 
 
@@ -44,14 +44,14 @@ def test_the_residual_block_of_the_course() -> None:
 
 def test_a_residual_block_without_a_convolution_in_its_skip() -> None:
     drawn = scene("resnet", "stage_1.0")
-    (skip,) = (line for line in drawn.lines if line.skip)
+    (skip,) = (line for line in drawn.connectors if line.skip)
     assert max(x for x, _ in skip.corners) > max(box.x + box.width for box in drawn.boxes)
 
 
 def test_the_dense_block_of_the_course() -> None:
     drawn = scene("densenet", "dense_block_0")
     assert written(drawn) == ["0", "cat", "1", "cat", "2", "cat", "3", "cat"]
-    assert [line.skip for line in drawn.lines].count(True) == 4
+    assert [line.skip for line in drawn.connectors].count(True) == 4
     labels = [label.text for label in drawn.labels]
     assert labels[2::2] == ["1×96×24×24", "1×128×24×24", "1×160×24×24", "1×192×24×24"]
 
@@ -59,7 +59,7 @@ def test_the_dense_block_of_the_course() -> None:
 def test_the_transition_of_the_course() -> None:
     drawn = scene("densenet", "transition_0")
     assert [title.split()[0] for title in written(drawn)] == ["BatchNorm2d", "ReLU", "Conv2d", "AvgPool2d"]
-    assert not any(line.skip for line in drawn.lines)
+    assert not any(line.skip for line in drawn.connectors)
 
 
 def test_two_equal_blocks_are_one() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from archlab.records import Trace
 from archlab.reports.diagram.drawing import bounds
 from archlab.reports.diagram.geometry import Point
-from archlab.reports.diagram.scene import HEADER, PILL, Box, Line, Scene
+from archlab.reports.diagram.scene import HEADER, PILL, Box, Connector, Scene
 from archlab.reports.diagram.views import View, down_to, view
 from tests.reports.diagrams import dense, nested, residual, stack, trace
 
@@ -67,13 +67,13 @@ def on_edge(point: Point, scene: Scene) -> bool:
     for end in scene.terminals:
         if abs(end.x - x) <= PILL[0] / 2 and y in (end.y, end.y + PILL[1]):
             return True
-    for line in scene.lines:
+    for line in scene.connectors:
         if line.thick and x == line.corners[0][0] and line.corners[0][1] <= y <= line.corners[1][1]:
             return True
     return False
 
 
-def crosses(line: Line, box: Box) -> bool:
+def crosses(line: Connector, box: Box) -> bool:
     for (x, y), (to_x, to_y) in pairwise(line.corners):
         across = max(x, to_x) > box.x and min(x, to_x) < box.x + box.width
         if across and max(y, to_y) > box.y and min(y, to_y) < box.y + box.height:
@@ -82,7 +82,7 @@ def crosses(line: Line, box: Box) -> bool:
 
 
 def check_lines(scene: Scene) -> None:
-    for line in scene.lines:
+    for line in scene.connectors:
         for point in (line.corners[0], line.corners[-1]):
             assert line.thick or on_edge(point, scene), line
         for (x, y), (to_x, to_y) in pairwise(line.corners):
@@ -93,8 +93,8 @@ def check_lines(scene: Scene) -> None:
 
 def check_ports(scene: Scene) -> None:
     """What enters an open block goes on inside, and what leaves it comes from there."""
-    starts = {line.corners[0] for line in scene.lines}
-    ends = {line.corners[-1] for line in scene.lines}
+    starts = {line.corners[0] for line in scene.connectors}
+    ends = {line.corners[-1] for line in scene.connectors}
     for box in scene.boxes:
         within = [x for x, y in starts if y == box.y + HEADER and box.x < x < box.x + box.width]
         assert box.open or not within
@@ -107,7 +107,7 @@ def check_ports(scene: Scene) -> None:
 
 def check_bounds(scene: Scene) -> None:
     left, top, width, height = bounds(scene)
-    corners = [corner for line in scene.lines for corner in line.corners]
+    corners = [corner for line in scene.connectors for corner in line.corners]
     corners += [(box.x, box.y) for box in scene.boxes]
     corners += [(box.x + box.width, box.y + box.height) for box in scene.boxes]
     corners += [(end.x + side * PILL[0] / 2, end.y) for end in scene.terminals for side in (-1, 1)]
@@ -171,7 +171,7 @@ def test_the_same_trace_is_drawn_the_same(network: Trace) -> None:
 def test_a_skip_runs_around_its_block() -> None:
     shown = view(KNOWN["residual"], "block")
     scene = shown.scene(down_to(shown.root, 1))
-    (skip,) = (line for line in scene.lines if line.skip)
+    (skip,) = (line for line in scene.connectors if line.skip)
     right = max(box.x + box.width for box in scene.boxes)
     (joint,) = (box for box in scene.boxes if box.node.symbol == "+")
     assert max(x for x, _ in skip.corners) > right
@@ -181,7 +181,7 @@ def test_a_skip_runs_around_its_block() -> None:
 def test_dense_layers_share_one_bus() -> None:
     shown = view(dense(48))
     scene = shown.scene(down_to(shown.root, 1))
-    assert [line.thick for line in scene.lines].count(True) == 1
+    assert [line.thick for line in scene.connectors].count(True) == 1
     # 1,225 edges: the input's own to the first layer, 49 that join the bus, 48 that leave it, and the one to the output
-    assert len(scene.lines) == 1 + 1 + 49 + 48 + 1
+    assert len(scene.connectors) == 1 + 1 + 49 + 48 + 1
     assert scene.right - scene.left < 400

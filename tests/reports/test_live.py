@@ -201,14 +201,14 @@ def test_a_plan_shows_runs_that_wait_go_and_died(store: Store) -> None:
         pass  # its process is killed here
     with started(store, PLAN[3], 1):
         (board,) = watch.shown().boards
-    assert [(line.variant, line.seed, line.state, line.done) for line in board.lines] == [
+    assert [(line.variant, line.seed, line.state, line.done) for line in board.rows] == [
         ("norm=batch", 0, "finished", 3),
         ("norm=none", 0, "failed", 1),
         ("norm=batch", 1, "interrupted", 2),
         ("norm=none", 1, "running", 1),
     ]
-    assert board.lines[1].error == "diverged: the loss at step 8 is nan"
-    assert board.lines[2].error == "its process is gone"
+    assert board.rows[1].error == "diverged: the loss at step 8 is nan"
+    assert board.rows[2].error == "its process is gone"
     assert board.ended == 3
     assert board.share == pytest.approx((1 + 1 / 3) / 2)  # the two that have not broken off
     assert [(one.variant, one.finished, one.runs, one.mean, one.basis) for one in board.standings] == [
@@ -219,7 +219,7 @@ def test_a_plan_shows_runs_that_wait_go_and_died(store: Store) -> None:
 
 def test_a_plan_shows_its_runs_before_the_first_has_started(store: Store) -> None:
     (board,) = Watch(store, PLAN).shown().boards
-    assert {line.state for line in board.lines} == {"waiting"}
+    assert {line.state for line in board.rows} == {"waiting"}
     assert json.loads(page.message(board))["panel"] == "experiment-training"
 
 
@@ -282,10 +282,10 @@ def test_a_store_is_read_anew_only_when_something_has_changed(store: Store) -> N
         with started(store, TrainingConfig("densenet")):
             assert [board is first for board in watch.shown().boards] == [False, True]
         writer.append_steps(steps(4))
-        assert watch.shown().boards[1].lines[0].step == 4
+        assert watch.shown().boards[1].rows[0].step == 4
         writer.append(epoch(1))
-        assert watch.shown().boards[1].lines[0].done == 1
-    assert watch.shown().boards[1].lines[0].state == "interrupted"  # no file has changed, but the lock is gone
+        assert watch.shown().boards[1].rows[0].done == 1
+    assert watch.shown().boards[1].rows[0].state == "interrupted"  # no file has changed, but the lock is gone
 
 
 @pytest.mark.parametrize(("fresh", "states"), [(False, ["finished", "waiting"]), (True, ["waiting", "waiting"])])
@@ -296,14 +296,14 @@ def test_a_plan_shows_nothing_of_before_that_is_trained_again(store: Store, fres
             if config is PLAN[0]:
                 writer.finish({})  # the other one was interrupted
     watch = Watch(store, plan, fresh)
-    assert [line.state for line in watch.shown().boards[0].lines] == states
+    assert [line.state for line in watch.shown().boards[0].rows] == states
     for config in plan:
         with started(store, config, 1) as writer:
             (board,) = watch.shown().boards
-            line = board.lines[plan.index(config)]
+            line = board.rows[plan.index(config)]
             assert (line.state, line.done) == ("running", 1)
             writer.finish({})
-    assert [(line.state, line.done) for line in watch.shown().boards[0].lines] == [("finished", 1)] * 2
+    assert [(line.state, line.done) for line in watch.shown().boards[0].rows] == [("finished", 1)] * 2
 
 
 def test_a_run_that_is_trained_again_is_shown_as_it_goes(store: Store) -> None:
@@ -311,9 +311,9 @@ def test_a_run_that_is_trained_again_is_shown_as_it_goes(store: Store) -> None:
         writer.finish({})
     watch = Watch(store)
     with started(store, PLAN[0], 1):
-        (line,) = watch.shown().boards[0].lines
+        (line,) = watch.shown().boards[0].rows
         assert (line.state, line.done) == ("running", 1)
-    (line,) = watch.shown().boards[0].lines  # the process is gone: what was finished before stays
+    (line,) = watch.shown().boards[0].rows  # the process is gone: what was finished before stays
     assert (line.state, line.done) == ("finished", 3)
 
 
@@ -328,7 +328,7 @@ def test_curves_are_there_by_step_before_the_first_epoch_has_ended(store: Store)
         writer.append(epoch(1))  # which has 6 steps, so that the second has all of its own
         writer.append(epoch(2))
         writer.append_steps(steps(3, start=12))
-        (line,) = watch.shown().boards[0].lines
+        (line,) = watch.shown().boards[0].rows
         assert (line.step, line.done) == (15, 2)
         assert line.share == pytest.approx(15 / 18)
 
