@@ -112,7 +112,7 @@ class Trainer:
         """What the BatchNorm layers held; None where there are none, or nothing was to be recorded."""
         return None if self._recorder is None else self._recorder.recording()
 
-    def look_around(self, on_point: Callable[[int], None] = lambda point: None) -> None:
+    def measure_landscape(self, on_point: Callable[[int], None] = lambda point: None) -> None:
         """Measure the landscape around the weights as they are, where the configuration asks for it.
 
         Args:

@@ -28,7 +28,7 @@ PROBED = replace(CONFIG, probe_every=2, landscape=3)
 def trained(config: TrainingConfig, norm: str = "batch", dropout: float = 0.0) -> tuple[Trainer, list[Epoch]]:
     trainer = Trainer(seeding.build(lambda: make_network(norm, dropout=dropout), 0), DATA, config)
     epochs = list(trainer.epochs())
-    trainer.look_around()
+    trainer.measure_landscape()
     return trainer, epochs
 
 
@@ -53,7 +53,7 @@ def test_probes_change_nothing(norm: str) -> None:
     state = torch.get_rng_state()
     other = Trainer(network, DATA, PROBED)
     probed_epochs = list(other.epochs())
-    other.look_around()
+    other.measure_landscape()
     assert torch.equal(torch.get_rng_state(), state)
     for name, value in plain._network.state_dict().items():
         assert torch.equal(value, network.state_dict()[name]), name
