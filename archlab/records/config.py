@@ -47,6 +47,17 @@ class TrainingConfig(Document):
     precise_batches: int = setting(
         50, "Training batches for precise statistics (all, if there are fewer).", least=1, varies=True
     )
+    momentum: float | None = setting(
+        None,
+        "Weight of the newest batch in the running averages of BatchNorm (torch's momentum). Default: each layer's "
+        "own, usually 0.1.",
+        metavar="X",
+        holds=lambda weight: 0 < weight <= 1,
+        expected="a number above 0 and at most 1",
+        varies=True,
+        since=3,
+        phrase="momentum {:g}",
+    )
     probe_every: int = setting(
         0,
         "Steps between looks at how smooth the loss is: how far loss and gradient change along the gradient "

@@ -50,6 +50,9 @@ class Trainer:
         trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self._optimizer = Adam(trainable, config.learning_rate)
         self._norms = norm_layers(network)
+        if config.momentum is not None:
+            for layer in self._norms:
+                layer.set_share(config.momentum)
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
         self.steps_per_epoch = math.ceil(len(dataset.train) / config.batch_size)
         steps = config.epochs * self.steps_per_epoch
