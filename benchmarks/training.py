@@ -36,7 +36,7 @@ class Side:
 
     images_per_second: float
     train_accuracy: dict[str, list[float]]
-    """Norm -> accuracy in the last epoch, one value a seed."""
+    """Norm -> accuracy in the last epoch, one value per seed."""
     test_accuracy: dict[str, list[float]]
     """With running statistics, as the course has it."""
 

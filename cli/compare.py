@@ -14,7 +14,7 @@ import typer
 from archlab.cli.common.console import Format, Output, emit, message, output, prints_aside, write, write_item
 from archlab.cli.common.curves import show_courses
 from archlab.cli.common.options import FileOption, FormatOption, JsonOption, OptionOption, network_options
-from archlab.cli.common.progress import announce, watching
+from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import Chosen, takes_settings
 from archlab.cli.common.verdicts import show_worst_verdicts
 from archlab.cli.serve import follow
@@ -101,7 +101,7 @@ def compare(
     configs = designed.configs
     followed = follow(context, home, configs, fresh=execution.fresh, show=opened) if live else None
     announce(configs, execution)
-    with watching(len(configs)) as watch:
+    with showing_progress(len(configs)) as watch:
         try:
             comparison = conduct(designed, execution, watch, command=shlex.join(["archlab", *sys.argv[1:]]))
         except KeyboardInterrupt:

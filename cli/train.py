@@ -18,7 +18,7 @@ from archlab.cli.common.options import (
     SkipOption,
     network_options,
 )
-from archlab.cli.common.progress import announce, watching
+from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import Chosen, takes_settings
 from archlab.records import TrainingConfig
 from archlab.training.execution import Execution
@@ -64,7 +64,7 @@ def train(
     home = execution.home
     execution = replace(execution, store=home, workers=1)
     announce([config], execution)
-    with watching(1) as watch:
+    with showing_progress(1) as watch:
         run = training.train(config, execution=execution, progress=watch)
     emit(target, lambda: run_table(run), run.to_json)
     show_course(run, home, target)

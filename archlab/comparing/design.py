@@ -101,7 +101,7 @@ def _singled(chosen: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Seque
         values = list(value)
         if not values:
             raise InputError(f"no value was given where one or more are expected: {name}={known[name].default}")
-        single[name] = known[name].read(values[0])
+        single[name] = known[name].parse(values[0])
         if len(values) > 1:
             several[known[name].name] = values
     return single, several
@@ -142,7 +142,7 @@ def _levels(source: Source, name: str, values: Sequence[Value]) -> tuple[Value, 
     if name in source.available:
         found = tuple(plain(source.available[name].convert(value, source.name)) for value in listed)
     elif name in known:
-        found = tuple(known[name].read(value) for value in listed)
+        found = tuple(known[name].parse(value) for value in listed)
     else:
         raise SourceError(f"{source.name} has no option {name!r}: {nearest(name, {*source.available, *known})}")
     if len(set(found)) < len(found):

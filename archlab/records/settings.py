@@ -2,9 +2,9 @@
 
     epochs: int = setting(5, "Passes over the data.", least=1, varies=True)
 
-From that one line derive: the validation of a record (`check`), the reading of a text or an array's number
-(`Setting.read`), the options of the command line, what `compare` can vary and under which name, the key of a run in the
-store, and what a run says of itself. Who adds a setting writes such a line, and the code that obeys it.
+From that one line derive: the validation of a record (`check`), what a text or an array's number means
+(`Setting.parse`), the options of the command line, what `compare` can vary and under which name, the key of a run in
+the store, and what a run says of itself. Who adds a setting writes such a line, and the code that obeys it.
 """
 
 from __future__ import annotations
@@ -69,14 +69,14 @@ class Setting:
                 return self.expected or f"{self.least:g} or more"
         return self.expected if self.holds is not None and not self.holds(value) else ""
 
-    def read(self, value: object) -> Any:
+    def parse(self, value: object) -> Any:
         """A value in the setting's own type, from a text, a number of any type, or itself.
 
         Raises:
             InputError: it can't be one, or lies outside the bounds.
 
         >>> from archlab.records import TrainingConfig
-        >>> settings(TrainingConfig)["learning_rate"].read("1e-2")
+        >>> settings(TrainingConfig)["learning_rate"].parse("1e-2")
         0.01
         """
         if value is None and self.optional:
@@ -91,14 +91,14 @@ class Setting:
             raise InputError(f"{self.name} is to be {value!r}, expected {fault}")
         return found
 
-    def read_several(self, text: str) -> list[Any]:
+    def parse_several(self, text: str) -> list[Any]:
         """The values of a text that divides them by commas, as an option of the command line does.
 
         Raises:
             InputError: one of them can't be meant.
         """
         try:
-            return [self.read(part.strip()) for part in text.split(",")]
+            return [self.parse(part.strip()) for part in text.split(",")]
         except InputError as error:
             what = {int: "whole numbers", float: "numbers"}.get(self.kind, "values")
             bound = " above 0" if self.above == 0 or self.least == 1 else ""

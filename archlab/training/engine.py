@@ -63,7 +63,7 @@ def train_all(
     check(execution)
     if execution.download:
         for dataset in sorted({config.dataset for config in configs}):
-            images.read(dataset, execution.data_dir, download=True)
+            images.load_images(dataset, execution.data_dir, download=True)
     unique = _different(configs)
     if not unique:
         return []
@@ -232,7 +232,7 @@ def _check_last_batches(configs: Sequence[TrainingConfig], execution: Execution)
     Raises:
         InputError: a run could not train on it.
     """
-    read = functools.cache(lambda dataset: images.read(dataset, execution.data_dir))
+    read = functools.cache(lambda dataset: images.load_images(dataset, execution.data_dir))
     for config in _different([replace(config, seed=0, variant="") for config in configs]):
         available = len(read(config.dataset).train.labels)
         count = min(config.train_samples or available, available)
@@ -245,7 +245,7 @@ def _check_last_batches(configs: Sequence[TrainingConfig], execution: Execution)
 
 
 def default_workers(*, accelerator: bool) -> int:
-    """How many processes train: one on an accelerator, else one a core that this process may use."""
+    """How many processes train: one on an accelerator, else one per core that this process may use."""
     if accelerator:
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,7 +17,7 @@ from archlab.training.engine import default_workers
 from archlab.training.execution import Execution
 from archlab.training.loop import Trainer
 from archlab.training.preparation import Preparation, Preparer
-from archlab.training.probing import IMAGES
+from archlab.training.probing import PROBED_IMAGES
 from archlab.training.smoothness import RATES
 
 START_SECONDS = 3.0
@@ -99,7 +99,7 @@ def _run_seconds(prepared: Preparation, device: torch.device) -> float:
         batch, [(size, epoch.precise_seconds) for size, epoch in tried]
     )
     testing = test / len(some.test) * tried[-1][1].evaluation_seconds
-    probed = _at(min(IMAGES, train), [(size, epoch.seconds) for size, epoch in tried])
+    probed = _at(min(PROBED_IMAGES, train), [(size, epoch.seconds) for size, epoch in tried])
     looks = config.epochs * math.ceil(batches) // config.probe_every + 1 if config.probe_every else 0
     # On a CPU a forward pass takes about half of a step: .54 of LeNet's, .45 of ResNet-20's.
     probing = looks * (1 + len(RATES)) * probed + config.landscape**2 * probed / 2

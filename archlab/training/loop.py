@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
-CHECK_EVERY = 100
+CHECK_STEPS = 100
 """Steps between two looks at whether the losses are finite; each look waits for the device."""
-EVALUATION_BATCH = 256
+EVALUATION_IMAGES = 256
 """Larger ones are no faster, and hold more memory."""
 
 
@@ -152,7 +152,7 @@ class Trainer:
             if recorder is not None and recorded:
                 recorder.after(self._step)
             self._probe()
-            if self._step - checked == CHECK_EVERY:
+            if self._step - checked == CHECK_STEPS:
                 self._check(checked)
                 checked = self._step
             on_step(self._step)
@@ -258,7 +258,7 @@ def evaluate(network: nn.Module, split: Split) -> tuple[float, float]:
     places = torch.arange(len(split), device=split.labels.device)
     losses, correct = [], []
     with torch.inference_mode(), evaluating(network):
-        for indices in torch.split(places, EVALUATION_BATCH):
+        for indices in torch.split(places, EVALUATION_IMAGES):
             images, labels = split.batch(indices)
             logits = network(images)
             losses.append(F.cross_entropy(logits, labels, reduction="sum"))

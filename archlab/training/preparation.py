@@ -103,7 +103,7 @@ class Preparer:
         return self._prepared(config.dataset, run.size, config.train_samples, config.test_samples)
 
     def _images(self, dataset: str) -> Images:
-        return images.read(dataset, self.execution.data_dir, download=self.execution.download)
+        return images.load_images(dataset, self.execution.data_dir, download=self.execution.download)
 
     def _dataset(self, name: str, size: int | None, train_samples: int | None, test_samples: int | None) -> Dataset:
         return datasets.prepare(self._read(name), size, train_samples, test_samples, self.device)

@@ -21,9 +21,9 @@ from archlab.training.loop import Trainer
 from archlab.training.preparation import Preparer
 from archlab.training.progress import Progress
 
-REPORT_EVERY = 0.1
+REPORT_SECONDS = 0.1
 """Seconds between two `step` events."""
-KEEP_EVERY = 1.0
+KEEP_SECONDS = 1.0
 """Seconds between two readings of the step curves, for which the device is waited for, into the store."""
 
 
@@ -95,15 +95,15 @@ def _run(
     def on_step(step: int) -> None:
         nonlocal told
         now = time.monotonic()
-        if now - told >= REPORT_EVERY:
+        if now - told >= REPORT_SECONDS:
             told = now
             tell(Progress(config, "step", writer.key, (step - 1) // trainer.steps_per_epoch, step, steps))
-        if now - kept >= KEEP_EVERY:
+        if now - kept >= KEEP_SECONDS:
             keep(step)
 
     def on_point(point: int) -> None:
         nonlocal told
-        if time.monotonic() - told >= REPORT_EVERY:
+        if time.monotonic() - told >= REPORT_SECONDS:
             told = time.monotonic()
             tell(Progress(config, "landscape", writer.key, config.epochs, point, config.landscape**2))
 

@@ -28,7 +28,7 @@ def announce(configs: Sequence[TrainingConfig], execution: Execution) -> None:
     from archlab.training import estimate_time, images
 
     if execution.download:
-        images.read(configs[0].dataset, execution.data_dir, download=True)
+        images.load_images(configs[0].dataset, execution.data_dir, download=True)
     count = "1 run" if len(configs) == 1 else f"{len(configs)} runs"
     what = f"{count} of {configs[0].network} on {configs[0].dataset}"
     with prints_aside():
@@ -56,7 +56,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
-class Watch:
+class ProgressDisplay:
     """Shows the events of some runs: a bar for each that is trained, a line for each that ended."""
 
     def __init__(self, bars: Bars, total: int) -> None:
@@ -92,10 +92,10 @@ class Watch:
 
 
 @contextlib.contextmanager
-def watching(total: int) -> Iterator[Watch]:
+def showing_progress(total: int) -> Iterator[ProgressDisplay]:
     """A function for the events of so many runs, which shows them."""
     with prints_aside(), progress() as bars:
-        watch = Watch(bars, total)
+        watch = ProgressDisplay(bars, total)
         yield watch
     if watch.reused:
         message(f"{watch.reused} of {total} runs were in the store already (--fresh trains them again)")

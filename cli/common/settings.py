@@ -100,7 +100,7 @@ def _singled(item: Setting, value: Any) -> Any:
     """What an option that may hold several values gives: a value, or a list of several."""
     if not item.varies or value is None:
         return value
-    values = item.read_several(value)
+    values = item.parse_several(value)
     return values[0] if len(values) == 1 else values
 
 

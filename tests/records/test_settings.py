@@ -74,14 +74,14 @@ def test_bounds_are_held(changes: dict[str, Any], message: str) -> None:
     ],
 )
 def test_texts_and_numbers_of_any_type_are_read(field: str, given: object, value: object) -> None:
-    found = settings(Oven)[field].read(given)
+    found = settings(Oven)[field].parse(given)
     assert (found, type(found)) == (value, type(value))
 
 
 def test_several_values_stand_in_one_text() -> None:
-    assert settings(Oven)["trays"].read_several("1, 2") == [1, 2]
+    assert settings(Oven)["trays"].parse_several("1, 2") == [1, 2]
     with pytest.raises(InputError, match=r"--trays is '1,0', expected whole numbers above 0: one, or several as A,B"):
-        settings(Oven)["trays"].read_several("1,0")
+        settings(Oven)["trays"].parse_several("1,0")
 
 
 def test_arguments_of_a_call_go_to_the_record_that_has_them() -> None:

@@ -39,7 +39,7 @@ def test_a_variant_that_fails_leaves_the_others_timed() -> None:
     diverging = replace(CONFIG, learning_rate=1e30)
     both = estimate_time([CONFIG, diverging, replace(diverging, seed=1)], Execution(workers=1, device="cpu"))
     assert both.seconds > 3
-    assert len(both.failures) == 1  # once a variant
+    assert len(both.failures) == 1  # once per variant
     assert both.failures[0].startswith("diverged: the test loss after epoch 1")
     assert estimate_time([diverging], Execution(device="cpu")).seconds == 3  # no run lasts
 

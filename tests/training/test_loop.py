@@ -74,7 +74,7 @@ def test_momentum_is_the_newest_batch_s_weight_and_moves_no_weight(norm: str) ->
 
 
 def test_lenet_on_digits_equals_a_textbook_loop() -> None:
-    data = datasets.prepare(images.read("digits"), 28, train_samples=300, test_samples=50)
+    data = datasets.prepare(images.load_images("digits"), 28, train_samples=300, test_samples=50)
     config = TrainingConfig(epochs=1, batch_size=64)
     ours, theirs = (seeding.build(resolve("lenet").build, 0) for _ in range(2))
     (epoch,) = Trainer(ours, data, config).epochs()
@@ -184,7 +184,7 @@ def test_curves_read_while_training_are_those_read_at_the_end(every: int) -> Non
 def test_evaluation_in_parts_is_evaluation_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     network = make_network()
     whole = evaluate(network, DATA.test)
-    monkeypatch.setattr(loop, "EVALUATION_BATCH", 7)  # 7 + 7 + 6
+    monkeypatch.setattr(loop, "EVALUATION_IMAGES", 7)  # 7 + 7 + 6
     assert evaluate(network, DATA.test) == pytest.approx(whole, abs=1e-6)
 
 
@@ -199,7 +199,7 @@ def test_divergence_names_the_step(healthy: int, step: int, epoch: int) -> None:
 
 
 def test_divergence_is_seen_within_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "CHECK_EVERY", 2)
+    monkeypatch.setattr(loop, "CHECK_STEPS", 2)
     trainer = Trainer(Poisoned(0), DATA, CONFIG)
     with pytest.raises(RunError, match="diverged: the loss at step 1"):
         list(trainer.epochs())

@@ -45,7 +45,7 @@ def test_a_data_set_is_read_once_and_its_tensors_are_kept(
     configs: list[TrainingConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    original = images.read
+    original = images.load_images
 
     def count(dataset: str, *given: object, **named: object) -> images.Images:
         read.append(dataset)

@@ -94,12 +94,12 @@ def test_time_of_probes_is_no_training_time(monkeypatch: pytest.MonkeyPatch) -> 
     )
     trainer = Trainer(make_network(), DATA, PROBED)
     epochs = list(trainer.epochs(lambda step: clock.__setitem__(0, clock[0] + 1)))
-    assert [epoch.seconds for epoch in epochs] == [4, 8]  # a second a step
+    assert [epoch.seconds for epoch in epochs] == [4, 8]  # a second per step
 
 
 @pytest.mark.parametrize("norm", ["batch", "none"])
 def test_surface_is_the_loss_of_the_same_images_in_training_mode(norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "IMAGES", 10)
+    monkeypatch.setattr(probing, "PROBED_IMAGES", 10)
     smoothness, around = probed(trained(PROBED, norm)[0])
     assert smoothness.images == around.images == 10
     images, labels = DATA.train.batch(seeding.order(0, 0, 50)[:10])

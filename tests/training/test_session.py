@@ -53,7 +53,7 @@ def test_without_a_store_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_events_come_in_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "REPORT_EVERY", 0)
+    monkeypatch.setattr(session, "REPORT_SECONDS", 0)
     events: list[Progress] = []
     run = train(CONFIG, store=store, device="cpu", progress=events.append)
     step, epoch = ["step"] * 4, ["epoch"]
@@ -66,8 +66,8 @@ def test_events_come_in_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_steps_of_a_run_that_goes_can_be_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "REPORT_EVERY", 0)
-    monkeypatch.setattr(session, "KEEP_EVERY", 0)
+    monkeypatch.setattr(session, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(session, "KEEP_SECONDS", 0)
     seen: list[list[float]] = []
     run = train(
         CONFIG,
@@ -82,7 +82,7 @@ def test_steps_of_a_run_that_goes_can_be_read(store: Store, monkeypatch: pytest.
 
 
 def test_probes_are_kept_and_the_landscape_tells_how_far_it_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "REPORT_EVERY", 0)
+    monkeypatch.setattr(session, "REPORT_SECONDS", 0)
     events: list[Progress] = []
     run = train(replace(CONFIG, probe_every=4, landscape=3), store=store, device="cpu", progress=events.append)
     points = [event for event in events if event.state == "landscape"]
