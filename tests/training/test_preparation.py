@@ -51,7 +51,7 @@ def test_a_data_set_is_read_once_and_its_tensors_are_kept(
         read.append(dataset)
         return original(dataset)
 
-    monkeypatch.setattr(images, "read", count)
+    monkeypatch.setattr(images, "load_images", count)
     preparer = Preparer(Execution(device="cpu"))
     datasets = [preparer.dataset(preparer.prepare(config)) for config in configs]
     assert read == ["digits"]
