@@ -58,6 +58,9 @@ def design(
     """
     from archlab.networks import resolve
 
+    for name in ("seed", "variant"):
+        if name in chosen:
+            raise InputError(f"{name} was given, which a comparison decides itself: name its seeds as seeds=[3, 4]")
     single, several = _singled(chosen)
     base = replace(TrainingConfig(network) if isinstance(network, str) else network, **single)
     check(base)

@@ -6,7 +6,7 @@ networks give equally named parameters of equal shape and initialisation equal v
 
 For example: a residual block's `conv.weight` is drawn by `kaiming_uniform_`, the first draw that flows into it, from a
 generator seeded by (seed, "conv.weight", 0). The projection that the block has only where its stride is 2 draws from
-(seed, "projection.weight", 0), so that its coming or going leaves `conv.weight`, and every other one, as it was.
+(seed, "shortcut.weight", 0), so that its coming or going leaves `conv.weight`, and every other one, as it was.
 
 It holds for any module, whether it initialises itself in constructors, in `reset_parameters`, or in a loop afterwards,
 and changes no distribution, since the network's own code draws: the network is built twice. The first time it is
