@@ -4,6 +4,10 @@ The law of the first weights: the k-th random draw that flows into the parameter
 generator seeded by (seed, path, k) alone. So a layer that is added or taken away shifts nobody else's draws, and two
 networks give equally named parameters of equal shape and initialisation equal values.
 
+For example: a residual block's `conv.weight` is drawn by `kaiming_uniform_`, the first draw that flows into it, from a
+generator seeded by (seed, "conv.weight", 0). The projection that the block has only where its stride is 2 draws from
+(seed, "shortcut.weight", 0), so that its coming or going leaves `conv.weight`, and every other one, as it was.
+
 It holds for any module, whether it initialises itself in constructors, in `reset_parameters`, or in a loop afterwards,
 and changes no distribution, since the network's own code draws: the network is built twice. The first time it is
 watched which draws end in which parameter, through whatever arithmetic; the second time the generator is seeded anew
@@ -56,7 +60,7 @@ def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
     """
     with preserved():
         _seed_others(seed)
-        with _Watch() as watch:
+        with _DrawOrigins() as watch:
             names = watch.names(make())
         _seed_others(seed)
         with _Reseed(seed, names) as reseed:
@@ -106,7 +110,7 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return False  # else the first use would import torch's compiler, which takes over a second
 
 
-class _Watch(_Mode):  # type: ignore[no-untyped-call]
+class _DrawOrigins(_Mode):  # type: ignore[no-untyped-call]
     """Sees which draws flow into which storage."""
 
     def __init__(self) -> None:
