@@ -40,6 +40,10 @@ CURVES: dict[str, np.ndarray[Any, Any]] = {
 }
 
 
+LATER = ("probe_every", "landscape", "momentum")
+"""Settings that came after the first runs were kept."""
+
+
 def epoch(number: int) -> Epoch:
     return Epoch(number, 10 * number, 1.0, 0.5, 0.25, 0.125, 0.75, test_loss_running=None)
 
@@ -141,7 +145,7 @@ def test_probes_are_read_back(store: Store, probes: Probes) -> None:
 def test_key_without_probes_is_the_one_from_before_there_were_any() -> None:
     text = json.dumps(
         [
-            {name: value for name, value in CONFIG.to_dict().items() if name not in ("probe_every", "landscape")},
+            {name: value for name, value in CONFIG.to_dict().items() if name not in LATER},
             {"torch": "2.7", "threads": 1},
         ],
         sort_keys=True,
