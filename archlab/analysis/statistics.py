@@ -170,6 +170,10 @@ def _bca(differences: Array, quantile: float, rounding: float = 0.0) -> tuple[fl
     """Bounds of the mean by BCa bootstrap, at the level whose bounds a normal mean has at +- quantile.
 
     Efron 1987, equation 2.3, with the jackknife's acceleration, equation 7.3. The differences must not all be equal.
+    Bounds are quantiles of the resampled means, at levels that two numbers shift: the bias says how far the observed
+    mean lies from the median of the resampled ones (0 where half of them lie below it), the acceleration how skewed the
+    differences are. For symmetric differences both are 0, and the levels are those of a normal mean, 0.025 and 0.975
+    at +- 1.96; a long tail to the right raises both.
 
     `scipy.stats.bootstrap` only draws resamples at random. Up to 8 pairs, which is what people can afford, all of them
     can be listed: the bounds are then exact, and the same whichever side is called the baseline.

@@ -152,7 +152,7 @@ def _choose(value: object, choices: tuple[object, ...]) -> object:
 
 
 def _first_arm(value: object, arms: tuple[object, ...]) -> object:
-    # A text fits str always and bool or int seldom: the narrow types are asked first.
+    # Any text fits str, few fit int or bool: the narrow types are asked first, so that "12" is an int for int | str.
     order = [types.NoneType, bool, int, float]
     for arm in sorted(arms, key=lambda arm: order.index(arm) if arm in order else 9 + (arm is str)):
         try:

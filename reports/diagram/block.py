@@ -80,7 +80,14 @@ def outermost_block(trace: Trace, only: str | None = None) -> Block:
 
 
 class _Wiring:
-    """The edges of a trace, lifted into the blocks that they touch."""
+    """The edges of a trace, lifted into the blocks that they touch.
+
+    The trace has edges between leaf rows alone. Say that `a.conv` feeds `b.relu`, in two blocks of one network. The
+    edge is filed three times: `leaving[a]` has it as an exit, `inner[network]` as an edge from a to b, `entering[b]` as
+    an entry. `inner` of a block maps (child it comes from, child it goes to, origin), `entering` origin to the children
+    that take it, `leaving` origin to the child that gives it; an origin is the row of a leaf, or -1 - k for the k-th
+    input.
+    """
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
@@ -129,6 +136,7 @@ class _Wiring:
                     self.leaving[holder][row] = child
 
     def _connect(self, origin: int, row: int) -> None:
+        """File an edge in every block around one of its ends, up to the innermost that holds both."""
         line = self._line(row)
         sources = self._line(origin) if origin >= 0 else []
         shared = set(line) & set(sources)

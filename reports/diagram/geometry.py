@@ -97,7 +97,12 @@ def _heights(plan: Plan, sizes: Sequence[Size]) -> tuple[list[float], list[float
 
 
 def _columns(plan: Plan, sizes: Sequence[Size]) -> tuple[list[float], float, float]:
-    """The x of each segment, and how far the drawing reaches; packed outwards from the spine."""
+    """The x of each segment, and how far the drawing reaches; packed outwards from the spine.
+
+    Row r is level 2r, the gap under it 2r + 1. `edges` holds, for each side and level, how far out it is taken already.
+    A segment is put outside whatever is taken on the levels that it spans, and takes them in its turn: a skip over rows
+    1 to 2 lies close to the spine, one over rows 0 to 5 outside it, and one over rows 4 to 5 close to the spine again.
+    """
     levels = 2 * len(plan.forks) + 1
     wide: list[dict[int, tuple[float, float]]] = [{} for _ in plan.segments]
     for node, size in enumerate(sizes):

@@ -210,7 +210,10 @@ class _Placement:
         return buses
 
     def _nested(self, candidates: set[int]) -> list[int]:
-        """The longest chain of targets whose sources contain one another, three at least."""
+        """The longest chain of targets whose sources contain one another, three at least.
+
+        In a DenseNet block layers take {0, 1}, {0, 1, 2}, {0, 1, 2, 3} and so on.
+        """
         found: list[int] = []
         for node in sorted(candidates, key=lambda node: (len(self.before[node]), node)):
             sources = set(self.before[node])
@@ -329,7 +332,12 @@ class _Placement:
     # Tracks
 
     def _tracks(self, wires: Sequence[Wire], height: int, at_source: bool) -> tuple[tuple[int, ...], dict[int, int]]:
-        """How many tracks each gap needs, and the track of each node whose wires run sideways there."""
+        """How many tracks each gap needs, and the track of each node whose wires run sideways there.
+
+        Wires of one node share a track, those of nodes whose stretches overlap must not: the shortest stretch takes the
+        first track, each further one the first that is free all along. Columns 0 to 1, 1 to 2 and 3 to 4 get the tracks
+        0, 1 and 0.
+        """
         reach: dict[int, list[int]] = {}
         for wire in wires:
             node = wire.source if at_source else wire.target
