@@ -52,10 +52,8 @@ class ComparisonFolder:
         Raises:
             StoreError: the folder can't be written.
         """
-        path = self.path / f"{comparison.key}.json"
         files.make_folder(self.path)
-        with files.writing(path):
-            files.replace_text(path, comparison.to_json())
+        files.save(self.path / f"{comparison.key}.json", comparison.to_json())
 
 
 def _read(path: Path) -> Comparison:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 TURN = "turn"
 """The lock beside all others, whose holder may look at them."""
 TURN_SECONDS = 10.0
-"""How long a look waits for its turn; each takes less than a millisecond."""
+"""How long a look waits for its turn, at most."""
+POLL_SECONDS = 0.001
+"""Between two tries to get the turn: about as long as a look takes."""
 
 
 def hold(path: Path) -> BaseFileLock:
@@ -54,10 +56,10 @@ def is_held(path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        with FileLock(path.with_name(TURN), timeout=TURN_SECONDS):
+        with FileLock(path.with_name(TURN)).acquire(TURN_SECONDS, POLL_SECONDS):
             lock = FileLock(path)
             lock.acquire(blocking=False)
             release(lock)
-    except OSError:  # filelock.Timeout, which says that it is held, is one too
-        return True
+    except OSError:  # filelock.Timeout is one too: it is held, or was a dead process's soft lock, and is gone now
+        return path.exists()
     return False
