@@ -29,7 +29,7 @@ def visits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def visit(*_: object) -> None:
         from archlab.reports.live.access import last_address
 
-        last = last_address(open_store().path)
+        last = last_address(open_store().address_path)
         url = f"http://127.0.0.1:{last.port}/{last.token}/"
         found.append(httpx.get(url, trust_env=False, timeout=20).status_code)
         raise KeyboardInterrupt
@@ -90,7 +90,7 @@ def test_a_comparison_is_followed_and_its_report_stays(
     def train_all(*given: Any) -> object:
         from archlab.reports.live.access import last_address
 
-        last = last_address(open_store().path)
+        last = last_address(open_store().address_path)
         url = f"http://127.0.0.1:{last.port}/{last.token}/"
         pages.append(httpx.get(url, trust_env=False, timeout=20).text)
         return trained.train_all(*given)
