@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from archlab.records.display import Displayed
 from archlab.records.document import Document
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class NormRecording:
 
 
 @dataclass(frozen=True, slots=True)
-class Run(Document):
+class Run(Displayed):
     """One training: a variant and a seed."""
 
     SCHEMA: ClassVar[str] = "archlab.run/1"
@@ -114,14 +115,3 @@ class Run(Document):
     def metric(self, name: str) -> float | None:
         """A measurement at the end of the last epoch: a field of `Epoch`; None where there is none."""
         return getattr(self.epochs[-1], name) if self.epochs else None
-
-    def _repr_html_(self) -> str:
-        """The epochs as a table with a small chart, which a notebook shows for the record."""
-        from archlab.analysis.metrics import BY_NAME
-        from archlab.tables import html
-        from archlab.tables.runs import run_table
-        from archlab.tables.sparkline import picture
-
-        curves = {"training": [epoch.train_accuracy for epoch in self.epochs]}
-        curves |= {"test": [epoch.test_accuracy for epoch in self.epochs]}
-        return html(run_table(self)) + picture(curves, "accuracy by epoch", BY_NAME["test_accuracy"].written)

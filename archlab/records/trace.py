@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archlab.errors import InputError
-from archlab.records.document import Document
+from archlab.records.display import Displayed, drawing
 
 if TYPE_CHECKING:
     import pandas
@@ -124,7 +124,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Trace(Document):
+class Trace(Displayed):
     """The measured layers of a network on given input shapes, with totals."""
 
     SCHEMA: ClassVar[str] = "archlab.trace/1"
@@ -145,18 +145,9 @@ class Trace(Document):
     """Set when the forward pass failed; then the layers end at the one that did."""
 
     def __str__(self) -> str:
-        from archlab.tables import text
-        from archlab.tables.trace import trace_table
-
-        return text(trace_table(self))
-
-    def _repr_html_(self) -> str:
-        """The table with bars as HTML, which a notebook shows for the record."""
-        from archlab.tables import html
-        from archlab.tables.columns import WITH_BARS
-        from archlab.tables.trace import trace_table
-
-        return html(trace_table(self, columns=WITH_BARS))
+        """The table of the outermost layers, in full width."""
+        text: str = drawing().text(self)
+        return text
 
     def to_dataframe(self) -> pandas.DataFrame:
         """All layers as a pandas DataFrame: a row each, the fields of `Layer` as columns, shapes as tuples.
