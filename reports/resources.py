@@ -13,6 +13,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 STYLES = ("theme", "page", "content", "tables", "panels", "diagram", "narrow-print")
 SCRIPTS = ("values", "theme", "charts", "controls", "tables", "start")
+DIAGRAM_SCRIPTS = ("diagram-places", "diagram-drawing", "diagram-reader", "diagram-controls")
 
 
 @functools.cache
@@ -24,16 +25,23 @@ def text(name: str) -> str:
 @functools.cache
 def script(names: tuple[str, ...] = SCRIPTS) -> str:
     """The page's own script, in one scope of its own, and the diagram's in another inside it."""
-    from archlab.reports import diagram  # which itself reads assets
+    return f'(() => {{\n"use strict";\n{diagram_script()}\n{_joined(names, "js")}}})();\n'
 
-    parts = "\n".join(text(f"{name}.js") for name in names)
-    return f'(() => {{\n"use strict";\n{diagram.script()}\n{parts}}})();\n'
+
+def diagram_script() -> str:
+    """What makes the diagrams of a page live: it defines `startDiagrams` and nothing else."""
+    parts = _joined(DIAGRAM_SCRIPTS, "js")
+    return f'const startDiagrams = (() => {{\n"use strict";\n{parts}\nreturn startDiagrams;\n}})();\n'
 
 
 @functools.cache
 def style(names: tuple[str, ...] = STYLES) -> str:
     """The page's style sheet, with the diagram's."""
-    return "\n".join(text(f"{name}.css") for name in names)
+    return _joined(names, "css")
+
+
+def _joined(names: tuple[str, ...], kind: str) -> str:
+    return "\n".join(text(f"{name}.{kind}") for name in names)
 
 
 @dataclass(frozen=True)

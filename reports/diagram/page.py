@@ -1,11 +1,11 @@
 """The diagram as a part of a page, and as a page of its own.
 
-A fragment needs on its page: assets/diagram.css, `script()` and a call of `startDiagrams()`, and its data as
-`<script type="application/json" data-diagram-data="IDENTIFIER">` (`embedded_data`). Rows of a shape table that carry
-`data-path` are found by the diagram, within the nearest element around the figure with `data-trace`, else in the whole
-document. Going to a row dispatches `archlab:show-row` (cancelable, detail `path` and `diagram`) on the figure; an event
-`archlab:show-node` on the document (detail `path`, and `diagram` where there are several) goes the other way, as does
-a click into the first cell of such a row.
+A fragment needs on its page: assets/diagram.css, `resources.diagram_script()` and a call of `startDiagrams()`, and its
+data as `<script type="application/json" data-diagram-data="IDENTIFIER">` (`embedded_data`). Rows of a shape table that
+carry `data-path` are found by the diagram, within the nearest element around the figure with `data-trace`, else in the
+whole document. Going to a row dispatches `archlab:show-row` (cancelable, detail `path` and `diagram`) on the figure; an
+event `archlab:show-node` on the document (detail `path`, and `diagram` where there are several) goes the other way, as
+does a click into the first cell of such a row.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from archlab.reports.diagram.node import FACTS, Node
 from archlab.reports.diagram.views import View, down_to, view
 from archlab.reports.text import plain
 
-SCRIPTS = ("diagram-places", "diagram-drawing", "diagram-reader", "diagram-controls")
 HINT = (
     "Click a block to open it, a layer to see its row in the table. Drag to move the drawing, Ctrl and the wheel to "
     "zoom; by touch, one finger moves and two zoom. Keys: arrows, Enter opens, Escape closes, t goes to the row, "
@@ -98,12 +97,6 @@ def render(
     return Fragment(html, _data(shown, opened, colour, scale), shown.title, shown.failure)
 
 
-def script() -> str:
-    """What makes the diagrams of a page live: it defines `startDiagrams` and nothing else."""
-    parts = "\n".join(resources.text(f"{name}.js") for name in SCRIPTS)
-    return f'const startDiagrams = (() => {{\n"use strict";\n{parts}\nreturn startDiagrams;\n}})();\n'
-
-
 def embedded_data(fragment: Fragment, identifier: str = "diagram") -> str:
     """The fragment's data as a script element that is never run; no text in it can end it."""
     text = json.dumps(fragment.data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -113,7 +106,7 @@ def embedded_data(fragment: Fragment, identifier: str = "diagram") -> str:
 def document(fragment: Fragment) -> str:
     """A page with nothing but the diagram, that opens anywhere and asks nobody for anything."""
     name = escape(fragment.title)
-    code = f"{script()}startDiagrams();\n"
+    code = f"{resources.diagram_script()}startDiagrams();\n"
     style = (
         ":root { color-scheme: light dark; } body { margin: 1rem; font-family: system-ui, sans-serif; "
         "background: var(--diagram-paper); color: var(--diagram-text); } h1 { font-size: 1.2rem; margin: 0; "
