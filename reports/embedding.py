@@ -78,7 +78,7 @@ def number(value: float) -> float | int | None:
 def array(values: Any) -> Any:
     """A NumPy array in JSON.
 
-    Short series and integers are lists. A longer series keeps float32; a matrix keeps 11 significant bits a value
+    Short series and integers are lists. A longer series keeps float32; a matrix keeps 11 significant bits per value
     (float16 after a division by a power of two that brings its largest value into range), a relative error of at
     most 0.05 % for whatever a chart can show beside that largest value.
     """

@@ -1,4 +1,4 @@
-"""The index of a store: one card a comparison, with a thumbnail, that links its report."""
+"""The index of a store: one card per comparison, with a thumbnail, that links its report."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Estimate:
     low: float | None
     high: float | None
     values: tuple[float, ...] = ()
-    """One value a seed, in the order of the comparison's seeds."""
+    """One value per seed, in the order of the comparison's seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Difference:
     baseline: str = ""
     variant: str = ""
     values: tuple[float, ...] = ()
-    """One difference a seed."""
+    """One difference per seed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class Landscape:
     coordinates: Array
     """(points,) from -1 to 1, the weights themselves at 0: how far along a direction."""
     losses: Array
-    """(points, points); a row a coordinate along the second direction, a column one along the first."""
+    """(points, points): rows along the second direction, columns along the first."""
     images: int
     """Training images that the loss is the mean over."""
 

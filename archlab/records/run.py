@@ -49,7 +49,7 @@ class TrainingConfig(Document):
     probe_every: int = 0
     """Steps between two looks at how smooth the loss is along its gradient; 0 for none. They change no weight."""
     landscape: int = 0
-    """Points a side, an odd number, of the loss landscape around the trained weights; 0 for none."""
+    """Points per side, an odd number, of the loss landscape around the trained weights; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)

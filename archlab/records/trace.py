@@ -23,9 +23,9 @@ class ReceptiveField:
     """
 
     size: Shape
-    """Input positions an axis, the spatial axes in order."""
+    """Input positions per axis, the spatial axes in order."""
     jump: tuple[int | float, ...]
-    """Input positions between neighbouring output positions, an axis: a fraction behind upsampling, 0 where all
+    """Input positions between neighbouring output positions, per axis: a fraction behind upsampling, 0 where all
     positions see the same."""
     kind: Literal["exact", "upper bound", "whole input"]
     """`upper bound`: paths of unequal stride or dilation leave holes. `whole input`: it pools or attends over all."""
@@ -56,7 +56,7 @@ class Layer:
     """One row: a module call, or a functional operation outside any leaf module.
 
     Counts of a row cover everything inside it, so that the rows at depth 1 sum to the network's totals. A shared
-    parameter or buffer counts in the first row that uses it; a module called thrice has three rows, each with its cost.
+    parameter or buffer counts in the first row that uses it; a module called three times has three rows, each with its cost.
     """
 
     path: str
@@ -150,7 +150,7 @@ class Trace(Displayed):
         return text
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """All layers as a pandas DataFrame: a row each, the fields of `Layer` as columns, shapes as tuples.
+        """All layers as a pandas DataFrame: one row per layer, the fields of `Layer` as columns, shapes as tuples.
 
         Raises:
             InputError: pandas is not installed.

@@ -23,7 +23,7 @@ def comparison_tables(comparison: Comparison) -> tuple[Table, ...]:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """For programs: one row a mean and one a difference, all numbers in full, shares as fractions."""
+    """For programs: one row per mean and per difference, all numbers in full, shares as fractions."""
     columns = ("metric", "variant", "baseline", "n", "mean", "low", "high", "p_value", "correlation")
     rows = [
         Row((name, variant.name, None, estimate.n, estimate.mean, estimate.low, estimate.high, None, None))

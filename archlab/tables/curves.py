@@ -28,7 +28,7 @@ SHOWN = {"train_loss": ("train loss", ".4f"), "train_accuracy": ("train accuracy
 
 
 def curves_table(curves: Mapping[str, Array], *, plain: bool = False) -> Table:
-    """One row a curve by step: its first and last value, and its course; `plain` draws in ASCII."""
+    """One row per curve by step: its first and last value, and its course; `plain` draws in ASCII."""
     rows = []
     for name, (title, form) in SHOWN.items():
         values: Sequence[float] = curves[name].tolist()
@@ -49,7 +49,7 @@ def curves_table(curves: Mapping[str, Array], *, plain: bool = False) -> Table:
 
 
 def courses_table(variants: Mapping[str, Sequence[Mapping[str, Array]]], *, plain: bool = False) -> Table:
-    """One row a variant and curve: the course of the mean over its runs, those of a curve between the same bounds.
+    """One row per variant and curve: the course of the mean over its runs, those of a curve between the same bounds.
 
     Args:
         variants: name -> the curves by step of its runs.
@@ -89,7 +89,7 @@ def courses_table(variants: Mapping[str, Sequence[Mapping[str, Array]]], *, plai
 
 
 def norms_table(recording: NormRecording, *, plain: bool = False, title: str = "") -> Table:
-    """One row a BatchNorm layer: how far its running statistics went, and the course of the variance's mean.
+    """One row per BatchNorm layer: how far its running statistics went, and the course of the variance's mean.
 
     Of many layers those whose means went furthest are shown.
     """

@@ -8,7 +8,7 @@ from archlab.tables.table import Column, Row, Table
 
 
 def growth_table(growth: Growth) -> Table:
-    """One row a stage: channels and parameters with a bar each, and the spatial size between them."""
+    """One row per stage: channels and parameters with a bar each, and the spatial size between them."""
     most_channels = max((stage.channels for stage in growth.stages), default=0) or 1
     most_parameters = max((stage.parameters for stage in growth.stages), default=0) or 1
     rows = tuple(

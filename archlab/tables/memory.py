@@ -1,4 +1,4 @@
-"""A memory estimate as a table: one row a part."""
+"""A memory estimate as a table: one row per part."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ _LOSS, _SHARE = f".{NATS.digits}f", f".{SHARE.digits}%"
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
-    """One row a run: what was trained, how far it came, what it reached at last."""
+    """One row per run: what was trained, how far it came, what it reached at last."""
     return Table(
         columns=(
             Column("key", "run"),
@@ -40,7 +40,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
 
 
 def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
-    """One row a comparison."""
+    """One row per comparison."""
     return Table(
         columns=(
             Column("key", "comparison"),
@@ -64,7 +64,7 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
 
 
 def run_table(run: Run) -> Table:
-    """One row an epoch; the columns with running statistics only where the network has BatchNorm."""
+    """One row per epoch; the columns with running statistics only where the network has BatchNorm."""
     columns = [
         (Column("epoch", "epoch", "right"), "epoch"),
         (Column("train_loss", "train loss", "right", _LOSS), "train_loss"),

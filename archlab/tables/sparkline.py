@@ -30,7 +30,7 @@ def sparkline(
     curve that does not change is drawn at the bottom.
 
     Args:
-        values: one a step.
+        values: one per step.
         width: characters.
         plain: in ASCII.
         bounds: the values at the bottom and at the top, for curves that are to be held side by side.
@@ -56,7 +56,7 @@ def picture(
     """The curves as an inline SVG with their names beneath; everything that was given is escaped.
 
     Args:
-        curves: name -> one value an epoch or step; all are drawn over the same width and height.
+        curves: name -> one value per epoch or step; all are drawn over the same width and height.
         title: what is shown.
         written: a value as people read it.
     """
@@ -154,7 +154,7 @@ def polylines(
     """The stretches of a curve between its gaps, as coordinates of an SVG; a single value is a level.
 
     Args:
-        curve: one value an epoch or step.
+        curve: one value per epoch or step.
         low: the value at the bottom.
         high: the value at the top.
         longest: the length of the longest curve of the picture; 0 for this one.

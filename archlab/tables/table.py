@@ -65,7 +65,7 @@ class Table:
     rows: tuple[Row, ...]
     title: str = ""
     total: tuple[Cell, ...] | None = None
-    """One cell a column, set apart beneath the rows. CSV leaves it out, since it is no row."""
+    """One cell per column, set apart beneath the rows. CSV leaves it out, since it is no row."""
     footer: tuple[str, ...] = ()
     """Sentences beneath the table."""
 

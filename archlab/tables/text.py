@@ -39,7 +39,7 @@ Line = tuple[Span, ...]
 
 
 def text(table: Table, width: int | None = None, guides: Guides = "plain") -> str:
-    """The table as text, one line a row; `width` in columns, None for as wide as it gets.
+    """The table as text, one line per row; `width` in columns, None for as wide as it gets.
 
     `plain` guides indent and give each row its whole name, for files and pipes; `unicode` ones draw the tree.
     """

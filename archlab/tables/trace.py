@@ -1,4 +1,4 @@
-"""A trace as a table: one row a layer; repeated blocks are one row, unless they are asked for."""
+"""A trace as a table: one row per layer; repeated blocks are one row, unless they are asked for."""
 
 from __future__ import annotations
 

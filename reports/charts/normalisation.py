@@ -64,7 +64,7 @@ def normalisation_panel(recordings: Mapping[str, tuple[Run, NormRecording]], nam
         Control("step", "Step", "range", choices.steps, state["step"]),
     )
     notes = dict.fromkeys(note for view in views.values() for note in view.notes)
-    return Panel(name, charts, controls, (*notes, "Matrices are embedded with 11 significant bits a value."))
+    return Panel(name, charts, controls, (*notes, "Matrices are embedded with 11 significant bits per value."))
 
 
 def _heat_map(choices: Choices, state: State) -> Chart:
@@ -74,7 +74,7 @@ def _heat_map(choices: Choices, state: State) -> Chart:
     return Chart(
         name="heat",
         title="Every channel over training",
-        description="One row a channel, one column a recorded step, colour for the chosen quantity. The dotted lines "
+        description="One row per channel, one column per recorded step, colour for the chosen quantity. The dotted lines "
         "are the slider's step and the chosen channel.",
         data=[
             {

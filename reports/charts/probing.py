@@ -30,7 +30,7 @@ def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -
     first = _every(found)[0]
     line = f"w − ηg, over {len(first.rates)} rates η from {first.rates[0]:.2g} to {first.rates[-1]:.2g}"
     images = f"of the same {first.images:,} training images at every step"
-    whose = "One run a variant (n = 1), of the chosen seed."
+    whose = "One run per variant (n = 1), of the chosen seed."
     charts = (
         _bands(
             found,
@@ -67,7 +67,7 @@ def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -
 
 
 def landscape_panel(found: Mapping[str, Mapping[int, Landscape]], name: str) -> Panel:
-    """The loss around the trained weights, a contour a variant, all on the same levels and axes.
+    """The loss around the trained weights, one contour per variant, all on the same levels and axes.
 
     Args:
         found: variant -> seed -> its landscape; no variant is empty.
@@ -178,7 +178,7 @@ def _beta(found: Mapping[str, Mapping[int, Smoothness]]) -> Chart:
     counts = ", ".join(f"{variant} {n}" for variant, n in sizes.items())
     n = f"n = {max(sizes.values())}" if len(set(sizes.values())) == 1 else f"n: {counts}"
     basis = (
-        "One run a variant, so no interval."
+        "One run per variant, so no interval."
         if max(sizes.values()) == 1
         else f"Line: geometric mean over seeds; band: its 95 % interval ({n})."
     )

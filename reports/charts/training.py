@@ -179,7 +179,7 @@ def _seeds(series: Mapping[str, Mapping[str, Any]]) -> str:
     if sizes <= {0}:
         return "Nothing is measured yet."
     if sizes <= {0, 1}:
-        return "One run a variant, so no interval."
+        return "One run per variant, so no interval."
     named = ", ".join(f"{variant} {most}" for variant, (_, most) in counts.items())
     n = f"n = {sizes.pop()}" if len(sizes) == 1 else f"n: {named}"
     if any(least < most for least, most in counts.values()):

@@ -41,7 +41,7 @@ class Story:
     """Titles of the metrics that some variant has."""
     variants: tuple[str, ...]
     cells: tuple[tuple[Cell, ...], ...]
-    """One row a metric, one column a variant."""
+    """One row per metric, one column per variant."""
     upright: bool
     """Whether the table is written so, and not turned."""
     strips: tuple[Strip | None, ...]

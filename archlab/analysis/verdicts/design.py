@@ -9,7 +9,7 @@ from archlab.analysis.verdicts.group import Group, counted
 from archlab.records import Comparison, Verdict
 
 FEW = 3
-"""Finished runs a variant below which it is a warning: two give an interval of 12.7 standard errors to each side."""
+"""Finished runs per variant below which it is a warning: two give an interval of 12.7 standard errors to each side."""
 STUDENT = "Fisher, The Design of Experiments, 1935, section 21"
 
 
@@ -86,7 +86,7 @@ def unrecorded(groups: Sequence[Group], comparison: Comparison | None) -> list[V
         remedies.append("Record every step (--record-every 1).")
     if sparse:
         parts.append(f"four steps of the last epoch in {len(sparse)} of {counted(len(normed), 'run')}, for their noise")
-        remedies.append("Record every step (--record-every 1), with batches that make five steps an epoch or more.")
+        remedies.append("Record every step (--record-every 1), with batches that make five steps per epoch or more.")
     if uncurved:
         parts.append(f"the loss by step of {len(uncurved)} of {counted(len(finished), 'run')}")
         remedies.append("Keep the runs in a store.")

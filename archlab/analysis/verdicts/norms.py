@@ -21,14 +21,14 @@ COSTLY, LOSSY = 0.05, 0.02
 digits (batches of 16, 3 seeds) and 1.5 on Fashion-MNIST (2 seeds); 5 points are what BatchNorm itself may be worth."""
 SHIFTED = 0.2
 """Population standard deviations from which on a running mean is off. Averaging at momentum 0.1 leaves 0.23 of the
-batches' own noise (m / (2 - m), to the root), so 0.06 at a noise of 0.25, that of 16 independent values a channel."""
+batches' own noise (m / (2 - m), to the root), so 0.06 at a noise of 0.25, that of 16 independent values per channel."""
 STRETCHED = 1.2
-"""Factor from which on a running variance is off. Of 16 independent values a channel, whose variance has a noise of
+"""Factor from which on a running variance is off. Of 16 independent values per channel, whose variance has a noise of
 0.35 (2 / 16, to the root), the same averaging leaves 0.08."""
 MANY, MOST = 0.25, 0.5
 """Shares of a layer's channels from which on it is spoken of: that are off, and that the initial values alone move."""
 FEW_VALUES, FEWEST_VALUES = 12, 6
-"""Independent values a channel in a batch, below which its noise is a warning and a problem: between the batches of 16,
+"""Independent values per channel in a batch, below which its noise is a warning and a problem: between the batches of 16,
 8 and 4 images at which ResNet-50 loses 0.1, 1.2 and 3.7 points on ImageNet (Wu and He 2018, table 2)."""
 DEFAULT_MOMENTUM = 0.1
 """Taken where the recorded steps are too far apart to see it."""
@@ -198,7 +198,7 @@ def batch_noise(group: Group) -> list[Verdict]:
     *Counting semantics.* Over the last `ROWS` recorded steps of the last epoch, the root of half the mean square
     difference of neighbouring batch means: that is the batches' standard deviation, but leaves out what moves slowly,
     as statistics do while the weights change (von Neumann 1941). In population standard deviations; median over the
-    channels. Noise d is that of 1 / d^2 independent values a channel. The last batch of the epoch, which may be
+    channels. Noise d is that of 1 / d^2 independent values per channel. The last batch of the epoch, which may be
     smaller, is left out.
     """
     found = worst(group, _mean_noise, FEW_VALUES**-0.5)
@@ -211,7 +211,7 @@ def batch_noise(group: Group) -> list[Verdict]:
     text = (
         f"In the noisiest of {counted(found.looked_at, 'BatchNorm layer')}, batch means scatter by "
         f"{span(found.scores, '.2f')} population standard deviations, as if a batch had "
-        f"{max(1, round(noise**-2)) if noise else 'endless'} independent values a channel, and batch variances by "
+        f"{max(1, round(noise**-2)) if noise else 'endless'} independent values per channel, and batch variances by "
         f"{span([100 * _variance_noise(item) for item in found.ends], '.0f')} % (medians of "
         f"{counted(end.channels, 'channel')}, {counted(len(end.batch_mean), 'step')} of the last epoch, "
         f"{counted(found.recorded, 'recorded run')}; batches of {', '.join(map(str, sizes))})."
