@@ -10,7 +10,7 @@ from typing import Any
 
 from archlab.reports.panel import Chart, Color, Control, Panel, Position, Scale, Slice, Smooth, Switch
 
-SHORT = 32
+LIST_LENGTH = 32
 """Arrays up to this many numbers are written as decimals, longer ones as base64."""
 
 
@@ -84,7 +84,7 @@ def array(values: Any) -> Any:
     """
     import numpy as np
 
-    if values.ndim == 1 and (values.size <= SHORT or values.dtype.kind in "iu"):
+    if values.ndim == 1 and (values.size <= LIST_LENGTH or values.dtype.kind in "iu"):
         return [number(value) if isinstance(value, float) else value for value in values.tolist()]
     if values.ndim == 1:
         return {"f4": packed(values.astype("<f4"))}

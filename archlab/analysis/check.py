@@ -75,7 +75,7 @@ def _is_explained(changes: list[LayerDiff], place: int) -> bool:
     return False
 
 
-MAIN = ("kind", "output_shapes", "parameters", "macs")
+MAIN_FIELDS = ("kind", "output_shapes", "parameters", "macs")
 """What a changed layer is described by; the other fields only where none of these changed, since they follow."""
 
 
@@ -88,7 +88,7 @@ def describe(layer: LayerDiff) -> str:
     if layer.change == "renamed":
         return f"renamed: was {before.path}"
     parts = []
-    for name in [name for name in layer.fields if name in MAIN] or layer.fields:
+    for name in [name for name in layer.fields if name in MAIN_FIELDS] or layer.fields:
         old, new = getattr(before, name), getattr(after, name)
         off = f" ({new - old:+,})" if isinstance(old, int) and isinstance(new, int) else ""
         parts.append(f"{name.replace('_', ' ')} {_value(old)} -> {_value(new)}{off}")

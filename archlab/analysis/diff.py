@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from archlab.analysis.folding import Node, own_name, tree
 from archlab.records import Change, Diff, Layer, LayerDiff, Side, Trace
 
-FIELDS = (
+COMPARED_FIELDS = (
     "kind",
     "detail",
     "input_shapes",
@@ -79,7 +79,7 @@ def _alone(node: Node, change: Change) -> Iterator[LayerDiff]:
 
 
 def _compared(before: Layer, after: Layer) -> LayerDiff:
-    names = [name for name in FIELDS if getattr(before, name) != getattr(after, name)]
+    names = [name for name in COMPARED_FIELDS if getattr(before, name) != getattr(after, name)]
     saved = before.saved_bytes, after.saved_bytes
     if None not in saved and saved[0] != saved[1]:
         names.append("saved_bytes")

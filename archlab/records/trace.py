@@ -56,7 +56,8 @@ class Layer:
     """One row: a module call, or a functional operation outside any leaf module.
 
     Counts of a row cover everything inside it, so that the rows at depth 1 sum to the network's totals. A shared
-    parameter or buffer counts in the first row that uses it; a module called three times has three rows, each with its cost.
+    parameter or buffer counts in the first row that uses it; a module that is called three times has three rows, each
+    with its cost.
     """
 
     path: str

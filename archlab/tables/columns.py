@@ -28,9 +28,9 @@ class Measure:
     """Whether `archlab.trace` measures it only when its name is among `columns`."""
 
 
-DEFAULT = ("kind", "output-shape", "parameters", "macs")
-WITH_BARS = ("kind", "output-shape", "parameters", "bar-parameters", "macs", "bar-macs")
-"""What a notebook shows."""
+DEFAULT_COLUMNS = ("kind", "output-shape", "parameters", "macs")
+NOTEBOOK_COLUMNS = ("kind", "output-shape", "parameters", "bar-parameters", "macs", "bar-macs")
+"""What a notebook shows: the default ones, with bars."""
 
 
 def count(name: str, title: str, blank_zero: bool = False) -> Column:
@@ -211,7 +211,7 @@ def chosen_columns(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         InputError: there is no such column.
     """
-    chosen = dict.fromkeys(DEFAULT if not names or any(name.startswith("+") for name in names) else ())
+    chosen = dict.fromkeys(DEFAULT_COLUMNS if not names or any(name.startswith("+") for name in names) else ())
     for name in (name.removeprefix("+") for name in names):
         if name not in COLUMNS and name not in GROUPS:
             raise InputError(f"there is no column {name!r}: {nearest(name, [*COLUMNS, *GROUPS])}")
@@ -231,5 +231,5 @@ def columns_table() -> Table:
     return Table(
         columns=(Column("column", "column"), Column("help", "what it says", wraps=True)),
         rows=tuple(Row((name, text)) for name, text in names.items()),
-        footer=(f"Default: {','.join(DEFAULT)}. A + before a name adds to these.",),
+        footer=(f"Default: {','.join(DEFAULT_COLUMNS)}. A + before a name adds to these.",),
     )

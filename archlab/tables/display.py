@@ -10,7 +10,7 @@ from functools import singledispatch
 from archlab.analysis.metrics import BY_NAME
 from archlab.records import Comparison, Run, Trace
 from archlab.tables import markup
-from archlab.tables.columns import WITH_BARS
+from archlab.tables.columns import NOTEBOOK_COLUMNS
 from archlab.tables.comparison import comparison_tables
 from archlab.tables.runs import run_table
 from archlab.tables.sparkline import intervals, picture
@@ -38,7 +38,7 @@ def html(record: object) -> str:
 @html.register
 def _(trace: Trace) -> str:
     """The table of its outermost layers, with bars."""
-    return markup.html(trace_table(trace, columns=WITH_BARS))
+    return markup.html(trace_table(trace, columns=NOTEBOOK_COLUMNS))
 
 
 @html.register

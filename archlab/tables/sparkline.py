@@ -10,14 +10,14 @@ from archlab.records import Estimate
 from archlab.tables.text import printable
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-PLAIN = "_.-=*#"
+ASCII_BLOCKS = "_.-=*#"
 """The same in ASCII, from low to high."""
-GAP = " "
+BLANK = " "
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#6a51a3", "#5f6b76")
 """Okabe and Ito, Color Universal Design, 2008, the yellow darkened."""
 WIDTH, HEIGHT, MARGIN = 300, 110, 8
 """Of a picture, in pixels."""
-ROW = 22
+ROW_HEIGHT = 22
 """Height of one that shows a single mean."""
 
 
@@ -38,14 +38,14 @@ def sparkline(
     >>> sparkline([0, 1, 2, 3, 4, 5, 6, 7])
     '▁▂▃▄▅▆▇█'
     """
-    marks = PLAIN if plain else BLOCKS
+    marks = ASCII_BLOCKS if plain else BLOCKS
     points = _condensed(values, width)
     known = [value for value in points if value is not None]
     if not known:
-        return GAP * len(points)
+        return BLANK * len(points)
     low, high = bounds or (min(known), max(known))
     return "".join(
-        GAP if value is None else marks[min(len(marks) - 1, int(len(marks) * _share(value, low, high)))]
+        BLANK if value is None else marks[min(len(marks) - 1, int(len(marks) * _share(value, low, high)))]
         for value in points
     )
 
@@ -97,7 +97,7 @@ def intervals(estimates: Mapping[str, Estimate], title: str, written: Callable[[
 
     rows = []
     for place, (name, one) in enumerate(estimates.items()):
-        color, middle = COLORS[place % len(COLORS)], ROW / 2
+        color, middle = COLORS[place % len(COLORS)], ROW_HEIGHT / 2
         marks = [
             f'<circle cx="{across(value):.1f}" cy="{middle}" r="3" fill="{color}"/>'
             for value in one.values
@@ -112,9 +112,9 @@ def intervals(estimates: Mapping[str, Estimate], title: str, written: Callable[[
                 'fill-opacity=".35"/>',
             )
             said += f", 95 % interval {written(one.low)} to {written(one.high)}"
-        marks.append(f'<rect x="{across(one.mean) - 1:.1f}" y="2" width="2" height="{ROW - 4}" fill="{color}"/>')
+        marks.append(f'<rect x="{across(one.mean) - 1:.1f}" y="2" width="2" height="{ROW_HEIGHT - 4}" fill="{color}"/>')
         rows.append(
-            f'<span style="overflow-wrap:anywhere">{_escaped(name)}</span>{_drawing(said, ROW, marks)}'
+            f'<span style="overflow-wrap:anywhere">{_escaped(name)}</span>{_drawing(said, ROW_HEIGHT, marks)}'
             f"<span>{_escaped(f'{written(one.mean)} (n = {one.n})')}</span>"
         )
     grid = (

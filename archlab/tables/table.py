@@ -115,11 +115,11 @@ def byte_size(count: int | float, sign: str = "") -> str:
     return f"{size:{sign},.1f} {unit}"
 
 
-BAR = 24
+BAR_WIDTH = 24
 """Columns of the longest bar where there is room."""
 
 
-def bar(fraction: float, width: int = BAR) -> str:
+def bar(fraction: float, width: int = BAR_WIDTH) -> str:
     """A bar of blocks, in steps of an eighth of a column; anything above nothing can be seen.
 
     >>> bar(0.4375, width=8)

@@ -11,20 +11,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from archlab.tables.table import BAR, Cell, Column, Row, Table, bar, written
+from archlab.tables.table import BAR_WIDTH, Cell, Column, Row, Table, bar, written
 
 Guides = Literal["plain", "unicode"]
 Role = Literal[
     "title", "heading", "rule", "guide", "text", "total", "footer", "strong", "dim", "good", "bad", "changed"
 ]
 
-GAP = 2
-NARROWEST = 16
-"""What a column of names keeps."""
-NARROWEST_PROSE = 24
-"""What a column of prose keeps."""
-NARROWEST_BAR = 12
-"""What a bar keeps."""
+COLUMN_GAP = 2
+"""Blanks between two columns."""
+NAME_WIDTH = 16
+"""Characters that a column of names keeps."""
+PROSE_WIDTH = 24
+"""Characters that a column of prose keeps."""
+SHORTEST_BAR = 12
+"""Characters that the longest bar keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> l
     for place, column in enumerate(table.columns):
         if column.form == "bar" and widths[place] < natural[place]:
             for cells, row in zip(grid, table.rows, strict=True):
-                cells[place] = _shown(row.cells[place], column, guides, BAR * widths[place] // natural[place])
+                cells[place] = _shown(row.cells[place], column, guides, BAR_WIDTH * widths[place] // natural[place])
 
     result: list[Line] = [(Span(printable(table.title), "title"),), ()] if table.title else []
     for number, block in enumerate(_blocks(widths, width)):
@@ -70,7 +71,7 @@ def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> l
         def drawn(cells: Sequence[str], role: Role, prefix: str = "", block: Sequence[int] = block) -> list[Line]:
             return _drawn([(cells[k], table.columns[k], widths[k]) for k in block], role, prefix, dots)
 
-        rule = ("─" if guides == "unicode" else "-") * (sum(widths[k] + GAP for k in block) - GAP)
+        rule = ("─" if guides == "unicode" else "-") * (sum(widths[k] + COLUMN_GAP for k in block) - COLUMN_GAP)
         result += [()] if number else []
         result += [*drawn(heads, "heading"), (Span(rule, "rule"),)]
         for cells, row, prefix in zip(grid, table.rows, prefixes, strict=True):
@@ -127,7 +128,7 @@ def columns_of(value: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in value)
 
 
-def _shown(cell: Cell, column: Column, guides: Guides, width: int = BAR) -> str:
+def _shown(cell: Cell, column: Column, guides: Guides, width: int = BAR_WIDTH) -> str:
     if column.form == "bar" and isinstance(cell, int | float):
         blocks = bar(cell, width)
         return "#" * len(blocks) if guides == "plain" else blocks
@@ -159,11 +160,11 @@ def _fitted(columns: Sequence[Column], widths: list[int], width: int | None) -> 
     if width is None:
         return widths
     fitted = list(widths)
-    excess = sum(widths) + GAP * (len(widths) - 1) - width
+    excess = sum(widths) + COLUMN_GAP * (len(widths) - 1) - width
     for narrowest, candidates in (
-        (NARROWEST_BAR, [k for k, column in enumerate(columns) if column.form == "bar"]),
-        (NARROWEST_PROSE, [k for k, column in enumerate(columns) if column.wraps]),
-        (NARROWEST, [k for k, column in enumerate(columns) if column.shrinks]),
+        (SHORTEST_BAR, [k for k, column in enumerate(columns) if column.form == "bar"]),
+        (PROSE_WIDTH, [k for k, column in enumerate(columns) if column.wraps]),
+        (NAME_WIDTH, [k for k, column in enumerate(columns) if column.shrinks]),
     ):
         while excess > 0 and candidates:
             widest = max(candidates, key=lambda k: fitted[k])
@@ -173,7 +174,7 @@ def _fitted(columns: Sequence[Column], widths: list[int], width: int | None) -> 
             excess -= 1
     if excess <= 0:
         return fitted
-    room = max(NARROWEST, width // 3)
+    room = max(NAME_WIDTH, width // 3)
     return [min(size, room) if column.shrinks else size for column, size in zip(columns, widths, strict=True)]
 
 
@@ -182,11 +183,11 @@ def _blocks(widths: Sequence[int], width: int | None) -> list[list[int]]:
     blocks: list[list[int]] = [[0]]
     taken = widths[0]
     for k in range(1, len(widths)):
-        if width is not None and taken + GAP + widths[k] > width and len(blocks[-1]) > 1:
+        if width is not None and taken + COLUMN_GAP + widths[k] > width and len(blocks[-1]) > 1:
             blocks.append([0])
             taken = widths[0]
         blocks[-1].append(k)
-        taken += GAP + widths[k]
+        taken += COLUMN_GAP + widths[k]
     return blocks
 
 
@@ -206,7 +207,7 @@ def _drawn(cells: Sequence[tuple[str, Column, int]], role: Role, prefix: str, do
             padding = " " * (width - columns_of(value) - (columns_of(prefix) if place == 0 else 0))
             ends = place == len(cells) - 1
             value = padding + value if column.align == "right" else value + ("" if ends else padding)
-            spans.append(Span(value + ("" if ends else " " * GAP), role))
+            spans.append(Span(value + ("" if ends else " " * COLUMN_GAP), role))
         result.append(tuple(spans))
     return result
 

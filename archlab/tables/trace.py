@@ -6,18 +6,20 @@ from collections.abc import Sequence
 
 from archlab.analysis.folding import Fold, fold
 from archlab.records import Trace
-from archlab.tables.columns import BARS, COLUMNS, DEFAULT, shapes_text
+from archlab.tables.columns import BARS, COLUMNS, DEFAULT_COLUMNS, shapes_text
 from archlab.tables.table import Column, Row, Table
 
-CONVENTION = (
+MACS_NOTE = (
     "MACs: multiply-accumulates of convolutions, linear layers, matrix products, recurrent layers and attention, "
     "biases not counted."
 )
-FOLDED = "xN: N equal layers in one row; counts there and beneath are sums over all of them, shapes are those of one."
+FOLDING_NOTE = (
+    "xN: N equal layers in one row; counts there and beneath are sums over all of them, shapes are those of one."
+)
 
 
 def trace_table(
-    trace: Trace, depth: int | None = 1, columns: Sequence[str] = DEFAULT, *, unfold: bool = False
+    trace: Trace, depth: int | None = 1, columns: Sequence[str] = DEFAULT_COLUMNS, *, unfold: bool = False
 ) -> Table:
     """The layers as a table, with totals and the counting convention.
 
@@ -45,7 +47,7 @@ def trace_table(
         rows=rows,
         title=title(trace),
         total=("total", *(measure.total(trace.totals) for measure in measures)),
-        footer=(*([FOLDED] if series else []), *footer(trace)),
+        footer=(*([FOLDING_NOTE] if series else []), *footer(trace)),
     )
 
 
@@ -66,7 +68,7 @@ def footer(trace: Trace) -> tuple[str, ...]:
     frozen = totals.parameters - totals.trainable_parameters
     sentences = [
         f"Parameters: {totals.trainable_parameters:,} trainable, {frozen:,} frozen. Buffers: {totals.buffers:,}.",
-        f"{CONVENTION} FLOPs = 2 x MACs = {totals.flops:,}.",
+        f"{MACS_NOTE} FLOPs = 2 x MACs = {totals.flops:,}.",
         f"Normalisation, activation and pooling are counted apart: {totals.elementwise:,} elementwise operations.",
     ]
     if totals.uncounted_operations:

@@ -11,10 +11,10 @@ from archlab.records import Growth, Layer, Stage, Trace
 from archlab.reports.panel import Chart, Color, Control, Panel, Switch, series_color
 from archlab.reports.text import brief, count, label, shape
 
-LEAVES = 1_500
+MOST_TILES = 1_500
 """A treemap with more tiles than this shows only the upper levels."""
 FEWEST_STAGES, MOST_STAGES = 6, 60
-SCALE = {"on": "log", "off": "linear"}
+AXIS_TYPES = {"on": "log", "off": "linear"}
 MEASURES = {"parameters": "parameters", "macs": "MACs"}
 
 
@@ -123,7 +123,7 @@ def overlay_panel(networks: Mapping[str, Trace], name: str) -> Panel | None:
             "xaxis": {"title": {"text": "share of the stages"}, "tickformat": ".0%", "zeroline": False},
             "yaxis": {
                 "title": {"text": Switch("measure", measures)},
-                "type": Switch("scale", SCALE),
+                "type": Switch("scale", AXIS_TYPES),
                 "dtick": Switch("scale", {"on": "D2", "off": None}),
             },
         },
@@ -238,7 +238,7 @@ def _nested(trace: Trace, measure: str) -> list[tuple[int, Layer]]:
     """The layers that have a share, as deep as the number of tiles allows."""
     rows = [(index, layer) for index, layer in enumerate(trace.layers) if getattr(layer, measure)]
     depth = max((layer.depth for _, layer in rows), default=1)
-    while depth > 1 and sum(layer.depth <= depth for _, layer in rows) > LEAVES:
+    while depth > 1 and sum(layer.depth <= depth for _, layer in rows) > MOST_TILES:
         depth -= 1
     return [(index, layer) for index, layer in rows if layer.depth <= depth]
 

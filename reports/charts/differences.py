@@ -10,7 +10,7 @@ from archlab.reports.charts.outcome import axis_of, error_bars
 from archlab.reports.panel import Chart, Color, Control, Panel, Switch, series_color
 from archlab.reports.text import label, metric
 
-MEAN_AT = 0.6
+MEAN_PLACE = 0.6
 """Where the mean stands beside the pairs, which stand around 0."""
 
 
@@ -93,7 +93,7 @@ def _traces(comparison: Comparison, difference: Difference) -> list[dict[str, An
     mean = {
         **right,
         "name": "mean difference",
-        "x": [MEAN_AT],
+        "x": [MEAN_PLACE],
         "y": [scale * difference.mean],
         "text": [f"mean, n = {difference.n}"],
         "marker": {"size": 10, "symbol": "diamond", "color": Color("text")},
@@ -145,7 +145,7 @@ def _layout(difference: Difference) -> dict[str, Any]:
             **plain,
             "domain": [0.68, 1],
             "range": [-0.4, 1],
-            "tickvals": [0, MEAN_AT],
+            "tickvals": [0, MEAN_PLACE],
             "ticktext": ["pairs", "mean"],
             "tickangle": 0,
             "anchor": "y2",

@@ -11,8 +11,8 @@ from archlab.reports.charts.recorded import Choices, Recorded
 from archlab.reports.panel import Chart, Color, Control, Panel, Position, Scale, Slice, State, Switch, series_color
 from archlab.reports.text import label
 
-VALUES = 1_400_000
-"""Values of recordings that one panel embeds at most: about 3.7 MB."""
+VALUE_BUDGET = 1_400_000
+"""Numbers of recordings that one panel embeds at most: about 3.7 MB."""
 QUANTITIES = {
     "running_mean": "running mean",
     "running_var": "running variance",
@@ -28,7 +28,9 @@ MOMENTS = (("mean", "mean", "mean"), ("var", "variance", "variance"))
 STEP_AXIS = {"title": {"text": "optimiser step"}}
 
 
-def normalisation_panel(recordings: Mapping[str, tuple[Run, NormRecording]], name: str, budget: int = VALUES) -> Panel:
+def normalisation_panel(
+    recordings: Mapping[str, tuple[Run, NormRecording]], name: str, budget: int = VALUE_BUDGET
+) -> Panel:
     """Everything that was recorded of the BatchNorm layers, thinned to the budget.
 
     Args:
@@ -74,8 +76,8 @@ def _heat_map(choices: Choices, state: State) -> Chart:
     return Chart(
         name="heat",
         title="Every channel over training",
-        description="One row per channel, one column per recorded step, colour for the chosen quantity. The dotted lines "
-        "are the slider's step and the chosen channel.",
+        description="One row per channel, one column per recorded step, colour for the chosen quantity. The dotted "
+        "lines are the slider's step and the chosen channel.",
         data=[
             {
                 "type": "heatmap",

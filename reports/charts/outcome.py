@@ -10,7 +10,7 @@ from archlab.records import Comparison, Estimate, VariantResult
 from archlab.reports.panel import Chart, Color, series_color
 from archlab.reports.text import label
 
-STYLES = (
+SERIES_STYLES = (
     ("test_accuracy", "population statistics, or no BatchNorm", "circle", 0.17),
     ("test_accuracy_running", "running statistics", "circle-open", -0.17),
 )
@@ -20,12 +20,12 @@ def accuracy_chart(comparison: Comparison) -> Chart:
     """Test accuracy of every run with population and with running statistics."""
     traces: list[dict[str, Any]] = []
     names = [label(variant.name, 32) for variant in comparison.variants]
-    for name, title, symbol, shift in STYLES:
+    for name, title, symbol, shift in SERIES_STYLES:
         for index, variant in enumerate(comparison.variants):
             if name in variant.metrics:
                 place = len(names) - 1 - index + shift
                 traces += _strip(variant, name, place, index, symbol, f"{names[index]}, {title}")
-    traces += [_legend_entry(title, symbol) for name, title, symbol, _ in STYLES if has_metric(comparison, name)]
+    traces += [_legend_entry(title, symbol) for name, title, symbol, _ in SERIES_STYLES if has_metric(comparison, name)]
     layout = {
         "xaxis": {"title": {"text": "test accuracy after the last epoch"}, "tickformat": ".1~%"},
         "yaxis": {

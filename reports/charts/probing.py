@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 POINTS = 400
 """Probed steps that are drawn at most; where there are more, the extremes are kept."""
-ENDS = ("least", "greatest")
+EDGE_NAMES = ("least", "greatest")
 """What the edges of one run's band are called."""
 STEP_AXIS = {"title": {"text": "optimiser step"}}
 
@@ -143,7 +143,7 @@ def _bands(
             trace
             for index, (variant, runs) in enumerate(found.items())
             if seed in runs
-            for trace in _band_traces(variant, runs[seed].steps, _band_of_run(runs[seed], name), index, ENDS)
+            for trace in _band_traces(variant, runs[seed].steps, _band_of_run(runs[seed], name), index, EDGE_NAMES)
         ]
         for seed in _seeds(found)
     }

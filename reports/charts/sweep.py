@@ -11,7 +11,7 @@ from archlab.reports.charts.outcome import axis_of, has_metric
 from archlab.reports.panel import Chart, Control, Panel, Switch, band_shade, series_color
 from archlab.reports.text import label, metric
 
-SKIPS = {"on": "with skips", "True": "with skips", "off": "plain, no skips", "False": "plain, no skips"}
+SKIP_NAMES = {"on": "with skips", "True": "with skips", "off": "plain, no skips", "False": "plain, no skips"}
 
 
 def sweep_panel(comparison: Comparison, name: str) -> Panel | None:
@@ -144,7 +144,7 @@ def _skips(comparison: Comparison) -> set[str]:
 
 def _written(key: str, value: Value) -> str:
     """What a group of variants has in common, in words."""
-    return SKIPS.get(str(value), f"{key}={value}") if key == "skip" else f"{key}={value}"
+    return SKIP_NAMES.get(str(value), f"{key}={value}") if key == "skip" else f"{key}={value}"
 
 
 def _number_axis(axis: str, values: Sequence[float]) -> dict[str, Any]:

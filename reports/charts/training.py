@@ -16,15 +16,15 @@ POINTS = 400
 """Points of a curve on the page; longer ones are thinned, their extremes kept."""
 SEED_POINTS = 160
 """Points of a single seed's curve."""
-MARKED = 12
-"""Points of a curve that each get a marker, at most."""
+MARKER_POINTS = 12
+"""A curve of so many points or fewer has a marker at each."""
 AXES = {"step": "optimiser step", "epoch": "epoch", "seconds": "training seconds (mean of the variant's runs)"}
-MOST = {"loss": math.inf, "accuracy": 1.0}
-"""Where an interval ends: no value can be larger."""
-WEIGHTS = {"0": "none", "0.6": "light (0.6)", "0.9": "strong (0.9)", "0.98": "very strong (0.98)"}
+UPPER_LIMITS = {"loss": math.inf, "accuracy": 1.0}
+"""By metric: no value can be larger, and an interval ends there."""
+SMOOTHING_WEIGHTS = {"0": "none", "0.6": "light (0.6)", "0.9": "strong (0.9)", "0.98": "very strong (0.98)"}
 HEIGHT, LEGEND_ROW = 340, 24
 """Of a chart with two variants, and what two more add to its legend; in pixels."""
-DASHED = {
+DASHED_ENTRY = {
     "type": "scatter",
     "mode": "lines",
     "name": "running statistics",
@@ -34,7 +34,7 @@ DASHED = {
     "hoverinfo": "skip",
 }
 """The legend's entry for all dashed lines."""
-SMOOTHING = Control("smoothing", "Smoothing of training curves", "select", tuple(WEIGHTS.items()), "0")
+SMOOTHING = Control("smoothing", "Smoothing of training curves", "select", tuple(SMOOTHING_WEIGHTS.items()), "0")
 
 
 def training_panel(experiment: Experiment, read: Callable[[Run], Mapping[str, Any] | None], name: str) -> Panel:
@@ -141,16 +141,17 @@ def _chart(
     import numpy as np
 
     traces: list[dict[str, Any]] = []
-    most, shade = MOST[metric], band_shade(len(series))
+    most, shade = UPPER_LIMITS[metric], band_shade(len(series))
     for index, (variant, one) in enumerate(series.items()):
         traces += _variant_traces(variant, one, index, most=most, shade=shade, smooth=smooth)
     for index, (variant, one) in enumerate((running or {}).items()):
         if np.isfinite(one["values"]).any():
             traces += _variant_traces(variant, one, index, most=most, shade=shade, dash="dash")
     if any(trace.get("line", {}).get("dash") == "dash" for trace in traces):
-        traces.append(DASHED)
+        traces.append(DASHED_ENTRY)
     axis_titles = {
-        weight: title.lower() + ("" if weight == "0" else f", smoothed with weight {weight}") for weight in WEIGHTS
+        weight: title.lower() + ("" if weight == "0" else f", smoothed with weight {weight}")
+        for weight in SMOOTHING_WEIGHTS
     }
     layout: dict[str, Any] = {
         "xaxis": {"title": {"text": Switch("x", AXES)}},
@@ -220,7 +221,7 @@ def _variant_traces(
     ]
     line = {
         **base,
-        "mode": "lines+markers" if len(series["x"]["step"]) <= MARKED else "lines",
+        "mode": "lines+markers" if len(series["x"]["step"]) <= MARKER_POINTS else "lines",
         "name": name,
         "showlegend": dash == "solid",
         "x": x,

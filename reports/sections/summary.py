@@ -13,8 +13,8 @@ from archlab.reports.strip import Series, Strip, strip
 from archlab.reports.templating import Section, render
 from archlab.reports.text import metric
 
-UPRIGHT = 4
-"""Up to so many variants a table has a column for each, and a row for each metric; else the other way round."""
+COLUMN_VARIANTS = 4
+"""Up to so many variants, the table has one column per variant and one row per metric; else the other way round."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Cell:
     estimate: Estimate | None = None
 
 
-MISSING = Cell("–", "")
+EMPTY_CELL = Cell("–", "")
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def _story(experiment: Experiment, anchor: str, examination: Examination) -> Sto
     names = dict.fromkeys(one.name for one in METRICS)
     names |= dict.fromkeys(name for cells in found.values() for name in cells)
     shown = [name for name in names if any(name in cells for cells in found.values())]
-    cells = tuple(tuple(found[name].get(one, MISSING) for name in found) for one in shown)
-    upright = len(found) <= UPRIGHT
+    cells = tuple(tuple(found[name].get(one, EMPTY_CELL) for name in found) for one in shown)
+    upright = len(found) <= COLUMN_VARIANTS
     unfinished = tuple(
         f"{run.key} is {run.status}" + (f": {run.error}" if run.error else "")
         for run in experiment.runs
@@ -170,7 +170,7 @@ def facts(experiment: Experiment) -> dict[str, str]:
 def _parameters(counts: Mapping[str, int]) -> dict[str, str]:
     """The networks' parameters: of each of a few, or from the smallest to the largest."""
     distinct = sorted(set(counts.values()))
-    if len(distinct) > 1 and len(counts) <= UPRIGHT:
+    if len(distinct) > 1 and len(counts) <= COLUMN_VARIANTS:
         return {f"parameters of {name}": f"{count:,}" for name, count in counts.items()}
     return {"parameters": " to ".join(f"{count:,}" for count in dict.fromkeys((*distinct[:1], *distinct[-1:])))}
 

@@ -102,6 +102,6 @@ def test_span_holds_every_number_and_some_ticks(values: list[float], room: float
     assert found.start < found.end
     assert found.start <= math.log10(min(values)) + 1e-9
     assert found.end >= math.log10(max(values)) - 1e-9
-    assert found.level * probing.LEVELS == pytest.approx(found.end - found.start)
+    assert found.level * probing.COLOUR_STEPS == pytest.approx(found.end - found.start)
     assert 2 <= len(found.ticks) <= 20
     assert all(found.start <= place <= found.end for place in found.ticks.values())

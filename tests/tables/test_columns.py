@@ -6,7 +6,7 @@ from archlab.errors import InputError
 from archlab.records import Layer, ReceptiveField, Totals
 from archlab.tables.columns import (
     COLUMNS,
-    DEFAULT,
+    DEFAULT_COLUMNS,
     GROUPS,
     chosen_columns,
     columns_table,
@@ -124,11 +124,11 @@ def test_receptive_field(field: ReceptiveField | None, text: str | None) -> None
 @pytest.mark.parametrize(
     ("names", "chosen"),
     [
-        ([], DEFAULT),
+        ([], DEFAULT_COLUMNS),
         (["macs"], ("macs",)),
         (["macs", "macs"], ("macs",)),
-        (["+saved"], (*DEFAULT, "saved")),
-        (["+saved", "dtype"], (*DEFAULT, "saved", "dtype")),
+        (["+saved"], (*DEFAULT_COLUMNS, "saved")),
+        (["+saved", "dtype"], (*DEFAULT_COLUMNS, "saved", "dtype")),
         (["share"], ("share-parameters", "share-macs")),
     ],
 )

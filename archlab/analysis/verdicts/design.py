@@ -8,9 +8,9 @@ from archlab.analysis.statistics import SIGNIFICANT, smallest_p_value
 from archlab.analysis.verdicts.group import Group, counted
 from archlab.records import Comparison, Verdict
 
-FEW = 3
+WARNING_RUNS = 3
 """Finished runs per variant below which it is a warning: two give an interval of 12.7 standard errors to each side."""
-STUDENT = "Fisher, The Design of Experiments, 1935, section 21"
+FISHER_1935 = "Fisher, The Design of Experiments, 1935, section 21"
 
 
 def seeds(groups: Sequence[Group], comparison: Comparison | None) -> list[Verdict]:
@@ -30,11 +30,11 @@ def seeds(groups: Sequence[Group], comparison: Comparison | None) -> list[Verdic
     return [
         Verdict(
             check="seeds",
-            level="warning" if fewest < FEW else "note",
-            text=f"There {'is' if fewest == 1 else 'are'} {counted(fewest, 'seed')} a variant, with which no paired "
+            level="warning" if fewest < WARNING_RUNS else "note",
+            text=f"There {'is' if fewest == 1 else 'are'} {counted(fewest, 'seed')} per variant, with which no paired "
             f"difference can have p below {smallest:g}.",
             remedy=f"Train {enough} seeds or more (--seeds {enough}); finished runs are kept.",
-            source=STUDENT,
+            source=FISHER_1935,
         )
     ]
 

@@ -11,9 +11,9 @@ from archlab.records import Difference, NormRecording, Run
 
 Array = Any  # a NumPy array; naming its type would import NumPy
 
-EPS = 1e-5
+EPSILON = 1e-5
 """What BatchNorm adds to a variance, by default in torch and in archlab; the records don't say it."""
-ROWS = 64
+NOISE_STEPS = 64
 """Recorded steps of the last epoch that the noise of batches is taken over, the last ones: a standard deviation of so
 many values is known to 9 %."""
 
@@ -39,7 +39,7 @@ class LayerEnd:
     """Of the population, with the variance; None where it was not measured."""
     variance: Array | None
     batch_mean: Array
-    """(rows, channels) of the last epoch's recorded batches, `ROWS` at most, the epoch's last batch left out."""
+    """(rows, channels) of the last epoch's recorded batches, `NOISE_STEPS` at most, the epoch's last batch left out."""
     batch_var: Array
 
     @property
@@ -139,7 +139,7 @@ def condense(run: Run, recording: NormRecording) -> tuple[LayerEnd, ...]:
     if ends[-1] not in recording.steps:
         return ()
     row = recording.steps.index(ends[-1])
-    last_epoch = np.flatnonzero((steps > ends[-2]) & (steps < ends[-1]))[-ROWS:]
+    last_epoch = np.flatnonzero((steps > ends[-2]) & (steps < ends[-1]))[-NOISE_STEPS:]
     follows = np.flatnonzero(np.diff(steps) == 1).tolist()
     pairs = [follows[0], follows[-1]] if follows else []
     layers = []
@@ -210,13 +210,13 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def span(values: Sequence[float], form: str) -> str:
+def range_text(values: Sequence[float], form: str) -> str:
     """One number, or the least and the greatest of several: `0.64 to 0.67`."""
     low, high = format(min(values), form), format(max(values), form)
     return low if low == high else f"{low} to {high}"
 
 
-def bounds(difference: Difference) -> str:
+def interval_text(difference: Difference) -> str:
     """What a difference of shares rests on: `95 % interval +1.20 to +3.40, n = 6 runs`, or `n = 1 run`."""
     basis = f"n = {counted(difference.n, 'run')}"
     if difference.low is None or difference.high is None:
