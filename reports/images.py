@@ -23,7 +23,7 @@ from archlab.reports.panel import (
     Smooth,
     State,
     Switch,
-    resolve,
+    evaluate,
     series_color,
 )
 from archlab.reports.sections import sections
@@ -143,7 +143,7 @@ def _choices(control: Control, state: State) -> dict[str | int | None, str]:
     """What a control can say, and how that is called."""
     if control.kind == "toggle":
         return {"on": "on", "off": "off"}
-    options = resolve(control.options, state)
+    options = evaluate(control.options, state)
     return dict(options) if control.kind == "select" else dict(enumerate(map(str, options)))
 
 
@@ -164,8 +164,8 @@ def _styled(chart: Chart, title: str, panel: Panel, state: State) -> Figure:
     top = TITLE_HEIGHT + (own.t or 0)
     return figure.update_layout(
         template="plotly_white",
-        colorway=[resolve(series_color(index), {}) for index in range(8)],
-        treemapcolorway=[resolve(series_color(index, 0.36), {}) for index in (0, 2, 1, 3, 5, 4, 6, 7)],
+        colorway=[evaluate(series_color(index), {}) for index in range(8)],
+        treemapcolorway=[evaluate(series_color(index, 0.36), {}) for index in (0, 2, 1, 3, 5, 4, 6, 7)],
         font={"family": "system-ui, sans-serif", "color": LIGHT["text"]},
         title={
             "subtitle": {"text": " · ".join(label(html.unescape(part)) for part in said)},

@@ -28,7 +28,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Line:
+class DrawnSeries:
     """A series in pixels."""
 
     place: int
@@ -43,7 +43,7 @@ class Line:
 class Strip:
     """Lines one below the other, on one scale."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[DrawnSeries, ...]
     height: int
     width: int = WIDTH
 
@@ -60,7 +60,7 @@ def strip(series: Sequence[Series], least: float, greatest: float) -> Strip:
         return round(MARGIN + share * (WIDTH - 2 * MARGIN), 1)
 
     lines = tuple(
-        Line(
+        DrawnSeries(
             place=one.place,
             y=LINE * (row + 0.5),
             mean=across(one.mean),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archlab.analysis.wording import counted
 from archlab.reports import text
 from archlab.reports.panel import Panel
 
@@ -58,7 +59,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         "count": text.count,
-        "several": text.several,
+        "counted": counted,
         "brief": text.brief,
         "shape": text.shape,
         "metric": text.metric,

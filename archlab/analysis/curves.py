@@ -52,7 +52,7 @@ def band(values: Array, least: float = -math.inf, most: float = math.inf) -> Ban
     return Band(int(n.max(initial=0)), mean, np.maximum(mean - half, least), np.minimum(mean + half, most))
 
 
-def counted(values: Array) -> tuple[int, int]:
+def run_counts(values: Array) -> tuple[int, int]:
     """The least and the greatest number of runs that a step's mean is taken over.
 
     Args:

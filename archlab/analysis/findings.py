@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from statistics import fmean
-from typing import Literal
 
-from archlab.analysis.metrics import BY_NAME, SHARE, Metric
+from archlab.analysis.metrics import BY_NAME, SHARE, Metric, Sign
 from archlab.analysis.statistics import (
     SIGNIFICANT,
     distinguishes,
@@ -179,17 +178,12 @@ def _range(estimate: Estimate, metric: Metric) -> str:
 
 def _carried(difference: Difference, metric: Metric) -> str:
     """The difference with all that says how far to trust it."""
-    most = metric.unit.most
-    bounds = [
-        metric.unit.number(min(max(bound, -most), most), "+")
-        for bound in (difference.low, difference.high)
-        if bound is not None
-    ]
+    interval = metric.unit.interval(metric.unit.limited(difference), "+")
     return (
-        f"a difference of {_points(difference.mean, '+')} (95 % interval {' to '.join(bounds)}, "
-        f"p = {difference.p_value:.2g}, n = {difference.n})"
+        f"a difference of {_points(difference.mean, '+')} (95 % interval {interval}, p = {difference.p_value:.2g}, "
+        f"n = {difference.n})"
     )
 
 
-def _points(share: float, sign: Literal["", "+"] = "") -> str:
+def _points(share: float, sign: Sign = "") -> str:
     return f"{SHARE.number(share, sign)} percentage points"

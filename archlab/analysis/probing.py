@@ -89,7 +89,7 @@ def heights(landscape: Landscape) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class LogScale:
     """What several pictures share of a logarithmic scale: where it starts and ends, and the numbers along it."""
 
     start: float
@@ -104,8 +104,8 @@ class Span:
         return (self.end - self.start) / COLOUR_STEPS
 
 
-def span(values: Iterable[Array], room: float = 0.0) -> Span:
-    """The span from the least to the greatest of some numbers; what is not finite or not above 0 has no place on it.
+def log_scale(values: Iterable[Array], room: float = 0.0) -> LogScale:
+    """The scale from the least to the greatest of some numbers; what is not finite or not above 0 has no place on it.
 
     Args:
         values: arrays of any shape.
@@ -119,7 +119,7 @@ def span(values: Iterable[Array], room: float = 0.0) -> Span:
     if end - start < 0.05:  # nearly one number: noise shall not fill the picture
         start, end = start - 0.5, end + 0.5
     ticks = {number: math.log10(number) for number in _round_numbers(start, end)}
-    return Span(start, end, {number: place for number, place in ticks.items() if start <= place <= end})
+    return LogScale(start, end, {number: place for number, place in ticks.items() if start <= place <= end})
 
 
 def _round_numbers(start: float, end: float) -> list[float]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from archlab.errors import InputError, nearest
-from archlab.records import Layer, ReceptiveField, Shape, Totals
+from archlab.records import Layer, MemoryEstimate, ReceptiveField, Shape, Side, Totals, Trace
 from archlab.tables.table import AtLeast, Cell, Column, Row, Table
 
 
@@ -76,6 +76,17 @@ def shapes_text(shapes: Sequence[Shape], most: int = 4) -> str:
     """Shapes in a row, the first few in full and the number of the others."""
     listed = ", ".join(map(shape_text, shapes[:most]))
     return listed + (f", +{len(shapes) - most}" if len(shapes) > most else "")
+
+
+def network_text(record: Trace | Side | MemoryEstimate) -> str:
+    """The network with its options: `resnet (skip=off)`."""
+    options = ", ".join(f"{name}={value}" for name, value in record.options.items())
+    return f"{record.network} ({options})" if options else record.network
+
+
+def subject_text(record: Trace | Side) -> str:
+    """What was traced, on what: `densenet (norm=none) on 1x1x96x96`."""
+    return f"{network_text(record)} on {shapes_text(record.inputs)}"
 
 
 def kind_text(layer: Layer) -> str:

@@ -7,7 +7,6 @@ are made. Differences of percentages are percentage points.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from archlab.analysis.metrics import BY_NAME, METRICS
@@ -51,7 +50,7 @@ def _means_table(comparison: Comparison) -> Table:
                         variant.name,
                         estimate.n,
                         metric.written(estimate.mean),
-                        _interval(estimate.low, estimate.high, metric.unit.number),
+                        metric.unit.interval(estimate) or None,
                     ),
                     depth=1,
                 )
@@ -106,17 +105,13 @@ def _difference_row(difference: Difference) -> Row:
             metric.title + (" *" if marked else ""),
             difference.n,
             metric.difference(difference.mean),
-            _interval(difference.low, difference.high, lambda value: metric.unit.number(value, "+")),
+            metric.unit.interval(difference, "+") or None,
             None if difference.p_value is None else f"{difference.p_value:.3f}",
             None if difference.correlation is None else f"{difference.correlation:+.2f}",
         ),
         depth=1,
         emphasis="changed" if marked else "",
     )
-
-
-def _interval(low: float | None, high: float | None, number: Callable[[float], str]) -> str | None:
-    return None if low is None or high is None else f"{number(low)} to {number(high)}"
 
 
 def _title(comparison: Comparison) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from archlab.analysis.folding import own_name
-from archlab.records import Diff, Layer, LayerDiff, Side
-from archlab.tables.columns import shapes_text
+from archlab.records import Diff, Layer, LayerDiff
+from archlab.tables.columns import shapes_text, subject_text
 from archlab.tables.table import Cell, Column, Emphasis, Row, Table
 
 EMPHASES: dict[str, Emphasis] = {"added": "good", "removed": "bad", "changed": "changed", "renamed": "changed"}
@@ -37,7 +37,7 @@ def diff_table(diff: Diff, depth: int | None = None, *, everything: bool = False
             Column("output_bytes_difference", "output +/-", "right", form="+bytes", blank_zero=True),
         ),
         rows=tuple(_row(layer, parent) for layer, parent in _parents(shown)),
-        title=f"{side_name(diff.before)} -> {side_name(diff.after)}",
+        title=f"{subject_text(diff.before)} -> {subject_text(diff.after)}",
         total=(
             "total",
             None,
@@ -51,12 +51,6 @@ def diff_table(diff: Diff, depth: int | None = None, *, everything: bool = False
         ),
         footer=footer(diff),
     )
-
-
-def side_name(side: Side) -> str:
-    """One of the networks: `resnet (skip=off) on 1x1x96x96`."""
-    options = ", ".join(f"{name}={value}" for name, value in side.options.items())
-    return f"{side.network}{f' ({options})' if options else ''} on {shapes_text(side.inputs)}"
 
 
 def footer(diff: Diff) -> tuple[str, ...]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 
 from archlab.records import Estimate
-from archlab.tables.text import printable
+from archlab.tables.markup import escaped
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS = "_.-=*#"
@@ -71,7 +70,7 @@ def picture(
             f'<polyline fill="none" stroke="{color}" stroke-width="2" stroke-linejoin="round" points="{points}"/>'
             for points in polylines(curve, low, high)
         ]
-        names.append(f'<span style="color:{color}">&#9632;</span> {_escaped(name)}')
+        names.append(f'<span style="color:{color}">&#9632;</span> {escaped(name)}')
     caption = f"{title}, between {written(low)} and {written(high)}"
     return _figure(caption, f"{_drawing(caption, HEIGHT, lines)}<div>{' &#160; '.join(names)}</div>")
 
@@ -114,8 +113,8 @@ def intervals(estimates: Mapping[str, Estimate], title: str, written: Callable[[
             said += f", 95 % interval {written(one.low)} to {written(one.high)}"
         marks.append(f'<rect x="{across(one.mean) - 1:.1f}" y="2" width="2" height="{ROW_HEIGHT - 4}" fill="{color}"/>')
         rows.append(
-            f'<span style="overflow-wrap:anywhere">{_escaped(name)}</span>{_drawing(said, ROW_HEIGHT, marks)}'
-            f"<span>{_escaped(f'{written(one.mean)} (n = {one.n})')}</span>"
+            f'<span style="overflow-wrap:anywhere">{escaped(name)}</span>{_drawing(said, ROW_HEIGHT, marks)}'
+            f"<span>{escaped(f'{written(one.mean)} (n = {one.n})')}</span>"
         )
     grid = (
         "display:grid;grid-template-columns:fit-content(20em) max-content max-content;gap:2px 12px;align-items:center"
@@ -126,12 +125,12 @@ def intervals(estimates: Mapping[str, Estimate], title: str, written: Callable[[
 
 def _figure(caption: str, body: str) -> str:
     style = "margin:.6em 0;font:13px/1.5 system-ui,sans-serif"
-    return f'<figure style="{style}"><figcaption>{_escaped(caption)}</figcaption>{body}</figure>'
+    return f'<figure style="{style}"><figcaption>{escaped(caption)}</figcaption>{body}</figure>'
 
 
 def _drawing(said: str, height: int, marks: Sequence[str]) -> str:
     return (
-        f'<svg role="img" aria-label="{_escaped(said)}" width="{WIDTH}" height="{height}" '
+        f'<svg role="img" aria-label="{escaped(said)}" width="{WIDTH}" height="{height}" '
         f'viewBox="0 0 {WIDTH} {height}"><rect width="{WIDTH}" height="{height}" rx="4" fill="#8882"/>{"".join(marks)}'
         "</svg>"
     )
@@ -181,7 +180,3 @@ def _share(value: float, low: float, high: float) -> float:
     """Where a value lies between two others, from 0 to 1; halved, since a difference may be too large for a float."""
     span = high / 2 - low / 2
     return (value / 2 - low / 2) / span if span else 0.0
-
-
-def _escaped(value: str) -> str:
-    return html.escape(printable(value)).encode("ascii", "xmlcharrefreplace").decode()

@@ -1,6 +1,6 @@
 """A table as lines of text, laid out for a given width.
 
-`lines` gives spans that carry a role, so that whoever prints them can colour them; `text` joins them.
+`lines` gives segments that carry a role, so that whoever prints them can colour them; `text` joins them.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ SHORTEST_BAR = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Segment:
     """A piece of a line, with the role that it plays."""
 
     text: str
     role: Role = "text"
 
 
-Line = tuple[Span, ...]
+Line = tuple[Segment, ...]
 
 
 def text(table: Table, width: int | None = None, guides: Guides = "plain") -> str:
@@ -48,7 +48,7 @@ def text(table: Table, width: int | None = None, guides: Guides = "plain") -> st
 
 
 def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> list[Line]:
-    """The table as lines of spans. Columns that fit no width beside each other follow in blocks of their own."""
+    """The table as lines of segments. Columns that fit no width beside each other follow in blocks of their own."""
     dots = "…" if guides == "unicode" else "..."
     prefixes = _prefixes(table.rows, guides)
     grid = [[_shown(cell, column, guides) for cell, column in _pairs(table, row.cells)] for row in table.rows]
@@ -65,7 +65,7 @@ def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> l
             for cells, row in zip(grid, table.rows, strict=True):
                 cells[place] = _shown(row.cells[place], column, guides, BAR_WIDTH * widths[place] // natural[place])
 
-    result: list[Line] = [(Span(printable(table.title), "title"),), ()] if table.title else []
+    result: list[Line] = [(Segment(printable(table.title), "title"),), ()] if table.title else []
     for number, block in enumerate(_blocks(widths, width)):
 
         def drawn(cells: Sequence[str], role: Role, prefix: str = "", block: Sequence[int] = block) -> list[Line]:
@@ -73,15 +73,15 @@ def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> l
 
         rule = ("─" if guides == "unicode" else "-") * (sum(widths[k] + COLUMN_GAP for k in block) - COLUMN_GAP)
         result += [()] if number else []
-        result += [*drawn(heads, "heading"), (Span(rule, "rule"),)]
+        result += [*drawn(heads, "heading"), (Segment(rule, "rule"),)]
         for cells, row, prefix in zip(grid, table.rows, prefixes, strict=True):
             result += drawn(cells, row.emphasis or "text", prefix)
         if total:
-            result += [(Span(rule, "rule"),), *drawn(total, "total")]
+            result += [(Segment(rule, "rule"),), *drawn(total, "total")]
     if table.footer:
         result.append(())
         for sentence in table.footer:
-            result += [(Span(part, "footer"),) for part in _wrapped(printable(sentence), width)]
+            result += [(Segment(part, "footer"),) for part in _wrapped(printable(sentence), width)]
     return result
 
 
@@ -201,14 +201,14 @@ def _drawn(cells: Sequence[tuple[str, Column, int]], role: Role, prefix: str, do
     result: list[Line] = []
     for number in range(max(map(len, pieces))):
         lead = prefix if number == 0 else " " * columns_of(prefix)
-        spans = [Span(lead, "guide")] if lead else []
+        segments = [Segment(lead, "guide")] if lead else []
         for place, (parts, (_, column, width)) in enumerate(zip(pieces, cells, strict=True)):
             value = parts[number] if number < len(parts) else ""
             padding = " " * (width - columns_of(value) - (columns_of(prefix) if place == 0 else 0))
             ends = place == len(cells) - 1
             value = padding + value if column.align == "right" else value + ("" if ends else padding)
-            spans.append(Span(value + ("" if ends else " " * COLUMN_GAP), role))
-        result.append(tuple(spans))
+            segments.append(Segment(value + ("" if ends else " " * COLUMN_GAP), role))
+        result.append(tuple(segments))
     return result
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from archlab.analysis.folding import Fold, fold
 from archlab.records import Trace
-from archlab.tables.columns import BARS, COLUMNS, DEFAULT_COLUMNS, shapes_text
+from archlab.tables.columns import BARS, COLUMNS, DEFAULT_COLUMNS, subject_text
 from archlab.tables.table import Column, Row, Table
 
 MACS_NOTE = (
@@ -45,7 +45,7 @@ def trace_table(
     return Table(
         columns=(Column("path", "path", shrinks=True), *(measure.column for measure in measures)),
         rows=rows,
-        title=title(trace),
+        title=subject_text(trace),
         total=("total", *(measure.total(trace.totals) for measure in measures)),
         footer=(*([FOLDING_NOTE] if series else []), *footer(trace)),
     )
@@ -54,12 +54,6 @@ def trace_table(
 def marked(name: str, count: int) -> str:
     """The name with the number of layers that it stands for: `blocks.0-11 x12`."""
     return f"{name} x{count}" if count > 1 else name
-
-
-def title(trace: Trace) -> str:
-    """What was traced, on what: `densenet (norm=none) on 1x1x96x96`."""
-    options = ", ".join(f"{name}={value}" for name, value in trace.options.items())
-    return f"{trace.network}{f' ({options})' if options else ''} on {shapes_text(trace.inputs)}"
 
 
 def footer(trace: Trace) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from archlab.records import Landscape, Smoothness
 from archlab.reports.panel import Chart, Color, Control, Panel, Scale, Switch, series_color
 from archlab.reports.text import label
 
-Item = TypeVar("Item")
+Probed = TypeVar("Probed")
 
 POINTS = 400
 """Probed steps that are drawn at most; where there are more, the extremes are kept."""
@@ -75,7 +75,7 @@ def landscape_panel(found: Mapping[str, Mapping[int, Landscape]], name: str) -> 
     """
     control = _seed_control(found)
     every = _every(found)
-    span = probing.span(landscape.losses for landscape in every)
+    scale = probing.log_scale(landscape.losses for landscape in every)
     shared = (
         "All landscapes of this section have the same colours and axes, and those of a seed the same directions in the "
         "layers that their networks share. BatchNorm normalises by the statistics of the images."
@@ -93,7 +93,7 @@ def landscape_panel(found: Mapping[str, Mapping[int, Landscape]], name: str) -> 
             description=f"Loss of {every[0].images:,} training images at the trained weights (the cross) and around "
             "them, in two random directions; at a distance of 1 every filter has changed by its own norm. One run "
             "(n = 1), of the chosen seed.",
-            data=Switch("seed", {str(seed): _contour(runs.get(seed), span) for seed in _seeds(found)}),
+            data=Switch("seed", {str(seed): _contour(runs.get(seed), scale) for seed in _seeds(found)}),
             layout={
                 "xaxis": {**_PLANE, "title": {"text": "first direction"}, "constrain": "domain"},
                 "yaxis": {
@@ -115,7 +115,7 @@ def landscape_panel(found: Mapping[str, Mapping[int, Landscape]], name: str) -> 
 _PLANE = {"range": [-1, 1], "showgrid": False, "zeroline": False, "tickvals": [-1, -0.5, 0, 0.5, 1]}
 
 
-def _every(found: Mapping[str, Mapping[int, Item]]) -> list[Item]:
+def _every(found: Mapping[str, Mapping[int, Probed]]) -> list[Probed]:
     return [one for runs in found.values() for one in runs.values()]
 
 
@@ -137,7 +137,7 @@ def _bands(
     description: str,
     axis: str,
 ) -> Chart:
-    span = probing.span((part for probed in _every(found) for part in _band_of_run(probed, name)), room=0.03)
+    scale = probing.log_scale((part for probed in _every(found) for part in _band_of_run(probed, name)), room=0.03)
     data = {
         str(seed): [
             trace
@@ -152,7 +152,7 @@ def _bands(
         title=title,
         description=description,
         data=Switch("seed", data),
-        layout={"xaxis": STEP_AXIS, "yaxis": _log_axis(axis, span), "hovermode": "x unified"},
+        layout={"xaxis": STEP_AXIS, "yaxis": _log_axis(axis, scale), "hovermode": "x unified"},
         height=380,
         state={"seed": control.start},
     )
@@ -168,7 +168,7 @@ def _beta(found: Mapping[str, Mapping[int, Smoothness]]) -> Chart:
     data: list[dict[str, Any]] = []
     sizes = {}
     # The intervals of few runs reach far beyond the values: of two, by a factor of thousands.
-    span = probing.span((probing.effective_smoothness(probed) for probed in _every(found)), room=0.3)
+    scale = probing.log_scale((probing.effective_smoothness(probed) for probed in _every(found)), room=0.3)
     for index, (variant, runs) in enumerate(found.items()):
         steps, band = probing.smoothness_band([*runs.values()])
         sizes[variant] = band.n
@@ -191,7 +191,7 @@ def _beta(found: Mapping[str, Mapping[int, Smoothness]]) -> Chart:
         data=data,
         layout={
             "xaxis": STEP_AXIS,
-            "yaxis": _log_axis("effective β", span),
+            "yaxis": _log_axis("effective β", scale),
             "hovermode": "x unified",
         },
         wide=True,
@@ -221,17 +221,17 @@ def _band_traces(
     ]
 
 
-def _log_axis(title: str, span: probing.Span) -> dict[str, Any]:
+def _log_axis(title: str, scale: probing.LogScale) -> dict[str, Any]:
     return {
         "title": {"text": title},
         "type": "log",
-        "range": [span.start, span.end],
-        "tickvals": list(span.ticks),
-        "ticktext": [f"{number:.3g}" for number in span.ticks],
+        "range": [scale.start, scale.end],
+        "tickvals": list(scale.ticks),
+        "ticktext": [f"{number:.3g}" for number in scale.ticks],
     }
 
 
-def _contour(landscape: Landscape | None, span: probing.Span) -> list[dict[str, Any]]:
+def _contour(landscape: Landscape | None, scale: probing.LogScale) -> list[dict[str, Any]]:
     if landscape is None:
         return []
     places = landscape.coordinates.tolist()
@@ -243,9 +243,9 @@ def _contour(landscape: Landscape | None, span: probing.Span) -> list[dict[str, 
             "y": places,
             "z": probing.heights(landscape),
             "customdata": landscape.losses.tolist(),
-            "zmin": span.start,
-            "zmax": span.end,
-            "contours": {"start": span.start, "end": span.end, "size": span.level},
+            "zmin": scale.start,
+            "zmax": scale.end,
+            "contours": {"start": scale.start, "end": scale.end, "size": scale.level},
             "line": {"width": 0.6, "color": Color("surface", 0.45)},
             "colorscale": Scale("sequential"),
             "colorbar": {
@@ -257,8 +257,8 @@ def _contour(landscape: Landscape | None, span: probing.Span) -> list[dict[str, 
                 "len": 0.8,
                 "thickness": 12,
                 "outlinewidth": 0,
-                "tickvals": list(span.ticks.values()),
-                "ticktext": [f"{loss:.3g}" for loss in span.ticks],
+                "tickvals": list(scale.ticks.values()),
+                "ticktext": [f"{loss:.3g}" for loss in scale.ticks],
             },
             "hovertemplate": "%{x:.2f}, %{y:.2f}<br>loss %{customdata:.4g}<extra></extra>",
         },

@@ -175,7 +175,7 @@ def _chart(
 
 def _seeds(series: Mapping[str, Mapping[str, Any]]) -> str:
     """How many runs a line stands for."""
-    counts = {variant: curves.counted(one["values"]) for variant, one in series.items()}
+    counts = {variant: curves.run_counts(one["values"]) for variant, one in series.items()}
     sizes = {most for _, most in counts.values()}
     if sizes <= {0}:
         return "Nothing is measured yet."

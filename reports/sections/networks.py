@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from archlab.analysis.folding import Line, failed_rows, outline
+from archlab.analysis.folding import OutlineRow, failed_rows, outline
 from archlab.records import Trace
 from archlab.reports.charts.architecture import growth_panel, overlay_panel, share_panel
 from archlab.reports.diagram import embedded_data
@@ -114,7 +114,7 @@ def shape_table(trace: Trace) -> dict[str, Any]:
     return {"columns": columns, "rows": rows, "hidden": hidden, "failure": failure}
 
 
-def _place(line: Line) -> list[Any]:
+def _place(line: OutlineRow) -> list[Any]:
     if line.count == 1 and line.series < 0:
         return []
     return [line.count, line.series, int(line.member), plain(line.path)]

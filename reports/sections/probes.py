@@ -11,7 +11,7 @@ from archlab.reports.material import Experiment, Material
 from archlab.reports.panel import Panel
 from archlab.reports.templating import Section, render
 
-Item = TypeVar("Item")
+Probed = TypeVar("Probed")
 
 
 def probe_sections(experiment: Experiment, material: Material, anchor: str) -> list[Section]:
@@ -32,7 +32,7 @@ def probe_sections(experiment: Experiment, material: Material, anchor: str) -> l
     return parts
 
 
-def _probed(found: Mapping[str, Mapping[int, Item | None]]) -> dict[str, dict[int, Item]]:
+def _probed(found: Mapping[str, Mapping[int, Probed | None]]) -> dict[str, dict[int, Probed]]:
     """What is there of something that each run may have; variants that have none are left out."""
     there = {name: {seed: one for seed, one in runs.items() if one is not None} for name, runs in found.items()}
     return {name: runs for name, runs in there.items() if runs}

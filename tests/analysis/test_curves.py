@@ -51,7 +51,7 @@ def test_band_is_cut_where_no_value_can_be() -> None:
     ],
 )
 def test_runs_are_counted_step_by_step(values: list[list[float]], counts: tuple[int, int]) -> None:
-    assert curves.counted(np.array(values)) == counts
+    assert curves.run_counts(np.array(values)) == counts
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from archlab.analysis.verdicts.group import EPSILON, Array, Group, LayerEnd, Worst, counted, range_text, worst
+from archlab.analysis.verdicts.group import EPSILON, Array, Group, LayerEnd, Worst, worst
+from archlab.analysis.wording import counted, range_text
 from archlab.records import Verdict
 from archlab.records.verdict import Level
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archlab.analysis.statistics import SIGNIFICANT, smallest_p_value
-from archlab.analysis.verdicts.group import Group, counted
+from archlab.analysis.verdicts.group import Group
+from archlab.analysis.wording import counted
 from archlab.records import Comparison, Verdict
 
 WARNING_RUNS = 3

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archlab.analysis.metrics import SHARE
+from archlab.analysis.wording import counted
 from archlab.records import Difference, NormRecording, Run
 
 Array = Any  # a NumPy array; naming its type would import NumPy
@@ -205,22 +206,7 @@ def _momentum(steps: Sequence[tuple[int, Array, Array, Array]]) -> tuple[float |
     return (None, True) if falls and numbers[-1] > 1 else (last, False)
 
 
-def counted(count: int, noun: str) -> str:
-    """A number of things: `1 run`, `6 runs`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def range_text(values: Sequence[float], form: str) -> str:
-    """One number, or the least and the greatest of several: `0.64 to 0.67`."""
-    low, high = format(min(values), form), format(max(values), form)
-    return low if low == high else f"{low} to {high}"
-
-
 def interval_text(difference: Difference) -> str:
     """What a difference of shares rests on: `95 % interval +1.20 to +3.40, n = 6 runs`, or `n = 1 run`."""
-    basis = f"n = {counted(difference.n, 'run')}"
-    if difference.low is None or difference.high is None:
-        return basis
-    ends = (min(max(bound, -SHARE.most), SHARE.most) for bound in (difference.low, difference.high))
-    low, high = (SHARE.number(bound, "+") for bound in ends)
-    return f"95 % interval {low} to {high}, {basis}"
+    basis, interval = f"n = {counted(difference.n, 'run')}", SHARE.interval(SHARE.limited(difference), "+")
+    return f"95 % interval {interval}, {basis}" if interval else basis

@@ -12,17 +12,8 @@ from statistics import fmean
 
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.statistics import paired_difference
-from archlab.analysis.verdicts.group import (
-    EPSILON,
-    Array,
-    Group,
-    LayerEnd,
-    Worst,
-    counted,
-    interval_text,
-    range_text,
-    worst,
-)
+from archlab.analysis.verdicts.group import EPSILON, Array, Group, LayerEnd, Worst, interval_text, worst
+from archlab.analysis.wording import counted, range_text
 from archlab.records import Verdict
 from archlab.records.verdict import Level
 

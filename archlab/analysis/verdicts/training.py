@@ -6,7 +6,8 @@ import math
 
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.statistics import paired_difference
-from archlab.analysis.verdicts.group import Array, Group, counted, interval_text, range_text
+from archlab.analysis.verdicts.group import Array, Group, interval_text
+from archlab.analysis.wording import counted, range_text
 from archlab.records import Run, Verdict
 
 CLASS_COUNTS = {"digits": 10, "fashion-mnist": 10}
