@@ -7,6 +7,7 @@ from typing import Any
 
 from archlab.records import NormRecording, Run
 from archlab.reports.charts.lag import lag_charts
+from archlab.reports.charts.parts import HIDDEN_EDGE, STEP_AXIS, band
 from archlab.reports.charts.recorded import Choices, Recorded
 from archlab.reports.panel import Chart, Color, Control, Panel, Position, Scale, Slice, State, Switch, series_color
 from archlab.reports.text import label
@@ -25,7 +26,6 @@ CENTRES = {"running_mean": 0, "batch_mean": 0, "beta": 0, "gamma": 1}
 """What a colour scale with two sides is centred on."""
 MOMENTS = (("mean", "mean", "mean"), ("var", "variance", "variance"))
 """How a moment is called in the recording, in the population, and on the page."""
-STEP_AXIS = {"title": {"text": "optimiser step"}}
 
 
 def normalisation_panel(
@@ -164,10 +164,9 @@ def _fan(choices: Choices, state: State) -> Chart:
         ("p5", "p95", 0.2, "5 % to 95 %"),
         ("p25", "p75", 0.32, "middle half"),
     ):
-        edge = {**line, "line": {"width": 0}, "hoverinfo": "skip", "legendgroup": name}
-        fill = {"fill": "tonexty", "fillcolor": series_color(0, alpha)}
-        traces.append({**edge, "name": f"{name}, lower edge", "y": share(low), "showlegend": False})
-        traces.append({**edge, **fill, "name": name, "y": share(high)})
+        edge = {**line, **HIDDEN_EDGE, "legendgroup": name}
+        lower, upper = band(edge, (f"{name}, lower edge", name), share(low), share(high), series_color(0, alpha))
+        traces += [lower, {**upper, "showlegend": True}]
     traces.append({**line, "name": "median", "y": share("p50"), "line": {"color": series_color(0), "width": 2}})
     return Chart(
         name="fan",

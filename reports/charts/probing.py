@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from archlab.analysis import curves, probing
 from archlab.records import Landscape, Smoothness
+from archlab.reports.charts.parts import STEP_AXIS, band, sizes_text
 from archlab.reports.panel import Chart, Color, Control, Panel, Scale, Switch, series_color
 from archlab.reports.text import label
 
@@ -16,7 +17,6 @@ POINTS = 400
 """Probed steps that are drawn at most; where there are more, the extremes are kept."""
 EDGE_NAMES = ("least", "greatest")
 """What the edges of one run's band are called."""
-STEP_AXIS = {"title": {"text": "optimiser step"}}
 
 
 def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -> Panel:
@@ -54,12 +54,10 @@ def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -
         ),
         _beta(found),
     )
-    notes = []
-    for variant, runs in found.items():
-        values = sum(probing.unbounded(probed.losses) for probed in runs.values())
-        total = sum(probed.losses.size for probed in runs.values())
-        if values:
-            notes.append(f"{variant}: not finite, and so not drawn: {values:,} of {total:,} losses along the gradient.")
+    notes = [
+        f"{variant}: not finite, and so not drawn: {holes} losses along the gradient."
+        for variant, holes in _holes(found).items()
+    ]
     longest = max(len(probed.steps) for runs in found.values() for probed in runs.values())
     if longest > POINTS:
         notes.append(f"{longest:,} probed steps are drawn as {POINTS}; each stretch keeps its extremes.")
@@ -80,12 +78,7 @@ def landscape_panel(found: Mapping[str, Mapping[int, Landscape]], name: str) -> 
         "All landscapes of this section have the same colours and axes, and those of a seed the same directions in the "
         "layers that their networks share. BatchNorm normalises by the statistics of the images."
     )
-    notes = [shared]
-    for variant, runs in found.items():
-        holes = sum(probing.unbounded(landscape.losses) for landscape in runs.values())
-        total = sum(landscape.losses.size for landscape in runs.values())
-        if holes:
-            notes.append(f"{variant}: no finite loss at {holes:,} of {total:,} points, left blank.")
+    notes = [f"{variant}: no finite loss at {holes} points, left blank." for variant, holes in _holes(found).items()]
     charts = tuple(
         Chart(
             name=f"landscape-{place}",
@@ -109,10 +102,17 @@ def landscape_panel(found: Mapping[str, Mapping[int, Landscape]], name: str) -> 
         )
         for place, (variant, runs) in enumerate(found.items())
     )
-    return Panel(name, charts, (control,), tuple(notes))
+    return Panel(name, charts, (control,), (shared, *notes))
 
 
 _PLANE = {"range": [-1, 1], "showgrid": False, "zeroline": False, "tickvals": [-1, -0.5, 0, 0.5, 1]}
+
+
+def _holes(found: Mapping[str, Mapping[int, Smoothness | Landscape]]) -> dict[str, str]:
+    """Variant -> how many of its losses are not finite (`3 of 1,323`), for those that have some."""
+    losses = {variant: [probed.losses for probed in runs.values()] for variant, runs in found.items()}
+    holes = {variant: sum(map(probing.unbounded, arrays)) for variant, arrays in losses.items()}
+    return {name: f"{n:,} of {sum(array.size for array in losses[name]):,}" for name, n in holes.items() if n}
 
 
 def _every(found: Mapping[str, Mapping[int, Probed]]) -> list[Probed]:
@@ -170,17 +170,15 @@ def _beta(found: Mapping[str, Mapping[int, Smoothness]]) -> Chart:
     # The intervals of few runs reach far beyond the values: of two, by a factor of thousands.
     scale = probing.log_scale((probing.effective_smoothness(probed) for probed in _every(found)), room=0.3)
     for index, (variant, runs) in enumerate(found.items()):
-        steps, band = probing.smoothness_band([*runs.values()])
-        sizes[variant] = band.n
+        steps, beta = probing.smoothness_band([*runs.values()])
+        sizes[variant] = beta.n
         ends = ("lower bound", "upper bound")
-        traces = _band_traces(variant, steps, (band.low, band.high, band.mean), index, ends)
-        data += traces if band.n > 1 else traces[-1:]
-    counts = ", ".join(f"{variant} {n}" for variant, n in sizes.items())
-    n = f"n = {max(sizes.values())}" if len(set(sizes.values())) == 1 else f"n: {counts}"
+        traces = _band_traces(variant, steps, (beta.low, beta.high, beta.mean), index, ends)
+        data += traces if beta.n > 1 else traces[-1:]
     basis = (
         "One run per variant, so no interval."
         if max(sizes.values()) == 1
-        else f"Line: geometric mean over seeds; band: its 95 % interval ({n})."
+        else f"Line: geometric mean over seeds; band: its 95 % interval ({sizes_text(sizes)})."
     )
     return Chart(
         name="beta",
@@ -213,12 +211,9 @@ def _band_traces(
         "hovertemplate": "%{y:.4g}",
     }
     edge = {**base, "line": {"width": 0.5, "color": series_color(index, 0.5)}, "showlegend": False}
-    fill = {"fill": "tonexty", "fillcolor": series_color(index, 0.22)}
-    return [
-        {**edge, "name": f"{label(variant)}, {ends[0]}", "y": low},
-        {**edge, **fill, "name": f"{label(variant)}, {ends[1]}", "y": high},
-        {**base, "name": label(variant), "y": middle, "line": {"color": series_color(index), "width": 2}},
-    ]
+    name = label(variant)
+    line = {**base, "name": name, "y": middle, "line": {"color": series_color(index), "width": 2}}
+    return [*band(edge, (f"{name}, {ends[0]}", f"{name}, {ends[1]}"), low, high, series_color(index, 0.22)), line]
 
 
 def _log_axis(title: str, scale: probing.LogScale) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from archlab.analysis.metrics import BY_NAME
 from archlab.records import Comparison, Estimate, Value, VariantResult
 from archlab.reports.charts.outcome import axis_of, has_metric
+from archlab.reports.charts.parts import HIDDEN_EDGE, band, bounds_of
 from archlab.reports.panel import Chart, Control, Panel, Switch, band_shade, series_color
 from archlab.reports.text import label, metric
 
@@ -72,13 +73,9 @@ def _lines(
             "x": [float(variant.options[axis]) for variant in held],
         }
         if all(estimate.low is not None for estimate in estimates):
-            edge = {**base, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-            lower = {"name": f"{base['name']}, lower bound", "y": [estimate.low for estimate in estimates]}
-            upper = {"name": f"{base['name']}, upper bound", "y": [estimate.high for estimate in estimates]}
-            traces += [
-                edge | lower,
-                edge | upper | {"fill": "tonexty", "fillcolor": series_color(index, band_shade(len(groups)))},
-            ]
+            low, high = ([getattr(estimate, bound) for estimate in estimates] for bound in ("low", "high"))
+            shade = series_color(index, band_shade(len(groups)))
+            traces += band(base | HIDDEN_EDGE, bounds_of(str(base["name"])), low, high, shade)
         traces.append(
             {
                 **base,

@@ -8,6 +8,7 @@ from typing import Any
 
 from archlab.analysis import curves
 from archlab.records import Run
+from archlab.reports.charts.parts import HIDDEN_EDGE, band, bounds_of, sizes_text
 from archlab.reports.material import Experiment
 from archlab.reports.panel import Chart, Color, Control, Panel, Smooth, Switch, band_shade, series_color
 from archlab.reports.text import label
@@ -181,8 +182,7 @@ def _seeds(series: Mapping[str, Mapping[str, Any]]) -> str:
         return "Nothing is measured yet."
     if sizes <= {0, 1}:
         return "One run per variant, so no interval."
-    named = ", ".join(f"{variant} {most}" for variant, (_, most) in counts.items())
-    n = f"n = {sizes.pop()}" if len(sizes) == 1 else f"n: {named}"
+    n = sizes_text({variant: most for variant, (_, most) in counts.items()})
     if any(least < most for least, most in counts.values()):
         n += "; fewer where not all have come so far"
     return f"Line: mean over seeds; band: its 95 % interval ({n})."
@@ -200,25 +200,15 @@ def _variant_traces(
 ) -> list[dict[str, Any]]:
     import numpy as np
 
-    band = curves.band(series["values"], 0.0, most)
-    low, mean, high = curves.thinned(np.stack([band.low, band.mean, band.high], axis=1), POINTS).T
+    found = curves.band(series["values"], 0.0, most)
+    low, mean, high = curves.thinned(np.stack([found.low, found.mean, found.high], axis=1), POINTS).T
     name, x = label(variant), _axis(series, POINTS)
     base = {"type": "scatter", "mode": "lines", "legendgroup": str(index), "hovertemplate": "%{y:.4g}"}
 
     def drawn(values: Any) -> Any:
         return Smooth(np.ascontiguousarray(values), "smoothing") if smooth else np.ascontiguousarray(values)
 
-    edge = {**base, "x": x, "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-    bounds = [
-        {**edge, "name": f"{name}, lower bound", "y": drawn(low)},
-        {
-            **edge,
-            "name": f"{name}, upper bound",
-            "y": drawn(high),
-            "fill": "tonexty",
-            "fillcolor": series_color(index, shade),
-        },
-    ]
+    bounds = band({**base, **HIDDEN_EDGE, "x": x}, bounds_of(name), drawn(low), drawn(high), series_color(index, shade))
     line = {
         **base,
         "mode": "lines+markers" if len(series["x"]["step"]) <= MARKER_POINTS else "lines",
@@ -229,7 +219,7 @@ def _variant_traces(
         "line": {"color": series_color(index), "width": 2, "dash": dash},
         "marker": {"size": 5, "color": series_color(index)},
     }
-    if band.n == 1:
+    if found.n == 1:
         return [line]
     if dash != "solid":
         return [*bounds, line]
