@@ -154,17 +154,17 @@ def evaluate(node: Any, state: State) -> Any:
 def smoothed(values: Sequence[float], weight: float) -> list[float]:
     """The exponential average of a series: each value is `weight` times the last average and the rest itself.
 
-    The average is divided by the weights it has seen so far, so that its start is not drawn to zero
-    (Kingma and Ba, Adam, 2015, section 3).
+    The average is divided by the sum of its weights so far, so that its start is not drawn to zero (Kingma and Ba,
+    Adam, 2015, section 3): with weight 0.9, a first value of 5 is 0.1 * 5 / 0.1 = 5 and not 0.5.
     """
     if not weight:
         return list(values)
-    average, seen, result = 0.0, 0.0, []
+    average, weights, result = 0.0, 0.0, []
     for value in values:
         if value == value:  # a gap, NaN, changes nothing
             average = weight * average + (1 - weight) * value
-            seen = weight * seen + (1 - weight)
-        result.append(average / seen if seen and value == value else value)
+            weights = weight * weights + (1 - weight)
+        result.append(average / weights if weights and value == value else value)
     return result
 
 

@@ -94,7 +94,8 @@ def _pairs(
 ) -> list[tuple[Subtree | None, Subtree | None]]:
     """Both lists in one, in order: the alignment with the largest sum of similarity.
 
-    The dynamic programme of Needleman and Wunsch (1970) with gaps that cost nothing.
+    The dynamic programme of Needleman and Wunsch (1970) with gaps that cost nothing. Of `conv, relu, fc` and
+    `conv, bn, relu, fc` it makes the pairs conv-conv, nothing-bn, relu-relu, fc-fc.
     """
     lefts = [own_name(node.layer.path, left) for node in before]
     rights = [own_name(node.layer.path, right) for node in after]

@@ -225,7 +225,11 @@ def _series(paths: Sequence[str]) -> str:
 
 
 def _renamed(path: str, renames: Sequence[Renamed]) -> str:
-    """The path with each series that it lies in written as a series."""
+    """The path with each series that it lies in written as a series.
+
+    >>> _renamed("stages.0.blocks.0.conv", [("stages.0", "stages.0-3"), ("stages.0.blocks.0", "stages.0.blocks.0-5")])
+    'stages.0-3.blocks.0-5.conv'
+    """
     done = 0
     result = ""
     for given, series in renames:

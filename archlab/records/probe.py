@@ -1,4 +1,4 @@
-"""What looks at the loss around a run's weights have found: along the gradient while it trained, in a plane at the end.
+"""What was measured of the loss around a run's weights: along the gradient while it trained, in a plane at the end.
 
 Losses are those of a fixed set of training images, in nats, as in a training step: BatchNorm normalises by the
 statistics of these images, whatever the running ones are. A loss that is not finite is kept as it is.

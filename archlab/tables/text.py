@@ -142,6 +142,8 @@ def _pairs(table: Table, cells: Iterable[Cell]) -> Iterable[tuple[Cell, Column]]
 def _prefixes(rows: Sequence[Row], guides: Guides) -> list[str]:
     if guides == "plain":
         return ["  " * row.depth for row in rows]
+    # From the last row upwards, since a row has ├─ or └─ by whether a sibling follows it, and │ beneath each ancestor
+    # that has one: in a tree of a(b), c, row b is "│  └─ b", for c follows its parent.
     prefixes: list[str] = []
     later: set[int] = set()  # depths at which a sibling follows
     for row in reversed(rows):

@@ -8,6 +8,7 @@ from typing import Any
 
 from archlab.analysis.growth import stages
 from archlab.records import Growth, Layer, Stage, Trace
+from archlab.reports.charts.parts import line
 from archlab.reports.panel import Chart, Color, Control, Panel, Switch, series_color
 from archlab.reports.text import brief, count, label, shape
 
@@ -138,13 +139,13 @@ def overlay_panel(networks: Mapping[str, Trace], name: str) -> Panel | None:
     return Panel(name, (chart,), controls)
 
 
-def _widened(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _widened(traces: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The lines, each wider than those on top of it that are the same, so that it can be seen beneath them."""
     widened = []
-    for place, line in enumerate(lines):
-        extra = 3 * min(3, sum((other["x"], other["y"]) == (line["x"], line["y"]) for other in lines[place + 1 :]))
-        wider = {"line": {**line["line"], "width": 2 + extra}, "marker": {"size": 7 + extra}}
-        widened.append(line | wider)
+    for place, trace in enumerate(traces):
+        extra = 3 * min(3, sum((other["x"], other["y"]) == (trace["x"], trace["y"]) for other in traces[place + 1 :]))
+        wider = {"line": {**trace["line"], "width": 2 + extra}, "marker": {"size": 7 + extra}}
+        widened.append(trace | wider)
     return widened
 
 
@@ -155,16 +156,15 @@ def _overlay(title: str, growth: Growth, measure: str, index: int) -> dict[str, 
         "height": [stage.spatial[0] if stage.spatial else None for stage in found],
         "parameters": [*accumulate(stage.parameters for stage in found)],
     }
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": label(title),
-        "x": [(place + 1) / len(found) for place in range(len(found))],
-        "y": values[measure],
-        "text": [f"{label(_stage_name(stage), 40)}, {label(shape(stage.shape))}" for stage in found],
-        "line": {"color": series_color(index)},
-        "hovertemplate": "%{text}: %{y:,}<extra>%{fullData.name}</extra>",
-    }
+    return line(
+        label(title),
+        [(place + 1) / len(found) for place in range(len(found))],
+        values[measure],
+        series_color(index),
+        mode="lines+markers",
+        text=[f"{label(_stage_name(stage), 40)}, {label(shape(stage.shape))}" for stage in found],
+        hovertemplate="%{text}: %{y:,}<extra>%{fullData.name}</extra>",
+    )
 
 
 def share_panel(trace: Trace, name: str) -> Panel | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from archlab.analysis import curves
-from archlab.reports.charts.parts import STEP_AXIS
+from archlab.reports.charts.parts import STEP_AXIS, line
 from archlab.reports.charts.recorded import Choices, Recorded
 from archlab.reports.panel import Chart, State, series_color
 from archlab.reports.text import label
@@ -109,14 +109,13 @@ def _momentum_traces(view: Recorded) -> list[dict[str, Any]]:
         found["mean"].append(curves.mean_lag(means, mean, variance))
         found["variance"].append(curves.variance_lag(variances, variance))
     return [
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "name": f"{quantity}, {unit}",
-            "x": np.array(MOMENTA),
-            "y": np.mean(found[quantity], axis=0),
-            "line": {"color": series_color(index), "width": 2},
-            "hovertemplate": "momentum %{x}: %{y:.3g}<extra>%{fullData.name}</extra>",
-        }
+        line(
+            f"{quantity}, {unit}",
+            np.array(MOMENTA),
+            np.mean(found[quantity], axis=0),
+            series_color(index),
+            mode="lines+markers",
+            hovertemplate="momentum %{x}: %{y:.3g}<extra>%{fullData.name}</extra>",
+        )
         for index, (quantity, _, unit) in enumerate(DEFINITIONS)
     ]

@@ -1,4 +1,4 @@
-"""What several charts are drawn from: the axis of steps, bands, and the words for n."""
+"""What several charts are drawn from: the axis of steps, lines, points and bands, and the words for n."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from archlab.reports.panel import Color
 STEP_AXIS = {"title": {"text": "optimiser step"}}
 HIDDEN_EDGE = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
 """The style of a band's edges of which only the area between them is drawn."""
+
+
+def line(name: str, x: Any, y: Any, color: Color, width: float = 2, **more: Any) -> dict[str, Any]:
+    """The trace of a line; `more` adds to it, or takes its entries' place."""
+    style = {"type": "scatter", "mode": "lines", "line": {"color": color, "width": width}}
+    return {**style, "name": name, "x": x, "y": y, **more}
+
+
+def points(name: str, x: Any, y: Any, marker: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """The trace of single points; `more` adds to it."""
+    return {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, "marker": marker, **more}
 
 
 def band(edge: Mapping[str, Any], names: tuple[str, str], low: Any, high: Any, color: Color) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from archlab.analysis import curves, probing
 from archlab.records import Landscape, Smoothness
-from archlab.reports.charts.parts import STEP_AXIS, band, sizes_text
+from archlab.reports.charts.parts import STEP_AXIS, band, points, sizes_text
 from archlab.reports.panel import Chart, Color, Control, Panel, Scale, Switch, series_color
 from archlab.reports.text import label
 
@@ -257,18 +257,11 @@ def _contour(landscape: Landscape | None, scale: probing.LogScale) -> list[dict[
             },
             "hovertemplate": "%{x:.2f}, %{y:.2f}<br>loss %{customdata:.4g}<extra></extra>",
         },
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "trained weights",
-            "x": [0],
-            "y": [0],
-            "marker": {
-                "symbol": "x",
-                "size": 12,
-                "color": series_color(1),
-                "line": {"width": 1.5, "color": "white"},
-            },
-            "hoverinfo": "skip",
-        },
+        points(
+            "trained weights",
+            [0],
+            [0],
+            {"symbol": "x", "size": 12, "color": series_color(1), "line": {"width": 1.5, "color": "white"}},
+            hoverinfo="skip",
+        ),
     ]

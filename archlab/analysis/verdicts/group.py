@@ -18,6 +18,9 @@ NOISE_STEPS = 64
 """Recorded steps of the last epoch that the noise of batches is taken over, the last ones: a standard deviation of so
 many values is known to 9 %."""
 
+STATE = ("running_mean", "running_var", "gamma", "beta")
+"""The quantities of a recording that a layer carries from step to step; the others are a batch's."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerEnd:
@@ -31,7 +34,7 @@ class LayerEnd:
     gamma: Array
     beta: Array
     first: Mapping[str, Array]
-    """Running statistics, gamma and beta before the first step, by the names of `NormRecording.QUANTITIES`."""
+    """Running statistics, gamma and beta before the first step, by the names in `STATE`."""
     momentum: float | None
     """Weight of the newest batch, from the records; None where it can't be seen or isn't constant."""
     is_cumulative: bool
@@ -157,11 +160,8 @@ def condense(run: Run, recording: NormRecording) -> tuple[LayerEnd, ...]:
             LayerEnd(
                 path=path,
                 steps=ends[-1],
-                running_mean=arrays["running_mean"][row].astype(np.float64),
-                running_var=arrays["running_var"][row].astype(np.float64),
-                gamma=arrays["gamma"][row].astype(np.float64),
-                beta=arrays["beta"][row].astype(np.float64),
-                first={name: values[0].astype(np.float64) for name, values in arrays.items() if "batch" not in name},
+                **{name: arrays[name][row].astype(np.float64) for name in STATE},
+                first={name: arrays[name][0].astype(np.float64) for name in STATE},
                 momentum=momentum,
                 is_cumulative=is_cumulative,
                 mean=mean,

@@ -151,7 +151,7 @@ def jumps(group: Group) -> list[Verdict]:
             level="warning" if grave else "note",
             text=f"The training loss jumped in {len(jumped)} of {counted(looked_at, 'run')}, at worst from "
             f"{low:.3g} to {high:.3g} nats around step {step:,} (means over {BLOCK_STEPS} steps or more)"
-            + (": the weights were thrown far off, or the jump was not made good." if grave else ", and fell again."),
+            + (": the weights moved far away, or the jump was not made good." if grave else ", and fell again."),
             variant=group.variant,
             seeds=tuple(run.config.seed for run in jumped),
             remedy="Lower the learning rate (--lr), or raise it slowly in the first steps; look at the batches around "
