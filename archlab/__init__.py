@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from archlab.records import TrainingConfig as TrainingConfig
     from archlab.store import open_store as open_store
     from archlab.tracing import trace as trace
+    from archlab.training import Execution as Execution
     from archlab.training import train as train
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ArchlabError": "archlab.errors",
     "Comparison": "archlab.records",
+    "Execution": "archlab.training",
     "Run": "archlab.records",
     "Trace": "archlab.records",
     "TrainingConfig": "archlab.records",
@@ -34,7 +36,7 @@ _HOMES = {
     "trace": "archlab.tracing",
     "train": "archlab.training",
 }
-_MODULES = {"analysis", "networks", "records", "reports", "tables", "tracing", "training"}
+_MODULES = {"analysis", "comparing", "networks", "records", "reports", "store", "tables", "tracing", "training"}
 
 __all__ = [*_HOMES, "__version__"]
 

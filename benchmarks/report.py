@@ -3,7 +3,7 @@
     python benchmarks/report.py [--rounds N] [--folder FOLDER]
 
 Fills a store with 2 x 10 runs of DenseNet, each with its own 1,000 recorded steps of all BatchNorm layers, then with
-90 more seeds a variant, and measures for both: the size of the page; the time of a fresh process that reads store and
+90 more seeds per variant, and measures for both: the size of the page; the time of a fresh process that reads store and
 traces and writes it, from the interpreter's start; the same by `archlab report`, which traces the networks anew; and
 Chromium from the start of the navigation until the controls work and until the first chart stands in the window. The
 page is opened at its top and at its training curves in turn. Rounds take turns; medians are printed beside the limits.
@@ -170,7 +170,7 @@ def shown(browser: Any, path: Path, anchor: str) -> dict[str, float]:
 
 
 def measure(folder: Path, keys: dict[int, str], rounds: int) -> dict[tuple[str, int], list[float]]:
-    """What was measured and the seeds a variant -> a value a round; one round more than asked warms the caches."""
+    """What was measured and the seeds per variant -> a value per round; one round more than asked warms the caches."""
     from playwright.sync_api import sync_playwright
 
     times: dict[tuple[str, int], list[float]] = {}

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from archlab.records import TrainingConfig
 from archlab.store import open_store
-from archlab.training import train_all
+from archlab.training import Execution, train_all
 
 REQUIRED = {256: 2.5, 16: 3.5}
 """Batch size -> the least ratio of throughputs."""
@@ -36,7 +36,7 @@ class Side:
 
     images_per_second: float
     train_accuracy: dict[str, list[float]]
-    """Norm -> accuracy in the last epoch, one value a seed."""
+    """Norm -> accuracy in the last epoch, one value per seed."""
     test_accuracy: dict[str, list[float]]
     """With running statistics, as the course has it."""
 
@@ -45,7 +45,7 @@ def archlab_side(configs: Sequence[TrainingConfig], data_dir: str, images: int) 
     """Train everything with archlab."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        runs = train_all(configs, store=open_store(folder), device="cpu", data_dir=data_dir)
+        runs = train_all(configs, Execution(store=open_store(folder), device="cpu", data_dir=data_dir))
         seconds = time.perf_counter() - start
     train: dict[str, list[float]] = {norm: [] for norm in NORMS}
     test: dict[str, list[float]] = {norm: [] for norm in NORMS}

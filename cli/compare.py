@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from archlab.cli.common.console import Format, Output, emit, message, output, prints_aside, write, write_item
 from archlab.cli.common.curves import show_courses
 from archlab.cli.common.options import FileOption, FormatOption, JsonOption, OptionOption, network_options
-from archlab.cli.common.training import (
-    DataDirOption,
-    DatasetOption,
-    DeviceOption,
-    DownloadOption,
-    EpochsOption,
-    LandscapeOption,
-    PreciseBatchesOption,
-    ProbeEveryOption,
-    RecordEveryOption,
-    SizeOption,
-    StoreOption,
-    TestSamplesOption,
-    TrainSamplesOption,
-    announce,
-    watching,
-)
+from archlab.cli.common.progress import announce, showing_progress
+from archlab.cli.common.settings import Chosen, takes_settings
 from archlab.cli.common.verdicts import show_worst_verdicts
 from archlab.cli.serve import follow
 from archlab.errors import InputError
+from archlab.records import TrainingConfig
+from archlab.records.settings import varying
+from archlab.training.execution import Execution
 
 if TYPE_CHECKING:
     from archlab.records import Comparison, Trace, Value
     from archlab.store import Store
     from archlab.tables import Table
 
-Number = TypeVar("Number", int, float)
 
-
+@takes_settings(several=True, without=("seed",))
 def compare(
     context: typer.Context,
     network: Annotated[
@@ -64,38 +49,15 @@ def compare(
             "--vary",
             metavar="K=V,V",
             show_default=False,
-            help="An option of the network, or lr, batch_size, epochs, size, train_samples, precise_batches; the "
-            "baseline's value first; repeated ones are crossed.",
+            help=f"An option of the network, or {', '.join(varying(TrainingConfig))}; the baseline's value first; "
+            "repeated ones are crossed.",
         ),
     ] = None,
-    rates: Annotated[
-        str, typer.Option("--lr", metavar="A,B", help="Adam's learning rate; several are compared.")
-    ] = "0.001",
-    batches: Annotated[
-        str, typer.Option("--batch-size", metavar="N,N", help="Images a step; several are compared.")
-    ] = "256",
     options: OptionOption = None,
-    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Runs a variant; p < .05 needs 6.")] = 6,
-    epochs: EpochsOption = 5,
-    dataset: DatasetOption = "digits",
-    data_dir: DataDirOption = None,
-    download: DownloadOption = False,
-    size: SizeOption = None,
-    train_samples: TrainSamplesOption = None,
-    test_samples: TestSamplesOption = None,
-    record_every: RecordEveryOption = 1,
-    precise_batches: PreciseBatchesOption = 50,
-    probe_every: ProbeEveryOption = 0,
-    landscape: LandscapeOption = 0,
-    device: DeviceOption = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", metavar="N", min=1, show_default=False, help="Processes, of one thread. Default: one a core."
-        ),
-    ] = None,
-    store: StoreOption = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Train again what the store has.")] = False,
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Runs per variant; p < .05 needs 6.")] = 6,
+    *,
+    chosen: Chosen,
+    execution: Execution,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -114,8 +76,8 @@ def compare(
     """Train variants, and say what sets them apart.
 
     All variants of a network are trained with the same seeds. The network as it is stands against what --bn, --skip,
-    --vary, --lr or --batch-size make of it. Runs that the store has are not trained again, so that a comparison that
-    was stopped goes on where it was, and more --seeds add to it.
+    --vary or several values of a setting (--lr A,B) make of it. Runs that the store has are not trained again, so that
+    a comparison that was stopped goes on where it was, and more --seeds add to it.
 
     \b
     archlab compare --bn off
@@ -129,48 +91,19 @@ def compare(
         raise InputError("--open opens the page of --live, which was not given: add it, or leave --open out")
     if report and no_report:
         raise InputError("--report and --no-report were both given: leave one of them out")
-    learning_rates, batch_sizes = _numbers("--lr", rates, float), _numbers("--batch-size", batches, int)
-    varied = _varied(vary, {"lr": learning_rates, "batch_size": batch_sizes})
-    shared = network_options(options)
-    from archlab.comparing import conduct, traces
-    from archlab.comparing.design import design
-    from archlab.records import TrainingConfig
-    from archlab.store import open_store
+    varied, shared = _varied(vary), network_options(options)
+    from archlab.comparing import conduct, design, traces
 
-    base = TrainingConfig(
-        network=network,
-        options=shared,
-        dataset=dataset,
-        epochs=epochs,
-        batch_size=batch_sizes[0],
-        learning_rate=learning_rates[0],
-        size=size,
-        train_samples=train_samples,
-        test_samples=test_samples,
-        record_every=record_every,
-        precise_batches=precise_batches,
-        probe_every=probe_every,
-        landscape=landscape,
-    )
     with prints_aside():
-        experiment = design(base, bn=bn, skip=skip, vary=varied, seeds=seeds)
-    home = open_store(store)
-    configs = experiment.configs
-    followed = follow(context, home, configs, fresh=fresh, show=opened) if live else None
-    announce(configs, workers, device, data_dir, download)
-    with watching(len(configs)) as watch:
+        designed = design(network, bn=bn, skip=skip, vary=varied, seeds=seeds, options=shared, **chosen)
+    home = execution.home
+    execution = replace(execution, store=home)
+    configs = designed.configs
+    followed = follow(context, home, configs, fresh=execution.fresh, show=opened) if live else None
+    announce(configs, execution)
+    with showing_progress(len(configs)) as watch:
         try:
-            comparison = conduct(
-                experiment,
-                store=home,
-                workers=workers,
-                device=device,
-                data_dir=data_dir,
-                download=download,
-                fresh=fresh,
-                progress=watch,
-                command=shlex.join(["archlab", *sys.argv[1:]]),
-            )
+            comparison = conduct(designed, execution, watch, command=shlex.join(["archlab", *sys.argv[1:]]))
         except KeyboardInterrupt:
             message(
                 f"stopped: {watch.ended} of {len(configs)} runs are in {home.path}, the same command trains the rest"
@@ -183,7 +116,7 @@ def compare(
     show_worst_verdicts(comparison, home, target)
     if not no_report:
         with prints_aside():
-            networks = traces(experiment.variants, data_dir=data_dir)
+            networks = traces(designed.variants, execution)
         written = write_report(comparison, networks, home, report)
         tell = write if target == Output() else message
         tell(f"\nReport: {written}")
@@ -223,18 +156,9 @@ def write_report(comparison: Comparison, traces: Sequence[Trace], store: Store, 
     return reports.save(target, [comparison, *traces], store=store, command=comparison.command)
 
 
-def _numbers(flag: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
-    with contextlib.suppress(ValueError):
-        numbers = [kind(part) for part in text.split(",")]
-        if all(0 < number < math.inf for number in numbers):
-            return numbers
-    what = "whole numbers" if kind is int else "numbers"
-    raise InputError(f"{flag} is {text!r}, expected {what} above 0: one, or several as A,B")
-
-
-def _varied(vary: list[str] | None, several: Mapping[str, Sequence[Value]]) -> dict[str, list[Value]]:
-    """What `--vary` and the lists of `--lr` and `--batch-size` name."""
-    varied: dict[str, list[Value]] = {name: list(values) for name, values in several.items() if len(values) > 1}
+def _varied(vary: list[str] | None) -> dict[str, list[Value]]:
+    """What `--vary` names."""
+    varied: dict[str, list[Value]] = {}
     for entry in vary or ():
         name, mark, values = entry.partition("=")
         name = name.strip().replace("-", "_")

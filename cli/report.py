@@ -12,7 +12,7 @@ import typer
 
 from archlab.cli.common.console import message, prints_aside, progress, write
 from archlab.cli.common.options import BnOption, InputOption, OptionOption, SkipOption, network_options, traced
-from archlab.cli.common.training import DataDirOption, StoreOption
+from archlab.cli.common.settings import DataDirOption, StoreOption
 from archlab.errors import ArchlabError, ForwardError, InputError, SourceError
 
 if TYPE_CHECKING:
@@ -188,9 +188,10 @@ def _networks_of(items: Sequence[Trace | Run | Comparison], store: Store, data_d
     for dataset, trained in configs.items():
         try:
             from archlab.comparing import traces
+            from archlab.training import Execution
 
             with prints_aside():
-                found += traces(trained, data_dir=data_dir)
+                found += traces(trained, Execution(data_dir=data_dir))
         except ImportError:
             message("torch is not installed: the report shows the runs without their networks")
             break

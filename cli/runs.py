@@ -11,7 +11,7 @@ import typer
 from archlab.cli.common.console import emit, message, output, progress, write
 from archlab.cli.common.curves import show_course, show_courses
 from archlab.cli.common.options import FileOption, FormatOption, JsonOption
-from archlab.cli.common.training import StoreOption
+from archlab.cli.common.settings import StoreOption
 from archlab.cli.common.verdicts import show_run_verdicts, show_worst_verdicts
 from archlab.cli.compare import show as show_comparison
 from archlab.errors import InputError, StoreError, nearest

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archlab.cli.common.console import message
-from archlab.cli.common.training import StoreOption
+from archlab.cli.common.settings import StoreOption
 
 if TYPE_CHECKING:
     from archlab.records import TrainingConfig

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -17,25 +18,13 @@ from archlab.cli.common.options import (
     SkipOption,
     network_options,
 )
-from archlab.cli.common.training import (
-    DataDirOption,
-    DatasetOption,
-    DeviceOption,
-    DownloadOption,
-    EpochsOption,
-    LandscapeOption,
-    PreciseBatchesOption,
-    ProbeEveryOption,
-    RecordEveryOption,
-    SizeOption,
-    StoreOption,
-    TestSamplesOption,
-    TrainSamplesOption,
-    announce,
-    watching,
-)
+from archlab.cli.common.progress import announce, showing_progress
+from archlab.cli.common.settings import Chosen, takes_settings
+from archlab.records import TrainingConfig
+from archlab.training.execution import Execution
 
 
+@takes_settings(without=("workers", "fresh"))
 def train(
     network: Annotated[
         str,
@@ -46,22 +35,9 @@ def train(
     options: OptionOption = None,
     bn: BnOption = None,
     skip: SkipOption = None,
-    learning_rate: Annotated[float, typer.Option("--lr", metavar="X", help="Adam's learning rate.")] = 0.001,
-    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Images a step.")] = 256,
-    epochs: EpochsOption = 5,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="First weights and order of the data.")] = 0,
-    dataset: DatasetOption = "digits",
-    data_dir: DataDirOption = None,
-    download: DownloadOption = False,
-    size: SizeOption = None,
-    train_samples: TrainSamplesOption = None,
-    test_samples: TestSamplesOption = None,
-    record_every: RecordEveryOption = 1,
-    precise_batches: PreciseBatchesOption = 50,
-    probe_every: ProbeEveryOption = 0,
-    landscape: LandscapeOption = 0,
-    device: DeviceOption = None,
-    store: StoreOption = None,
+    *,
+    chosen: Chosen,
+    execution: Execution,
     form: FormatOption = None,
     as_json: JsonOption = False,
     path: FileOption = None,
@@ -77,35 +53,19 @@ def train(
     archlab train lenet --probe-every 5 --landscape 21
     """
     target = output(form, as_json, path)
-    chosen = network_options(options, bn, skip)
+    given = network_options(options, bn, skip)
     from archlab import training
     from archlab.networks import resolve
-    from archlab.records import TrainingConfig
-    from archlab.store import open_store
     from archlab.tables.runs import run_table
 
     with prints_aside():
-        source = resolve(network, chosen)
-    config = TrainingConfig(
-        network=network,
-        options=dict(source.options),
-        dataset=dataset,
-        seed=seed,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        size=size,
-        train_samples=train_samples,
-        test_samples=test_samples,
-        record_every=record_every,
-        precise_batches=precise_batches,
-        probe_every=probe_every,
-        landscape=landscape,
-    )
-    home = open_store(store)
-    announce([config], 1, device, data_dir, download)
-    with watching(1) as watch:
-        run = training.train(config, store=home, device=device, data_dir=data_dir, download=download, progress=watch)
+        source = resolve(network, given)
+    config = TrainingConfig(network, options=dict(source.options), **chosen)
+    home = execution.home
+    execution = replace(execution, store=home, workers=1)
+    announce([config], execution)
+    with showing_progress(1) as watch:
+        run = training.train(config, execution=execution, progress=watch)
     emit(target, lambda: run_table(run), run.to_json)
     show_course(run, home, target)
     message(f"kept in {home.path} as {run.key}")

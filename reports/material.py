@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from archlab.analysis.variants import runs_by_variant
 from archlab.errors import InputError, StoreError
 from archlab.records import Comparison, NormRecording, Probes, Run, Trace
 
@@ -130,33 +131,20 @@ def _made(experiment: Experiment) -> str:
 
 
 def _compared(comparison: Comparison, known: Mapping[str, Run]) -> Experiment:
-    variants: dict[str, list[Run]] = {variant.name: [] for variant in comparison.variants}
-    for key in comparison.runs:
-        if key in known and known[key].epochs:
-            variants.setdefault(variant_name(known[key]), []).append(known[key])
+    named: dict[str, tuple[Run, ...]] = {variant.name: () for variant in comparison.variants}
     return Experiment(
         title=f"{comparison.network} on {comparison.dataset}",
-        variants={name: _by_seed(runs) for name, runs in variants.items()},
+        variants=named | runs_by_variant(known[key] for key in comparison.runs if key in known and known[key].epochs),
         comparison=comparison,
         missing=sum(key not in known for key in comparison.runs),
     )
 
 
 def _grouped(runs: Sequence[Run]) -> list[Experiment]:
-    groups: dict[tuple[str, str], dict[str, list[Run]]] = {}
+    groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        group = groups.setdefault((run.config.network, run.config.dataset), {})
-        group.setdefault(variant_name(run), []).append(run)
+        groups.setdefault((run.config.network, run.config.dataset), []).append(run)
     return [
-        Experiment(f"{network} on {dataset}", {name: _by_seed(members) for name, members in variants.items()})
-        for (network, dataset), variants in groups.items()
+        Experiment(f"{network} on {dataset}", runs_by_variant(members))
+        for (network, dataset), members in groups.items()
     ]
-
-
-def _by_seed(runs: Iterable[Run]) -> tuple[Run, ...]:
-    return tuple(sorted(runs, key=lambda run: run.config.seed))
-
-
-def variant_name(run: Run) -> str:
-    """What a run is called beside others: its variant, as a comparison names it too."""
-    return run.config.variant or run.config.network

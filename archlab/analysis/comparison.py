@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from archlab.analysis.findings import findings
 from archlab.analysis.metrics import METRICS
 from archlab.analysis.statistics import estimate, paired_difference
+from archlab.analysis.variants import by_variant
 from archlab.errors import InputError
-from archlab.records import Comparison, Difference, Estimate, Run, TrainingConfig, Value, VariantResult
+from archlab.records import Comparison, Difference, Estimate, Run, Value, VariantResult
 
 Bounded = TypeVar("Bounded", Estimate, Difference)
-
-_NO_SETTINGS = {"seed", "variant", "options", "record_every", "probe_every", "landscape"}
-"""Fields of a configuration that don't say what was trained; the options are taken singly."""
 
 
 def summarise(runs: Sequence[Run], *, command: str = "") -> Comparison:
@@ -40,7 +38,7 @@ def summarise(runs: Sequence[Run], *, command: str = "") -> Comparison:
         raise InputError(f"the runs were trained on {', '.join(sorted(datasets))}: only runs on the same data compare")
     variants = _by_variant(runs)
     seeds = tuple(dict.fromkeys(run.config.seed for run in runs))
-    settings = {name: _settings(next(iter(group.values())).config) for name, group in variants.items()}
+    settings = {name: next(iter(group.values())).config.deciding for name, group in variants.items()}
     shared = _shared(list(settings.values()))
     results = tuple(
         _condense(name, group, seeds, {key: value for key, value in settings[name].items() if key not in shared})
@@ -64,27 +62,21 @@ def summarise(runs: Sequence[Run], *, command: str = "") -> Comparison:
 def _by_variant(runs: Sequence[Run]) -> dict[str, dict[int, Run]]:
     """Variant -> seed -> run."""
     variants: dict[str, dict[int, Run]] = {}
-    for run in runs:
-        name, seed = run.config.variant or run.config.network, run.config.seed
-        group = variants.setdefault(name, {})
-        if seed in group:
-            raise InputError(
-                f"{name} has two runs of seed {seed} ({group[seed].key}, {run.key}): leave one of them out"
-            )
-        group[seed] = run
-        first = next(iter(group.values()))
-        if _settings(run.config) != _settings(first.config):
-            raise InputError(
-                f"the runs {first.key} and {run.key} are both called {name!r}, but differ in more than the seed: "
-                "runs of one variant must share their settings"
-            )
+    for name, members in by_variant(runs, lambda run: run.config).items():
+        first, group = members[0], variants.setdefault(name, {})
+        for run in members:
+            seed = run.config.seed
+            if seed in group:
+                raise InputError(
+                    f"{name} has two runs of seed {seed} ({group[seed].key}, {run.key}): leave one of them out"
+                )
+            group[seed] = run
+            if run.config.deciding != first.config.deciding:
+                raise InputError(
+                    f"the runs {first.key} and {run.key} are both called {name!r}, but differ in more than the seed: "
+                    "runs of one variant must share their settings"
+                )
     return variants
-
-
-def _settings(config: TrainingConfig) -> dict[str, Value]:
-    """All that was chosen, apart from the seed, the network's options among it."""
-    chosen = {item.name: getattr(config, item.name) for item in fields(config) if item.name not in _NO_SETTINGS}
-    return {name: value for name, value in chosen.items() if value is not None} | config.options
 
 
 def _shared(many: Sequence[Mapping[str, Value]]) -> dict[str, Value]:

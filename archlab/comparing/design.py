@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from archlab.errors import InputError, SourceError, nearest
 from archlab.records import TrainingConfig, Value
+from archlab.records.settings import check, settings, varying
 
 if TYPE_CHECKING:
     from archlab.networks import Source
@@ -18,23 +18,13 @@ if TYPE_CHECKING:
 NORMS = {"on": "batch", "off": "none", "scratch": "scratch"}
 """What `bn` stands for, as values of a network's option `norm`."""
 
-SETTINGS = {
-    "lr": "learning_rate",
-    "batch_size": "batch_size",
-    "epochs": "epochs",
-    "size": "size",
-    "train_samples": "train_samples",
-    "precise_batches": "precise_batches",
-}
-"""What can vary besides the network's options, which come first where both have the name: name -> field."""
-
 
 @dataclass(frozen=True, slots=True)
-class Experiment:
+class Design:
     """What is to be trained: each variant with each seed."""
 
     variants: tuple[TrainingConfig, ...]
-    """One configuration a variant, the baseline first; their seed has no meaning."""
+    """One configuration per variant, the baseline first; their seed has no meaning."""
     seeds: tuple[int, ...]
 
     @property
@@ -44,38 +34,46 @@ class Experiment:
 
 
 def design(
-    base: TrainingConfig,
+    network: str | TrainingConfig,
     *,
     bn: str | None = None,
     skip: str | None = None,
     vary: Mapping[str, Sequence[Value]] | None = None,
     seeds: int | Sequence[int] = 6,
-) -> Experiment:
-    """The experiment that varies a configuration; every network of it can be built.
+    **chosen: Any,
+) -> Design:
+    """The design that varies a configuration; every network of it can be built.
 
     Args:
-        base: what all variants share.
-        bn: normalise with BatchNorm (`on`), nothing (`off`), or BatchNorm from `scratch`, against what base has.
-        skip: skip connections `on` or `off`, against what base has.
-        vary: name of an option of the network, or one of `SETTINGS` -> the values to compare, the baseline's first.
+        network: its source; or the configuration that all variants share.
+        bn: normalise with BatchNorm (`on`), nothing (`off`), or BatchNorm from `scratch`, against what it has.
+        skip: skip connections `on` or `off`, against what it has.
+        vary: name of an option of the network, or of a setting that can vary -> the values, the baseline's first.
         seeds: how many, from 0, or which.
+        chosen: fields of `TrainingConfig`; several values of a setting that can vary join those of `vary`.
 
     Raises:
         InputError: nothing varies, or something can't vary so.
     """
     from archlab.networks import resolve
 
+    single, several = _singled(chosen)
+    base = replace(TrainingConfig(network) if isinstance(network, str) else network, **single)
+    check(base)
+    for name in vary or {}:
+        if name in several:
+            raise InputError(f"{name} is varied twice: leave one of them out")
     source = resolve(base.network, base.options)
     base = replace(base, options=dict(source.options))
     factors: dict[str, tuple[Value, ...]] = {}
     for name, value in (("norm", _norm(bn)), ("skip", skip)):
         if value is not None:
-            current, chosen = _switch(source, name, value)
-            if current == chosen:
-                base = replace(base, options={**base.options, name: chosen})
+            current, switched = _switch(source, name, value)
+            if current == switched:
+                base = replace(base, options={**base.options, name: switched})
             else:
-                factors[name] = (current, chosen)
-    for name, values in (vary or {}).items():
+                factors[name] = (current, switched)
+    for name, values in {**several, **(vary or {})}.items():
         if name in factors or name in source.options:
             raise InputError(f"{name} is set or varied already: leave one of them out")
         factors[name] = _levels(source, name, values)
@@ -88,7 +86,25 @@ def design(
         _variant(base, dict(zip(factors, values, strict=True)), source)
         for values in itertools.product(*factors.values())
     )
-    return Experiment(variants, _seeds(seeds))
+    return Design(variants, _seeds(seeds))
+
+
+def _singled(chosen: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Sequence[Value]]]:
+    """The settings that have one value, by their field; and those that have several, by the name they vary under."""
+    known = settings(TrainingConfig)
+    single: dict[str, Any] = {}
+    several: dict[str, Sequence[Value]] = {}
+    for name, value in chosen.items():
+        if name not in known or not known[name].varies or isinstance(value, str) or not isinstance(value, Iterable):
+            single[name] = value
+            continue
+        values = list(value)
+        if not values:
+            raise InputError(f"no value was given where one or more are expected: {name}={known[name].default}")
+        single[name] = known[name].parse(values[0])
+        if len(values) > 1:
+            several[known[name].name] = values
+    return single, several
 
 
 def _norm(bn: str | None) -> str | None:
@@ -113,7 +129,7 @@ def _switch(source: Source, name: str, value: str) -> tuple[Value, Value]:
 
 
 def _levels(source: Source, name: str, values: Sequence[Value]) -> tuple[Value, ...]:
-    """The values that vary, in their own types."""
+    """The values that vary, in their own types; an option of the network comes before a setting of the same name."""
     from archlab.networks.options import plain
 
     listed = _listed(values)
@@ -122,40 +138,27 @@ def _levels(source: Source, name: str, values: Sequence[Value]) -> tuple[Value, 
             f"{name} is to vary over {values!r}, expected two values or more, the baseline's first: {name}=A,B. "
             "What is the same for all is set as an option"
         )
-    if name in SETTINGS and name not in source.available:
-        found = tuple(_number(name, value) for value in listed)
-    elif name in source.available:
+    known = varying(TrainingConfig)
+    if name in source.available:
         found = tuple(plain(source.available[name].convert(value, source.name)) for value in listed)
+    elif name in known:
+        found = tuple(known[name].parse(value) for value in listed)
     else:
-        raise SourceError(f"{source.name} has no option {name!r}: {nearest(name, {*source.available, *SETTINGS})}")
+        raise SourceError(f"{source.name} has no option {name!r}: {nearest(name, {*source.available, *known})}")
     if len(set(found)) < len(found):
         raise InputError(f"{name} is to vary over {', '.join(map(str, found))}: each value can be there once")
     return found
 
 
-def _number(name: str, value: Value) -> Value:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if name == "lr" and 0 < number < math.inf:
-        return number
-    if name != "lr" and number.is_integer():
-        return int(number)
-    raise InputError(f"{name} is to be {value!r}, expected a {'number above 0' if name == 'lr' else 'whole number'}")
-
-
 def _variant(base: TrainingConfig, chosen: Mapping[str, Value], source: Source) -> TrainingConfig:
-    from archlab.networks import resolve
-
     options = {name: value for name, value in chosen.items() if name in source.available}
-    settings = {SETTINGS[name]: value for name, value in chosen.items() if name not in options}
+    fields = {varying(TrainingConfig)[name].field: value for name, value in chosen.items() if name not in options}
     name = ", ".join(
         f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in chosen.items()
     )
-    found = resolve(base.network, {**base.options, **options})
+    found = source.with_options({**base.options, **options})
     found.build("meta")  # what can't be built is refused before anything trains
-    return replace(base, variant=name, options=dict(found.options), **settings)  # type: ignore[arg-type]
+    return replace(base, variant=name, options=dict(found.options), **fields)  # type: ignore[arg-type]
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

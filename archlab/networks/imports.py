@@ -16,7 +16,9 @@ from archlab.errors import SourceError, nearest
 
 
 def load_file(path: Path) -> ModuleType:
-    """The module that a Python file defines, run afresh; its folder can be imported from meanwhile.
+    """The module that a Python file defines; its folder can be imported from meanwhile.
+
+    A file is run once in a process, and again only when its text has changed.
 
     Raises:
         SourceError: the file can't be read, or fails, with the error and its line.
@@ -27,8 +29,11 @@ def load_file(path: Path) -> ModuleType:
         raise SourceError(
             f"{path} can't be read: {error.strerror}: expected a Python file as FILE.py:FACTORY"
         ) from error
-    # Classes look their module up by its name: one name a file, so that two files called net.py stay apart.
+    # Classes look their module up by its name: one name per file, so that two files called net.py stay apart.
     module = ModuleType(f"{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}")
+    known = _LOADED.get(module.__name__)
+    if known is not None and known[0] == text:
+        return known[1]
     module.__file__ = str(path)
     module.__package__ = ""
     sys.modules[module.__name__] = module
@@ -42,7 +47,12 @@ def load_file(path: Path) -> ModuleType:
         if "relative import" in str(error):
             hint = "; a file of a package is named as package.module:FACTORY"
         raise SourceError(f"{path} can't be imported: {quote(error, str(path))}{hint}") from error
+    _LOADED[module.__name__] = text, module
     return module
+
+
+_LOADED: dict[str, tuple[bytes, ModuleType]] = {}
+"""Name of a module -> the text of its file when it was run, and what came of it."""
 
 
 def load_module(name: str) -> ModuleType:

@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -54,6 +55,18 @@ class Source:
     """The Python file it is defined in, if the user named one."""
     notes: list[str] = field(default_factory=list)
     """Sentences that belong under a table: what `build` had to do otherwise."""
+    configure: Callable[[Mapping[str, Value]], Source] | None = None
+    """Gives the same network for other options, without looking it up again."""
+
+    def with_options(self, options: Mapping[str, Value]) -> Source:
+        """The same network with these options instead of its own; a file isn't run again.
+
+        Raises:
+            SourceError: an option is unknown or can't be read.
+        """
+        if dict(options) == dict(self.options) or self.configure is None:
+            return self
+        return self.configure(options)
 
     def build(self, device: Literal["cpu", "meta"] = "cpu") -> nn.Module:
         """A new network with real weights (`cpu`), or one whose parameters take no memory (`meta`).
@@ -119,9 +132,9 @@ def resolve(source: str, options: Mapping[str, Value] | None = None) -> Source:
         path = Path(before).expanduser()
         with torch.random.fork_rng(devices=[]):  # what a file draws or seeds when it is run is no business of ours
             module = imports.load_file(path)
-        return _found(source, imports.find(module, after, before), given, path)
+        return _found(source, imports.find(module, after, before), path, given)
     if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", before):
-        return _found(source, imports.find(imports.load_module(before), after, before), given, None)
+        return _found(source, imports.find(imports.load_module(before), after, before), None, given)
     raise SourceError(f"{source!r} is no source: expected {FORMS}")
 
 
@@ -158,6 +171,7 @@ def _registered(source: str, options: Mapping[str, Value]) -> Source:
         input_shapes=((1, *shape),) if shape else (),
         available=entry.options,
         is_builtin=True,
+        configure=partial(_registered, source),
     )
 
 
@@ -169,14 +183,21 @@ def _zoo(source: str, model: zoos.ZooModel, options: Mapping[str, Value]) -> Sou
         options=_plain(arguments),
         input_shapes=zoos.adapt(model.input_shapes, arguments),
         available=model.signature.options,
+        configure=partial(_zoo, source, model),
     )
 
 
-def _found(source: str, found: object, options: Mapping[str, Value], path: Path | None) -> Source:
+def _found(source: str, found: object, path: Path | None, options: Mapping[str, Value]) -> Source:
     """The source for what a user's module calls by the factory's name."""
     if isinstance(found, nn.Module):
         Signature({}).arguments(options, source)
-        return Source(source, lambda: copy.deepcopy(found), has_weights=True, file=str(path) if path else None)
+        return Source(
+            source,
+            lambda: copy.deepcopy(found),
+            has_weights=True,
+            file=str(path) if path else None,
+            configure=partial(_found, source, found, path),
+        )
     if not callable(found):
         raise SourceError(
             f"{source} is of type {type(found).__name__}, expected a torch.nn.Module, its class, or a "
@@ -196,6 +217,7 @@ def _found(source: str, found: object, options: Mapping[str, Value], path: Path 
         options=_plain(arguments),
         available=signature.options,
         file=str(path) if path else None,
+        configure=partial(_found, source, found, path),
     )
 
 
@@ -227,7 +249,7 @@ def _exported(source: str, options: Mapping[str, Value]) -> Source:
     tensors = [value for value in positional if isinstance(value, torch.Tensor)]
     is_plain = len(tensors) == len(positional) and not named
     shapes = tuple(tuple(tensor.shape) for tensor in tensors) if is_plain else ()
-    return Source(source, make, input_shapes=shapes, has_weights=True)
+    return Source(source, make, input_shapes=shapes, has_weights=True, configure=partial(_exported, source))
 
 
 def _plain(arguments: Mapping[str, object]) -> dict[str, Value]:

@@ -2,13 +2,14 @@
 
 from archlab.records.check import Check, Finding
 from archlab.records.comparison import Comparison, Difference, Estimate, VariantResult
+from archlab.records.config import TrainingConfig, Value
 from archlab.records.diff import Change, Diff, LayerDiff, Side
 from archlab.records.document import Document
 from archlab.records.graph import Graph, GraphEdge, GraphNode
 from archlab.records.growth import Growth, Stage
 from archlab.records.memory import MemoryEstimate, MemoryParts
 from archlab.records.probe import Landscape, Probes, Smoothness
-from archlab.records.run import Epoch, NormRecording, Run, TrainingConfig, Value
+from archlab.records.run import Epoch, NormRecording, Run
 from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals, Trace
 from archlab.records.verdict import Examination, Verdict
 from archlab.records.verification import Discrepancy, Verification

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from archlab.records.config import Value
 from archlab.records.display import Displayed
-from archlab.records.run import Value
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a training was asked to do, and what came of it."""
+"""What came of a training."""
 
 from __future__ import annotations
 
@@ -6,50 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from archlab.records.config import TrainingConfig, Value
 from archlab.records.display import Displayed
-from archlab.records.document import Document
 
 if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
-Value = bool | int | float | str
 Status = Literal["running", "finished", "interrupted", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingConfig(Document):
-    """Everything that decides a run's result, apart from the machine. The defaults are the course's."""
-
-    SCHEMA: ClassVar[str] = "archlab.config/1"
-
-    network: str = "lenet"
-    """Source of the network."""
-    options: dict[str, Value] = field(default_factory=dict)
-    """Options of the network's factory: `{"norm": "none"}`."""
-    variant: str = ""
-    """What sets this run apart from those it is compared with: `norm=none`."""
-    dataset: str = "digits"
-    """`digits`, `fashion-mnist`, or a folder of images per class."""
-    seed: int = 0
-    """Decides the first weights and the order of the data."""
-    epochs: int = 5
-    batch_size: int = 256
-    learning_rate: float = 0.001
-    size: int | None = None
-    """Height and width that the images are resized to; None for what the network was made for."""
-    train_samples: int | None = None
-    """How many training images to use, the same ones for every seed; None for all."""
-    test_samples: int | None = None
-    record_every: int = 1
-    """Steps between two records of the normalisation layers; 0 records nothing."""
-    precise_batches: int = 50
-    """Training batches that the population statistics are taken over (all of them, if there are fewer)."""
-    probe_every: int = 0
-    """Steps between two looks at how smooth the loss is along its gradient; 0 for none. They change no weight."""
-    landscape: int = 0
-    """Points per side, an odd number, of the loss landscape around the trained weights; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)

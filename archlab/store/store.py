@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from archlab import files
 from archlab.errors import ArchlabError, InputError, StoreError, nearest
 from archlab.records import Comparison, NormRecording, Probes, Run, TrainingConfig, Value
+from archlab.records.settings import keyed, settings
 from archlab.store.run_folder import PARTIAL, RunWriter, key_of, read_curves, read_probes, read_recording, read_run
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 DEFAULT_FOLDER = "archlab-runs"
-LATER = ("probe_every", "landscape")
-"""Settings that came after the first runs were kept: where they are off, a run keeps the key that it had without."""
 
 
 def open_store(path: str | Path | None = None) -> Store:
@@ -56,8 +55,8 @@ def open_store(path: str | Path | None = None) -> Store:
 def run_key(config: TrainingConfig, environment: Mapping[str, Value]) -> str:
     """The name of a run: network, variant, data set, seed, and a hash of everything that decides the result."""
     deciding = {name: value for name, value in environment.items() if name != "command"}
-    settings = {name: value for name, value in config.to_dict().items() if value or name not in LATER}
-    text = json.dumps([settings, deciding], sort_keys=True)
+    chosen = keyed(config.to_dict(), settings(TrainingConfig).values())
+    text = json.dumps([chosen, deciding], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     names = [config.network, config.variant, Path(config.dataset).name, f"seed{config.seed}", digest]
     return "-".join(_slug(name) for name in names if name)

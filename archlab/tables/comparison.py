@@ -11,7 +11,8 @@ from pathlib import Path
 
 from archlab.analysis.metrics import BY_NAME, METRICS
 from archlab.analysis.statistics import distinguishes
-from archlab.records import Comparison, Difference, VariantResult
+from archlab.records import Comparison, Difference, TrainingConfig, VariantResult
+from archlab.records.settings import phrases
 from archlab.tables.table import Column, Row, Table
 
 
@@ -115,17 +116,7 @@ def _difference_row(difference: Difference) -> Row:
 
 
 def _title(comparison: Comparison) -> str:
-    settings = comparison.settings
-    named = {
-        "epochs": "{:,d} epochs",
-        "batch_size": "batch {:,d}",
-        "learning_rate": "learning rate {:g}",
-        "train_samples": "{:,d} training images",
-        "test_samples": "{:,d} test images",
-    }
-    parts = [text.format(settings[name]) for name, text in named.items() if name in settings]
-    if settings.get("epochs") == 1:
-        parts[0] = "1 epoch"
+    parts = phrases(TrainingConfig, comparison.settings)
     return f"{comparison.network} on {Path(comparison.dataset).name}: " + ", ".join(parts)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from archlab.analysis.metrics import NATS, SHARE
-from archlab.records import Comparison, Epoch, Run
+from archlab.records import Comparison, Epoch, Run, TrainingConfig
+from archlab.records.settings import phrases
 from archlab.tables.table import Cell, Column, Row, Table
 
 _LOSS, _SHARE = f".{NATS.digits}f", f".{SHARE.digits}%"
@@ -92,7 +93,8 @@ def _cell(epoch: Epoch, field: str) -> Cell:
 def _run_title(run: Run) -> str:
     config = run.config
     named = [config.variant or " ".join(f"{name}={value}" for name, value in config.options.items())]
-    named += [f"seed {config.seed}", f"batch {config.batch_size}", f"learning rate {config.learning_rate:g}"]
+    settings = {name: value for name, value in config.deciding.items() if name != "epochs"}  # those are the rows
+    named += [f"seed {config.seed}", *phrases(TrainingConfig, settings)]
     return f"{config.network} on {Path(config.dataset).name}: " + ", ".join(part for part in named if part)
 
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from archlab.training.engine import train_all as train_all
     from archlab.training.estimate import estimate_time as estimate_time
+    from archlab.training.execution import Execution as Execution
     from archlab.training.progress import Progress as Progress
     from archlab.training.session import train as train
 
 _HOMES = {
+    "Execution": "archlab.training.execution",
     "Progress": "archlab.training.progress",
     "estimate_time": "archlab.training.estimate",
     "train": "archlab.training.session",

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from archlab.errors import DataError
 from archlab.training.images import Images, Labels, Part
 
-RESIZE_AT_ONCE = 4096
+RESIZED_IMAGES = 4096
 """Images resized together: bounds the memory that it takes."""
 
 
@@ -64,7 +64,7 @@ def prepare(
     is the first part of a fixed random order, the same for every seed.
 
     Args:
-        images: what `images.read` found.
+        images: what `images.load_images` found.
         size: height and width; None for the images' own.
         train_samples: how many training images to use; None for all.
         test_samples: how many test images to use; None for all.
@@ -100,7 +100,7 @@ def _split(part: Part, indices: Labels, size: int, device: torch.device | str) -
     # Read, resized and moved piece by piece: the images at their own size are never whole beside the resized ones.
     pieces = [
         _resize(torch.from_numpy(part.pixels(chosen, size)), size).to(device)
-        for chosen in np.array_split(indices, range(RESIZE_AT_ONCE, len(indices), RESIZE_AT_ONCE))
+        for chosen in np.array_split(indices, range(RESIZED_IMAGES, len(indices), RESIZED_IMAGES))
     ]
     return Split(torch.cat(pieces), torch.from_numpy(part.labels[indices]).to(device))
 

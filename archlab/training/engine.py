@@ -21,15 +21,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import IO, Self
 
-from archlab.errors import InputError, RunError
+from archlab.errors import RunError
 from archlab.records import Run, TrainingConfig
-from archlab.store import Store
+from archlab.records.settings import check
 from archlab.training import images
+from archlab.training.execution import Execution
 from archlab.training.progress import Progress
-from archlab.training.worker import BOOTSTRAP, Ended, Ready, Setting
+from archlab.training.worker import BOOTSTRAP, Ended, Greeting, Ready
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -43,13 +43,7 @@ ENVIRONMENT = {
 
 def train_all(
     configs: Sequence[TrainingConfig],
-    *,
-    store: Store,
-    workers: int | None = None,
-    device: str | None = None,
-    data_dir: str | Path | None = None,
-    download: bool = False,
-    fresh: bool = False,
+    execution: Execution = Execution(),
     progress: Callable[[Progress], None] | None = None,
 ) -> list[Run]:
     """The runs of some configurations, in their order; those that failed have the status `failed`.
@@ -59,28 +53,22 @@ def train_all(
 
     Args:
         configs: what to train; equal ones are trained once.
-        store: where runs are kept.
-        workers: processes; None for one a core, or a single one if they train on an accelerator.
-        device: `cpu`, `cuda`, ...; None for the accelerator if there is one.
-        data_dir: where Fashion-MNIST lies; else `$ARCHLAB_DATA`.
-        download: fetch Fashion-MNIST where it is missing.
-        fresh: train even what the store has.
+        execution: where and how; on an accelerator a single process trains unless `workers` says otherwise.
         progress: called with each event, in this thread.
 
     Raises:
         InputError: a configuration, a network, the device or the data can't be used; nothing more is trained.
         RunError: the workers don't start.
     """
-    if workers is not None and workers < 1:
-        raise InputError(f"workers is {workers}, expected 1 or more")
-    if download:
+    check(execution)
+    if execution.download:
         for dataset in sorted({config.dataset for config in configs}):
-            images.read(dataset, data_dir, download=True)
+            images.load_images(dataset, execution.data_dir, download=True)
     unique = _different(configs)
     if not unique:
         return []
-    setting = Setting(str(store.path), device, str(data_dir) if data_dir else None, fresh, tuple(sys.argv))
-    with _Pool(store, setting, workers, unique, progress or (lambda event: None)) as pool:
+    execution = replace(execution, store=execution.home)
+    with _Pool(execution, unique, progress or (lambda event: None)) as pool:
         runs = pool.work()
     return [runs[unique.index(config)] for config in configs]
 
@@ -117,7 +105,7 @@ class _Worker:
                 stream.close()
         return code
 
-    def last_words(self) -> str:
+    def last_error_line(self) -> str:
         """The end of its standard error."""
         self.errors.seek(0)
         lines = self.errors.read().decode(errors="replace").strip().splitlines()
@@ -128,9 +116,7 @@ class _Worker:
 class _Pool:
     """The workers, the jobs that wait, and the runs that came of them."""
 
-    store: Store
-    setting: Setting
-    wanted: int | None
+    execution: Execution
     configs: Sequence[TrainingConfig]
     tell: Callable[[Progress], None]
     workers: list[_Worker] = field(default_factory=list)
@@ -150,15 +136,16 @@ class _Pool:
     def work(self) -> dict[int, Run]:
         """The runs by the index of their configuration."""
         self.waiting.extend(range(len(self.configs)))
-        for _ in range(min(self.wanted or default_workers(accelerator=False), len(self.configs))):
+        wanted = self.execution.workers
+        for _ in range(min(wanted or default_workers(accelerator=False), len(self.configs))):
             self.start()
-        _check_last_batches(self.configs, self.setting.data_dir)  # while they start
+        _check_last_batches(self.configs, self.execution)  # while they start
         while len(self.runs) < len(self.configs):
             worker, event = self.events.get()
             match event:
                 case Ready(accelerator):
                     worker.ready = True
-                    if not (accelerator and self.wanted is None and worker is not self.workers[0]):
+                    if not (accelerator and wanted is None and worker is not self.workers[0]):
                         self.assign(worker)
                 case Progress():
                     worker.key = event.key
@@ -170,7 +157,7 @@ class _Pool:
                 case Ended((kind, message)):
                     raise kind(message)
                 case None:
-                    self.bury(worker)
+                    self.replace(worker)
         return self.runs
 
     def start(self) -> None:
@@ -186,7 +173,7 @@ class _Pool:
         )
         worker = _Worker(process, errors)
         self.workers.append(worker)
-        worker.send(self.setting)
+        worker.send(Greeting(self.execution, tuple(sys.argv)))
         worker.listener = threading.Thread(target=self.listen, args=(worker,), daemon=True)
         worker.listener.start()
 
@@ -206,12 +193,12 @@ class _Pool:
             worker.job = self.waiting.popleft()
             worker.send(self.configs[worker.job])
 
-    def bury(self, worker: _Worker) -> None:
+    def replace(self, worker: _Worker) -> None:
         """Note the failure of what a worker was doing when it died, and start another in its place."""
         self.workers.remove(worker)
         worker.process.wait()
-        words = worker.last_words()
-        reason = _describe_exit(worker.end(), words)
+        line = worker.last_error_line()
+        reason = _describe_exit(worker.end(), line)
         if not worker.ready:
             raise RunError(f"a training process did not start: {reason}")
         if worker.job is not None and worker.job not in self.runs:
@@ -225,8 +212,8 @@ class _Pool:
     def fail(self, config: TrainingConfig, key: str, reason: str) -> Run:
         """The stored failure of a run whose process died."""
         if key:
-            return self.store.fail(key, reason)
-        with self.store.writer(config, {}) as writer:
+            return self.execution.home.fail(key, reason)
+        with self.execution.home.writer(config, {}) as writer:
             return writer.fail(reason, {})
 
 
@@ -239,32 +226,36 @@ def _different(configs: Sequence[TrainingConfig]) -> list[TrainingConfig]:
     return found
 
 
-def _check_last_batches(configs: Sequence[TrainingConfig], data_dir: str | None) -> None:
-    """Raise an `InputError` if a run could not train on its last batch: now, and not when its turn comes."""
-    read = functools.cache(lambda dataset: images.read(dataset, data_dir))
-    for config in _different([replace(config, seed=0, variant="") for config in configs]):
-        found = read(config.dataset)
-        count = min(config.train_samples or sys.maxsize, len(found.train.labels))
-        if config.batch_size > 0 and (count - 1) % config.batch_size == 0:
-            from archlab.training import session
-            from archlab.training.last_batch import check_last_batch
+def _check_last_batches(configs: Sequence[TrainingConfig], execution: Execution) -> None:
+    """Hold every run to what its last batch allows: now, and not when its turn comes.
 
-            source, image_shape = session.fitted_source(config, found)
-            check_last_batch(source.build("meta"), image_shape, count, config.batch_size)
+    Raises:
+        InputError: a run could not train on it.
+    """
+    read = functools.cache(lambda dataset: images.load_images(dataset, execution.data_dir))
+    for config in _different([replace(config, seed=0, variant="") for config in configs]):
+        available = len(read(config.dataset).train.labels)
+        count = min(config.train_samples or available, available)
+        if config.batch_size > 0 and (count - 1) % config.batch_size == 0:
+            from archlab.training.last_batch import check_last_batch
+            from archlab.training.preparation import Preparer
+
+            prepared = Preparer(execution).prepare(config)
+            check_last_batch(prepared.network("meta"), prepared.image_shape, count, config.batch_size)
 
 
 def default_workers(*, accelerator: bool) -> int:
-    """How many processes train: one on an accelerator, else one a core that this process may use."""
+    """How many processes train: one on an accelerator, else one per core that this process may use."""
     if accelerator:
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _describe_exit(code: int, last_words: str) -> str:
+def _describe_exit(code: int, line: str) -> str:
     if code == -signal.SIGKILL:
         return (
             "its process was killed (SIGKILL), as systems do when memory runs out: try fewer workers or smaller batches"
         )
     if code < 0:
         return f"its process was ended by {signal.Signals(-code).name}"
-    return f"its process ended with code {code}" + (f": {last_words}" if last_words else "")
+    return f"its process ended with code {code}" + (f": {line}" if line else "")

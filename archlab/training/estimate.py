@@ -5,56 +5,53 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
 from archlab.errors import ArchlabError, RunError
 from archlab.records import Epoch, TrainingConfig
-from archlab.training import datasets, images, session
+from archlab.records.settings import check
+from archlab.training import datasets
 from archlab.training.datasets import Dataset
 from archlab.training.engine import default_workers
-from archlab.training.environment import find_device
+from archlab.training.execution import Execution
 from archlab.training.loop import Trainer
-from archlab.training.probing import IMAGES
+from archlab.training.preparation import Preparation, Preparer
+from archlab.training.probing import PROBED_IMAGES
 from archlab.training.smoothness import RATES
 
-START = 3.0
-"""Seconds until workers are up."""
-LONG = 0.3
-"""Seconds: a larger batch is not tried if its step would take longer."""
+START_SECONDS = 3.0
+"""Until workers are up."""
+LONGEST_TRIED_STEP_SECONDS = 0.3
+"""A larger batch is not tried if its step would take longer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class TimeEstimate:
     """How long some runs will take."""
 
     seconds: float
     """For all of them, side by side; those that failed while they were timed count nothing."""
     failures: tuple[str, ...] = ()
-    """What went wrong in those, once a variant."""
+    """What went wrong in those, once per variant."""
 
 
-def estimate_time(
-    configs: Sequence[TrainingConfig],
-    *,
-    workers: int | None = None,
-    device: str | None = None,
-    data_dir: str | Path | None = None,
-) -> Estimate:
+def estimate_time(configs: Sequence[TrainingConfig], execution: Execution = Execution()) -> TimeEstimate:
     """The time that `train_all` will take, from a few timed steps of each network.
 
     It is a guess, good to perhaps a third: workers are taken not to slow each other, and a network whose steps are
-    long is timed on small batches. It takes about a second a variant itself; runs in the store are not considered.
+    long is timed on small batches. It takes about a second per variant itself; runs in the store are not considered.
     A variant that fails in these steps is no reason to leave the others out: it will fail again in its place.
 
     Raises:
         InputError: as `train_all`.
 
-    >>> estimate_time([TrainingConfig(epochs=1)], device="cpu").seconds < 60
+    >>> estimate_time([TrainingConfig(epochs=1)], Execution(device="cpu")).seconds < 60
     True
     """
-    chosen = find_device(device)
+    check(execution)
+    preparer = Preparer(execution)
+    device = preparer.device
     seconds: list[float] = []
     known: list[tuple[TrainingConfig, float]] = []
     failures: list[str] = []
@@ -66,7 +63,7 @@ def estimate_time(
             found = next((value for other, value in known if other == alike), None)
             if found is None:
                 try:
-                    found = _run_seconds(alike, chosen, data_dir)
+                    found = _run_seconds(preparer.prepare(alike), device)
                 except Exception as error:  # whatever a stranger's network may raise
                     if isinstance(error, ArchlabError) and not isinstance(error, RunError):
                         raise
@@ -77,26 +74,23 @@ def estimate_time(
     finally:
         torch.set_num_threads(threads)
     if not seconds:
-        return Estimate(0.0)
-    processes = workers or default_workers(accelerator=chosen.type != "cpu")
-    return Estimate(START + max(max(seconds), sum(seconds) / processes), tuple(failures))
+        return TimeEstimate(0.0)
+    processes = execution.workers or default_workers(accelerator=device.type != "cpu")
+    return TimeEstimate(START_SECONDS + max(max(seconds), sum(seconds) / processes), tuple(failures))
 
 
-def _run_seconds(config: TrainingConfig, device: torch.device, data_dir: str | Path | None) -> float:
+def _run_seconds(prepared: Preparation, device: torch.device) -> float:
     """The time of one run."""
-    session.check(config)
-    found = images.read(config.dataset, data_dir)
-    size = session.image_size(config)
-    train, test = len(found.train.labels), len(found.test.labels)
-    train, test = min(train, config.train_samples or train), min(test, config.test_samples or test)
+    config, found = prepared.config, prepared.images
+    train, test = prepared.samples
     batch = min(config.batch_size, train)
     tried: list[tuple[int, Epoch]] = []
     count = min(2, batch)
     while True:
-        some = datasets.prepare(found, size, count, min(count, len(found.test.labels)), device)
-        tried.append((count, _short_epoch(config, some)))
+        some = datasets.prepare(found, prepared.size, count, min(count, len(found.test.labels)), device)
+        tried.append((count, _short_epoch(prepared, some)))
         larger = min(4 * count, batch)
-        if larger == count or tried[-1][1].seconds * larger / count > LONG:
+        if larger == count or tried[-1][1].seconds * larger / count > LONGEST_TRIED_STEP_SECONDS:
             break
         count = larger
     batches = train / batch
@@ -105,7 +99,7 @@ def _run_seconds(config: TrainingConfig, device: torch.device, data_dir: str | P
         batch, [(size, epoch.precise_seconds) for size, epoch in tried]
     )
     testing = test / len(some.test) * tried[-1][1].evaluation_seconds
-    probed = _at(min(IMAGES, train), [(size, epoch.seconds) for size, epoch in tried])
+    probed = _at(min(PROBED_IMAGES, train), [(size, epoch.seconds) for size, epoch in tried])
     looks = config.epochs * math.ceil(batches) // config.probe_every + 1 if config.probe_every else 0
     # On a CPU a forward pass takes about half of a step: .54 of LeNet's, .45 of ResNet-20's.
     probing = looks * (1 + len(RATES)) * probed + config.landscape**2 * probed / 2
@@ -121,10 +115,10 @@ def _at(batch: int, times: list[tuple[int, float]]) -> float:
     return last + max(last - first, 0.0) / (count - smaller) * (batch - count)
 
 
-def _short_epoch(config: TrainingConfig, dataset: Dataset) -> Epoch:
+def _short_epoch(prepared: Preparation, dataset: Dataset) -> Epoch:
     """What a step on the whole of a small data set takes; the first one, which is slower, is left out."""
-    short = replace(config, epochs=3, batch_size=len(dataset.train), probe_every=0, landscape=0)
-    trainer = Trainer(session.make_network(short, dataset).to(dataset.train.images.device), dataset, short)
+    short = replace(prepared.config, epochs=3, batch_size=len(dataset.train), probe_every=0, landscape=0)
+    trainer = Trainer(prepared.network().to(dataset.train.images.device), dataset, short)
     epochs = list(trainer.epochs())
     return replace(
         epochs[-1],

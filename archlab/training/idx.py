@@ -1,4 +1,4 @@
-"""The IDX files that Fashion-MNIST comes as: a magic number, the sizes, then one byte a value."""
+"""The IDX files that Fashion-MNIST comes as: a magic number, the sizes, then one byte per value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Bytes = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 UNSIGNED_BYTE = 0x08
 
 
-def read(path: Path, shape: tuple[int, ...]) -> Bytes:
+def read_idx(path: Path, shape: tuple[int, ...]) -> Bytes:
     """The values of an IDX file, plain or `.gz`, as uint8 of the expected shape.
 
     Raises:

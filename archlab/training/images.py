@@ -21,9 +21,9 @@ from archlab.training import idx
 Bytes = idx.Bytes
 Labels = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
-TEST_SHARE = 5
+IMAGES_PER_TEST_IMAGE = 5
 """One image of five is for testing, class by class, where a data set comes without a split of its own."""
-DIGITS = 1797
+DIGITS_IMAGES = 1797
 FASHION_CLASSES = (
     "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
@@ -57,7 +57,7 @@ class Images:
     """A hash of every image and label."""
 
 
-def read(dataset: str, data_dir: str | Path | None = None, *, download: bool = False) -> Images:
+def load_images(dataset: str, data_dir: str | Path | None = None, *, download: bool = False) -> Images:
     """The images that a name or a folder stands for.
 
     Args:
@@ -92,7 +92,7 @@ def split(labels: Labels) -> tuple[Labels, Labels]:
     chosen = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        chosen.append(random.permutation(members)[: round(len(members) / TEST_SHARE)])
+        chosen.append(random.permutation(members)[: round(len(members) / IMAGES_PER_TEST_IMAGE)])
     test = np.sort(np.concatenate(chosen))
     train = np.setdiff1d(np.arange(len(labels)), test)
     return train, test
@@ -108,9 +108,9 @@ def _digits() -> Images:
 
         values, labels = load_digits(return_X_y=True)
         labels = labels.astype(np.int64)
-    if values.shape != (DIGITS, 64):
+    if values.shape != (DIGITS_IMAGES, 64):
         raise DataError(
-            f"scikit-learn's digits are {values.shape}, expected {(DIGITS, 64)}: install scikit-learn again"
+            f"scikit-learn's digits are {values.shape}, expected {(DIGITS_IMAGES, 64)}: install scikit-learn again"
         )
     # 0..16 becomes 0..255, as close as bytes come.
     pixels = np.round(values * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
@@ -132,8 +132,8 @@ def _fashion_mnist(root: Path, download: bool) -> Images:
         )
     parts = []
     for stem, count in FASHION_FILES.values():
-        pixels = idx.read(_present(folder / f"{stem}-images-idx3-ubyte"), (count, 28, 28))
-        labels = idx.read(_present(folder / f"{stem}-labels-idx1-ubyte"), (count,))
+        pixels = idx.read_idx(_present(folder / f"{stem}-images-idx3-ubyte"), (count, 28, 28))
+        labels = idx.read_idx(_present(folder / f"{stem}-labels-idx1-ubyte"), (count,))
         if labels.max() >= len(FASHION_CLASSES):
             raise DataError(f"{folder} has a label {labels.max()}, expected 0 to 9. Fetch the files again")
         parts.append((pixels[:, None], labels.astype(np.int64)))

@@ -12,15 +12,20 @@ from archlab.training.norms import evaluating, norm_layers
 
 
 def check_last_batch(network: nn.Module, image_shape: tuple[int, int, int], images: int, batch_size: int) -> None:
-    """Raise an `InputError` if the last batch is a single image of which a BatchNorm layer sees one value a channel.
+    """Hold the last batch of an epoch to what BatchNorm can normalise by.
 
-    Its variance is 0 whatever the image, so that torch refuses it, in the middle of the training.
+    A layer that sees one value per channel has a variance of 0 whatever the image, so that torch refuses it, in the
+    middle of the training. For example: 257 images in batches of 256 leave a last batch of 1, of which a BatchNorm
+    behind a linear layer sees (1, channels).
 
     Args:
         network: in training mode; its statistics, modes and the random state are left as they are.
         image_shape: (channels, height, width) of every image.
         images: how many an epoch trains on.
-        batch_size: images a step.
+        batch_size: images per step.
+
+    Raises:
+        InputError: the last batch is a single image, of which a layer sees one value per channel.
     """
     if (images - 1) % batch_size:
         return
@@ -49,7 +54,7 @@ def check_last_batch(network: nn.Module, image_shape: tuple[int, int, int], imag
     if single:
         raise InputError(
             f"{images:,} training images in batches of {batch_size:,} leave a last batch of 1, in which {single[0]} "
-            f"gets one value a channel and has nothing to normalise by: {_remedy(images, batch_size)}"
+            f"gets one value per channel and has nothing to normalise by: {_remedy(images, batch_size)}"
         )
 
 

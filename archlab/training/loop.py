@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
-CHECK_EVERY = 100
+CHECK_STEPS = 100
 """Steps between two looks at whether the losses are finite; each look waits for the device."""
-EVALUATION_BATCH = 256
+EVALUATION_IMAGES = 256
 """Larger ones are no faster, and hold more memory."""
 
 
@@ -50,6 +50,9 @@ class Trainer:
         trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self._optimizer = Adam(trainable, config.learning_rate)
         self._norms = norm_layers(network)
+        if config.momentum is not None:
+            for layer in self._norms:
+                layer.set_share(config.momentum)
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
         self.steps_per_epoch = math.ceil(len(dataset.train) / config.batch_size)
         steps = config.epochs * self.steps_per_epoch
@@ -112,7 +115,7 @@ class Trainer:
         """What the BatchNorm layers held; None where there are none, or nothing was to be recorded."""
         return None if self._recorder is None else self._recorder.recording()
 
-    def look_around(self, on_point: Callable[[int], None] = lambda point: None) -> None:
+    def measure_landscape(self, on_point: Callable[[int], None] = lambda point: None) -> None:
         """Measure the landscape around the weights as they are, where the configuration asks for it.
 
         Args:
@@ -149,7 +152,7 @@ class Trainer:
             if recorder is not None and recorded:
                 recorder.after(self._step)
             self._probe()
-            if self._step - checked == CHECK_EVERY:
+            if self._step - checked == CHECK_STEPS:
                 self._check(checked)
                 checked = self._step
             on_step(self._step)
@@ -255,7 +258,7 @@ def evaluate(network: nn.Module, split: Split) -> tuple[float, float]:
     places = torch.arange(len(split), device=split.labels.device)
     losses, correct = [], []
     with torch.inference_mode(), evaluating(network):
-        for indices in torch.split(places, EVALUATION_BATCH):
+        for indices in torch.split(places, EVALUATION_IMAGES):
             images, labels = split.batch(indices)
             logits = network(images)
             losses.append(F.cross_entropy(logits, labels, reduction="sum"))

@@ -33,6 +33,10 @@ class NormLayer:
             return 1.0 - self.module.momentum
         return 1.0 / batches if self.module.momentum is None else float(self.module.momentum)
 
+    def set_share(self, share: float) -> None:
+        """Give the newest batch this weight in the running statistics, whichever way round the layer keeps it."""
+        self.module.momentum = 1.0 - share if isinstance(self.module, BatchNorm) else share
+
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Running mean and variance, (channels,) each: the buffers themselves."""
         return self.module.running_mean, self.module.running_var

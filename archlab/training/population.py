@@ -73,7 +73,7 @@ def measure(network: nn.Module, layers: Sequence[NormLayer], batches: Iterator[T
 
 
 def _merge(sizes: Tensor, means: Tensor, variances: Tensor, unbiased: bool) -> Moments:
-    """The moments of all values from those of each batch; the arguments have one row a batch."""
+    """The moments of all values from those of each batch; the arguments have one row per batch."""
     shares = sizes / sizes.sum()
     biased = variances * ((sizes - 1) / sizes) if unbiased else variances
     mean = (shares * means).sum(0)

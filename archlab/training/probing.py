@@ -1,10 +1,10 @@
 """The training loss as a function of the weights alone, to be looked at in the middle of a training.
 
-Measuring semantics: the loss is the mean cross-entropy, in nats, of the first `IMAGES` training images in the order of
-(seed, epoch 0), in which no epoch trains, so that it is the same function at every step and for every variant of a
-seed. They are one batch, in the mode in which the network trains: BatchNorm normalises by the batch, since that is the
-loss that training descends, and since running statistics belong to the weights they were averaged over and are wrong
-at any others. Dropout and its like draw the same each time. What it is not: the loss of the whole training set.
+Measuring semantics: the loss is the mean cross-entropy, in nats, of the first `PROBED_IMAGES` training images in the
+order of (seed, epoch 0), in which no epoch trains, so that it is the same function at every step and for every variant
+of a seed. They are one batch, in the mode in which the network trains: BatchNorm normalises by the batch, since that
+is the loss that training descends, and since running statistics belong to the weights they were averaged over and are
+wrong at any others. Dropout and its like draw the same each time. What it is not: the loss of the whole training set.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from archlab.training import seeding
 from archlab.training.datasets import Split
 
-IMAGES = 256
+PROBED_IMAGES = 256
 """The course's batch, whatever the run's own is: variants with other batches are probed with the same images."""
 
 
@@ -73,7 +73,7 @@ def training_surface(network: nn.Module, forward: Callable[[Tensor], Tensor], sp
         split: the training images.
         seed: of the run; it decides which images are taken, and what dropout draws.
     """
-    chosen = seeding.order(seed, 0, len(split))[:IMAGES].to(split.labels.device)
+    chosen = seeding.order(seed, 0, len(split))[:PROBED_IMAGES].to(split.labels.device)
     images, labels = split.batch(chosen)
     draws = seeding.derive(seed, "probe")
 

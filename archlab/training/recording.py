@@ -8,8 +8,8 @@ batch = before + (after - before) / share, so their error is float32's rounding 
 share (about 1e-6 of it at 0.1). Row 0 comes before any batch: its batch statistics are NaN. A layer called several
 times in a step gives a mixture.
 
-The rows take `BOUND` bytes at most (or two rows an epoch, where that is more). When they are full, k is doubled and
-the rows that no longer fit are dropped, the ends of epochs never.
+The rows take `ROW_BYTES` bytes at most (or two rows per epoch, where that is more). When they are full, k is doubled
+and the rows that no longer fit are dropped, the ends of epochs never.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from archlab.training.population import Moments
 if TYPE_CHECKING:
     from archlab.records.run import Array
 
-BOUND = 16 * 2**20
-"""Bytes of rows a run, on the device."""
+ROW_BYTES = 16 * 2**20
+"""Of all rows of a run, on the device."""
 
 
 class Recorder:
@@ -39,7 +39,7 @@ class Recorder:
         self._epoch = steps_per_epoch
         self._channels = sum(layer.channels for layer in layers)
         wanted = 1 + epochs * (1 + steps_per_epoch // every)
-        self._limit = min(wanted, max(BOUND // (6 * 4 * self._channels), 2 * (epochs + 1)))
+        self._limit = min(wanted, max(ROW_BYTES // (6 * 4 * self._channels), 2 * (epochs + 1)))
         device = layers[0].statistics()[0].device
         self._rows = torch.empty(self._limit + 1, 6 * self._channels, device=device)
         self._steps: list[int] = []

@@ -56,7 +56,7 @@ def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
     """
     with preserved():
         _seed_others(seed)
-        with _Watch() as watch:
+        with _DrawOrigins() as watch:
             names = watch.names(make())
         _seed_others(seed)
         with _Reseed(seed, names) as reseed:
@@ -106,7 +106,7 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return False  # else the first use would import torch's compiler, which takes over a second
 
 
-class _Watch(_Mode):  # type: ignore[no-untyped-call]
+class _DrawOrigins(_Mode):  # type: ignore[no-untyped-call]
     """Sees which draws flow into which storage."""
 
     def __init__(self) -> None:

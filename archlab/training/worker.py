@@ -6,7 +6,6 @@ goes to the standard error. When the input ends, its parent is gone, and so is t
 
 from __future__ import annotations
 
-import functools
 import os
 import pickle
 import queue
@@ -17,19 +16,17 @@ from typing import BinaryIO
 
 from archlab.errors import ArchlabError, RunError
 from archlab.records import TrainingConfig
+from archlab.training.execution import Execution
 
 BOOTSTRAP = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from archlab.training.worker import main; main()"
 """What the interpreter of a worker is started with; its first argument is the parent's `sys.path` as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class Greeting:
     """The first message to a worker: what all its jobs share."""
 
-    store: str
-    device: str | None
-    data_dir: str | None
-    fresh: bool
+    execution: Execution
     command: tuple[str, ...]
     """The parent's arguments, which the runs name as what made them."""
 
@@ -55,32 +52,31 @@ def main() -> None:
     events = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     jobs: queue.SimpleQueue[TrainingConfig] = queue.SimpleQueue()
-    setting: Setting = pickle.load(sys.stdin.buffer)
-    sys.argv[:] = setting.command
+    greeting: Greeting = pickle.load(sys.stdin.buffer)
+    sys.argv[:] = greeting.command
     threading.Thread(target=_receive, args=(sys.stdin.buffer, jobs), daemon=True).start()
 
     import torch
 
-    from archlab.store import open_store
-    from archlab.training import environment, session
+    from archlab.training import session
+    from archlab.training.preparation import Preparer
 
     torch.set_num_threads(1)
-    load = functools.lru_cache(maxsize=1)(session.loader(setting.data_dir, download=False))
-    store = open_store(setting.store)
+    preparer = Preparer(greeting.execution)
 
     def send(event: object) -> None:
         pickle.dump(event, events)
         events.flush()
 
     try:
-        send(Ready(environment.find_device(setting.device).type != "cpu"))
+        send(Ready(preparer.device.type != "cpu"))
     except ArchlabError as error:
         send(Ended((type(error), str(error))))
         return
     while True:
         config = jobs.get()
         try:
-            session.run(config, store, setting.device, load, fresh=setting.fresh, progress=send)
+            session.run(config, preparer, send)
             send(Ended())
         except RunError:  # told and stored already
             send(Ended())

@@ -39,13 +39,13 @@ def show_courses(comparison: Comparison, store: Store, target: Output) -> None:
         with contextlib.suppress(StoreError):  # the comparison stands without them
             found = store.curves(run.key)
         if len(found.get("step", ())):
-            curves.setdefault(run.config.variant, []).append(found)
+            curves.setdefault(run.config.label, []).append(found)
     tables = [courses_table(curves, plain=_is_plain())] if curves else []
     for run in runs:
         with contextlib.suppress(StoreError):
             recording = store.recording(run.key)
             if recording is not None:
-                _show(tables, recording, f"BatchNorm of {run.config.variant}, seed {run.config.seed}")
+                _show(tables, recording, f"BatchNorm of {run.config.label}, seed {run.config.seed}")
                 return
     _show(tables, None)
 

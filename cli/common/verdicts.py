@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Held = TypeVar("Held")
 
-WORST = 3
+SHOWN_VERDICTS = 3
 """Verdicts under a comparison; the report has them all."""
 
 
@@ -46,9 +46,9 @@ def show_worst_verdicts(comparison: Comparison, store: Store, target: Output) ->
     alarming = examination.alarming
     if not alarming:
         return
-    more = f", the worst {WORST} here, all in the report" if len(alarming) > WORST else ""
+    more = f", the worst {SHOWN_VERDICTS} here, all in the report" if len(alarming) > SHOWN_VERDICTS else ""
     write(f"\nVerdicts ({examination.headline}{more})\n")
-    for verdict in alarming[:WORST]:
+    for verdict in alarming[:SHOWN_VERDICTS]:
         write_item(_sentence(verdict, verdict.subject))
 
 

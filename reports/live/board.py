@@ -10,14 +10,14 @@ from typing import Any
 
 from archlab.analysis.metrics import BY_NAME
 from archlab.analysis.statistics import estimate
+from archlab.analysis.variants import by_variant
 from archlab.records import Run, TrainingConfig
+from archlab.records.settings import phrases, varying
 from archlab.reports.charts.training import SMOOTHING, training_panel
-from archlab.reports.material import Experiment, variant_name
+from archlab.reports.material import Experiment
 from archlab.reports.panel import Panel
 from archlab.reports.text import shortened, slug
 
-SETTINGS = {"lr": "learning_rate"}
-"""Names in a variant's name that differ from the field of `TrainingConfig`."""
 ACCURACY = BY_NAME["test_accuracy"]
 BROKEN = ("failed", "interrupted")
 """States of runs that will not go on by themselves, though they are not finished."""
@@ -141,9 +141,8 @@ def _identity(config: TrainingConfig) -> str:
 def _shared(config: TrainingConfig) -> str:
     """What all runs of an experiment have in common, and the names of what varies."""
     varied = [part.partition("=")[0] for part in config.variant.split(", ") if "=" in part]
-    plain = TrainingConfig()
-    fields = [SETTINGS.get(name, name) for name in varied]
-    settings = {name: getattr(plain, name) for name in fields if hasattr(plain, name)}
+    known = varying(TrainingConfig)
+    settings = {known[name].field: known[name].default for name in varied if name in known}
     options = {name: value for name, value in config.options.items() if name not in varied}
     return _identity(replace(config, seed=0, variant=",".join(varied), options=options, **settings))
 
@@ -152,20 +151,19 @@ def board(group: Group, read: Read) -> Board:
     """How an experiment stands."""
     members = group.members
     config = members[0][0]
-    names = list(dict.fromkeys(config.variant or config.network for config, _ in members))
+    variants = by_variant(members, lambda member: member[0])
+    names = list(variants)
     experiment = Experiment(
         title=f"{config.network} on {config.dataset}",
-        variants={
-            name: tuple(run for _, run in members if run is not None and variant_name(run) == name) for name in names
-        },
+        variants={name: tuple(run for _, run in found if run is not None) for name, found in variants.items()},
     )
     paces = {_size(config): run.epochs[0].step for config, run in members if run is not None and run.epochs}
     return Board(
         anchor=group.anchor,
         title=experiment.title,
-        facts=f"{config.epochs} epochs, batch {config.batch_size}, learning rate {config.learning_rate:g}",
+        facts=", ".join(phrases(TrainingConfig, config.deciding)),
         lines=tuple(_line(config, run, names, read, paces.get(_size(config))) for config, run in members),
-        standings=tuple(_standing(experiment, name, names, members) for name in names),
+        standings=tuple(_standing(experiment, name, names, len(found)) for name, found in variants.items()),
         panel=_panel(experiment, group.anchor, read),
     )
 
@@ -201,7 +199,7 @@ def _panel(experiment: Experiment, anchor: str, read: Read) -> Panel:
 
 
 def _line(config: TrainingConfig, run: Run | None, names: Sequence[str], read: Read, pace: int | None) -> Line:
-    variant = config.variant or config.network
+    variant = config.label
     accuracy = run.metric("test_accuracy") if run else None
     seconds = run.metric("seconds") if run else None
     error = run.error if run else ""
@@ -226,12 +224,7 @@ def _line(config: TrainingConfig, run: Run | None, names: Sequence[str], read: R
     )
 
 
-def _standing(
-    experiment: Experiment,
-    name: str,
-    names: Sequence[str],
-    members: Sequence[tuple[TrainingConfig, Run | None]],
-) -> Standing:
+def _standing(experiment: Experiment, name: str, names: Sequence[str], total: int) -> Standing:
     ended = [run for run in experiment.variants[name] if run.status == "finished" and run.epochs]
     mean = basis = ""
     if ended:
@@ -240,5 +233,4 @@ def _standing(
         if found.low is not None and found.high is not None:
             low, high = max(found.low, 0.0), min(found.high, ACCURACY.unit.most)
             basis = f"{ACCURACY.unit.number(low)} to {ACCURACY.unit.number(high)}, {basis}"
-    total = sum((config.variant or config.network) == name for config, _ in members)
     return Standing(name, names.index(name), len(ended), total, mean, basis)

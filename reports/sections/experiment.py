@@ -11,7 +11,7 @@ from archlab.reports.charts.normalisation import normalisation_panel
 from archlab.reports.charts.outcome import accuracy_chart
 from archlab.reports.charts.sweep import sweep_panel
 from archlab.reports.charts.training import training_panel
-from archlab.reports.material import Experiment, Material, variant_name
+from archlab.reports.material import Experiment, Material
 from archlab.reports.panel import Panel
 from archlab.reports.sections.probes import probe_sections
 from archlab.reports.sections.verdicts import verdicts_section
@@ -40,7 +40,7 @@ def experiment_section(experiment: Experiment, material: Material, anchor: str, 
             rows = [(difference, metric(difference.metric)) for difference in comparison.differences]
             parts.append(_part("Paired differences", differences, "differences.html", rows=rows))
     if examination.verdicts:
-        drawn = [variant_name(run) for run, _ in recordings.values()]
+        drawn = [run.config.label for run, _ in recordings.values()]
         parts.append(verdicts_section(examination, f"{anchor}-verdicts", f"{anchor}-norm", drawn))
     parts += probe_sections(experiment, material, anchor)
     if recordings:

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from archlab.cli.app import app
-from archlab.training.estimate import Estimate
+from archlab.training.estimate import TimeEstimate
 from tests.cli import trained
 
 Call = Callable[..., Result]
@@ -30,4 +30,4 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings take no time and give made-up numbers."""
     monkeypatch.setattr("archlab.training.train_all", trained.train_all)
     monkeypatch.setattr("archlab.training.train", trained.train_one)
-    monkeypatch.setattr("archlab.training.estimate_time", lambda configs, **_: Estimate(7.0))
+    monkeypatch.setattr("archlab.training.estimate_time", lambda *_: TimeEstimate(7.0))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from archlab.records import Comparison
-from archlab.training.estimate import Estimate
+from archlab.training.estimate import TimeEstimate
 from tests.cli import trained
 from tests.cli.conftest import Call
 
@@ -89,7 +89,7 @@ def test_settings_are_crossed_and_several_learning_rates_compared(archlab: Call)
 
 
 def test_a_long_comparison_comes_with_ways_to_shorten_it(archlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archlab.training.estimate_time", lambda configs, **_: Estimate(1500.0))
+    monkeypatch.setattr("archlab.training.estimate_time", lambda *_: TimeEstimate(1500.0))
     result = archlab("compare", "resnet20", "--skip", "off", "--no-report")
     assert "12 runs of resnet20 on digits: about 25 minutes on this machine" in result.stderr
     assert "Shorter: --epochs 1 (about 5 minutes), fewer seeds, --train-samples N" in result.stderr
@@ -98,8 +98,8 @@ def test_a_long_comparison_comes_with_ways_to_shorten_it(archlab: Call, monkeypa
 def test_a_variant_that_fails_while_it_is_timed_is_named_and_trained_all_the_same(
     archlab: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    estimate = Estimate(40.0, ("diverged: the loss at step 2 is nan",))
-    monkeypatch.setattr("archlab.training.estimate_time", lambda configs, **_: estimate)
+    estimate = TimeEstimate(40.0, ("diverged: the loss at step 2 is nan",))
+    monkeypatch.setattr("archlab.training.estimate_time", lambda *_: estimate)
     result = archlab("compare", "--lr", "0.1,1e30", "--seeds", "1", "--no-report")
     assert result.exit_code == 0
     told, first, *_ = result.stderr.splitlines()
@@ -171,7 +171,7 @@ def test_help_teaches_by_examples_and_defaults(archlab: Call) -> None:
     text = archlab("compare", "--help").stdout
     assert "\n  archlab compare --bn off\n  archlab compare resnet20 --skip off" in text
     assert "[default: lenet]" in text
-    assert "Default: one a core" in " ".join(text.split())
+    assert "Default: one per core" in " ".join(text.split())
 
 
 def test_a_real_comparison_in_a_process_of_its_own(tmp_path: Path) -> None:
@@ -192,3 +192,13 @@ def test_a_real_comparison_in_a_process_of_its_own(tmp_path: Path) -> None:
     report = done.stderr.splitlines()[-1].removeprefix("Report: ")
     assert (tmp_path / report).is_file()
     assert len(list((tmp_path / "archlab-runs" / "runs").iterdir())) == 2
+
+
+def test_any_setting_that_can_vary_takes_several_values(archlab: Call) -> None:
+    result = archlab("compare", "--epochs", "1,2", "--size", "16,28", "--seeds", "1", "--no-report", "--json")
+    assert [variant["name"] for variant in json.loads(result.stdout)["variants"]] == [
+        "epochs=1, size=16",
+        "epochs=1, size=28",
+        "epochs=2, size=16",
+        "epochs=2, size=28",
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -86,13 +87,13 @@ def test_a_comparison_is_followed_and_its_report_stays(
 ) -> None:
     pages: list[str] = []
 
-    def train_all(configs: object, **options: object) -> object:
+    def train_all(*given: Any) -> object:
         from archlab.reports.live.access import last_address
 
         last = last_address(open_store().path)
         url = f"http://127.0.0.1:{last.port}/{last.token}/"
         pages.append(httpx.get(url, trust_env=False, timeout=20).text)
-        return trained.train_all(configs, **options)  # type: ignore[arg-type]
+        return trained.train_all(*given)
 
     monkeypatch.setattr("archlab.training.train_all", train_all)
     result = archlab("compare", "--bn", "off", "--seeds", "2", "--live")

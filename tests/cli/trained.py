@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from archlab.records import Epoch, Run, TrainingConfig
 from archlab.store import Store
-from archlab.training import Progress
+from archlab.training import Execution, Progress
 
 
 def made(config: TrainingConfig, store: Store) -> Run:
@@ -48,24 +48,20 @@ def told(run: Run, progress: Callable[[Progress], None] | None) -> Run:
 
 def train_all(
     configs: Sequence[TrainingConfig],
-    *,
-    store: Store,
+    execution: Execution,
     progress: Callable[[Progress], None] | None = None,
-    **_: object,
 ) -> list[Run]:
-    return [told(made(config, store), progress) for config in configs]
+    return [told(made(config, execution.home), progress) for config in configs]
 
 
 def train_all_but_one(
     configs: Sequence[TrainingConfig],
-    *,
-    store: Store,
+    execution: Execution,
     progress: Callable[[Progress], None] | None = None,
-    **_: object,
 ) -> list[Run]:
     """The last run diverges."""
-    runs = train_all(configs[:-1], store=store, progress=progress)
-    with store.writer(configs[-1], {"torch": "2.14"}) as writer:
+    runs = train_all(configs[:-1], execution, progress)
+    with execution.home.writer(configs[-1], {"torch": "2.14"}) as writer:
         failed = replace(writer.fail("the loss is nan after step 3", {}))
     if progress is not None:
         progress(Progress(configs[-1], "failed", failed.key, run=failed, error=failed.error))
@@ -74,17 +70,15 @@ def train_all_but_one(
 
 def train_until_stopped(
     configs: Sequence[TrainingConfig],
-    *,
-    store: Store,
+    execution: Execution,
     progress: Callable[[Progress], None] | None = None,
-    **_: object,
 ) -> list[Run]:
     """Ctrl-C comes after the second run."""
-    train_all(configs[:2], store=store, progress=progress)
+    train_all(configs[:2], execution, progress)
     raise KeyboardInterrupt
 
 
 def train_one(
-    config: TrainingConfig, *, store: Store, progress: Callable[[Progress], None] | None = None, **_: object
+    config: TrainingConfig, *, execution: Execution, progress: Callable[[Progress], None] | None = None
 ) -> Run:
-    return told(made(config, store), progress)
+    return told(made(config, execution.home), progress)

@@ -21,7 +21,7 @@ def test_a_comparison_is_trained_condensed_and_kept_and_its_runs_are_used_again(
             bn="off",
             seeds=seeds,
             epochs=2,
-            batch_sizes=32,
+            batch_size=32,
             train_samples=64,
             test_samples=40,
             workers=1,
@@ -56,13 +56,13 @@ def test_a_comparison_is_trained_condensed_and_kept_and_its_runs_are_used_again(
 def test_several_learning_rates_are_compared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen = []
 
-    def train_all(configs: list[archlab.TrainingConfig], **_: object) -> list[object]:
+    def train_all(configs: list[archlab.TrainingConfig], *_: object) -> list[object]:
         seen.extend(configs)
         raise InputError("enough")
 
     monkeypatch.setattr("archlab.training.train_all", train_all)
     with pytest.raises(InputError, match="enough"):
-        archlab.compare(learning_rates=[0.1, 0.2], batch_sizes=64, seeds=1, store=tmp_path)
+        archlab.compare(learning_rate=[0.1, 0.2], batch_size=64, seeds=1, store=tmp_path)
     assert [(config.variant, config.learning_rate, config.batch_size) for config in seen] == [
         ("lr=0.1", 0.1, 64),
         ("lr=0.2", 0.2, 64),
@@ -84,8 +84,8 @@ def test_networks_are_traced_as_they_are_trained_each_once() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"learning_rates": []}, "no value was given"),
-        ({"learning_rates": [0.1, 0.2], "vary": {"lr": [1, 2]}}, "lr is varied twice"),
+        ({"learning_rate": []}, "no value was given"),
+        ({"learning_rate": [0.1, 0.2], "vary": {"lr": [1, 2]}}, "lr is varied twice"),
         ({}, "nothing varies"),
     ],
 )

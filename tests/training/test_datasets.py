@@ -10,7 +10,7 @@ from tests.training.test_images import write_image
 
 
 def test_prepared_digits() -> None:
-    data = datasets.prepare(images.read("digits"), 28)
+    data = datasets.prepare(images.load_images("digits"), 28)
     assert data.image_shape == (1, 28, 28)
     assert (len(data.train), len(data.test)) == (1438, 359)
     assert data.train.images.dtype == torch.uint8
@@ -19,7 +19,7 @@ def test_prepared_digits() -> None:
 def test_resizing_is_pillows_bilinear() -> None:
     from PIL import Image
 
-    found = images.read("digits")
+    found = images.load_images("digits")
     for size in (28, 5):
         data = datasets.prepare(found, size, train_samples=20)
         own = datasets.prepare(found, None, train_samples=20)
@@ -31,7 +31,7 @@ def test_resizing_is_pillows_bilinear() -> None:
 def test_batches_are_as_to_tensor_makes_them() -> None:
     from torchvision.transforms import ToTensor
 
-    data = datasets.prepare(images.read("digits"), None, train_samples=10)
+    data = datasets.prepare(images.load_images("digits"), None, train_samples=10)
     batch, labels = data.train.batch(torch.tensor([3, 1]))
     for place, index in enumerate((3, 1)):
         expected = ToTensor()(data.train.images[index].permute(1, 2, 0).numpy())
@@ -40,7 +40,7 @@ def test_batches_are_as_to_tensor_makes_them() -> None:
 
 
 def test_subset_is_fixed_and_nested() -> None:
-    found = images.read("digits")
+    found = images.load_images("digits")
     small, large = (datasets.prepare(found, None, train_samples=count, test_samples=5) for count in (10, 40))
     assert (len(small.train), len(small.test)) == (10, 5)
     rows = {tuple(image.flatten().tolist()) for image in large.train.images}
@@ -51,21 +51,21 @@ def test_subset_is_fixed_and_nested() -> None:
 @pytest.mark.parametrize("samples", [0, -1, 1439])
 def test_subset_out_of_range(samples: int) -> None:
     with pytest.raises(DataError, match=rf"train_samples is {samples}, expected 1 to 1438"):
-        datasets.prepare(images.read("digits"), None, train_samples=samples)
+        datasets.prepare(images.load_images("digits"), None, train_samples=samples)
 
 
 def test_images_of_different_sizes_need_one(tmp_path: Path) -> None:
     for name in ("a", "b"):
         for number in range(3):
             write_image(tmp_path / name / f"{number}.png", (4 + number, 4))
-    found = images.read(str(tmp_path))
+    found = images.load_images(str(tmp_path))
     with pytest.raises(DataError, match="differ in size: name one"):
         datasets.prepare(found, None)
     assert datasets.prepare(found, 6).image_shape == (1, 6, 6)
 
 
 def test_pieces_join(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = images.read("digits")
+    found = images.load_images("digits")
     whole = datasets.prepare(found, 12, train_samples=25)
-    monkeypatch.setattr(datasets, "RESIZE_AT_ONCE", 10)  # 10 + 10 + 5
+    monkeypatch.setattr(datasets, "RESIZED_IMAGES", 10)  # 10 + 10 + 5
     assert torch.equal(datasets.prepare(found, 12, train_samples=25).train.images, whole.train.images)

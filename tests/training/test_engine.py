@@ -10,7 +10,7 @@ import pytest
 from archlab.errors import DataError, InputError, RunError
 from archlab.records import TrainingConfig
 from archlab.store import Store, open_store
-from archlab.training import Progress, engine, train_all
+from archlab.training import Execution, Progress, engine, train_all
 from tests.training.tiny import SOURCE
 
 CONFIG = TrainingConfig(
@@ -27,7 +27,7 @@ def test_runs_come_in_order_and_are_reused(store: Store, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "argv", ["/bin/archlab", "compare", "a network"])
     configs = [replace(CONFIG, seed=seed) for seed in (2, 0, 1, 0)]
     events: list[Progress] = []
-    runs = train_all(configs, store=store, workers=2, device="cpu", progress=events.append)
+    runs = train_all(configs, Execution(store=store, workers=2, device="cpu"), progress=events.append)
     assert [run.config.seed for run in runs] == [2, 0, 1, 0]
     assert {run.status for run in runs} == {"finished"}
     assert runs[1] is runs[3]
@@ -38,11 +38,11 @@ def test_runs_come_in_order_and_are_reused(store: Store, monkeypatch: pytest.Mon
     assert runs[0].environment["command"] == "archlab compare 'a network'", "the parent's, without its folder"
 
     events.clear()
-    assert train_all(configs, store=store, workers=1, device="cpu", progress=events.append) == runs
+    assert train_all(configs, Execution(store=store, workers=1, device="cpu"), progress=events.append) == runs
     assert [event.state for event in events] == ["reused"] * 3
 
     events.clear()
-    again = train_all(configs[:1], store=store, workers=1, device="cpu", fresh=True, progress=events.append)
+    again = train_all(configs[:1], Execution(store=store, workers=1, device="cpu", fresh=True), progress=events.append)
     assert [epoch.train_loss for epoch in again[0].epochs] == [epoch.train_loss for epoch in runs[0].epochs]
     assert events[-1].state == "finished"
 
@@ -56,7 +56,7 @@ def test_diverging_and_dying_runs_are_failed_and_the_others_go_on(store: Store) 
         replace(CONFIG, seed=1),
     ]
     events: list[Progress] = []
-    runs = train_all(configs, store=store, workers=2, device="cpu", progress=events.append)
+    runs = train_all(configs, Execution(store=store, workers=2, device="cpu"), progress=events.append)
     assert [run.status for run in runs] == ["failed", "failed", "finished", "failed", "finished"]
     diverged, died, _, failed, _ = runs
     assert diverged.error.startswith("diverged: the loss at step")
@@ -68,34 +68,34 @@ def test_diverging_and_dying_runs_are_failed_and_the_others_go_on(store: Store) 
 
 def test_wrong_call_is_the_callers_error(store: Store) -> None:
     with pytest.raises(DataError, match="did you mean digits"):
-        train_all([replace(CONFIG, dataset="digit")], store=store, workers=1, device="cpu")
+        train_all([replace(CONFIG, dataset="digit")], Execution(store=store, workers=1, device="cpu"))
 
 
 def test_a_last_batch_of_one_is_refused_before_the_first_run(store: Store) -> None:
     odd = replace(CONFIG, batch_size=7, variant="batch_size=7")  # 50 = 7 * 7 + 1
     events: list[Progress] = []
     with pytest.raises(InputError, match="50 training images in batches of 7 leave a last batch of 1"):
-        train_all([CONFIG, odd], store=store, workers=1, device="cpu", progress=events.append)
+        train_all([CONFIG, odd], Execution(store=store, workers=1, device="cpu"), progress=events.append)
     assert events == []
     assert store.runs() == []
     without = replace(odd, options={"norm": "none"}, epochs=1)
-    assert train_all([without], store=store, workers=1, device="cpu")[0].status == "finished"
+    assert train_all([without], Execution(store=store, workers=1, device="cpu"))[0].status == "finished"
 
 
 def test_unknown_device(store: Store) -> None:
     with pytest.raises(InputError, match="there is no device 'toaster'"):
-        train_all([CONFIG], store=store, workers=1, device="toaster")
+        train_all([CONFIG], Execution(store=store, workers=1, device="toaster"))
 
 
 def test_number_of_workers() -> None:
     with pytest.raises(InputError, match="workers is 0"):
-        train_all([CONFIG], store=open_store(), workers=0)
+        train_all([CONFIG], Execution(store=open_store(), workers=0))
     assert engine.default_workers(accelerator=True) == 1
     assert 1 <= engine.default_workers(accelerator=False) <= (os.cpu_count() or 1)
 
 
 def test_nothing_to_do(store: Store) -> None:
-    assert train_all([], store=store) == []
+    assert train_all([], Execution(store=store)) == []
 
 
 def test_stopping_ends_the_workers_and_keeps_what_is_finished(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,26 +113,26 @@ def test_stopping_ends_the_workers_and_keeps_what_is_finished(store: Store, monk
     monkeypatch.setattr(engine._Pool, "start", remember)
     long = replace(CONFIG, seed=1, epochs=100_000)
     with pytest.raises(KeyboardInterrupt):
-        train_all([CONFIG, long], store=store, workers=1, device="cpu", progress=stop)
+        train_all([CONFIG, long], Execution(store=store, workers=1, device="cpu"), progress=stop)
     assert [process.poll() is not None for process in processes] == [True]
     assert [run.status for run in store.runs()][:1] == ["finished"]
-    assert len(train_all([CONFIG], store=store, workers=1, device="cpu")) == 1
+    assert len(train_all([CONFIG], Execution(store=store, workers=1, device="cpu"))) == 1
 
 
 def test_workers_that_do_not_start_are_an_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "BOOTSTRAP", "raise SystemExit('no torch here')")
     with pytest.raises(RunError, match=r"did not start: its process ended with code 1: no torch here"):
-        train_all([CONFIG], store=store, workers=1, device="cpu")
+        train_all([CONFIG], Execution(store=store, workers=1, device="cpu"))
 
 
 SCRIPT = """
 import sys
 from archlab.records import TrainingConfig
 from archlab.store import open_store
-from archlab.training import train_all
+from archlab.training import Execution, train_all
 config = TrainingConfig(network={source!r}, epochs={epochs}, size=8, train_samples=50, test_samples=20)
-runs = train_all([config], store=open_store({store!r}), workers=1, device="cpu",
-                 progress=lambda event: print(event.state, flush=True))
+execution = Execution(store=open_store({store!r}), workers=1, device="cpu")
+runs = train_all([config], execution, lambda event: print(event.state, flush=True))
 print(runs[0].status, "torch" in sys.modules)
 """
 

@@ -5,42 +5,43 @@ import torch
 
 from archlab.errors import InputError
 from archlab.records import Epoch, TrainingConfig
-from archlab.training import estimate, estimate_time
+from archlab.training import Execution, estimate, estimate_time
 from archlab.training.datasets import Dataset
+from archlab.training.preparation import Preparation
 from tests.training.tiny import SOURCE
 
 CONFIG = TrainingConfig(network=f"{SOURCE}:make_network", batch_size=64, size=8, train_samples=640, test_samples=50)
 
 
 def test_estimate_grows_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "_run_seconds", lambda config, *_: float(config.epochs))
+    monkeypatch.setattr(estimate, "_run_seconds", lambda prepared, *_: float(prepared.config.epochs))
     configs = [replace(CONFIG, seed=seed, epochs=epochs) for seed in range(4) for epochs in (10, 2)]
-    assert estimate_time(configs, workers=1, device="cpu").seconds == 3 + 4 * 10 + 4 * 2
-    assert estimate_time(configs, workers=2, device="cpu").seconds == 3 + (4 * 10 + 4 * 2) / 2
-    assert estimate_time(configs, workers=8, device="cpu").seconds == 3 + 10  # no run is split
-    assert estimate_time([], device="cpu").seconds == 0
+    assert estimate_time(configs, Execution(workers=1, device="cpu")).seconds == 3 + 4 * 10 + 4 * 2
+    assert estimate_time(configs, Execution(workers=2, device="cpu")).seconds == 3 + (4 * 10 + 4 * 2) / 2
+    assert estimate_time(configs, Execution(workers=8, device="cpu")).seconds == 3 + 10  # no run is split
+    assert estimate_time([], Execution(device="cpu")).seconds == 0
 
 
 def test_networks_alike_are_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     timed: list[TrainingConfig] = []
 
-    def count(config: TrainingConfig, *_: object) -> float:
-        timed.append(config)
+    def count(prepared: Preparation, *_: object) -> float:
+        timed.append(prepared.config)
         return 1.0
 
     monkeypatch.setattr(estimate, "_run_seconds", count)
     configs = [replace(CONFIG, seed=seed, options={"norm": norm}) for seed in range(3) for norm in ("batch", "none")]
-    estimate_time(configs, workers=1, device="cpu")
+    estimate_time(configs, Execution(workers=1, device="cpu"))
     assert [config.options["norm"] for config in timed] == ["batch", "none"]
 
 
 def test_a_variant_that_fails_leaves_the_others_timed() -> None:
     diverging = replace(CONFIG, learning_rate=1e30)
-    both = estimate_time([CONFIG, diverging, replace(diverging, seed=1)], workers=1, device="cpu")
+    both = estimate_time([CONFIG, diverging, replace(diverging, seed=1)], Execution(workers=1, device="cpu"))
     assert both.seconds > 3
-    assert len(both.failures) == 1  # once a variant
+    assert len(both.failures) == 1  # once per variant
     assert both.failures[0].startswith("diverged: the test loss after epoch 1")
-    assert estimate_time([diverging], device="cpu").seconds == 3  # no run lasts
+    assert estimate_time([diverging], Execution(device="cpu")).seconds == 3  # no run lasts
 
 
 def test_a_network_that_fails_when_it_is_tested_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +49,7 @@ def test_a_network_that_fails_when_it_is_tested_is_no_traceback(monkeypatch: pyt
         raise ZeroDivisionError("no such image")
 
     monkeypatch.setattr("archlab.training.loop.evaluate", fail)
-    assert estimate_time([CONFIG], device="cpu").failures == ("ZeroDivisionError: no such image",)
+    assert estimate_time([CONFIG], Execution(device="cpu")).failures == ("ZeroDivisionError: no such image",)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_line_through_the_last_two(times: list[tuple[int, float]], expected: flo
 
 def test_real_estimate_is_positive_and_leaves_torch_alone() -> None:
     threads, state = torch.get_num_threads(), torch.get_rng_state()
-    assert 3 < estimate_time([CONFIG], device="cpu").seconds < 600
+    assert 3 < estimate_time([CONFIG], Execution(device="cpu")).seconds < 600
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -74,14 +75,14 @@ def test_real_estimate_is_positive_and_leaves_torch_alone() -> None:
 def test_probes_count_as_passes_over_their_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """A millisecond an image: 0.256 s for a step on the images that are probed, half of it for its forward pass."""
 
-    def short(_: TrainingConfig, dataset: Dataset) -> Epoch:
+    def short(_: Preparation, dataset: Dataset) -> Epoch:
         return Epoch(1, 1, len(dataset.train) / 1000, 0.0, 0.0, 0.0, 0.0)
 
     def seconds(**probes: int) -> float:
-        return estimate_time([replace(CONFIG, **probes)], workers=1, device="cpu").seconds - plain  # type: ignore[arg-type]
+        return estimate_time([replace(CONFIG, **probes)], Execution(workers=1, device="cpu")).seconds - plain  # type: ignore[arg-type]
 
     monkeypatch.setattr(estimate, "_short_epoch", short)
-    plain = estimate_time([CONFIG], workers=1, device="cpu").seconds
+    plain = estimate_time([CONFIG], Execution(workers=1, device="cpu")).seconds
     assert plain == pytest.approx(3 + 5 * 10 * 0.064)
     # 50 steps: looks at 0, 10, ... 50, of 9 gradients each
     assert seconds(probe_every=10) == pytest.approx(6 * 9 * 0.256)
@@ -90,4 +91,4 @@ def test_probes_count_as_passes_over_their_images(monkeypatch: pytest.MonkeyPatc
 
 def test_wrong_configuration() -> None:
     with pytest.raises(InputError, match="batch_size is 0"):
-        estimate_time([replace(CONFIG, batch_size=0)], device="cpu")
+        estimate_time([replace(CONFIG, batch_size=0)], Execution(device="cpu"))

@@ -41,7 +41,7 @@ def write_image(path: Path, size: tuple[int, int] = (4, 4), colour: object = 0, 
 def test_digits_are_scikit_learns() -> None:
     from sklearn.datasets import load_digits
 
-    found = images.read("digits")
+    found = images.load_images("digits")
     values, labels = load_digits(return_X_y=True)
     train, test = images.split(labels)
     assert len(found.train.labels) + len(found.test.labels) == 1797
@@ -56,7 +56,9 @@ def test_digits_are_scikit_learns() -> None:
 
 
 def test_digits_need_no_scikit_learn_import() -> None:
-    program = "import sys; from archlab.training import images; images.read('digits'); print('sklearn' in sys.modules)"
+    program = (
+        "import sys; from archlab.training import images; images.load_images('digits'); print('sklearn' in sys.modules)"
+    )
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "False"
 
 
@@ -71,7 +73,7 @@ def test_split_takes_a_fifth_of_every_class_and_is_fixed() -> None:
 
 
 def test_fashion_mnist_reads_torchvisions_layout(fashion: Path) -> None:
-    found = images.read("fashion-mnist", fashion)
+    found = images.load_images("fashion-mnist", fashion)
     pixels = found.train.pixels(np.arange(6), None)
     assert pixels.shape == (6, 1, 28, 28)
     assert pixels[0, 0, 0].tolist() == list(range(28))
@@ -80,17 +82,17 @@ def test_fashion_mnist_reads_torchvisions_layout(fashion: Path) -> None:
 
 
 def test_fashion_mnist_is_found_by_environment_and_compressed(fashion: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = images.read("fashion-mnist", fashion)
+    plain = images.load_images("fashion-mnist", fashion)
     for path in (fashion / "FashionMNIST" / "raw").iterdir():
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
     monkeypatch.setenv("ARCHLAB_DATA", str(fashion))
-    assert images.read("fashion-mnist").fingerprint == plain.fingerprint
+    assert images.load_images("fashion-mnist").fingerprint == plain.fingerprint
 
 
 def test_missing_fashion_mnist_names_three_ways(fashion: Path) -> None:
     with pytest.raises(DataError, match=r"--data-dir.*ARCHLAB_DATA.*--download"):
-        images.read("fashion-mnist")
+        images.load_images("fashion-mnist")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_damaged_fashion_mnist_is_an_error(fashion: Path, name: str, damage: obj
     else:
         path.unlink()
     with pytest.raises(DataError, match=message):
-        images.read("fashion-mnist", fashion)
+        images.load_images("fashion-mnist", fashion)
 
 
 def test_truncated_gzip_is_an_error(fashion: Path) -> None:
@@ -120,19 +122,19 @@ def test_truncated_gzip_is_an_error(fashion: Path) -> None:
     path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes())[:-9])
     path.unlink()
     with pytest.raises(DataError, match="can't be read"):
-        images.read("fashion-mnist", fashion)
+        images.load_images("fashion-mnist", fashion)
 
 
 def test_unknown_name_suggests() -> None:
     with pytest.raises(DataError, match="did you mean fashion-mnist"):
-        images.read("fashon-mnist")
+        images.load_images("fashon-mnist")
 
 
 def test_folder_of_grey_images_is_split(tmp_path: Path) -> None:
     for name in ("b", "a"):
         for number in range(5):
             write_image(tmp_path / name / f"{number}.png", colour=10 * number)
-    found = images.read(str(tmp_path))
+    found = images.load_images(str(tmp_path))
     assert (found.classes, found.channels, found.size) == (("a", "b"), 1, 4)
     assert (len(found.train.labels), len(found.test.labels)) == (8, 2)  # 5 - 1 and 5 / 5 of each class
 
@@ -142,7 +144,7 @@ def test_folder_with_its_own_split_and_colour(tmp_path: Path) -> None:
         for name in ("a", "b"):
             for number in range(count):
                 write_image(tmp_path / part / name / f"{number}.png", (4, 6), (1, 2, 3), "RGB")
-    found = images.read(str(tmp_path))
+    found = images.load_images(str(tmp_path))
     assert (len(found.train.labels), len(found.test.labels), found.channels, found.size) == (6, 4, 3, None)
     pixels = found.test.pixels(np.array([3]), 5)
     assert pixels.shape == (1, 3, 5, 5)
@@ -153,11 +155,11 @@ def test_fingerprint_sees_content_and_class(tmp_path: Path) -> None:
     for name in ("a", "b"):
         for number in range(3):
             write_image(tmp_path / name / f"{number}.png", colour=number)
-    first = images.read(str(tmp_path)).fingerprint
+    first = images.load_images(str(tmp_path)).fingerprint
     write_image(tmp_path / "a" / "0.png", colour=99)
-    second = images.read(str(tmp_path)).fingerprint
+    second = images.load_images(str(tmp_path)).fingerprint
     (tmp_path / "a").rename(tmp_path / "a2")
-    assert len({first, second, images.read(str(tmp_path)).fingerprint}) == 3
+    assert len({first, second, images.load_images(str(tmp_path)).fingerprint}) == 3
 
 
 @pytest.mark.parametrize(
@@ -183,7 +185,7 @@ def test_unusable_folder_is_an_error(tmp_path: Path, files: dict[str, str], mess
         else:
             path.write_text("no image")
     with pytest.raises(DataError, match=message):
-        images.read(str(tmp_path))
+        images.load_images(str(tmp_path))
 
 
 def test_truncated_image_is_an_error(tmp_path: Path) -> None:
@@ -192,7 +194,7 @@ def test_truncated_image_is_an_error(tmp_path: Path) -> None:
             write_image(tmp_path / name / f"{number}.bmp", (40, 40))
     broken = tmp_path / "a" / "0.bmp"
     broken.write_bytes(broken.read_bytes()[:-400])
-    found = images.read(str(tmp_path))
+    found = images.load_images(str(tmp_path))
     with pytest.raises(DataError, match=r"0\.bmp can't be read"):
         [part.pixels(np.arange(len(part.labels)), 8) for part in (found.train, found.test)]
 
@@ -200,7 +202,7 @@ def test_truncated_image_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.fashion_mnist
 @pytest.mark.skipif("ARCHLAB_DATA" not in os.environ, reason="ARCHLAB_DATA is not set")
 def test_real_fashion_mnist() -> None:
-    found = images.read("fashion-mnist")
+    found = images.load_images("fashion-mnist")
     pixels = found.train.pixels(np.arange(60_000), None)
     assert round(float(pixels.mean()) / 255, 5) == 0.28604  # the published mean
     assert np.bincount(found.train.labels).tolist() == [6000] * 10

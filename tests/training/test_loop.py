@@ -56,8 +56,25 @@ def test_equals_a_textbook_loop(norm: str) -> None:
     torch.testing.assert_close(ours.train()(x), theirs.train()(x), rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("norm", ["batch", "scratch"])
+def test_momentum_is_the_newest_batch_s_weight_and_moves_no_weight(norm: str) -> None:
+    def ends(momentum: float | None) -> tuple[Trainer, list[Tensor]]:
+        network = seeding.build(lambda: make_network(norm), 0)
+        trainer = Trainer(network, DATA, replace(CONFIG, momentum=momentum))
+        list(trainer.epochs())
+        return trainer, [parameter.detach() for parameter in network.parameters()]
+
+    (own, weights), (same, _), (whole, moved) = ends(None), ends(0.1), ends(1.0)
+    assert all(torch.equal(one, other) for one, other in zip(weights, moved, strict=True))
+    recordings = [trainer.recording() for trainer in (own, same, whole)]
+    first, equal, last = (found.layers["norm_1"] for found in recordings if found is not None)
+    assert np.array_equal(first["running_mean"], equal["running_mean"])  # the layers' own is 0.1
+    # With all the weight on the newest batch, the running mean after a step is that batch's.
+    np.testing.assert_allclose(last["running_mean"][1:], last["batch_mean"][1:], rtol=1e-5)
+
+
 def test_lenet_on_digits_equals_a_textbook_loop() -> None:
-    data = datasets.prepare(images.read("digits"), 28, train_samples=300, test_samples=50)
+    data = datasets.prepare(images.load_images("digits"), 28, train_samples=300, test_samples=50)
     config = TrainingConfig(epochs=1, batch_size=64)
     ours, theirs = (seeding.build(resolve("lenet").build, 0) for _ in range(2))
     (epoch,) = Trainer(ours, data, config).epochs()
@@ -167,7 +184,7 @@ def test_curves_read_while_training_are_those_read_at_the_end(every: int) -> Non
 def test_evaluation_in_parts_is_evaluation_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     network = make_network()
     whole = evaluate(network, DATA.test)
-    monkeypatch.setattr(loop, "EVALUATION_BATCH", 7)  # 7 + 7 + 6
+    monkeypatch.setattr(loop, "EVALUATION_IMAGES", 7)  # 7 + 7 + 6
     assert evaluate(network, DATA.test) == pytest.approx(whole, abs=1e-6)
 
 
@@ -182,7 +199,7 @@ def test_divergence_names_the_step(healthy: int, step: int, epoch: int) -> None:
 
 
 def test_divergence_is_seen_within_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "CHECK_EVERY", 2)
+    monkeypatch.setattr(loop, "CHECK_STEPS", 2)
     trainer = Trainer(Poisoned(0), DATA, CONFIG)
     with pytest.raises(RunError, match="diverged: the loss at step 1"):
         list(trainer.epochs())

@@ -28,7 +28,7 @@ PROBED = replace(CONFIG, probe_every=2, landscape=3)
 def trained(config: TrainingConfig, norm: str = "batch", dropout: float = 0.0) -> tuple[Trainer, list[Epoch]]:
     trainer = Trainer(seeding.build(lambda: make_network(norm, dropout=dropout), 0), DATA, config)
     epochs = list(trainer.epochs())
-    trainer.look_around()
+    trainer.measure_landscape()
     return trainer, epochs
 
 
@@ -53,7 +53,7 @@ def test_probes_change_nothing(norm: str) -> None:
     state = torch.get_rng_state()
     other = Trainer(network, DATA, PROBED)
     probed_epochs = list(other.epochs())
-    other.look_around()
+    other.measure_landscape()
     assert torch.equal(torch.get_rng_state(), state)
     for name, value in plain._network.state_dict().items():
         assert torch.equal(value, network.state_dict()[name]), name
@@ -94,12 +94,12 @@ def test_time_of_probes_is_no_training_time(monkeypatch: pytest.MonkeyPatch) -> 
     )
     trainer = Trainer(make_network(), DATA, PROBED)
     epochs = list(trainer.epochs(lambda step: clock.__setitem__(0, clock[0] + 1)))
-    assert [epoch.seconds for epoch in epochs] == [4, 8]  # a second a step
+    assert [epoch.seconds for epoch in epochs] == [4, 8]  # a second per step
 
 
 @pytest.mark.parametrize("norm", ["batch", "none"])
 def test_surface_is_the_loss_of_the_same_images_in_training_mode(norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "IMAGES", 10)
+    monkeypatch.setattr(probing, "PROBED_IMAGES", 10)
     smoothness, around = probed(trained(PROBED, norm)[0])
     assert smoothness.images == around.images == 10
     images, labels = DATA.train.batch(seeding.order(0, 0, 50)[:10])

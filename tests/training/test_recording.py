@@ -123,7 +123,7 @@ def test_full_rows_are_thinned_and_ends_of_epochs_stay(monkeypatch: pytest.Monke
     layer = nn.BatchNorm1d(2)
     layers = norm_layers(nn.Sequential(layer))
     row = 6 * 4 * 2  # quantities x bytes x channels
-    monkeypatch.setattr(recording, "BOUND", 11 * row)
+    monkeypatch.setattr(recording, "ROW_BYTES", 11 * row)
     recorder = Recorder(layers, 1, epochs=4, steps_per_epoch=10)
     for step in range(1, 41):
         if recorder.due(step):
@@ -140,14 +140,14 @@ def test_full_rows_are_thinned_and_ends_of_epochs_stay(monkeypatch: pytest.Monke
 
 
 def test_more_epochs_than_the_bound_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "BOUND", 1)
+    monkeypatch.setattr(recording, "ROW_BYTES", 1)
     recorder = Recorder(norm_layers(nn.Sequential(nn.BatchNorm1d(2))), 1, epochs=7, steps_per_epoch=3)
     for step in range(1, 22):
         if recorder.due(step):
             recorder.before()
             recorder.after(step)
     assert {0, 3, 6, 9, 12, 15, 18, 21} <= set(recorder.recording().steps)
-    assert len(recorder.recording().steps) <= 16  # two rows an epoch, and the start's
+    assert len(recorder.recording().steps) <= 16  # two rows per epoch, and the start's
 
 
 def test_cumulative_average() -> None:

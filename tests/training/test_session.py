@@ -10,7 +10,8 @@ import torch
 from archlab.errors import DataError, InputError, RunError, SourceError
 from archlab.records import TrainingConfig
 from archlab.store import Store, open_store, run_key
-from archlab.training import Progress, datasets, environment, images, session, train
+from archlab.training import Execution, Progress, environment, session, train
+from archlab.training.preparation import Preparer
 from tests.training.test_images import write_image
 from tests.training.tiny import SOURCE
 
@@ -52,7 +53,7 @@ def test_without_a_store_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_events_come_in_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "REPORT_EVERY", 0)
+    monkeypatch.setattr(session, "REPORT_SECONDS", 0)
     events: list[Progress] = []
     run = train(CONFIG, store=store, device="cpu", progress=events.append)
     step, epoch = ["step"] * 4, ["epoch"]
@@ -65,8 +66,8 @@ def test_events_come_in_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_steps_of_a_run_that_goes_can_be_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "REPORT_EVERY", 0)
-    monkeypatch.setattr(session, "KEEP_EVERY", 0)
+    monkeypatch.setattr(session, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(session, "KEEP_SECONDS", 0)
     seen: list[list[float]] = []
     run = train(
         CONFIG,
@@ -81,7 +82,7 @@ def test_steps_of_a_run_that_goes_can_be_read(store: Store, monkeypatch: pytest.
 
 
 def test_probes_are_kept_and_the_landscape_tells_how_far_it_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "REPORT_EVERY", 0)
+    monkeypatch.setattr(session, "REPORT_SECONDS", 0)
     events: list[Progress] = []
     run = train(replace(CONFIG, probe_every=4, landscape=3), store=store, device="cpu", progress=events.append)
     points = [event for event in events if event.state == "landscape"]
@@ -111,12 +112,12 @@ def test_probes_of_a_diverged_run_are_kept(store: Store) -> None:
 def test_finished_run_is_reused_unless_fresh(store: Store) -> None:
     first = train(CONFIG, store=store, device="cpu")
     events: list[Progress] = []
-    load = session.loader(None, download=False)
-    again = session.run(CONFIG, store, "cpu", load, fresh=False, progress=events.append)
+    preparer = Preparer(Execution(store=store, device="cpu"))
+    again = session.run(CONFIG, preparer, events.append)
     assert again == first
     assert [event.state for event in events] == ["reused"]
-    assert session.run(CONFIG, store, "cpu", load, fresh=True).key == first.key
-    other = session.run(replace(CONFIG, seed=1), store, "cpu", load, fresh=False)
+    assert session.run(CONFIG, Preparer(Execution(store=store, device="cpu", fresh=True))).key == first.key
+    other = session.run(replace(CONFIG, seed=1), preparer)
     assert other.key != first.key
     assert len(store.runs()) == 2
 
@@ -193,8 +194,11 @@ def test_network_is_fitted_to_the_data(tmp_path: Path, store: Store) -> None:
     # The course's 44,878 with two more channels in front (2 * 6 * 25) and seven classes fewer (7 * 85).
     assert run.parameters == 44_878 + 300 - 595
     given = replace(config, options={"classes": 5})
-    data = datasets.prepare(images.read(config.dataset), 28)
-    assert session.make_network(given, data)(data.train.batch(torch.arange(2))[0]).shape == (2, 5)
+    preparer = Preparer(Execution(device="cpu"))
+    prepared = preparer.prepare(given)
+    data = preparer.dataset(prepared)
+    assert data.image_shape == prepared.image_shape == (3, 28, 28)
+    assert prepared.network()(data.train.batch(torch.arange(2))[0]).shape == (2, 5)
 
 
 @pytest.mark.parametrize(
@@ -202,11 +206,12 @@ def test_network_is_fitted_to_the_data(tmp_path: Path, store: Store) -> None:
     [("lenet", {}, None, 28), ("lenet", {"size": 32}, None, 32), ("lenet", {}, 20, 20), ("resnet20", {}, None, 32)],
 )
 def test_image_size(network: str, options: dict[str, Any], size: int | None, expected: int) -> None:
-    assert session.image_size(TrainingConfig(network=network, options=options, size=size)) == expected
+    config = TrainingConfig(network=network, options=options, size=size)
+    assert Preparer(Execution(device="cpu")).prepare(config).size == expected
 
 
 def test_own_network_takes_the_images_as_they_are() -> None:
-    assert session.image_size(replace(CONFIG, size=None)) is None
+    assert Preparer(Execution(device="cpu")).prepare(replace(CONFIG, size=None)).size is None
 
 
 def test_equal_runs_in_two_calls_are_equal(store: Store) -> None:

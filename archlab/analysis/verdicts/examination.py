@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from archlab.analysis.variants import by_variant
 from archlab.analysis.verdicts import channels, design, norms, training
 from archlab.analysis.verdicts.group import NOISE_STEPS, Group, LayerEnd, condense
 from archlab.records import Comparison, Examination, NormRecording, Run, Verdict
@@ -76,11 +77,8 @@ def _groups(
     curves: Callable[[str], Mapping[str, Any] | None],
 ) -> list[Group]:
     """The runs by variant, with what is kept of each."""
-    variants: dict[str, list[Run]] = {}
-    for run in runs:
-        variants.setdefault(run.config.variant or run.config.network, []).append(run)
     groups = []
-    for variant, members in variants.items():
+    for variant, members in by_variant(runs, lambda run: run.config).items():
         layers: dict[str, tuple[LayerEnd, ...]] = {}
         losses: dict[str, Any] = {}
         for run in members:

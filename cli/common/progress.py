@@ -1,13 +1,10 @@
-"""What the commands that train share: their options, the estimate before the start, progress while it goes."""
+"""What commands that train say: the estimate before the start, progress while it goes."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
-
-import typer
+from typing import TYPE_CHECKING
 
 from archlab.cli.common.console import message, prints_aside, progress
 
@@ -16,84 +13,13 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from archlab.records import TrainingConfig
-    from archlab.training import Progress
+    from archlab.training import Execution, Progress
 
-LONG = 600
-"""Seconds from which on the user is told how to make it shorter."""
-
-DatasetOption: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--dataset", metavar="NAME", help="digits, fashion-mnist, or a folder with a folder of images a class."
-    ),
-]
-DataDirOption: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir", metavar="DIR", show_default=False, help="Where Fashion-MNIST lies. Default: ARCHLAB_DATA."
-    ),
-]
-DownloadOption: TypeAlias = Annotated[bool, typer.Option("--download", help="Fetch Fashion-MNIST if it isn't there.")]
-EpochsOption: TypeAlias = Annotated[int, typer.Option("--epochs", metavar="N", min=1, help="Passes over the data.")]
-SizeOption: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
-        "--size",
-        metavar="N",
-        min=1,
-        show_default=False,
-        help="Height and width of the images. Default: what the network was made for.",
-    ),
-]
-TrainSamplesOption: TypeAlias = Annotated[
-    int | None,
-    typer.Option("--train-samples", metavar="N", min=1, show_default=False, help="Training images. Default: all."),
-]
-TestSamplesOption: TypeAlias = Annotated[
-    int | None,
-    typer.Option("--test-samples", metavar="N", min=1, show_default=False, help="Test images. Default: all."),
-]
-RecordEveryOption: TypeAlias = Annotated[
-    int, typer.Option("--record-every", metavar="N", min=0, help="Steps between records of BatchNorm; 0 for none.")
-]
-PreciseBatchesOption: TypeAlias = Annotated[
-    int, typer.Option("--precise-batches", metavar="N", min=1, help="Training batches for precise statistics.")
-]
-ProbeEveryOption: TypeAlias = Annotated[
-    int,
-    typer.Option(
-        "--probe-every",
-        metavar="N",
-        min=0,
-        help="Steps between looks at how smooth the loss is: how far loss and gradient change along the gradient "
-        "(Santurkar et al. 2018). A look costs about 9 steps; 0 for none.",
-    ),
-]
-LandscapeOption: TypeAlias = Annotated[
-    int,
-    typer.Option(
-        "--landscape",
-        metavar="N",
-        min=0,
-        help="Draw the loss around the trained weights on N x N points, N odd, in two random directions scaled to the "
-        "filters (Li et al. 2018). 21 takes 441 forward passes; 0 for none.",
-    ),
-]
-DeviceOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--device", metavar="NAME", show_default=False, help="cpu, cuda, ... Default: an accelerator if any."),
-]
-StoreOption: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--store", metavar="DIR", show_default=False, help="Folder of runs. Default: ARCHLAB_STORE, else archlab-runs."
-    ),
-]
+LONG_SECONDS = 600
+"""From here on the user is told how to make it shorter."""
 
 
-def announce(
-    configs: Sequence[TrainingConfig], workers: int | None, device: str | None, data_dir: Path | None, download: bool
-) -> None:
+def announce(configs: Sequence[TrainingConfig], execution: Execution) -> None:
     """Say what will be trained and how long it will take, and how to shorten it where that is long.
 
     Raises:
@@ -101,16 +27,16 @@ def announce(
     """
     from archlab.training import estimate_time, images
 
-    if download:
-        images.read(configs[0].dataset, data_dir, download=True)
+    if execution.download:
+        images.load_images(configs[0].dataset, execution.data_dir, download=True)
     count = "1 run" if len(configs) == 1 else f"{len(configs)} runs"
     what = f"{count} of {configs[0].network} on {configs[0].dataset}"
     with prints_aside():
-        estimate = estimate_time(configs, workers=workers, device=device, data_dir=data_dir)
+        estimate = estimate_time(configs, execution)
     seconds = estimate.seconds
     without = f", without what already failed when it was tried: {estimate.failures[0]}" if estimate.failures else ""
     message(f"{what}: about {duration(seconds)} on this machine{without}")
-    if seconds > LONG:
+    if seconds > LONG_SECONDS:
         epochs = configs[0].epochs
         once = f"--epochs 1 (about {duration(seconds / epochs)}), " if epochs > 1 else ""
         message(
@@ -130,7 +56,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
-class Watch:
+class ProgressDisplay:
     """Shows the events of some runs: a bar for each that is trained, a line for each that ended."""
 
     def __init__(self, bars: Bars, total: int) -> None:
@@ -166,17 +92,17 @@ class Watch:
 
 
 @contextlib.contextmanager
-def watching(total: int) -> Iterator[Watch]:
+def showing_progress(total: int) -> Iterator[ProgressDisplay]:
     """A function for the events of so many runs, which shows them."""
     with prints_aside(), progress() as bars:
-        watch = Watch(bars, total)
+        watch = ProgressDisplay(bars, total)
         yield watch
     if watch.reused:
         message(f"{watch.reused} of {total} runs were in the store already (--fresh trains them again)")
 
 
 def _name(config: TrainingConfig) -> str:
-    return f"{config.variant or config.network}, seed {config.seed}"
+    return f"{config.label}, seed {config.seed}"
 
 
 def _outcome(event: Progress) -> str:

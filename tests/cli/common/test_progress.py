@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from archlab.cli.common.training import duration
+from archlab.cli.common.progress import duration
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,204 @@
+"""Settings: each is one declaration, a field of a record with all that is known of it.
+
+    epochs: int = setting(5, "Passes over the data.", least=1, varies=True)
+
+From that one line derive: the validation of a record (`check`), what a text or an array's number means
+(`Setting.parse`), the options of the command line, what `compare` can vary and under which name, the key of a run in
+the store, and what a run says of itself. Who adds a setting writes such a line, and the code that obeys it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import cache
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from archlab.errors import InputError, nearest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is known of one setting."""
+
+    help: str
+    """A sentence or two, for `--help`."""
+    metavar: str = "N"
+    name: str = ""
+    """On the command line and where it varies, if that is not the field's: `lr`."""
+    least: float | None = None
+    """The smallest value that can be meant."""
+    above: float | None = None
+    """What every value is larger than."""
+    holds: Callable[[Any], bool] | None = None
+    """A bound that the two above can't say; `expected` says it."""
+    expected: str = ""
+    """What may stand there, in words; made from the bounds where it is empty."""
+    varies: bool = False
+    """Whether a comparison can vary it."""
+    decides: bool = True
+    """Whether it decides what is trained; if not, it only says what is measured besides, or which run it is."""
+    since: int = 1
+    """The version of the store's keys that knows it first. Where a later one has its default, a run keeps the key that
+    it had before the setting came."""
+    phrase: str = ""
+    """How a title says it, as a format: `batch {:,d}`; empty for settings that titles leave out."""
+    field: str = ""
+    """The name of its field; this and what follows is filled in by `settings`."""
+    kind: type = str
+    """`bool`, `int`, `float`, `str` or a class, without the None that stands for unset."""
+    optional: bool = False
+    """Whether None may stand for it."""
+    default: Any = None
+
+    def fault(self, value: object) -> str:
+        """What is expected where a value can't be meant, in words; empty where it can."""
+        if value is None and self.optional:
+            return ""
+        if self.kind in (int, float):
+            known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if not known or (self.kind is int and not isinstance(value, int)):
+                return self.expected or self._noun
+            if self.above is not None and not value > self.above:  # type: ignore[operator]
+                return self.expected or self._noun
+            if self.least is not None and value < self.least:  # type: ignore[operator]
+                return self.expected or f"{self.least:g} or more"
+        return self.expected if self.holds is not None and not self.holds(value) else ""
+
+    def parse(self, value: object) -> Any:
+        """A value in the setting's own type, from a text, a number of any type, or itself.
+
+        Raises:
+            InputError: it can't be one, or lies outside the bounds.
+
+        >>> from archlab.records import TrainingConfig
+        >>> settings(TrainingConfig)["learning_rate"].parse("1e-2")
+        0.01
+        """
+        if value is None and self.optional:
+            return None
+        found = value
+        if self.kind in (int, float):
+            found = _number(value, self.kind)
+        elif self.kind is str:
+            found = str(value)
+        fault = (self.expected or self._noun) if found is None else self.fault(found)
+        if fault:
+            raise InputError(f"{self.name} is to be {value!r}, expected {fault}")
+        return found
+
+    def parse_several(self, text: str) -> list[Any]:
+        """The values of a text that divides them by commas, as an option of the command line does.
+
+        Raises:
+            InputError: one of them can't be meant.
+        """
+        try:
+            return [self.parse(part.strip()) for part in text.split(",")]
+        except InputError as error:
+            what = {int: "whole numbers", float: "numbers"}.get(self.kind, "values")
+            bound = " above 0" if self.above == 0 or self.least == 1 else ""
+            raise InputError(f"{self.flag} is {text!r}, expected {what}{bound}: one, or several as A,B") from error
+
+    @property
+    def flag(self) -> str:
+        """The option of the command line: `--batch-size`."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def _noun(self) -> str:
+        noun = {int: "a whole number", float: "a number"}.get(self.kind, "a text")
+        return noun if self.above is None else f"{noun} above {self.above:g}"
+
+
+def setting(default: T, help: str, **known: Any) -> T:
+    """A field of a record with what is known of it; `known` are further fields of `Setting`."""
+    found: T = field(default=default, metadata={"setting": Setting(help, **known)})
+    return found
+
+
+@cache
+def settings(record: type) -> dict[str, Setting]:
+    """The settings that a record declares, by the name of their field, in order."""
+    hints = get_type_hints(record)
+    found = {}
+    for item in fields(record):
+        known: Setting | None = item.metadata.get("setting")
+        if known is not None:
+            kinds = get_args(hints[item.name]) or (hints[item.name],)
+            found[item.name] = replace(
+                known,
+                field=item.name,
+                name=known.name or item.name,
+                kind=next(kind for kind in kinds if kind is not NoneType),
+                optional=NoneType in kinds,
+                default=None if item.default is MISSING else item.default,
+            )
+    return found
+
+
+@cache
+def varying(record: type) -> dict[str, Setting]:
+    """The settings that a comparison can vary, by the name that they vary under."""
+    return {item.name: item for item in settings(record).values() if item.varies}
+
+
+def check(record: Any) -> None:
+    """Hold every setting of a record to its bounds.
+
+    Raises:
+        InputError: one lies outside.
+    """
+    kind: type = type(record)
+    for item in settings(kind).values():
+        value = getattr(record, item.field)
+        fault = item.fault(value)
+        if fault:
+            raise InputError(f"{item.field} is {value!r}, expected {fault}")
+
+
+def divided(given: Mapping[str, Any], *records: type) -> list[dict[str, Any]]:
+    """The arguments of a call, one dictionary for each record that has fields of their names.
+
+    Raises:
+        InputError: no record has such a field.
+    """
+    found: list[dict[str, Any]] = [{} for _ in records]
+    names = [{item.name for item in fields(record)} for record in records]
+    for name, value in given.items():
+        place = next((place for place, known in enumerate(names) if name in known), None)
+        if place is None:
+            raise InputError(f"there is no setting {name!r}: {nearest(name, set().union(*names))}")
+        found[place][name] = value
+    return found
+
+
+def phrases(record: type, values: Mapping[str, Any]) -> list[str]:
+    """The settings among some values in words, for a title: `5 epochs`, `batch 256`."""
+    found = [
+        item.phrase.format(values[name])
+        for name, item in settings(record).items()
+        if item.phrase and values.get(name) is not None
+    ]
+    return [text.removesuffix("s") if text.startswith("1 ") else text for text in found]
+
+
+def keyed(values: Mapping[str, Any], known: Iterable[Setting]) -> dict[str, Any]:
+    """The values that a run's key is made from: without those of later settings that have their default."""
+    later = {item.field: item.default for item in known if item.since > 1}
+    return {name: value for name, value in values.items() if name not in later or value != later[name]}
+
+
+def _number(value: object, kind: type) -> int | float | None:
+    """A number of a kind; None where there is none in it."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if kind is float:
+        return number
+    return int(number) if number.is_integer() else None

@@ -1,0 +1,32 @@
+"""Where and how runs are trained: what changes no result. Importing this module loads no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from archlab.records.settings import setting
+from archlab.store import Store, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """Where and how runs are trained. It is handed through whole, from the call to the process that trains."""
+
+    device: str | None = setting(None, "cpu, cuda, ... Default: an accelerator if any.", metavar="NAME")
+    workers: int | None = setting(None, "Processes, of one thread. Default: one per core.", least=1)
+    store: Path | str | Store | None = setting(
+        None, "Folder of runs. Default: ARCHLAB_STORE, else archlab-runs.", metavar="DIR"
+    )
+    data_dir: Path | str | None = setting(None, "Where Fashion-MNIST lies. Default: ARCHLAB_DATA.", metavar="DIR")
+    download: bool = setting(False, "Fetch Fashion-MNIST if it isn't there.")
+    fresh: bool = setting(False, "Train again what the store has.")
+
+    @property
+    def home(self) -> Store:
+        """The store that runs are kept in.
+
+        Raises:
+            StoreError: its path is there and is no folder.
+        """
+        return self.store if isinstance(self.store, Store) else open_store(self.store)

@@ -1,0 +1,129 @@
+"""What a run is made of, settled before it trains: its network, its images, and how one is fitted to the other.
+
+A `Preparer` resolves each network and reads each data set once, for as many runs as it is asked for; whoever trains,
+times, checks or traces runs takes what they are made of from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+from typing import Literal
+
+import torch
+from torch import nn
+
+from archlab import networks
+from archlab.errors import InputError
+from archlab.networks import Source
+from archlab.records import TrainingConfig, Value
+from archlab.records.settings import check
+from archlab.training import datasets, images, seeding
+from archlab.training.datasets import Dataset
+from archlab.training.environment import find_device
+from archlab.training.execution import Execution
+from archlab.training.images import Images
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preparation:
+    """One run, ready to be trained."""
+
+    config: TrainingConfig
+    source: Source
+    """Its network with the options that it is built with: those given, and what of the data set it asks for."""
+    images: Images
+    """Its data set, as it lies on disk."""
+    size: int | None
+    """Height and width that the images are resized to; None for their own."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of what the network is given."""
+        size = self.size or self.images.size or 0
+        return self.images.channels, size, size
+
+    @property
+    def samples(self) -> tuple[int, int]:
+        """How many images it trains on and how many it is tested with, of those that there are."""
+        config, train, test = self.config, len(self.images.train.labels), len(self.images.test.labels)
+        return min(train, config.train_samples or train), min(test, config.test_samples or test)
+
+    def network(self, device: Literal["cpu", "meta"] = "cpu") -> nn.Module:
+        """A new network: on the CPU, its first weights decided by the seed alone; or on `meta`, without any."""
+        if device == "meta":
+            return self.source.build("meta")
+        return seeding.build(self.source.build, self.config.seed)
+
+
+class Preparer:
+    """Prepares runs that are executed alike."""
+
+    def __init__(self, execution: Execution) -> None:
+        self.execution = execution
+        self._sources: dict[str, Source] = {}
+        self._read = cache(self._images)
+        self._prepared = lru_cache(maxsize=1)(self._dataset)
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the runs are trained.
+
+        Raises:
+            InputError: this machine has no such device.
+        """
+        return find_device(self.execution.device)
+
+    def prepare(self, config: TrainingConfig) -> Preparation:
+        """What the run of a configuration is made of.
+
+        Raises:
+            InputError: a setting, the network, an option or the data can't be used.
+        """
+        check(config)
+        known = self._sources.get(config.network)
+        source = known.with_options(config.options) if known else networks.resolve(config.network, config.options)
+        self._sources[config.network] = source
+        found = self._read(config.dataset)
+        size = config.size
+        if size is None and len(source.input_shapes) == 1 and len(source.input_shapes[0]) == 4:
+            size = source.input_shapes[0][-1]
+        side = size or found.size
+        fitted = source.with_options(_fitted(source, config, found, side))
+        return Preparation(config, fitted, found, size)
+
+    def dataset(self, run: Preparation) -> Dataset:
+        """The images of a run on its device; those of the last run are kept for the next.
+
+        Raises:
+            DataError: there are fewer than were asked for, or they have no common size.
+        """
+        config = run.config
+        return self._prepared(config.dataset, run.size, config.train_samples, config.test_samples)
+
+    def _images(self, dataset: str) -> Images:
+        return images.load_images(dataset, self.execution.data_dir, download=self.execution.download)
+
+    def _dataset(self, name: str, size: int | None, train_samples: int | None, test_samples: int | None) -> Dataset:
+        return datasets.prepare(self._read(name), size, train_samples, test_samples, self.device)
+
+
+def _fitted(source: Source, config: TrainingConfig, found: Images, side: int | None) -> Mapping[str, Value]:
+    """The options of a network, and what of the data set it asks for: channels, classes and size of its images.
+
+    Raises:
+        InputError: the options given don't go with the data.
+    """
+    needed: dict[str, Value] = {"in_channels": found.channels, "classes": len(found.classes)}
+    if side is not None:
+        needed["size"] = side
+    for name, value in needed.items():
+        given = source.options.get(name, value)
+        # More classes than the data has are outputs that stay unused, which is no mistake.
+        if given != value and not (name == "classes" and isinstance(given, int) and given > len(found.classes)):
+            raise InputError(
+                f"{config.network} was given {name}={given}, and the images of {config.dataset} need {name}={value}: "
+                "leave the option out, it follows the data"
+            )
+    return {name: value for name, value in needed.items() if name in source.available} | dict(source.options)
