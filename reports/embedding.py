@@ -49,6 +49,10 @@ class Pool:
             case _:
                 return self._once((node.dtype.str, node.shape, node.tobytes()), node, array)
 
+    def fields(self, record: Chart | Control, *names: str) -> dict[str, Any]:
+        """Some fields of a record by name, encoded."""
+        return {name: self.encode(getattr(record, name)) for name in names}
+
     def _switch(self, node: Switch) -> Any:
         return {"$switch": node.control, "cases": {key: self.encode(value) for key, value in node.cases.items()}}
 
@@ -120,19 +124,6 @@ def _panel(panel: Panel, pool: Pool) -> dict[str, Any]:
     state: dict[str, str | int] = {control.name: control.start for control in panel.controls}
     return {
         "state": state,
-        "controls": [_control(control, pool) for control in panel.controls],
-        "charts": {chart.name: _chart(chart, pool) for chart in panel.charts},
-    }
-
-
-def _control(control: Control, pool: Pool) -> dict[str, Any]:
-    return {"name": control.name, "kind": control.kind, "options": pool.encode(control.options)}
-
-
-def _chart(chart: Chart, pool: Pool) -> dict[str, Any]:
-    return {
-        "title": chart.title,
-        "height": chart.height,
-        "data": pool.encode(chart.data),
-        "layout": pool.encode(chart.layout),
+        "controls": [pool.fields(control, "name", "kind", "options") for control in panel.controls],
+        "charts": {chart.name: pool.fields(chart, "title", "height", "data", "layout") for chart in panel.charts},
     }

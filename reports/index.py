@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from archlab.analysis.curves import band
+from archlab.analysis.curves import band, stacked
 from archlab.analysis.metrics import BY_NAME
 from archlab.analysis.wording import counted
 from archlab.records import Comparison, Run
@@ -101,8 +101,5 @@ def _thumbnail(experiment: Experiment) -> tuple[tuple[Curve, ...], str, str]:
 
 def _mean_accuracy(runs: Sequence[Run]) -> list[float]:
     """By epoch, over the runs that got there."""
-    longest = max((len(run.epochs) for run in runs), default=0)
-    nan = float("nan")
-    reached = [[epoch.test_accuracy for epoch in run.epochs] + [nan] * (longest - len(run.epochs)) for run in runs]
-    means: list[float] = band(reached).mean.tolist() if longest else []
+    means: list[float] = band(stacked([[epoch.test_accuracy for epoch in run.epochs] for run in runs])).mean.tolist()
     return means

@@ -67,6 +67,11 @@ def environment() -> Environment:
     return made
 
 
+def chart_section(title: str, panel: Panel, template: str = "charts.html", **values: object) -> Section:
+    """A panel as a section of its own."""
+    return Section(panel.name, title, render(template, panel=panel, **values), (panel,))
+
+
 def render(template: str, **values: Any) -> str:
     """The HTML of a template, safe to be put into another one."""
     from markupsafe import Markup

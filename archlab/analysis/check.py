@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from archlab.analysis.diff import diff
+from archlab.analysis.wording import shape_text
 from archlab.records import Check, Finding, LayerDiff, Trace
 
 
@@ -97,5 +98,5 @@ def describe(layer: LayerDiff) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, tuple):
-        return ", ".join("x".join(map(str, shape)) or "scalar" for shape in value) or "none"
+        return ", ".join(map(shape_text, value)) or "none"
     return f"{value:,}" if isinstance(value, int) else str(value) or "none"

@@ -52,6 +52,21 @@ def band(values: Array, least: float = -math.inf, most: float = math.inf) -> Ban
     return Band(int(n.max(initial=0)), mean, np.maximum(mean - half, least), np.minimum(mean + half, most))
 
 
+def stacked(runs: Sequence[Any]) -> Array:
+    """(runs, steps) the values of several runs, one sequence each; NaN behind the last of a run, and for None.
+
+    >>> stacked([[1, 2, 3], [4]])
+    array([[ 1.,  2.,  3.],
+           [ 4., nan, nan]])
+    """
+    import numpy as np
+
+    values = np.full((len(runs), max(map(len, runs), default=0)), np.nan)
+    for row, run in enumerate(runs):
+        values[row, : len(run)] = run
+    return values
+
+
 def run_counts(values: Array) -> tuple[int, int]:
     """The least and the greatest number of runs that a step's mean is taken over.
 

@@ -9,7 +9,7 @@ field was measured, it grows from block to block and so keeps them apart.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from archlab.records import Layer, Trace
@@ -147,14 +147,26 @@ def failed_rows(trace: Trace) -> tuple[int, ...]:
 def tree(layers: Sequence[Layer]) -> list[Subtree]:
     """The layers as the tree of calls that their depths describe."""
     roots: list[Subtree] = []
-    open_nodes: list[Subtree] = []
-    for layer in layers:
-        while open_nodes and open_nodes[-1].layer.depth >= layer.depth:
-            open_nodes.pop()
-        node = Subtree(layer)
-        (open_nodes[-1].children if open_nodes else roots).append(node)
-        open_nodes.append(node)
+    nodes = [Subtree(layer) for layer in layers]
+    for node, parent in zip(nodes, parent_rows(layer.depth for layer in layers), strict=True):
+        (nodes[parent].children if parent >= 0 else roots).append(node)
     return roots
+
+
+def parent_rows(depths: Iterable[int]) -> list[int]:
+    """The row that each row of a tree lies in, by the depths of all; -1 for none.
+
+    >>> parent_rows([1, 2, 2, 1, 2])
+    [-1, 0, 0, -1, 3]
+    """
+    parents: list[int] = []
+    ancestors: list[tuple[int, int]] = []  # (depth, row) of the open ones
+    for row, depth in enumerate(depths):
+        while ancestors and ancestors[-1][0] >= depth:
+            ancestors.pop()
+        parents.append(ancestors[-1][1] if ancestors else -1)
+        ancestors.append((depth, row))
+    return parents
 
 
 def own_name(path: str, parent: str) -> str:

@@ -14,3 +14,12 @@ def range_text(values: Sequence[float], form: str) -> str:
     """One number, or the least and the greatest of several: `0.64 to 0.67`."""
     low, high = format(min(values), form), format(max(values), form)
     return low if low == high else f"{low} to {high}"
+
+
+def shape_text(shape: Sequence[int | float]) -> str:
+    """A shape as the command line takes it: `1x64x48x48`.
+
+    >>> shape_text((1, 64, 48, 48))
+    '1x64x48x48'
+    """
+    return "x".join(map(str, shape)) or "scalar"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
+from archlab.analysis.wording import shape_text
 from archlab.errors import InputError, nearest
 from archlab.records import Layer, MemoryEstimate, ReceptiveField, Shape, Side, Totals, Trace
 from archlab.tables.table import AtLeast, Cell, Column, Row, Table
@@ -48,28 +50,20 @@ def percent(name: str, title: str) -> Column:
     return Column(name, title, align="right", form=".1%", blank_zero=True)
 
 
-def share(part: int, whole: int) -> float | None:
-    """The part as a fraction; None of nothing."""
-    return part / whole if whole else None
-
-
 def summed(column: Column, help: str, *, costly: bool = False) -> Measure:
     """A measurement that layers and totals hold under the name of its column."""
 
-    def read(record: Layer | Totals) -> Cell:
-        found: Cell = getattr(record, column.name)
-        return found
-
+    read = attrgetter(column.name)
     return Measure(column, help, lambda layer, _: read(layer), read, costly)
 
 
-def shape_text(shape: Sequence[int | float]) -> str:
-    """A shape as the command line takes it: `1x64x48x48`.
+def share(column: Column, help: str, part: str) -> Measure:
+    """A column with the layer's share of the network's total of some field, as a fraction; empty where that is 0."""
 
-    >>> shape_text((1, 64, 48, 48))
-    '1x64x48x48'
-    """
-    return "x".join(map(str, shape)) or "scalar"
+    def value(layer: Layer, totals: Totals) -> Cell:
+        return getattr(layer, part) / whole if (whole := getattr(totals, part)) else None
+
+    return Measure(column, help, value)
 
 
 def shapes_text(shapes: Sequence[Shape], most: int = 4) -> str:
@@ -174,16 +168,10 @@ COLUMNS: dict[str, Measure] = {
         lambda layer, _: field_text(layer.receptive_field),
         costly=True,
     ),
-    "share-parameters": Measure(
-        percent("share_parameters", "% parameters"),
-        "percent of the network's parameters",
-        lambda layer, totals: share(layer.parameters, totals.parameters),
+    "share-parameters": share(
+        percent("share_parameters", "% parameters"), "percent of the network's parameters", "parameters"
     ),
-    "share-macs": Measure(
-        percent("share_macs", "% MACs"),
-        "percent of the network's MACs",
-        lambda layer, totals: share(layer.macs, totals.macs),
-    ),
+    "share-macs": share(percent("share_macs", "% MACs"), "percent of the network's MACs", "macs"),
     "dtype": Measure(Column("dtype", "dtype"), "element type of the first result", lambda layer, _: layer.dtype),
     "calls": Measure(
         Column("calls", "call", align="right"),
@@ -201,16 +189,10 @@ COLUMNS: dict[str, Measure] = {
     ),
 }
 BARS: dict[str, Measure] = {
-    "bar-parameters": Measure(
-        Column("bar_parameters", "", form="bar"),
-        "the share of the parameters as a bar",
-        lambda layer, totals: share(layer.parameters, totals.parameters),
+    "bar-parameters": share(
+        Column("bar_parameters", "", form="bar"), "the share of the parameters as a bar", "parameters"
     ),
-    "bar-macs": Measure(
-        Column("bar_macs", "", form="bar"),
-        "the share of the MACs as a bar",
-        lambda layer, totals: share(layer.macs, totals.macs),
-    ),
+    "bar-macs": share(Column("bar_macs", "", form="bar"), "the share of the MACs as a bar", "macs"),
 }
 """For a notebook, which has room to draw."""
 GROUPS = {"share": ("share-parameters", "share-macs")}

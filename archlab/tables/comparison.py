@@ -45,17 +45,8 @@ def _means_table(comparison: Comparison) -> Table:
             rows.append(Row((metric.title, None, None, None), emphasis="strong"))
         for variant in holders:
             estimate = variant.metrics[metric.name]
-            rows.append(
-                Row(
-                    (
-                        variant.name,
-                        estimate.n,
-                        metric.written(estimate.mean),
-                        metric.unit.interval(estimate) or None,
-                    ),
-                    depth=1,
-                )
-            )
+            interval = metric.unit.interval(estimate) or None
+            rows.append(Row((variant.name, estimate.n, metric.written(estimate.mean), interval), depth=1))
     if any(variant.parameters for variant in comparison.variants):
         rows.append(Row(("parameters", None, None, None), emphasis="strong"))
         rows += [Row((item.name, None, f"{item.parameters:,d}", None), depth=1) for item in comparison.variants]

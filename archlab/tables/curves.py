@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from archlab.analysis.curves import band
+from archlab.analysis.curves import band, stacked
 from archlab.records import NormRecording
 from archlab.tables.sparkline import sparkline
 from archlab.tables.table import Column, Row, Table
@@ -62,10 +62,7 @@ def courses_table(variants: Mapping[str, Sequence[Mapping[str, Array]]], *, plai
     for name, (title, form) in CURVES.items():
         means = {}
         for variant, runs in variants.items():
-            values = np.full((len(runs), max(len(curves[name]) for curves in runs)), np.nan)
-            for place, curves in enumerate(runs):
-                values[place, : len(curves[name])] = curves[name]
-            means[variant] = band(values).mean
+            means[variant] = band(stacked([curves[name] for curves in runs])).mean
         known = np.concatenate(list(means.values()))
         known = known[np.isfinite(known)]
         if not len(known):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from archlab.analysis.wording import shape_text
 from archlab.records import Growth, Stage
-from archlab.tables.columns import count, shape_text, shapes_text
+from archlab.tables.columns import count, shapes_text
 from archlab.tables.table import Column, Row, Table
 
 
@@ -35,14 +36,7 @@ def growth_table(growth: Growth) -> Table:
         ),
         rows=rows,
         title=f"{growth.network} on {shapes_text(growth.inputs)}",
-        total=(
-            "total",
-            None,
-            None,
-            None,
-            sum(stage.parameters for stage in growth.stages),
-            None,
-        ),
+        total=("total", None, None, None, sum(stage.parameters for stage in growth.stages), None),
         footer=("A stage is a block, or neighbouring layers that give the same shape.",),
     )
 

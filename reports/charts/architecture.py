@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+from archlab.analysis.folding import parent_rows
 from archlab.analysis.growth import stages
 from archlab.records import Growth, Layer, Stage, Trace
 from archlab.reports.charts.parts import line
@@ -205,15 +206,12 @@ def _stage_name(stage: Stage) -> str:
 def _tiles(trace: Trace, measure: str) -> dict[str, Any]:
     total = getattr(trace.totals, measure)
     identifiers, parents, labels, values = ["root"], [""], [label(trace.network, 40)], [total]
-    open_rows: list[tuple[int, str]] = []
-    for index, layer in _nested(trace, measure):
-        while open_rows and open_rows[-1][0] >= layer.depth:
-            open_rows.pop()
+    rows = _nested(trace, measure)
+    for (index, layer), parent in zip(rows, parent_rows(layer.depth for _, layer in rows), strict=True):
         identifiers.append(str(index))
-        parents.append(open_rows[-1][1] if open_rows else "root")
-        labels.append(label(layer.path.rpartition(".")[2] if open_rows else layer.path, 40))
+        parents.append("root" if parent < 0 else str(rows[parent][0]))
+        labels.append(label(layer.path if parent < 0 else layer.path.rpartition(".")[2], 40))
         values.append(getattr(layer, measure))
-        open_rows.append((layer.depth, str(index)))
     return {
         "type": "treemap",
         "ids": identifiers,

@@ -90,10 +90,7 @@ def _train_series(runs: Sequence[Run], recorded: Sequence[Mapping[str, Any] | No
     found = [(run, curve) for run, curve in zip(runs, recorded, strict=True) if curve is not None]
     if not found:
         return _epoch_series(runs, metric)
-    length = max(len(curve["step"]) for _, curve in found)
-    values = np.full((len(found), length), np.nan)
-    for row, (_, curve) in enumerate(found):
-        values[row, : len(curve[metric])] = curve[metric]
+    values = curves.stacked([curve[metric] for _, curve in found])
     steps = np.asarray(max((curve["step"] for _, curve in found), key=len), dtype=np.int64)
     return _series([run for run, _ in found], steps, values)
 
@@ -103,12 +100,7 @@ def _epoch_series(runs: Sequence[Run], metric: str) -> dict[str, Any]:
 
     longest = max(runs, key=lambda run: len(run.epochs))
     steps = np.array([epoch.step for epoch in longest.epochs], dtype=np.int64)
-    values = np.full((len(runs), len(steps)), np.nan)
-    for row, run in enumerate(runs):
-        for column, epoch in enumerate(run.epochs):
-            value = getattr(epoch, metric)
-            values[row, column] = np.nan if value is None else value
-    return _series(runs, steps, values)
+    return _series(runs, steps, curves.stacked([[getattr(epoch, metric) for epoch in run.epochs] for run in runs]))
 
 
 def _series(runs: Sequence[Run], steps: Any, values: Any) -> dict[str, Any]:
@@ -117,9 +109,7 @@ def _series(runs: Sequence[Run], steps: Any, values: Any) -> dict[str, Any]:
 
     reference = max(runs, key=lambda run: len(run.epochs))
     epoch_steps = np.array([0, *(epoch.step for epoch in reference.epochs)])
-    times = np.full((len(runs), len(epoch_steps)), np.nan)
-    for row, run in enumerate(runs):
-        times[row, : len(run.epochs) + 1] = [0, *(epoch.seconds for epoch in run.epochs)]
+    times = curves.stacked([[0, *(epoch.seconds for epoch in run.epochs)] for run in runs])
     seconds = curves.extended(steps, epoch_steps, np.nanmean(times, axis=0))
     epochs = curves.extended(steps, epoch_steps, np.arange(len(epoch_steps)))
     return {"runs": runs, "values": values, "x": {"step": steps, "epoch": epochs, "seconds": seconds}}

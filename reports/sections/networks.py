@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from archlab.analysis.folding import OutlineRow, failed_rows, outline
+from archlab.analysis.wording import shape_text
 from archlab.records import Trace
 from archlab.reports.charts.architecture import growth_panel, overlay_panel, share_panel
 from archlab.reports.diagram import embedded_data
@@ -69,7 +70,7 @@ def network_names(traces: Sequence[Trace]) -> list[str]:
         shared = options & set.intersection(*(set(other.options.items()) for other in others)) if others else set()
         inputs = {other.inputs for other in others} - {trace.inputs}
         marks = [f"{name}={value}" for name, value in options if (name, value) not in shared]
-        marks += ["x".join(map(str, sizes)) for sizes in trace.inputs] if inputs else []
+        marks += [shape_text(sizes) for sizes in trace.inputs] if inputs else []
         named.append(f"{trace.network} ({', '.join(marks)})" if marks else trace.network)
     return [name if named.count(name) == 1 else f"{name}, {place}" for place, name in enumerate(named, 1)]
 

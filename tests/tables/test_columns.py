@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from archlab.analysis.wording import shape_text
 from archlab.errors import InputError
 from archlab.records import Layer, ReceptiveField, Totals
 from archlab.tables.columns import (
@@ -13,7 +14,6 @@ from archlab.tables.columns import (
     costly_columns,
     field_text,
     kind_text,
-    shape_text,
     shapes_text,
 )
 from archlab.tables.table import AtLeast, Cell
