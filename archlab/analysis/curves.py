@@ -192,6 +192,8 @@ def variance_lag(running_var: Array, population_var: Array) -> Array:
 def replayed(start: Array, batches: Array, momenta: Sequence[float]) -> Array:
     """The running statistic at the end, (momenta, channels), had it been averaged with other momenta.
 
+    After batches b1, b2, b3 with momentum m and k = 1 - m it is k^3 * start + m * (k^2 * b1 + k * b2 + b3).
+
     Args:
         start: (channels,) before the first batch.
         batches: (steps, channels) the statistic of each batch, none left out.

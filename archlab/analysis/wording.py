@@ -6,12 +6,20 @@ from collections.abc import Sequence
 
 
 def counted(count: int, noun: str) -> str:
-    """A number of things: `1 run`, `6 runs`."""
+    """A number of things.
+
+    >>> counted(1, "run"), counted(1200, "run")
+    ('1 run', '1,200 runs')
+    """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def range_text(values: Sequence[float], form: str) -> str:
-    """One number, or the least and the greatest of several: `0.64 to 0.67`."""
+    """One number, or the least and the greatest of several.
+
+    >>> range_text([0.674, 0.641, 0.65], ".2f")
+    '0.64 to 0.67'
+    """
     low, high = format(min(values), form), format(max(values), form)
     return low if low == high else f"{low} to {high}"
 

@@ -171,7 +171,8 @@ class Trace(Displayed):
         """The same trace with only the layers that `keep` holds true of.
 
         Edges into a dropped row move to its nearest kept parent; edges that would start at the row itself, or in
-        a row dropped without a kept parent, are left out.
+        a row dropped without a kept parent, are left out. Where `block` is kept without its `block.conv` and
+        `block.relu`, the edge `block.relu -> fc` becomes `block -> fc`, and `block.conv -> block.relu` is gone.
         """
         places: dict[int, int] = {}
         kept: list[tuple[int, Layer]] = []

@@ -35,17 +35,17 @@ NOTEBOOK_COLUMNS = ("kind", "output-shape", "parameters", "bar-parameters", "mac
 """What a notebook shows: the default ones, with bars."""
 
 
-def count(name: str, title: str, blank_zero: bool = False) -> Column:
+def count_column(name: str, title: str, blank_zero: bool = False) -> Column:
     """A right-aligned column of whole numbers."""
     return Column(name, title, align="right", blank_zero=blank_zero)
 
 
-def size(name: str, title: str) -> Column:
+def size_column(name: str, title: str) -> Column:
     """A right-aligned column of bytes."""
     return Column(name, title, align="right", form="bytes")
 
 
-def percent(name: str, title: str) -> Column:
+def percent_column(name: str, title: str) -> Column:
     """A right-aligned column of fractions, shown as percentages."""
     return Column(name, title, align="right", form=".1%", blank_zero=True)
 
@@ -57,7 +57,7 @@ def summed(column: Column, help: str, *, costly: bool = False) -> Measure:
     return Measure(column, help, lambda layer, _: read(layer), read, costly)
 
 
-def share(column: Column, help: str, part: str) -> Measure:
+def share_of_total(column: Column, help: str, part: str) -> Measure:
     """A column with the layer's share of the network's total of some field, as a fraction; empty where that is 0."""
 
     def value(layer: Layer, totals: Totals) -> Cell:
@@ -129,36 +129,37 @@ COLUMNS: dict[str, Measure] = {
         lambda layer, _: shapes_text(layer.output_shapes),
     ),
     "parameters": summed(
-        count("parameters", "parameters"), "parameters of the layer and all inside it, each counted once in the network"
+        count_column("parameters", "parameters"),
+        "parameters of the layer and all inside it, each counted once in the network",
     ),
     "own-parameters": Measure(
-        count("own_parameters", "own parameters", blank_zero=True),
+        count_column("own_parameters", "own parameters", blank_zero=True),
         "parameters that the module holds itself, not in its children",
         lambda layer, _: layer.own_parameters,
     ),
-    "trainable": summed(count("trainable_parameters", "trainable"), "parameters that the optimiser changes"),
+    "trainable": summed(count_column("trainable_parameters", "trainable"), "parameters that the optimiser changes"),
     "buffers": summed(
-        count("buffers", "buffers", blank_zero=True), "elements of buffers, running statistics for instance"
+        count_column("buffers", "buffers", blank_zero=True), "elements of buffers, running statistics for instance"
     ),
     "macs": Measure(
-        count("macs", "MACs", blank_zero=True),
+        count_column("macs", "MACs", blank_zero=True),
         "multiply-accumulates of convolutions, linear layers, matrix products, recurrent layers and attention",
         lambda layer, _: layer.macs,
         lambda totals: lower_bound(totals.macs, totals),
     ),
     "flops": Measure(
-        count("flops", "FLOPs", blank_zero=True),
+        count_column("flops", "FLOPs", blank_zero=True),
         "2 x MACs",
         lambda layer, _: 2 * layer.macs,
         lambda totals: lower_bound(totals.flops, totals),
     ),
     "elementwise": summed(
-        count("elementwise", "elementwise", blank_zero=True),
+        count_column("elementwise", "elementwise", blank_zero=True),
         "operations of normalisation, activation and pooling, apart from MACs",
     ),
-    "output": summed(size("output_bytes", "output"), "bytes of the results"),
+    "output": summed(size_column("output_bytes", "output"), "bytes of the results"),
     "saved": summed(
-        size("saved_bytes", "saved"),
+        size_column("saved_bytes", "saved"),
         "bytes that autograd keeps for the backward pass, each storage once, without parameters",
         costly=True,
     ),
@@ -168,10 +169,10 @@ COLUMNS: dict[str, Measure] = {
         lambda layer, _: field_text(layer.receptive_field),
         costly=True,
     ),
-    "share-parameters": share(
-        percent("share_parameters", "% parameters"), "percent of the network's parameters", "parameters"
+    "share-parameters": share_of_total(
+        percent_column("share_parameters", "% parameters"), "percent of the network's parameters", "parameters"
     ),
-    "share-macs": share(percent("share_macs", "% MACs"), "percent of the network's MACs", "macs"),
+    "share-macs": share_of_total(percent_column("share_macs", "% MACs"), "percent of the network's MACs", "macs"),
     "dtype": Measure(Column("dtype", "dtype"), "element type of the first result", lambda layer, _: layer.dtype),
     "calls": Measure(
         Column("calls", "call", align="right"),
@@ -189,10 +190,10 @@ COLUMNS: dict[str, Measure] = {
     ),
 }
 BARS: dict[str, Measure] = {
-    "bar-parameters": share(
+    "bar-parameters": share_of_total(
         Column("bar_parameters", "", form="bar"), "the share of the parameters as a bar", "parameters"
     ),
-    "bar-macs": share(Column("bar_macs", "", form="bar"), "the share of the MACs as a bar", "macs"),
+    "bar-macs": share_of_total(Column("bar_macs", "", form="bar"), "the share of the MACs as a bar", "macs"),
 }
 """For a notebook, which has room to draw."""
 GROUPS = {"share": ("share-parameters", "share-macs")}

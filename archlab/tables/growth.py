@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archlab.analysis.wording import shape_text
 from archlab.records import Growth, Stage
-from archlab.tables.columns import count, shapes_text
+from archlab.tables.columns import count_column, shapes_text
 from archlab.tables.table import Column, Row, Table
 
 
@@ -28,10 +28,10 @@ def growth_table(growth: Growth) -> Table:
     return Table(
         columns=(
             Column("stage", "stage", shrinks=True),
-            count("channels", "channels"),
+            count_column("channels", "channels"),
             Column("channels_bar", "", form="bar"),
             Column("size", "size", align="right"),
-            count("parameters", "parameters", blank_zero=True),
+            count_column("parameters", "parameters", blank_zero=True),
             Column("parameters_bar", "", form="bar"),
         ),
         rows=rows,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archlab.records.memory import MemoryEstimate
-from archlab.tables.columns import network_text, percent, shapes_text, size
+from archlab.tables.columns import network_text, percent_column, shapes_text, size_column
 from archlab.tables.table import Column, Row, Table, byte_size
 
 PARTS = {
@@ -22,7 +22,7 @@ def memory_table(estimate: MemoryEstimate) -> Table:
     """What the peak of a training step consists of, whether it fits, and what the numbers take for granted."""
     amounts = {label: getattr(estimate.parts, name) for name, label in PARTS.items()}
     return Table(
-        columns=(Column("part", "part"), size("bytes", "bytes"), percent("share", "share")),
+        columns=(Column("part", "part"), size_column("bytes", "bytes"), percent_column("share", "share")),
         rows=tuple(Row((label, amount, amount / estimate.peak)) for label, amount in amounts.items()),
         title=(
             f"{network_text(estimate)}, a training step on "

@@ -110,7 +110,7 @@ def document(fragment: Fragment) -> str:
     style = (
         ":root { color-scheme: light dark; } body { margin: 1rem; font-family: system-ui, sans-serif; "
         "background: var(--diagram-paper); color: var(--diagram-text); } h1 { font-size: 1.2rem; margin: 0; "
-        f"overflow-wrap: anywhere; }}\n{resources.text('diagram.css')}"
+        f"overflow-wrap: anywhere; }}\n{resources.asset('diagram.css')}"
     )
     policy = (
         f"default-src 'none'; script-src {_hash(code)}; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"

@@ -30,7 +30,7 @@ NO_MEASUREMENT = Measurement("–", "")
 
 
 @dataclass(frozen=True)
-class Story:
+class ExperimentSummary:
     """One experiment as the summary tells it."""
 
     title: str
@@ -52,14 +52,15 @@ class Story:
 
 def summary_section(material: Material, anchors: Mapping[int, str], examinations: Sequence[Examination]) -> Section:
     """The findings in sentences, the worst verdicts, the metrics of each variant, and what was run."""
-    stories = [
-        _story(experiment, anchors[place], examinations[place]) for place, experiment in enumerate(material.experiments)
+    summaries = [
+        _summary(experiment, anchors[place], examinations[place])
+        for place, experiment in enumerate(material.experiments)
     ]
-    body = render("summary.html", stories=stories, traces=material.traces, problems=material.problems)
+    body = render("summary.html", summaries=summaries, traces=material.traces, problems=material.problems)
     return Section("summary", "Summary", body)
 
 
-def _story(experiment: Experiment, anchor: str, examination: Examination) -> Story:
+def _summary(experiment: Experiment, anchor: str, examination: Examination) -> ExperimentSummary:
     comparison = experiment.comparison
     found = _compared(comparison) if comparison else _measured(experiment)
     names = dict.fromkeys(one.name for one in METRICS)
@@ -72,7 +73,7 @@ def _story(experiment: Experiment, anchor: str, examination: Examination) -> Sto
         for run in experiment.runs
         if run.status != "finished"
     )
-    return Story(
+    return ExperimentSummary(
         title=experiment.title,
         anchor=anchor,
         findings=comparison.findings if comparison else (),

@@ -253,9 +253,9 @@ def test_slugs_differ() -> None:
 
 
 def test_the_style_sheet_and_python_agree_on_the_light_colours() -> None:
-    from archlab.reports.resources import text
+    from archlab.reports.resources import asset
 
-    sheet = text("theme.css")
+    sheet = asset("theme.css")
     for name, value in LIGHT.items():
         assert f"--{name}: light-dark({value}, #" in sheet
 
