@@ -156,9 +156,9 @@ def write_report(comparison: Comparison, traces: Sequence[Trace], store: Store, 
     return reports.save(target, [comparison, *traces], store=store, command=comparison.command)
 
 
-def _varied(vary: list[str] | None) -> dict[str, list[Value]]:
-    """What `--vary` names."""
-    varied: dict[str, list[Value]] = {}
+def _varied(vary: list[str] | None) -> list[tuple[str, list[Value]]]:
+    """The names and values of `--vary`."""
+    varied: list[tuple[str, list[Value]]] = []
     for entry in vary or ():
         name, mark, values = entry.partition("=")
         name = name.strip().replace("-", "_")
@@ -166,7 +166,5 @@ def _varied(vary: list[str] | None) -> dict[str, list[Value]]:
             raise InputError(
                 f"--vary {entry!r} is no K=V,V: expected a name and its values, norm=batch,none for instance"
             )
-        if name in varied:
-            raise InputError(f"{name} is varied twice: leave one of them out")
-        varied[name] = [value.strip() for value in values.split(",")]
+        varied.append((name, [value.strip() for value in values.split(",")]))
     return varied

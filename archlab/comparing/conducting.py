@@ -23,7 +23,7 @@ def compare(
     *,
     bn: Literal["on", "off", "scratch"] | None = None,
     skip: Literal["on", "off"] | None = None,
-    vary: Mapping[str, Sequence[Value]] | None = None,
+    vary: Mapping[str, Sequence[Value]] | Iterable[tuple[str, Sequence[Value]]] = (),
     seeds: int | Sequence[int] = 6,
     execution: Execution | None = None,
     progress: Callable[[Progress], None] | None = None,

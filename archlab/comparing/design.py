@@ -38,7 +38,7 @@ def design(
     *,
     bn: str | None = None,
     skip: str | None = None,
-    vary: Mapping[str, Sequence[Value]] | None = None,
+    vary: Mapping[str, Sequence[Value]] | Iterable[tuple[str, Sequence[Value]]] = (),
     seeds: int | Sequence[int] = 6,
     **chosen: Any,
 ) -> Design:
@@ -48,7 +48,8 @@ def design(
         network: its source; or the configuration that all variants share.
         bn: normalise with BatchNorm (`on`), nothing (`off`), or BatchNorm from `scratch`, against what it has.
         skip: skip connections `on` or `off`, against what it has.
-        vary: name of an option of the network, or of a setting that can vary -> the values, the baseline's first.
+        vary: name of an option of the network, or of a setting that can vary -> the values, the baseline's first; or
+            such pairs.
         seeds: how many, from 0, or which.
         chosen: fields of `TrainingConfig`; several values of a setting that can vary join those of `vary`.
 
@@ -57,25 +58,28 @@ def design(
     """
     from archlab.networks import resolve
 
+    for name in ("seed", "variant"):
+        if name in chosen:
+            raise InputError(f"{name} was given, which a comparison decides itself: name its seeds as seeds=[3, 4]")
     single, several = _singled(chosen)
     base = replace(TrainingConfig(network) if isinstance(network, str) else network, **single)
     check(base)
-    for name in vary or {}:
-        if name in several:
-            raise InputError(f"{name} is varied twice: leave one of them out")
     source = resolve(base.network, base.options)
     base = replace(base, options=dict(source.options))
     factors: dict[str, tuple[Value, ...]] = {}
     for name, value in (("norm", _norm(bn)), ("skip", skip)):
         if value is not None:
-            current, switched = _switch(source, name, value)
-            if current == switched:
-                base = replace(base, options={**base.options, name: switched})
+            current, wanted = _switch(source, name, value)
+            if current == wanted:
+                base = replace(base, options={**base.options, name: wanted})
             else:
-                factors[name] = (current, switched)
-    for name, values in {**several, **(vary or {})}.items():
-        if name in factors or name in source.options:
+                factors[name] = (current, wanted)
+    switched, pairs = set(factors), list(vary.items() if isinstance(vary, Mapping) else vary)
+    for name, values in [*several.items(), *pairs]:
+        if name in switched or name in source.options:
             raise InputError(f"{name} is set or varied already: leave one of them out")
+        if name in factors:
+            raise InputError(f"{name} is varied twice: leave one of them out")
         factors[name] = _levels(source, name, values)
     if not factors:
         raise InputError(

@@ -3,7 +3,7 @@
 Also known as precise BN (Wu and Johnson 2021, Rethinking "Batch" in BatchNorm, section 3).
 
 Measuring semantics: all BatchNorm layers normalise by the batch at once, as in training, so that a layer sees what its
-predecessors give in training mode; everything else is in evaluation mode (no dropout). Over batches b of n_b values a
+predecessors give in training mode; everything else is in evaluation mode (no dropout). Over batches b of n_b values per
 channel, with batch means m_b and biased batch variances v_b,
 
     mean = sum(n_b m_b) / sum(n_b)        variance = sum(n_b (v_b + (m_b - mean)^2)) / sum(n_b)

@@ -4,6 +4,10 @@ The law of the first weights: the k-th random draw that flows into the parameter
 generator seeded by (seed, path, k) alone. So a layer that is added or taken away shifts nobody else's draws, and two
 networks give equally named parameters of equal shape and initialisation equal values.
 
+For example: a residual block's `conv.weight` is drawn by `kaiming_uniform_`, the first draw that flows into it, from a
+generator seeded by (seed, "conv.weight", 0). The projection that the block has only where its stride is 2 draws from
+(seed, "shortcut.weight", 0), so that its coming or going leaves `conv.weight`, and every other one, as it was.
+
 It holds for any module, whether it initialises itself in constructors, in `reset_parameters`, or in a loop afterwards,
 and changes no distribution, since the network's own code draws: the network is built twice. The first time it is
 watched which draws end in which parameter, through whatever arithmetic; the second time the generator is seeded anew

@@ -25,10 +25,8 @@ def announce(configs: Sequence[TrainingConfig], execution: Execution) -> None:
     Raises:
         InputError: a configuration, the device or the data can't be used.
     """
-    from archlab.training import estimate_time, images
+    from archlab.training import estimate_time
 
-    if execution.download:
-        images.load_images(configs[0].dataset, execution.data_dir, download=True)
     count = "1 run" if len(configs) == 1 else f"{len(configs)} runs"
     what = f"{count} of {configs[0].network} on {configs[0].dataset}"
     with prints_aside():

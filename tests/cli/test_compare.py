@@ -145,6 +145,7 @@ def test_a_run_that_failed_is_told_and_leaves_with_1(archlab: Call, monkeypatch:
         (["--vary", "norm"], "--vary 'norm' is no K=V,V"),
         (["--vary", "nom=batch,none"], "did you mean norm"),
         (["--vary", "lr=1,2", "--lr", "0.1,0.2"], "lr is varied twice"),
+        (["--vary", "norm=batch,none", "--vary", "norm=batch,group"], "norm is varied twice"),
         (["--lr", "fast"], "--lr is 'fast', expected numbers above 0: one, or several as A,B"),
         (["--lr", "0"], "--lr is '0', expected numbers above 0"),
         (["--lr", "0.1,nan"], "--lr is '0.1,nan', expected numbers above 0"),

@@ -87,6 +87,9 @@ def test_networks_are_traced_as_they_are_trained_each_once() -> None:
         ({"learning_rate": []}, "no value was given"),
         ({"learning_rate": [0.1, 0.2], "vary": {"lr": [1, 2]}}, "lr is varied twice"),
         ({}, "nothing varies"),
+        ({"seed": 3}, "seed was given, which a comparison decides itself"),
+        ({"epoch": 3}, "there is no setting 'epoch': did you mean epochs"),
+        ({"bn": "off", "workers": 0}, "workers is 0, expected 1 or more"),
     ],
 )
 def test_bad_calls_are_refused(settings: dict[str, object], message: str) -> None:
