@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from archlab.analysis.wording import shape_text
@@ -50,11 +50,14 @@ def percent_column(name: str, title: str) -> Column:
     return Column(name, title, align="right", form=".1%", blank_zero=True)
 
 
+def of_layer(column: Column, help: str, *, costly: bool = False) -> Measure:
+    """A measurement that layers hold under the name of its column, and that has no total."""
+    return Measure(column, help, lambda layer, _: getattr(layer, column.name), costly=costly)
+
+
 def summed(column: Column, help: str, *, costly: bool = False) -> Measure:
     """A measurement that layers and totals hold under the name of its column."""
-
-    read = attrgetter(column.name)
-    return Measure(column, help, lambda layer, _: read(layer), read, costly)
+    return replace(of_layer(column, help, costly=costly), total=attrgetter(column.name))
 
 
 def share_of_total(column: Column, help: str, part: str) -> Measure:
@@ -132,10 +135,9 @@ COLUMNS: dict[str, Measure] = {
         count_column("parameters", "parameters"),
         "parameters of the layer and all inside it, each counted once in the network",
     ),
-    "own-parameters": Measure(
+    "own-parameters": of_layer(
         count_column("own_parameters", "own parameters", blank_zero=True),
         "parameters that the module holds itself, not in its children",
-        lambda layer, _: layer.own_parameters,
     ),
     "trainable": summed(count_column("trainable_parameters", "trainable"), "parameters that the optimiser changes"),
     "buffers": summed(
@@ -173,19 +175,16 @@ COLUMNS: dict[str, Measure] = {
         percent_column("share_parameters", "% parameters"), "percent of the network's parameters", "parameters"
     ),
     "share-macs": share_of_total(percent_column("share_macs", "% MACs"), "percent of the network's MACs", "macs"),
-    "dtype": Measure(Column("dtype", "dtype"), "element type of the first result", lambda layer, _: layer.dtype),
+    "dtype": of_layer(Column("dtype", "dtype"), "element type of the first result"),
     "calls": Measure(
         Column("calls", "call", align="right"),
         "which of the module's calls the row is, and of how many",
         lambda layer, _: f"{layer.call} of {layer.calls}" if layer.call else "unused",
     ),
-    "detail": Measure(
-        Column("detail", "detail", shrinks=True), "what the shapes don't say", lambda layer, _: layer.detail
-    ),
-    "source": Measure(
+    "detail": of_layer(Column("detail", "detail", shrinks=True), "what the shapes don't say"),
+    "source": of_layer(
         Column("source", "source", shrinks=True),
         "file:line of the module's class or of the operation's call",
-        lambda layer, _: layer.source,
         costly=True,
     ),
 }

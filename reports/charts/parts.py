@@ -12,10 +12,10 @@ HIDDEN_EDGE = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "show
 """The style of a band's edges of which only the area between them is drawn."""
 
 
-def line(name: str, x: Any, y: Any, color: Color, width: float = 2, **more: Any) -> dict[str, Any]:
+def line(name: str, x: Any, y: Any, color: Color, width: float = 2, dash: str = "solid", **more: Any) -> dict[str, Any]:
     """The trace of a line; `more` adds to it, or takes its entries' place."""
-    style = {"type": "scatter", "mode": "lines", "line": {"color": color, "width": width}}
-    return {**style, "name": name, "x": x, "y": y, **more}
+    style = {"color": color, "width": width} | ({} if dash == "solid" else {"dash": dash})
+    return {"type": "scatter", "mode": "lines", "line": style, "name": name, "x": x, "y": y, **more}
 
 
 def points(name: str, x: Any, y: Any, marker: Mapping[str, Any], **more: Any) -> dict[str, Any]:

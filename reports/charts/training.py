@@ -8,7 +8,7 @@ from typing import Any
 
 from archlab.analysis import curves
 from archlab.records import Run
-from archlab.reports.charts.parts import HIDDEN_EDGE, band, bounds_of, sizes_text
+from archlab.reports.charts.parts import HIDDEN_EDGE, band, bounds_of, line, sizes_text
 from archlab.reports.material import Experiment
 from archlab.reports.panel import Chart, Color, Control, Panel, Smooth, Switch, band_shade, series_color
 from archlab.reports.text import label
@@ -25,15 +25,7 @@ UPPER_LIMITS = {"loss": math.inf, "accuracy": 1.0}
 SMOOTHING_WEIGHTS = {"0": "none", "0.6": "light (0.6)", "0.9": "strong (0.9)", "0.98": "very strong (0.98)"}
 HEIGHT, LEGEND_ROW = 340, 24
 """Of a chart with two variants, and what two more add to its legend; in pixels."""
-DASHED_ENTRY = {
-    "type": "scatter",
-    "mode": "lines",
-    "name": "running statistics",
-    "x": [None],
-    "y": [None],
-    "line": {"color": Color("muted"), "width": 2, "dash": "dash"},
-    "hoverinfo": "skip",
-}
+DASHED_ENTRY = line("running statistics", [None], [None], Color("muted"), dash="dash", hoverinfo="skip")
 """The legend's entry for all dashed lines."""
 SMOOTHING = Control("smoothing", "Smoothing of training curves", "select", tuple(SMOOTHING_WEIGHTS.items()), "0")
 
@@ -193,36 +185,25 @@ def _variant_traces(
     found = curves.band(series["values"], 0.0, most)
     low, mean, high = curves.thinned(np.stack([found.low, found.mean, found.high], axis=1), POINTS).T
     name, x = label(variant), _axis(series, POINTS)
-    base = {"type": "scatter", "mode": "lines", "legendgroup": str(index), "hovertemplate": "%{y:.4g}"}
+    base: dict[str, Any] = {"legendgroup": str(index), "hovertemplate": "%{y:.4g}"}
 
     def drawn(values: Any) -> Any:
         return Smooth(np.ascontiguousarray(values), "smoothing") if smooth else np.ascontiguousarray(values)
 
-    bounds = band({**base, **HIDDEN_EDGE, "x": x}, bounds_of(name), drawn(low), drawn(high), series_color(index, shade))
-    line = {
-        **base,
-        "mode": "lines+markers" if len(series["x"]["step"]) <= MARKER_POINTS else "lines",
-        "name": name,
-        "showlegend": dash == "solid",
-        "x": x,
-        "y": drawn(mean),
-        "line": {"color": series_color(index), "width": 2, "dash": dash},
-        "marker": {"size": 5, "color": series_color(index)},
-    }
+    edge = {"type": "scatter", "x": x, **base, **HIDDEN_EDGE}
+    bounds = band(edge, bounds_of(name), drawn(low), drawn(high), series_color(index, shade))
+    color, mode = series_color(index), "lines+markers" if len(series["x"]["step"]) <= MARKER_POINTS else "lines"
+    own: dict[str, Any] = {"mode": mode, "showlegend": dash == "solid", "marker": {"size": 5, "color": color}}
+    average = line(name, x, drawn(mean), color, dash=dash, **own, **base)
     if found.n == 1:
-        return [line]
+        return [average]
     if dash != "solid":
-        return [*bounds, line]
-    single = {
-        **base,
-        "showlegend": False,
-        "visible": Switch("seeds", {"off": False, "on": True}),
-        "x": _axis(series, SEED_POINTS),
-        "line": {"color": series_color(index, 0.55), "width": 1},
-    }
+        return [*bounds, average]
+    base |= {"showlegend": False, "visible": Switch("seeds", {"off": False, "on": True})}
     thin = curves.thinned(series["values"].T, SEED_POINTS).T
+    place, shade_of_seed = _axis(series, SEED_POINTS), series_color(index, 0.55)
     seeds = [
-        {**single, "name": f"{name}, seed {run.config.seed}", "y": drawn(values)}
+        line(f"{name}, seed {run.config.seed}", place, drawn(values), shade_of_seed, 1, **base)
         for run, values in zip(series["runs"], thin, strict=True)
     ]
-    return [*bounds, line, *seeds]
+    return [*bounds, average, *seeds]
