@@ -17,10 +17,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from archlab.records import Failure, Trace
+from typing import Any, ClassVar
 
 
 class ArchlabError(Exception):
@@ -44,21 +41,28 @@ class DataError(InputError):
 class ForwardError(ArchlabError):
     """The network does not take the input that it was given.
 
-    `failure` says where and why, `trace` holds the layers up to there.
+    Records may raise errors, so this file imports no record: what an error carries is named in words.
     """
 
-    def __init__(self, message: str, failure: Failure | None = None, trace: Trace | None = None) -> None:
+    failure: Any
+    """Where and why, an `archlab.records.Failure`; None where that isn't known."""
+    trace: Any
+    """The layers up to there, an `archlab.records.Trace`; None where there are none."""
+
+    def __init__(self, message: str, failure: Any = None, trace: Any = None) -> None:
         super().__init__(message)
         self.failure = failure
         self.trace = trace
 
 
 class UncountedError(ArchlabError):
-    """The cost of an operation is not known, and the call was strict. `trace` holds what could be counted."""
+    """The cost of an operation is not known, and the call was strict."""
 
     exit_code = 1
+    trace: Any
+    """What could be counted, an `archlab.records.Trace`."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Any) -> None:
         totals = trace.totals
         missing = totals.uncounted_operations
         listed = ", ".join(f"{name} ({count} times)" if count > 1 else name for name, count in missing.items())

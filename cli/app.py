@@ -74,10 +74,10 @@ def picture(error: ForwardError) -> str:
     """The message, and beneath it what is known of the layer that failed."""
     if error.failure is None:
         return f"error: {error}"
-    from archlab.tables.failure import failure_text
+    from archlab.tables.failure import failure_lines
 
     headline = str(error).splitlines()[0].removesuffix(f": {error.failure.error}")
-    return f"error: {headline}\n{failure_text(error.failure)}"
+    return f"error: {headline}\n{failure_lines(error.failure)}"
 
 
 def _version(wanted: bool) -> None:

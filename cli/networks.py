@@ -42,8 +42,8 @@ def networks(
 
 
 def _list_table(entries: list[Entry]) -> Table:
+    from archlab.analysis.wording import shape_text
     from archlab.tables import Column, Row, Table
-    from archlab.tables.columns import shape_text
 
     return Table(
         columns=(Column("network", "network"), Column("input", "input"), Column("summary", "what it is", wraps=True)),
@@ -59,8 +59,8 @@ def _list_table(entries: list[Entry]) -> Table:
 
 
 def _options_table(item: Entry) -> Table:
+    from archlab.analysis.wording import shape_text
     from archlab.tables import Column, Row, Table
-    from archlab.tables.columns import shape_text
 
     facts = (item.summary, f"Paper: {item.paper}" if item.paper else "")
     made_for = f"Made for inputs of {shape_text(item.input_shape)}." if item.input_shape else ""

@@ -133,7 +133,8 @@ def _resolved(
         if error.trace is None:
             raise
         failures.append(error)
-        return error.trace
+        partial: Trace = error.trace
+        return partial
     except SourceError as error:
         raise SourceError(f"{thing!r} is no run or comparison in {store.path}, and no network: {error}") from error
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from archlab.reports.panel import Chart, Color, Control, Panel, Position, Scale, Slice, Smooth, Switch
 
-SHORT = 32
+LIST_LENGTH = 32
 """Arrays up to this many numbers are written as decimals, longer ones as base64."""
 
 
@@ -49,6 +49,10 @@ class Pool:
             case _:
                 return self._once((node.dtype.str, node.shape, node.tobytes()), node, array)
 
+    def fields(self, record: Chart | Control, *names: str) -> dict[str, Any]:
+        """Some fields of a record by name, encoded."""
+        return {name: self.encode(getattr(record, name)) for name in names}
+
     def _switch(self, node: Switch) -> Any:
         return {"$switch": node.control, "cases": {key: self.encode(value) for key, value in node.cases.items()}}
 
@@ -78,13 +82,13 @@ def number(value: float) -> float | int | None:
 def array(values: Any) -> Any:
     """A NumPy array in JSON.
 
-    Short series and integers are lists. A longer series keeps float32; a matrix keeps 11 significant bits a value
+    Short series and integers are lists. A longer series keeps float32; a matrix keeps 11 significant bits per value
     (float16 after a division by a power of two that brings its largest value into range), a relative error of at
     most 0.05 % for whatever a chart can show beside that largest value.
     """
     import numpy as np
 
-    if values.ndim == 1 and (values.size <= SHORT or values.dtype.kind in "iu"):
+    if values.ndim == 1 and (values.size <= LIST_LENGTH or values.dtype.kind in "iu"):
         return [number(value) if isinstance(value, float) else value for value in values.tolist()]
     if values.ndim == 1:
         return {"f4": packed(values.astype("<f4"))}
@@ -120,19 +124,6 @@ def _panel(panel: Panel, pool: Pool) -> dict[str, Any]:
     state: dict[str, str | int] = {control.name: control.start for control in panel.controls}
     return {
         "state": state,
-        "controls": [_control(control, pool) for control in panel.controls],
-        "charts": {chart.name: _chart(chart, pool) for chart in panel.charts},
-    }
-
-
-def _control(control: Control, pool: Pool) -> dict[str, Any]:
-    return {"name": control.name, "kind": control.kind, "options": pool.encode(control.options)}
-
-
-def _chart(chart: Chart, pool: Pool) -> dict[str, Any]:
-    return {
-        "title": chart.title,
-        "height": chart.height,
-        "data": pool.encode(chart.data),
-        "layout": pool.encode(chart.layout),
+        "controls": [pool.fields(control, "name", "kind", "options") for control in panel.controls],
+        "charts": {chart.name: pool.fields(chart, "title", "height", "data", "layout") for chart in panel.charts},
     }

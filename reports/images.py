@@ -23,7 +23,7 @@ from archlab.reports.panel import (
     Smooth,
     State,
     Switch,
-    resolve,
+    evaluate,
     series_color,
 )
 from archlab.reports.sections import sections
@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     from archlab.store import Store
 
 WIDTH = 900
-SCALE = 2
+"""Pixels of a picture, an SVG's own."""
+PNG_SCALE = 2
 """Pixels of a PNG for each of the chart's own."""
 REMEDY = "install Chromium or Chrome, set BROWSER_PATH to one, or go on from archlab.reports.figures() in Python"
-TITLE = 72
-"""Height of the title and the line beneath it, on top of the chart's own."""
+TITLE_HEIGHT = 72
+"""Pixels of the title and the line beneath it, on top of the chart's own height."""
 
 
 def save_images(
@@ -75,10 +76,8 @@ def save_images(
     except InputError as error:
         raise InputError(f"charts as pictures need Chromium or Chrome, and neither was found: {REMEDY}") from error
     with tempfile.TemporaryDirectory(prefix="archlab-") as draft:
-        jobs = [
-            {"fig": figure, "path": f"{draft}/{name}.{form}", "opts": {"width": WIDTH, "scale": SCALE, "format": form}}
-            for name, figure in drawn.items()
-        ]
+        options = {"width": WIDTH, "scale": PNG_SCALE, "format": form}
+        jobs = [{"fig": figure, "path": f"{draft}/{name}.{form}", "opts": options} for name, figure in drawn.items()]
         try:
             # Without MathJax, which would come from a network.
             kaleido.write_fig_from_object_sync(jobs, kopts={"path": browser, "mathjax": False})
@@ -152,7 +151,7 @@ def _choices(control: Control, state: State) -> dict[str | int | None, str]:
     """What a control can say, and how that is called."""
     if control.kind == "toggle":
         return {"on": "on", "off": "off"}
-    options = resolve(control.options, state)
+    options = evaluate(control.options, state)
     return dict(options) if control.kind == "select" else dict(enumerate(map(str, options)))
 
 
@@ -170,11 +169,11 @@ def _styled(chart: Chart, title: str, panel: Panel, state: State) -> Figure:
             said.append(f"{control.label}: {choice}")
     figure = chart.figure(**state)
     own = figure.layout.margin
-    top = TITLE + (own.t or 0)
+    top = TITLE_HEIGHT + (own.t or 0)
     return figure.update_layout(
         template="plotly_white",
-        colorway=[resolve(series_color(index), {}) for index in range(8)],
-        treemapcolorway=[resolve(series_color(index, 0.36), {}) for index in (0, 2, 1, 3, 5, 4, 6, 7)],
+        colorway=[evaluate(series_color(index), {}) for index in range(8)],
+        treemapcolorway=[evaluate(series_color(index, 0.36), {}) for index in (0, 2, 1, 3, 5, 4, 6, 7)],
         font={"family": "system-ui, sans-serif", "color": LIGHT["text"]},
         title={
             "subtitle": {"text": " · ".join(label(html.unescape(part)) for part in said)},

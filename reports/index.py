@@ -1,18 +1,18 @@
-"""The index of a store: one card a comparison, with a thumbnail, that links its report."""
+"""The index of a store: one card per comparison, with a thumbnail, that links its report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from archlab.analysis.curves import band
+from archlab.analysis.curves import band, stacked
 from archlab.analysis.metrics import BY_NAME
+from archlab.analysis.wording import counted
 from archlab.records import Comparison, Run
 from archlab.reports.document import document, subject
 from archlab.reports.material import Experiment, Material, gather
 from archlab.reports.sections.summary import moment
 from archlab.reports.templating import Section, render
-from archlab.reports.text import several
 from archlab.tables.sparkline import polylines
 
 WIDTH, HEIGHT = 260, 96
@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 260, 96
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """One variant's curve in a thumbnail."""
 
     color: int
@@ -38,7 +38,7 @@ class Card:
     runs: int
     variants: tuple[str, ...]
     finding: str
-    lines: tuple[Line, ...]
+    lines: tuple[Curve, ...]
     caption: str
     """What the thumbnail shows, and between which values."""
     picture: str
@@ -66,8 +66,8 @@ def index(comparisons: Sequence[tuple[Comparison, str]], runs: Sequence[Run], lo
     for experiment in gather(others).experiments:
         made = max(run.created for run in experiment.runs)
         cards.append(_card(experiment, loose, made, len(experiment.runs), "Runs that are in no comparison."))
-    counts = [several(len(comparisons), "comparison")] if comparisons else []
-    counts += [several(len(others), "other run" if comparisons else "run")] if others else []
+    counts = [counted(len(comparisons), "comparison")] if comparisons else []
+    counts += [counted(len(others), "other run" if comparisons else "run")] if others else []
     body = render("index.html", cards=cards, width=WIDTH, height=HEIGHT)
     sections = [Section("reports", " and ".join(counts), body)]
     return document(title or "Reports", sections, '{"panels":{},"tables":{},"pool":[]}', with_plotly=False)
@@ -79,7 +79,7 @@ def _card(experiment: Experiment, link: str, made: str, runs: int, finding: str)
     return Card(title, link, moment(made), runs, variants, finding, lines, caption, picture)
 
 
-def _thumbnail(experiment: Experiment) -> tuple[tuple[Line, ...], str, str]:
+def _thumbnail(experiment: Experiment) -> tuple[tuple[Curve, ...], str, str]:
     """The mean test accuracy of each variant over the epochs, what that is, and the same in words."""
     curves = {name: _mean_accuracy(runs) for name, runs in experiment.variants.items()}
     curves = {name: curve for name, curve in curves.items() if curve}
@@ -88,7 +88,7 @@ def _thumbnail(experiment: Experiment) -> tuple[tuple[Line, ...], str, str]:
     values = [value for curve in curves.values() for value in curve]
     low, high, longest = min(values), max(values), max(map(len, curves.values()))
     lines = tuple(
-        Line(place % 8, points)
+        Curve(place % 8, points)
         for place, name in enumerate(experiment.variants)
         if name in curves
         for points in polylines(curves[name], low, high, longest, (WIDTH, HEIGHT))
@@ -101,8 +101,5 @@ def _thumbnail(experiment: Experiment) -> tuple[tuple[Line, ...], str, str]:
 
 def _mean_accuracy(runs: Sequence[Run]) -> list[float]:
     """By epoch, over the runs that got there."""
-    longest = max((len(run.epochs) for run in runs), default=0)
-    nan = float("nan")
-    reached = [[epoch.test_accuracy for epoch in run.epochs] + [nan] * (longest - len(run.epochs)) for run in runs]
-    means: list[float] = band(reached).mean.tolist() if longest else []
+    means: list[float] = band(stacked([[epoch.test_accuracy for epoch in run.epochs] for run in runs])).mean.tolist()
     return means

@@ -92,7 +92,9 @@ def gather(items: Sequence[Item], store: Store | None = None, command: str = "")
     loose = [item for item in items if isinstance(item, Run) and item.key not in claimed]
     return Material(
         traces=tuple(_unique(item for item in items if isinstance(item, Trace))),
-        experiments=_told_apart([*(_compared(comparison, known) for comparison in comparisons), *_grouped(loose)]),
+        experiments=_with_distinct_titles(
+            [*(_compared(comparison, known) for comparison in comparisons), *_grouped(loose)]
+        ),
         store=store,
         command=command,
     )
@@ -106,8 +108,8 @@ def _unique(items: Iterable[Record]) -> list[Record]:
     return kept
 
 
-def _told_apart(experiments: Sequence[Experiment]) -> tuple[Experiment, ...]:
-    """The experiments; those of one title with what they compare behind it, and the time where that is the same too."""
+def _with_distinct_titles(experiments: Sequence[Experiment]) -> tuple[Experiment, ...]:
+    """The experiments; those of one title get what they compare behind it, and the time where that is the same too."""
     for detail in (_subject, _made):
         titles = [experiment.title for experiment in experiments]
         experiments = [

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from archlab.errors import InputError
 from archlab.reports.text import label
+from archlab.tables.sparkline import COLORS
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -103,8 +104,8 @@ class Chart:
         from plotly.graph_objects import Figure
 
         chosen = {**self.state, **state}
-        layout = {"title": {"text": label(self.title, 120)}, "height": self.height, **resolve(self.layout, chosen)}
-        return Figure(resolve(self.data, chosen), layout)
+        layout = {"title": {"text": label(self.title, 120)}, "height": self.height, **evaluate(self.layout, chosen)}
+        return Figure(evaluate(self.data, chosen), layout)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Panel:
     """What was left out or thinned for drawing, in sentences."""
 
 
-def resolve(node: Any, state: State) -> Any:
+def evaluate(node: Any, state: State) -> Any:
     """The plain value of a node, and of all nodes in it.
 
     Raises:
@@ -127,12 +128,12 @@ def resolve(node: Any, state: State) -> Any:
     match node:
         case Switch():
             value = _chosen(node.control, state)
-            return resolve(node.cases.get(str(value), next(iter(node.cases.values()))), state)
+            return evaluate(node.cases.get(str(value), next(iter(node.cases.values()))), state)
         case Slice():
-            whole, index = resolve(node.of, state), int(_chosen(node.control, state))
+            whole, index = evaluate(node.of, state), int(_chosen(node.control, state))
             return whole[:, index] if node.axis else whole[index]
         case Smooth():
-            return smoothed(resolve(node.of, state), float(_chosen(node.control, state)))
+            return smoothed(evaluate(node.of, state), float(_chosen(node.control, state)))
         case Position():
             return int(_chosen(node.control, state))
         case Color():
@@ -141,11 +142,11 @@ def resolve(node: Any, state: State) -> Any:
         case Scale():
             return SCALES[node.name]
         case Mapping():
-            return {key: resolve(value, state) for key, value in node.items()}
+            return {key: evaluate(value, state) for key, value in node.items()}
         case str():
             return node
         case list() | tuple():
-            return [resolve(item, state) for item in node]
+            return [evaluate(item, state) for item in node]
         case _:
             return node
 
@@ -153,17 +154,17 @@ def resolve(node: Any, state: State) -> Any:
 def smoothed(values: Sequence[float], weight: float) -> list[float]:
     """The exponential average of a series: each value is `weight` times the last average and the rest itself.
 
-    The average is divided by the weights it has seen so far, so that its start is not drawn to zero
-    (Kingma and Ba, Adam, 2015, section 3).
+    The average is divided by the sum of its weights so far, so that its start is not drawn to zero (Kingma and Ba,
+    Adam, 2015, section 3): with weight 0.9, a first value of 5 is 0.1 * 5 / 0.1 = 5 and not 0.5.
     """
     if not weight:
         return list(values)
-    average, seen, result = 0.0, 0.0, []
+    average, weights, result = 0.0, 0.0, []
     for value in values:
         if value == value:  # a gap, NaN, changes nothing
             average = weight * average + (1 - weight) * value
-            seen = weight * seen + (1 - weight)
-        result.append(average / seen if seen and value == value else value)
+            weights = weight * weights + (1 - weight)
+        result.append(average / weights if weights and value == value else value)
     return result
 
 
@@ -173,17 +174,9 @@ def _chosen(control: str, state: State) -> str | int:
     return state[control]
 
 
-# Okabe and Ito, Color Universal Design, 2008; the yellow is darkened to be seen on white. The style sheet holds the
-# same eight for the light theme and lighter ones for the dark theme.
+# The style sheet holds the same for the light theme, and lighter ones for the dark theme.
 LIGHT = {
-    "series-0": "#0072b2",
-    "series-1": "#d55e00",
-    "series-2": "#009e73",
-    "series-3": "#cc79a7",
-    "series-4": "#b58900",
-    "series-5": "#56b4e9",
-    "series-6": "#6a51a3",
-    "series-7": "#5f6b76",
+    **{f"series-{place}": color for place, color in enumerate(COLORS)},
     "text": "#1b2026",
     "muted": "#59636e",
     "grid": "#e3e7eb",

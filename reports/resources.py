@@ -17,7 +17,7 @@ DIAGRAM_SCRIPTS = ("diagram-places", "diagram-drawing", "diagram-reader", "diagr
 
 
 @functools.cache
-def text(name: str) -> str:
+def asset(name: str) -> str:
     """A file of the assets folder."""
     return (HERE / "assets" / name).read_text(encoding="utf-8")
 
@@ -41,7 +41,7 @@ def style(names: tuple[str, ...] = STYLES) -> str:
 
 
 def _joined(names: tuple[str, ...], kind: str) -> str:
-    return "\n".join(text(f"{name}.{kind}") for name in names)
+    return "\n".join(asset(f"{name}.{kind}") for name in names)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 WIDTH, LINE, MARGIN = 240, 16, 8
 """Of a strip, of one series in it, and left free at both ends; in pixels."""
@@ -11,7 +11,7 @@ WIDTH, LINE, MARGIN = 240, 16, 8
 
 @dataclass(frozen=True)
 class Series:
-    """What one line of a strip shows."""
+    """What one line of a strip shows, in the metric's unit; in a `Strip` in pixels."""
 
     place: int
     """Among the page's series, which gives its colour."""
@@ -19,6 +19,8 @@ class Series:
     low: float | None = None
     high: float | None = None
     values: tuple[float, ...] = ()
+    y: float = 0.0
+    """Height at which it is drawn, in pixels."""
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -28,22 +30,10 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A series in pixels."""
-
-    place: int
-    y: float
-    mean: float
-    low: float | None
-    high: float | None
-    values: tuple[float, ...]
-
-
-@dataclass(frozen=True)
 class Strip:
-    """Lines one below the other, on one scale."""
+    """Series in pixels, one below the other, on one scale."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[Series, ...]
     height: int
     width: int = WIDTH
 
@@ -60,8 +50,8 @@ def strip(series: Sequence[Series], least: float, greatest: float) -> Strip:
         return round(MARGIN + share * (WIDTH - 2 * MARGIN), 1)
 
     lines = tuple(
-        Line(
-            place=one.place,
+        replace(
+            one,
             y=LINE * (row + 0.5),
             mean=across(one.mean),
             low=None if one.low is None else across(one.low),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archlab.analysis.wording import counted
 from archlab.reports import text
 from archlab.reports.panel import Panel
 
@@ -58,12 +59,17 @@ def environment() -> Environment:
     )
     made.filters |= {
         "count": text.count,
-        "several": text.several,
+        "counted": counted,
         "brief": text.brief,
         "shape": text.shape,
         "metric": text.metric,
     }
     return made
+
+
+def chart_section(title: str, panel: Panel, template: str = "charts.html", **values: object) -> Section:
+    """A panel as a section of its own."""
+    return Section(panel.name, title, render(template, panel=panel, **values), (panel,))
 
 
 def render(template: str, **values: Any) -> str:

@@ -68,11 +68,6 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
-def several(number: int, what: str) -> str:
-    """How many there are of what: `1 run`, `2 runs`."""
-    return f"{count(number)} {what}{'s' * (number != 1)}"
-
-
 def brief(value: float) -> str:
     """A large number with three digits and its unit: `129 M`."""
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):

@@ -36,6 +36,13 @@ def test_the_version_stands_in_one_form_everywhere() -> None:
     assert f"## {archlab.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
+def test_every_path_that_the_architecture_names_exists() -> None:
+    text = re.sub(r"```.*?```", "", (ROOT / "ARCHITECTURE.md").read_text(), flags=re.DOTALL)
+    named = [path for path in re.findall(r"`([\w.*/-]+)`", text) if "/" in path or path.endswith(".py")]
+    assert len(named) > 20
+    assert [path for path in named if not any(ROOT.glob(path))] == []
+
+
 def test_every_package_is_installed() -> None:
     """A folder that pyproject.toml forgets works in the checkout and is missing from the wheel."""
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]

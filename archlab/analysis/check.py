@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from archlab.analysis.diff import diff
+from archlab.analysis.wording import shape_text
 from archlab.records import Check, Finding, LayerDiff, Trace
 
 
@@ -75,7 +76,7 @@ def _is_explained(changes: list[LayerDiff], place: int) -> bool:
     return False
 
 
-MAIN = ("kind", "output_shapes", "parameters", "macs")
+MAIN_FIELDS = ("kind", "output_shapes", "parameters", "macs")
 """What a changed layer is described by; the other fields only where none of these changed, since they follow."""
 
 
@@ -88,7 +89,7 @@ def describe(layer: LayerDiff) -> str:
     if layer.change == "renamed":
         return f"renamed: was {before.path}"
     parts = []
-    for name in [name for name in layer.fields if name in MAIN] or layer.fields:
+    for name in [name for name in layer.fields if name in MAIN_FIELDS] or layer.fields:
         old, new = getattr(before, name), getattr(after, name)
         off = f" ({new - old:+,})" if isinstance(old, int) and isinstance(new, int) else ""
         parts.append(f"{name.replace('_', ' ')} {_value(old)} -> {_value(new)}{off}")
@@ -97,5 +98,5 @@ def describe(layer: LayerDiff) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, tuple):
-        return ", ".join("x".join(map(str, shape)) or "scalar" for shape in value) or "none"
+        return ", ".join(map(shape_text, value)) or "none"
     return f"{value:,}" if isinstance(value, int) else str(value) or "none"

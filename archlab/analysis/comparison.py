@@ -6,16 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TypeVar
 
 from archlab.analysis.findings import findings
 from archlab.analysis.metrics import METRICS
 from archlab.analysis.statistics import estimate, paired_difference
 from archlab.analysis.variants import by_variant
 from archlab.errors import InputError
-from archlab.records import Comparison, Difference, Estimate, Run, Value, VariantResult
-
-Bounded = TypeVar("Bounded", Estimate, Difference)
+from archlab.records import Comparison, Difference, Run, Value, VariantResult
 
 
 def summarise(runs: Sequence[Run], *, command: str = "") -> Comparison:
@@ -93,7 +90,7 @@ def _condense(name: str, group: Mapping[int, Run], seeds: Sequence[int], options
         known = [value for value in values if value is not None]
         if known and len(known) == len(values):
             found = estimate(known)
-            metrics[metric.name] = _within(found, 0.0, metric.unit.most)
+            metrics[metric.name] = metric.unit.limited(found)
     return VariantResult(
         name=name,
         metrics=metrics,
@@ -126,13 +123,6 @@ def _differences(variants: Sequence[VariantResult]) -> tuple[Difference, ...]:
                     for side in (baseline, variant)
                 )
             )
-            difference = _within(difference, -metric.unit.most, metric.unit.most)
+            difference = metric.unit.limited(difference)
             differences.append(replace(difference, metric=metric.name, baseline=baseline.name, variant=variant.name))
     return tuple(differences)
-
-
-def _within(found: Bounded, least: float, most: float) -> Bounded:
-    """The same with an interval cut to what is possible: no accuracy lies above 100 %."""
-    if found.low is None or found.high is None:
-        return found
-    return replace(found, low=max(found.low, least), high=min(found.high, most))

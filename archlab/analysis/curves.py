@@ -52,7 +52,22 @@ def band(values: Array, least: float = -math.inf, most: float = math.inf) -> Ban
     return Band(int(n.max(initial=0)), mean, np.maximum(mean - half, least), np.minimum(mean + half, most))
 
 
-def counted(values: Array) -> tuple[int, int]:
+def stacked(runs: Sequence[Any]) -> Array:
+    """(runs, steps) the values of several runs, one sequence each; NaN behind the last of a run, and for None.
+
+    >>> stacked([[1, 2, 3], [4]])
+    array([[ 1.,  2.,  3.],
+           [ 4., nan, nan]])
+    """
+    import numpy as np
+
+    values = np.full((len(runs), max(map(len, runs), default=0)), np.nan)
+    for row, run in enumerate(runs):
+        values[row, : len(run)] = run
+    return values
+
+
+def run_counts(values: Array) -> tuple[int, int]:
     """The least and the greatest number of runs that a step's mean is taken over.
 
     Args:
@@ -89,7 +104,7 @@ def thinned(values: Array, points: int) -> Array:
 
     The rows between are cut into stretches of nearly equal length; each leaves two rows, its least and its greatest
     value in the order in which they came, column by column. A peak of one step is still there, moved by less than a
-    stretch.
+    stretch: of 0, 3, 9, 1, 2, 5 with 4 points, 0 and 5 stay, and between them 9 and 1.
 
     Args:
         values: (steps,) or (steps, columns).
@@ -176,6 +191,8 @@ def variance_lag(running_var: Array, population_var: Array) -> Array:
 
 def replayed(start: Array, batches: Array, momenta: Sequence[float]) -> Array:
     """The running statistic at the end, (momenta, channels), had it been averaged with other momenta.
+
+    After batches b1, b2, b3 with momentum m and k = 1 - m it is k^3 * start + m * (k^2 * b1 + k * b2 + b3).
 
     Args:
         start: (channels,) before the first batch.

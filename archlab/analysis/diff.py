@@ -1,8 +1,8 @@
 """Two traces side by side: which layers belong together, and in what they differ.
 
 The trees are aligned level by level. Among the children of two layers that belong together, the alignment keeps the
-order of both sides and collects the most `likeness`: a layer finds its namesake, and where names have shifted (a layer
-put into a `Sequential` renumbers all that follow) the one that is built like it.
+order of both sides and collects the most `similarity`: a layer finds its namesake, and where names have shifted (a
+layer put into a `Sequential` renumbers all that follow) the one that is built like it.
 
 Counting semantics: a layer is compared by kind, detail, shapes, element type, parameters, MACs, elementwise operations
 and bytes of output, and by the bytes saved for backward where both sides measured them. Names count as a change of
@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from archlab.analysis.folding import Node, own_name, tree
+from archlab.analysis.folding import Subtree, own_name, tree
 from archlab.records import Change, Diff, Layer, LayerDiff, Side, Trace
 
-FIELDS = (
+COMPARED_FIELDS = (
     "kind",
     "detail",
     "input_shapes",
@@ -50,7 +50,7 @@ def _side(trace: Trace) -> Side:
     return Side(trace.network, trace.inputs, trace.totals, trace.options)
 
 
-def _structured(roots: list[Node], known: dict[object, int]) -> list[Node]:
+def _structured(roots: list[Subtree], known: dict[object, int]) -> list[Subtree]:
     """The nodes with a signature of what they are built of, without shapes and names."""
     for node in roots:
         _structured(node.children, known)
@@ -59,7 +59,7 @@ def _structured(roots: list[Node], known: dict[object, int]) -> list[Node]:
     return roots
 
 
-def _aligned(before: Sequence[Node], after: Sequence[Node], left: str, right: str) -> Iterator[LayerDiff]:
+def _aligned(before: Sequence[Subtree], after: Sequence[Subtree], left: str, right: str) -> Iterator[LayerDiff]:
     """The layers of two lists of siblings; `left` and `right` are their parents' paths."""
     for first, second in _pairs(before, after, left, right):
         if first is not None and second is not None:
@@ -71,7 +71,7 @@ def _aligned(before: Sequence[Node], after: Sequence[Node], left: str, right: st
             yield from _alone(second, "added")
 
 
-def _alone(node: Node, change: Change) -> Iterator[LayerDiff]:
+def _alone(node: Subtree, change: Change) -> Iterator[LayerDiff]:
     layer = node.layer
     yield LayerDiff(change, layer.depth, *((layer, None) if change == "removed" else (None, layer)))
     for child in node.children:
@@ -79,7 +79,7 @@ def _alone(node: Node, change: Change) -> Iterator[LayerDiff]:
 
 
 def _compared(before: Layer, after: Layer) -> LayerDiff:
-    names = [name for name in FIELDS if getattr(before, name) != getattr(after, name)]
+    names = [name for name in COMPARED_FIELDS if getattr(before, name) != getattr(after, name)]
     saved = before.saved_bytes, after.saved_bytes
     if None not in saved and saved[0] != saved[1]:
         names.append("saved_bytes")
@@ -90,24 +90,25 @@ def _compared(before: Layer, after: Layer) -> LayerDiff:
 
 
 def _pairs(
-    before: Sequence[Node], after: Sequence[Node], left: str, right: str
-) -> list[tuple[Node | None, Node | None]]:
-    """Both lists in one, in order: the alignment with the largest sum of likeness.
+    before: Sequence[Subtree], after: Sequence[Subtree], left: str, right: str
+) -> list[tuple[Subtree | None, Subtree | None]]:
+    """Both lists in one, in order: the alignment with the largest sum of similarity.
 
-    The dynamic programme of Needleman and Wunsch (1970) with gaps that cost nothing.
+    The dynamic programme of Needleman and Wunsch (1970) with gaps that cost nothing. Of `conv, relu, fc` and
+    `conv, bn, relu, fc` it makes the pairs conv-conv, nothing-bn, relu-relu, fc-fc.
     """
     lefts = [own_name(node.layer.path, left) for node in before]
     rights = [own_name(node.layer.path, right) for node in after]
     best = [[0] * (len(after) + 1) for _ in range(len(before) + 1)]  # of the tails from (i, j) on
     for i in range(len(before) - 1, -1, -1):
         for j in range(len(after) - 1, -1, -1):
-            together = likeness(before[i], after[j], lefts[i], rights[j])
+            together = similarity(before[i], after[j], lefts[i], rights[j])
             joined = best[i + 1][j + 1] + together if together else 0
             best[i][j] = max(joined, best[i + 1][j], best[i][j + 1])
-    pairs: list[tuple[Node | None, Node | None]] = []
+    pairs: list[tuple[Subtree | None, Subtree | None]] = []
     i = j = 0
     while i < len(before) and j < len(after):
-        together = likeness(before[i], after[j], lefts[i], rights[j])
+        together = similarity(before[i], after[j], lefts[i], rights[j])
         if together and best[i][j] == best[i + 1][j + 1] + together:
             pairs.append((before[i], after[j]))
             i, j = i + 1, j + 1
@@ -122,7 +123,7 @@ def _pairs(
     return pairs
 
 
-def likeness(before: Node, after: Node, left: str, right: str) -> int:
+def similarity(before: Subtree, after: Subtree, left: str, right: str) -> int:
     """How much speaks for two siblings being the same layer; 0 keeps them apart.
 
     A spoken name (`conv1`, `head`) says more than a number in a sequence, which shifts when a layer is put in.

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from statistics import fmean
-from typing import Literal
 
-from archlab.analysis.metrics import BY_NAME, SHARE, Metric
+from archlab.analysis.metrics import BY_NAME, SHARE, Metric, Sign
 from archlab.analysis.statistics import (
     SIGNIFICANT,
     distinguishes,
@@ -21,30 +20,30 @@ from archlab.analysis.statistics import (
 )
 from archlab.records import Comparison, Difference, Estimate, VariantResult
 
-SPOKEN = ("test_accuracy", "test_accuracy_first_epoch")
+SENTENCE_METRICS = ("test_accuracy", "test_accuracy_first_epoch")
 """The metrics that sentences are made of; the others stand in the table."""
-MANY = 3
-"""From so many variants beside the baseline on, only the first metric is spoken of, and what shows no difference in one
-sentence: nobody reads a dozen of them."""
+SINGLE_VARIANTS = 3
+"""Variants that get sentences of their own, the baseline among them. Of more, only the first metric is described, and
+what shows no difference stands in one sentence: nobody reads a dozen of them."""
 
 
 def findings(comparison: Comparison) -> tuple[str, ...]:
     """Sentences about the differences in test accuracy, the running statistics, failed runs and the number of seeds."""
     variants = {variant.name: variant for variant in comparison.variants}
-    many = len(comparison.variants) > MANY
-    spoken = [
+    many = len(comparison.variants) > SINGLE_VARIANTS
+    described = [
         difference
-        for name in (SPOKEN[:1] if many else SPOKEN)
+        for name in (SENTENCE_METRICS[:1] if many else SENTENCE_METRICS)
         for difference in comparison.differences
         if difference.metric == name
     ]
-    alike = [difference for difference in spoken if many and _shows_nothing(difference)]
+    alike = [difference for difference in described if many and _shows_nothing(difference)]
     sentences = [
         _difference_sentence(difference, variants[difference.baseline], variants[difference.variant])
-        for difference in spoken
+        for difference in described
         if difference not in alike
     ]
-    sentences += [_alike_sentence(alike, len(spoken))] if alike else []
+    sentences += [_alike_sentence(alike, len(described))] if alike else []
     sentences += _running_sentences(comparison.variants)
     sentences += filter(None, (_failure_sentence(variant, len(comparison.seeds)) for variant in comparison.variants))
     sentences += _seed_sentences(comparison)
@@ -123,7 +122,7 @@ def _running_sentences(variants: Sequence[VariantResult]) -> list[str]:
             sentences.append(f"{means}, {carried}: {judged}.")
             sides = f"{metric.written(running.mean)} against {metric.written(precise.mean)}"
             (settled if sure else likely).append(f"{variant.name}, {sides}, {carried}")
-    if len(settled) + len(likely) <= MANY:
+    if len(settled) + len(likely) <= SINGLE_VARIANTS:
         return sentences
     judgements = ((settled, f"which is {error}"), (likely, f"which looks like {error}, but isn't settled"))
     return [
@@ -147,8 +146,8 @@ def _failure_sentence(variant: VariantResult, seeds: int) -> str:
 
 def _seed_sentences(comparison: Comparison) -> list[str]:
     sentences = []
-    spoken = [difference for difference in comparison.differences if difference.metric == SPOKEN[0]]
-    fewest = min((difference.n for difference in spoken), default=0)
+    described = [difference for difference in comparison.differences if difference.metric == SENTENCE_METRICS[0]]
+    fewest = min((difference.n for difference in described), default=0)
     if fewest and smallest_p_value(fewest) >= SIGNIFICANT:
         limit = (
             "One pair of runs gives neither interval nor p value"
@@ -156,10 +155,10 @@ def _seed_sentences(comparison: Comparison) -> list[str]:
             else f"With {fewest} pairs of runs p can't fall below {smallest_p_value(fewest):g}"
         )
         sentences.append(f"{limit}: six seeds or more are needed to call a difference one (p < {SIGNIFICANT:g}).")
-    elif len(spoken) > 1:
+    elif len(described) > 1:
         sentences.append(
-            f"Each of the {len(spoken)} comparisons with {spoken[0].baseline} has a risk of up to 5 % of its own to "
-            "call chance a difference."
+            f"Each of the {len(described)} comparisons with {described[0].baseline} has a risk of up to 5 % of its own "
+            "to call chance a difference."
         )
     return sentences
 
@@ -179,17 +178,12 @@ def _range(estimate: Estimate, metric: Metric) -> str:
 
 def _carried(difference: Difference, metric: Metric) -> str:
     """The difference with all that says how far to trust it."""
-    most = metric.unit.most
-    bounds = [
-        metric.unit.number(min(max(bound, -most), most), "+")
-        for bound in (difference.low, difference.high)
-        if bound is not None
-    ]
+    interval = metric.unit.interval(metric.unit.limited(difference), "+")
     return (
-        f"a difference of {_points(difference.mean, '+')} (95 % interval {' to '.join(bounds)}, "
-        f"p = {difference.p_value:.2g}, n = {difference.n})"
+        f"a difference of {_points(difference.mean, '+')} (95 % interval {interval}, p = {difference.p_value:.2g}, "
+        f"n = {difference.n})"
     )
 
 
-def _points(share: float, sign: Literal["", "+"] = "") -> str:
+def _points(share: float, sign: Sign = "") -> str:
     return f"{SHARE.number(share, sign)} percentage points"

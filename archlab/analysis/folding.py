@@ -9,7 +9,7 @@ field was measured, it grows from block to block and so keeps them apart.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from archlab.records import Layer, Trace
@@ -17,6 +17,9 @@ from archlab.records import Layer, Trace
 COUNTS = ("parameters", "trainable_parameters", "buffers", "macs", "elementwise")
 """What a container holds and costs: the sum over what is inside it, if it adds nothing of its own."""
 SUMS = (*COUNTS, "own_parameters", "output_bytes")
+
+Renamed = tuple[str, str]
+"""The path of a series' first layer, and that of the series: `blocks.0`, `blocks.0-11`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Fold:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class OutlineRow:
     """One row of a tree whose series of repeats open and close."""
 
     layer: Layer
@@ -50,11 +53,11 @@ class Line:
 
 
 @dataclass(slots=True)
-class Node:
+class Subtree:
     """A layer with the layers inside it."""
 
     layer: Layer
-    children: list[Node] = field(default_factory=list)
+    children: list[Subtree] = field(default_factory=list)
     signature: int = 0
     """Equal for equal subtrees, whatever their own names are."""
 
@@ -76,7 +79,7 @@ def fold(trace: Trace, depth: int | None = None) -> tuple[Fold, ...]:
     return tuple(_rows(roots, 1, depth, 1, []))
 
 
-def outline(trace: Trace) -> tuple[Line, ...]:
+def outline(trace: Trace) -> tuple[OutlineRow, ...]:
     """All rows that a table of the trace can show, the rows inside closed series and those of their members alike.
 
     Unlike those of `fold`, its levels are the trace's own, so that each layer has its row.
@@ -89,20 +92,20 @@ def outline(trace: Trace) -> tuple[Line, ...]:
     """
     roots = tree(trace.layers)
     _sign(roots)
-    lines: list[Line] = []
+    lines: list[OutlineRow] = []
 
-    def add(nodes: Sequence[Node], times: int, renames: list[tuple[str, str]], series: int, member: bool) -> None:
+    def add(nodes: Sequence[Subtree], times: int, renames: Sequence[Renamed], series: int, member: bool) -> None:
         for group in _groups(nodes):
             place, count, first = len(lines), len(group), group[0]
             if count > 1:
                 inner = [*renames, (first.layer.path, _series([node.layer.path for node in group]))]
                 total = _multiplied(first.layer, _renamed(first.layer.path, inner), times * count)
-                lines.append(Line(total, first.layer.path, count, series, member))
+                lines.append(OutlineRow(total, first.layer.path, count, series, member))
                 add(first.children, times * count, inner, place, False)
             holder, single = (place, True) if count > 1 else (series, member)
             for node in group:
                 one = _multiplied(node.layer, _renamed(node.layer.path, renames), times)
-                lines.append(Line(one, node.layer.path, 1, holder, single))
+                lines.append(OutlineRow(one, node.layer.path, 1, holder, single))
                 add(node.children, times, renames, holder, single)
 
     add(roots, 1, [], -1, False)
@@ -141,17 +144,29 @@ def failed_rows(trace: Trace) -> tuple[int, ...]:
     return tuple(reversed(rows))
 
 
-def tree(layers: Sequence[Layer]) -> list[Node]:
+def tree(layers: Sequence[Layer]) -> list[Subtree]:
     """The layers as the tree of calls that their depths describe."""
-    roots: list[Node] = []
-    open_nodes: list[Node] = []
-    for layer in layers:
-        while open_nodes and open_nodes[-1].layer.depth >= layer.depth:
-            open_nodes.pop()
-        node = Node(layer)
-        (open_nodes[-1].children if open_nodes else roots).append(node)
-        open_nodes.append(node)
+    roots: list[Subtree] = []
+    nodes = [Subtree(layer) for layer in layers]
+    for node, parent in zip(nodes, parent_rows(layer.depth for layer in layers), strict=True):
+        (nodes[parent].children if parent >= 0 else roots).append(node)
     return roots
+
+
+def parent_rows(depths: Iterable[int]) -> list[int]:
+    """The row that each row of a tree lies in, by the depths of all; -1 for none.
+
+    >>> parent_rows([1, 2, 2, 1, 2])
+    [-1, 0, 0, -1, 3]
+    """
+    parents: list[int] = []
+    ancestors: list[tuple[int, int]] = []  # (depth, row) of the open ones
+    for row, depth in enumerate(depths):
+        while ancestors and ancestors[-1][0] >= depth:
+            ancestors.pop()
+        parents.append(ancestors[-1][1] if ancestors else -1)
+        ancestors.append((depth, row))
+    return parents
 
 
 def own_name(path: str, parent: str) -> str:
@@ -159,19 +174,19 @@ def own_name(path: str, parent: str) -> str:
     return path.removeprefix(parent + ".") if parent else path
 
 
-def _has_modules(node: Node) -> bool:
+def _has_modules(node: Subtree) -> bool:
     return any(_is_module(child) for child in node.children)
 
 
-def _is_module(node: Node) -> bool:
+def _is_module(node: Subtree) -> bool:
     return not node.layer.operation and node.layer.kind != "Parameter"
 
 
-def _sum_equals(node: Node, children: Sequence[Node]) -> bool:
+def _sum_equals(node: Subtree, children: Sequence[Subtree]) -> bool:
     return all(getattr(node.layer, name) == sum(getattr(child.layer, name) for child in children) for name in COUNTS)
 
 
-def _sign(roots: Sequence[Node]) -> None:
+def _sign(roots: Sequence[Subtree]) -> None:
     """Give equal subtrees equal numbers, from the leaves upwards."""
     known: dict[object, int] = {}
     for node in reversed([*_walk(roots)]):
@@ -181,14 +196,14 @@ def _sign(roots: Sequence[Node]) -> None:
         node.signature = known.setdefault((likeness, inner), len(known))
 
 
-def _walk(nodes: Sequence[Node]) -> Iterator[Node]:
+def _walk(nodes: Sequence[Subtree]) -> Iterator[Subtree]:
     for node in nodes:
         yield node
         yield from _walk(node.children)
 
 
 def _rows(
-    nodes: Sequence[Node], level: int, depth: int | None, times: int, renames: list[tuple[str, str]], parent: str = ""
+    nodes: Sequence[Subtree], level: int, depth: int | None, times: int, renames: Sequence[Renamed], parent: str = ""
 ) -> Iterator[Fold]:
     """The rows of neighbours that stand for `times` copies; `renames` are the series that they lie in."""
     for group in _groups(nodes):
@@ -203,9 +218,9 @@ def _rows(
             yield from _rows(node.children, level + 1, depth, times * count, inner, path)
 
 
-def _groups(nodes: Sequence[Node]) -> Iterator[list[Node]]:
+def _groups(nodes: Sequence[Subtree]) -> Iterator[list[Subtree]]:
     """The nodes, equal neighbours of one series together."""
-    group: list[Node] = []
+    group: list[Subtree] = []
     for node in nodes:
         if group and not (group[-1].signature == node.signature and in_series(group[-1].layer.path, node.layer.path)):
             yield group
@@ -221,8 +236,12 @@ def _series(paths: Sequence[str]) -> str:
     return paths[0] if paths[0] == paths[-1] or last is None else f"{paths[0]}-{last[0]}"
 
 
-def _renamed(path: str, renames: Sequence[tuple[str, str]]) -> str:
-    """The path with each series that it lies in written as a series."""
+def _renamed(path: str, renames: Sequence[Renamed]) -> str:
+    """The path with each series that it lies in written as a series.
+
+    >>> _renamed("stages.0.blocks.0.conv", [("stages.0", "stages.0-3"), ("stages.0.blocks.0", "stages.0.blocks.0-5")])
+    'stages.0-3.blocks.0-5.conv'
+    """
     done = 0
     result = ""
     for given, series in renames:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from archlab.analysis.folding import own_name
+from archlab.analysis.folding import own_name, parent_rows
+from archlab.analysis.wording import shape_text
 from archlab.errors import InputError, nearest
 from archlab.records import Graph, GraphEdge, GraphNode, Layer, Shape, Trace
 
@@ -25,7 +26,7 @@ def graph(trace: Trace, only: str = "", depth: int | None = 1) -> Graph:
     rows = _rows_of(trace, only)
     top = trace.layers[rows.start].depth if only else 1
     shown = [i for i in rows if depth is None or trace.layers[i].depth - top < depth]
-    parents = _parents(trace.layers)
+    parents = parent_rows(layer.depth for layer in trace.layers)
     home: dict[int, int] = {}  # any row -> the shown row that it lies in
     visible = set(shown)
     for index in rows:
@@ -60,17 +61,6 @@ def _rows_of(trace: Trace, only: str) -> range:
     while stop < len(paths) and trace.layers[stop].depth > trace.layers[start].depth:
         stop += 1
     return range(start + 1, stop) if stop > start + 1 else range(start, stop)
-
-
-def _parents(layers: tuple[Layer, ...]) -> list[int]:
-    parents: list[int] = []
-    ancestors: list[int] = []
-    for index, layer in enumerate(layers):
-        while ancestors and layers[ancestors[-1]].depth >= layer.depth:
-            ancestors.pop()
-        parents.append(ancestors[-1] if ancestors else -1)
-        ancestors.append(index)
-    return parents
 
 
 def _edges(trace: Trace, rows: range, home: dict[int, int], blocks: set[int]) -> list[GraphEdge]:
@@ -227,7 +217,7 @@ def _label(node: GraphNode) -> str:
 
 
 def _shapes(shapes: Iterable[Shape]) -> str:
-    return ", ".join("x".join(map(str, shape)) or "scalar" for shape in shapes)
+    return ", ".join(map(shape_text, shapes))
 
 
 def _quoted(text: str) -> str:
@@ -237,5 +227,5 @@ def _quoted(text: str) -> str:
 
 def _entities(text: str) -> str:
     """The text in quotes with all that Mermaid or HTML would read written as a numbered entity."""
-    plain = "".join(c if c.isalnum() or c in " ._-+,/:()\n" else f"#{ord(c)};" for c in text)
-    return '"' + plain.replace("\n", "<br/>") + '"'
+    written = "".join(c if c.isalnum() or c in " ._-+,/:()\n" else f"#{ord(c)};" for c in text)
+    return '"' + written.replace("\n", "<br/>") + '"'

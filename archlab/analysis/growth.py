@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archlab.analysis.folding import Node, tree
+from archlab.analysis.folding import Subtree, tree
 from archlab.records import Growth, Layer, Stage, Trace
 
 
@@ -34,7 +34,7 @@ def stages(trace: Trace, depth: int | None = 1) -> Growth:
     return Growth(trace.network, trace.inputs, tuple(found))
 
 
-def _cut(nodes: list[Node], depth: int | None) -> list[tuple[Layer, bool]]:
+def _cut(nodes: list[Subtree], depth: int | None) -> list[tuple[Layer, bool]]:
     """The layers at which the tree is cut, and whether there is more inside each; what never ran is left out."""
     result: list[tuple[Layer, bool]] = []
     for node in nodes:

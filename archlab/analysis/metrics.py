@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
-from archlab.records import Run
+from archlab.records import Difference, Estimate, Run
+
+Bounded = TypeVar("Bounded", Estimate, Difference)
+Sign = Literal["", "+"]
+"""Whether a positive number has its sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +25,30 @@ class Unit:
     most: float
     """The largest value there can be; the smallest is 0."""
 
-    def number(self, value: float, sign: Literal["", "+"] = "") -> str:
+    def number(self, value: float, sign: Sign = "") -> str:
         """The value in this unit, which is left out: `96.85` for 0.9685 as a share."""
         return f"{self.scale * value:{sign},.{self.digits}f}"
+
+    def interval(self, found: Estimate | Difference, sign: Sign = "") -> str:
+        """The 95 % interval in this unit, which is left out: `95.10 to 97.30`; empty where there is none.
+
+        >>> SHARE.interval(Difference(6, 0.01, -0.002, 0.022, 0.2, 0.5), "+")
+        '-0.20 to +2.20'
+        """
+        if found.low is None or found.high is None:
+            return ""
+        return f"{self.number(found.low, sign)} to {self.number(found.high, sign)}"
+
+    def limited(self, found: Bounded) -> Bounded:
+        """The same with its interval cut to what is possible: no accuracy is above 100 %, no difference beyond 100.
+
+        >>> SHARE.limited(Estimate(2, 0.98, 0.9, 1.06)).high
+        1.0
+        """
+        if found.low is None or found.high is None:
+            return found
+        least = -self.most if isinstance(found, Difference) else 0.0
+        return replace(found, low=max(found.low, least), high=min(found.high, self.most))
 
 
 SHARE = Unit("%", "points", 100, 2, 1.0)

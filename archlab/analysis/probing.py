@@ -15,9 +15,9 @@ from archlab.records import Landscape, Smoothness
 
 Array = Any  # a NumPy array; naming its type would import NumPy
 
-SMALLEST = 1e-6
-"""What is below is drawn as it: a logarithm has no place for 0."""
-LEVELS = 16
+SMALLEST_LOSS = 1e-6
+"""In nats. What is below is drawn as if it were this large: a logarithm has no place for 0."""
+COLOUR_STEPS = 16
 """Steps of colour in a landscape."""
 
 
@@ -85,11 +85,11 @@ def heights(landscape: Landscape) -> Array:
     import numpy as np
 
     losses = np.asarray(landscape.losses, dtype=np.float64)
-    return np.log10(np.where(np.isfinite(losses), np.maximum(losses, SMALLEST), np.nan))
+    return np.log10(np.where(np.isfinite(losses), np.maximum(losses, SMALLEST_LOSS), np.nan))
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class LogScale:
     """What several pictures share of a logarithmic scale: where it starts and ends, and the numbers along it."""
 
     start: float
@@ -100,12 +100,12 @@ class Span:
 
     @property
     def level(self) -> float:
-        """One of `LEVELS` equal steps from start to end."""
-        return (self.end - self.start) / LEVELS
+        """One of `COLOUR_STEPS` equal steps from start to end."""
+        return (self.end - self.start) / COLOUR_STEPS
 
 
-def span(values: Iterable[Array], room: float = 0.0) -> Span:
-    """The span from the least to the greatest of some numbers; what is not finite or not above 0 has no place on it.
+def log_scale(values: Iterable[Array], room: float = 0.0) -> LogScale:
+    """The scale from the least to the greatest of some numbers; what is not finite or not above 0 has no place on it.
 
     Args:
         values: arrays of any shape.
@@ -114,12 +114,12 @@ def span(values: Iterable[Array], room: float = 0.0) -> Span:
     import numpy as np
 
     found = np.concatenate([np.ravel(array) for array in values])
-    found = np.log10(np.maximum(found[np.isfinite(found) & (found >= 0)], SMALLEST))
+    found = np.log10(np.maximum(found[np.isfinite(found) & (found >= 0)], SMALLEST_LOSS))
     start, end = (float(found.min()) - room, float(found.max()) + room) if found.size else (-1.0, 1.0)
     if end - start < 0.05:  # nearly one number: noise shall not fill the picture
         start, end = start - 0.5, end + 0.5
     ticks = {number: math.log10(number) for number in _round_numbers(start, end)}
-    return Span(start, end, {number: place for number, place in ticks.items() if start <= place <= end})
+    return LogScale(start, end, {number: place for number, place in ticks.items() if start <= place <= end})
 
 
 def _round_numbers(start: float, end: float) -> list[float]:

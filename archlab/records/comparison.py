@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from archlab.records.config import Value
-from archlab.records.document import Document
+from archlab.records.display import Displayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Estimate:
     low: float | None
     high: float | None
     values: tuple[float, ...] = ()
-    """One value a seed, in the order of the comparison's seeds."""
+    """One value per seed, in the order of the comparison's seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Difference:
     baseline: str = ""
     variant: str = ""
     values: tuple[float, ...] = ()
-    """One difference a seed."""
+    """One difference per seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class VariantResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison(Document):
+class Comparison(Displayed):
     """Runs of several variants with the same seeds, and the paired differences between them.
 
     The first variant is the baseline.
@@ -81,16 +81,3 @@ class Comparison(Document):
     environment: dict[str, Value] = field(default_factory=dict)
     command: str = ""
     created: str = ""
-
-    def _repr_html_(self) -> str:
-        """Findings, a small chart and the tables, which a notebook shows for the record."""
-        from archlab.analysis.metrics import BY_NAME
-        from archlab.tables import html
-        from archlab.tables.comparison import comparison_tables
-        from archlab.tables.markup import sentences
-        from archlab.tables.sparkline import intervals
-
-        metric = BY_NAME["test_accuracy"]
-        reached = {item.name: item.metrics[metric.name] for item in self.variants if metric.name in item.metrics}
-        chart = intervals(reached, metric.title, metric.written)
-        return "\n".join([sentences(self.findings), chart, *map(html, comparison_tables(self))])

@@ -1,4 +1,4 @@
-"""What looks at the loss around a run's weights have found: along the gradient while it trained, in a plane at the end.
+"""What was measured of the loss around a run's weights: along the gradient while it trained, in a plane at the end.
 
 Losses are those of a fixed set of training images, in nats, as in a training step: BatchNorm normalises by the
 statistics of these images, whatever the running ones are. A loss that is not finite is kept as it is.
@@ -45,7 +45,7 @@ class Landscape:
     coordinates: Array
     """(points,) from -1 to 1, the weights themselves at 0: how far along a direction."""
     losses: Array
-    """(points, points); a row a coordinate along the second direction, a column one along the first."""
+    """(points, points): rows along the second direction, columns along the first."""
     images: int
     """Training images that the loss is the mean over."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archlab.records.config import TrainingConfig, Value
-from archlab.records.document import Document
+from archlab.records.display import Displayed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +59,7 @@ class NormRecording:
 
 
 @dataclass(frozen=True, slots=True)
-class Run(Document):
+class Run(Displayed):
     """One training: a variant and a seed."""
 
     SCHEMA: ClassVar[str] = "archlab.run/1"
@@ -80,14 +80,3 @@ class Run(Document):
     def metric(self, name: str) -> float | None:
         """A measurement at the end of the last epoch: a field of `Epoch`; None where there is none."""
         return getattr(self.epochs[-1], name) if self.epochs else None
-
-    def _repr_html_(self) -> str:
-        """The epochs as a table with a small chart, which a notebook shows for the record."""
-        from archlab.analysis.metrics import BY_NAME
-        from archlab.tables import html
-        from archlab.tables.runs import run_table
-        from archlab.tables.sparkline import picture
-
-        curves = {"training": [epoch.train_accuracy for epoch in self.epochs]}
-        curves |= {"test": [epoch.test_accuracy for epoch in self.epochs]}
-        return html(run_table(self)) + picture(curves, "accuracy by epoch", BY_NAME["test_accuracy"].written)

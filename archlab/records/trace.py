@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archlab.errors import InputError
-from archlab.records.document import Document
+from archlab.records.display import Displayed, drawing
 
 if TYPE_CHECKING:
     import pandas
@@ -23,9 +23,9 @@ class ReceptiveField:
     """
 
     size: Shape
-    """Input positions an axis, the spatial axes in order."""
+    """Input positions per axis, the spatial axes in order."""
     jump: tuple[int | float, ...]
-    """Input positions between neighbouring output positions, an axis: a fraction behind upsampling, 0 where all
+    """Input positions between neighbouring output positions, per axis: a fraction behind upsampling, 0 where all
     positions see the same."""
     kind: Literal["exact", "upper bound", "whole input"]
     """`upper bound`: paths of unequal stride or dilation leave holes. `whole input`: it pools or attends over all."""
@@ -56,7 +56,8 @@ class Layer:
     """One row: a module call, or a functional operation outside any leaf module.
 
     Counts of a row cover everything inside it, so that the rows at depth 1 sum to the network's totals. A shared
-    parameter or buffer counts in the first row that uses it; a module called thrice has three rows, each with its cost.
+    parameter or buffer counts in the first row that uses it; a module that is called three times has three rows, each
+    with its cost.
     """
 
     path: str
@@ -124,7 +125,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Trace(Document):
+class Trace(Displayed):
     """The measured layers of a network on given input shapes, with totals."""
 
     SCHEMA: ClassVar[str] = "archlab.trace/1"
@@ -145,21 +146,12 @@ class Trace(Document):
     """Set when the forward pass failed; then the layers end at the one that did."""
 
     def __str__(self) -> str:
-        from archlab.tables import text
-        from archlab.tables.trace import trace_table
-
-        return text(trace_table(self))
-
-    def _repr_html_(self) -> str:
-        """The table with bars as HTML, which a notebook shows for the record."""
-        from archlab.tables import html
-        from archlab.tables.columns import WITH_BARS
-        from archlab.tables.trace import trace_table
-
-        return html(trace_table(self, columns=WITH_BARS))
+        """The table of the outermost layers, in full width."""
+        text: str = drawing().text(self)
+        return text
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """All layers as a pandas DataFrame: a row each, the fields of `Layer` as columns, shapes as tuples.
+        """All layers as a pandas DataFrame: one row per layer, the fields of `Layer` as columns, shapes as tuples.
 
         Raises:
             InputError: pandas is not installed.
@@ -179,7 +171,8 @@ class Trace(Document):
         """The same trace with only the layers that `keep` holds true of.
 
         Edges into a dropped row move to its nearest kept parent; edges that would start at the row itself, or in
-        a row dropped without a kept parent, are left out.
+        a row dropped without a kept parent, are left out. Where `block` is kept without its `block.conv` and
+        `block.relu`, the edge `block.relu -> fc` becomes `block -> fc`, and `block.conv -> block.relu` is gone.
         """
         places: dict[int, int] = {}
         kept: list[tuple[int, Layer]] = []

@@ -1,4 +1,4 @@
-"""What an independent witness says about a trace."""
+"""What another tool says about a trace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Quantity = Literal["input shape", "output shape", "parameters", "macs"]
 
 @dataclass(frozen=True, slots=True)
 class Discrepancy:
-    """One value that the witness has otherwise."""
+    """One value that the other tool has otherwise."""
 
     path: str
     """The row; empty for the whole network."""
@@ -27,7 +27,7 @@ class Discrepancy:
 
 @dataclass(frozen=True, slots=True)
 class Verification(Document):
-    """The comparison of a trace with a witness, row by row."""
+    """A trace beside the numbers of another tool, row by row."""
 
     SCHEMA: ClassVar[str] = "archlab.verification/1"
 

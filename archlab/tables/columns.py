@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 
+from archlab.analysis.wording import shape_text
 from archlab.errors import InputError, nearest
-from archlab.records import Layer, ReceptiveField, Shape, Totals
+from archlab.records import Layer, MemoryEstimate, ReceptiveField, Shape, Side, Totals, Trace
 from archlab.tables.table import AtLeast, Cell, Column, Row, Table
 
 
@@ -28,54 +30,60 @@ class Measure:
     """Whether `archlab.trace` measures it only when its name is among `columns`."""
 
 
-DEFAULT = ("kind", "output-shape", "parameters", "macs")
-WITH_BARS = ("kind", "output-shape", "parameters", "bar-parameters", "macs", "bar-macs")
-"""What a notebook shows."""
+DEFAULT_COLUMNS = ("kind", "output-shape", "parameters", "macs")
+NOTEBOOK_COLUMNS = ("kind", "output-shape", "parameters", "bar-parameters", "macs", "bar-macs")
+"""What a notebook shows: the default ones, with bars."""
 
 
-def count(name: str, title: str, blank_zero: bool = False) -> Column:
+def count_column(name: str, title: str, blank_zero: bool = False) -> Column:
     """A right-aligned column of whole numbers."""
     return Column(name, title, align="right", blank_zero=blank_zero)
 
 
-def size(name: str, title: str) -> Column:
+def size_column(name: str, title: str) -> Column:
     """A right-aligned column of bytes."""
     return Column(name, title, align="right", form="bytes")
 
 
-def percent(name: str, title: str) -> Column:
+def percent_column(name: str, title: str) -> Column:
     """A right-aligned column of fractions, shown as percentages."""
     return Column(name, title, align="right", form=".1%", blank_zero=True)
 
 
-def share(part: int, whole: int) -> float | None:
-    """The part as a fraction; None of nothing."""
-    return part / whole if whole else None
+def of_layer(column: Column, help: str, *, costly: bool = False) -> Measure:
+    """A measurement that layers hold under the name of its column, and that has no total."""
+    return Measure(column, help, lambda layer, _: getattr(layer, column.name), costly=costly)
 
 
 def summed(column: Column, help: str, *, costly: bool = False) -> Measure:
     """A measurement that layers and totals hold under the name of its column."""
-
-    def read(record: Layer | Totals) -> Cell:
-        found: Cell = getattr(record, column.name)
-        return found
-
-    return Measure(column, help, lambda layer, _: read(layer), read, costly)
+    return replace(of_layer(column, help, costly=costly), total=attrgetter(column.name))
 
 
-def shape_text(shape: Sequence[int | float]) -> str:
-    """A shape as the command line takes it: `1x64x48x48`.
+def share_of_total(column: Column, help: str, part: str) -> Measure:
+    """A column with the layer's share of the network's total of some field, as a fraction; empty where that is 0."""
 
-    >>> shape_text((1, 64, 48, 48))
-    '1x64x48x48'
-    """
-    return "x".join(map(str, shape)) or "scalar"
+    def value(layer: Layer, totals: Totals) -> Cell:
+        return getattr(layer, part) / whole if (whole := getattr(totals, part)) else None
+
+    return Measure(column, help, value)
 
 
 def shapes_text(shapes: Sequence[Shape], most: int = 4) -> str:
     """Shapes in a row, the first few in full and the number of the others."""
     listed = ", ".join(map(shape_text, shapes[:most]))
     return listed + (f", +{len(shapes) - most}" if len(shapes) > most else "")
+
+
+def network_text(record: Trace | Side | MemoryEstimate) -> str:
+    """The network with its options: `resnet (skip=off)`."""
+    options = ", ".join(f"{name}={value}" for name, value in record.options.items())
+    return f"{record.network} ({options})" if options else record.network
+
+
+def subject_text(record: Trace | Side) -> str:
+    """What was traced, on what: `densenet (norm=none) on 1x1x96x96`."""
+    return f"{network_text(record)} on {shapes_text(record.inputs)}"
 
 
 def kind_text(layer: Layer) -> str:
@@ -124,36 +132,36 @@ COLUMNS: dict[str, Measure] = {
         lambda layer, _: shapes_text(layer.output_shapes),
     ),
     "parameters": summed(
-        count("parameters", "parameters"), "parameters of the layer and all inside it, each counted once in the network"
+        count_column("parameters", "parameters"),
+        "parameters of the layer and all inside it, each counted once in the network",
     ),
-    "own-parameters": Measure(
-        count("own_parameters", "own parameters", blank_zero=True),
+    "own-parameters": of_layer(
+        count_column("own_parameters", "own parameters", blank_zero=True),
         "parameters that the module holds itself, not in its children",
-        lambda layer, _: layer.own_parameters,
     ),
-    "trainable": summed(count("trainable_parameters", "trainable"), "parameters that the optimiser changes"),
+    "trainable": summed(count_column("trainable_parameters", "trainable"), "parameters that the optimiser changes"),
     "buffers": summed(
-        count("buffers", "buffers", blank_zero=True), "elements of buffers, running statistics for instance"
+        count_column("buffers", "buffers", blank_zero=True), "elements of buffers, running statistics for instance"
     ),
     "macs": Measure(
-        count("macs", "MACs", blank_zero=True),
+        count_column("macs", "MACs", blank_zero=True),
         "multiply-accumulates of convolutions, linear layers, matrix products, recurrent layers and attention",
         lambda layer, _: layer.macs,
         lambda totals: lower_bound(totals.macs, totals),
     ),
     "flops": Measure(
-        count("flops", "FLOPs", blank_zero=True),
+        count_column("flops", "FLOPs", blank_zero=True),
         "2 x MACs",
         lambda layer, _: 2 * layer.macs,
         lambda totals: lower_bound(totals.flops, totals),
     ),
     "elementwise": summed(
-        count("elementwise", "elementwise", blank_zero=True),
+        count_column("elementwise", "elementwise", blank_zero=True),
         "operations of normalisation, activation and pooling, apart from MACs",
     ),
-    "output": summed(size("output_bytes", "output"), "bytes of the results"),
+    "output": summed(size_column("output_bytes", "output"), "bytes of the results"),
     "saved": summed(
-        size("saved_bytes", "saved"),
+        size_column("saved_bytes", "saved"),
         "bytes that autograd keeps for the backward pass, each storage once, without parameters",
         costly=True,
     ),
@@ -163,43 +171,28 @@ COLUMNS: dict[str, Measure] = {
         lambda layer, _: field_text(layer.receptive_field),
         costly=True,
     ),
-    "share-parameters": Measure(
-        percent("share_parameters", "% parameters"),
-        "percent of the network's parameters",
-        lambda layer, totals: share(layer.parameters, totals.parameters),
+    "share-parameters": share_of_total(
+        percent_column("share_parameters", "% parameters"), "percent of the network's parameters", "parameters"
     ),
-    "share-macs": Measure(
-        percent("share_macs", "% MACs"),
-        "percent of the network's MACs",
-        lambda layer, totals: share(layer.macs, totals.macs),
-    ),
-    "dtype": Measure(Column("dtype", "dtype"), "element type of the first result", lambda layer, _: layer.dtype),
+    "share-macs": share_of_total(percent_column("share_macs", "% MACs"), "percent of the network's MACs", "macs"),
+    "dtype": of_layer(Column("dtype", "dtype"), "element type of the first result"),
     "calls": Measure(
         Column("calls", "call", align="right"),
         "which of the module's calls the row is, and of how many",
         lambda layer, _: f"{layer.call} of {layer.calls}" if layer.call else "unused",
     ),
-    "detail": Measure(
-        Column("detail", "detail", shrinks=True), "what the shapes don't say", lambda layer, _: layer.detail
-    ),
-    "source": Measure(
+    "detail": of_layer(Column("detail", "detail", shrinks=True), "what the shapes don't say"),
+    "source": of_layer(
         Column("source", "source", shrinks=True),
         "file:line of the module's class or of the operation's call",
-        lambda layer, _: layer.source,
         costly=True,
     ),
 }
 BARS: dict[str, Measure] = {
-    "bar-parameters": Measure(
-        Column("bar_parameters", "", form="bar"),
-        "the share of the parameters as a bar",
-        lambda layer, totals: share(layer.parameters, totals.parameters),
+    "bar-parameters": share_of_total(
+        Column("bar_parameters", "", form="bar"), "the share of the parameters as a bar", "parameters"
     ),
-    "bar-macs": Measure(
-        Column("bar_macs", "", form="bar"),
-        "the share of the MACs as a bar",
-        lambda layer, totals: share(layer.macs, totals.macs),
-    ),
+    "bar-macs": share_of_total(Column("bar_macs", "", form="bar"), "the share of the MACs as a bar", "macs"),
 }
 """For a notebook, which has room to draw."""
 GROUPS = {"share": ("share-parameters", "share-macs")}
@@ -211,7 +204,7 @@ def chosen_columns(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         InputError: there is no such column.
     """
-    chosen = dict.fromkeys(DEFAULT if not names or any(name.startswith("+") for name in names) else ())
+    chosen = dict.fromkeys(DEFAULT_COLUMNS if not names or any(name.startswith("+") for name in names) else ())
     for name in (name.removeprefix("+") for name in names):
         if name not in COLUMNS and name not in GROUPS:
             raise InputError(f"there is no column {name!r}: {nearest(name, [*COLUMNS, *GROUPS])}")
@@ -231,5 +224,5 @@ def columns_table() -> Table:
     return Table(
         columns=(Column("column", "column"), Column("help", "what it says", wraps=True)),
         rows=tuple(Row((name, text)) for name, text in names.items()),
-        footer=(f"Default: {','.join(DEFAULT)}. A + before a name adds to these.",),
+        footer=(f"Default: {','.join(DEFAULT_COLUMNS)}. A + before a name adds to these.",),
     )

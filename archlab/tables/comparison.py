@@ -7,7 +7,6 @@ are made. Differences of percentages are percentage points.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from archlab.analysis.metrics import BY_NAME, METRICS
@@ -24,7 +23,7 @@ def comparison_tables(comparison: Comparison) -> tuple[Table, ...]:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """For programs: one row a mean and one a difference, all numbers in full, shares as fractions."""
+    """For programs: one row per mean and per difference, all numbers in full, shares as fractions."""
     columns = ("metric", "variant", "baseline", "n", "mean", "low", "high", "p_value", "correlation")
     rows = [
         Row((name, variant.name, None, estimate.n, estimate.mean, estimate.low, estimate.high, None, None))
@@ -46,17 +45,8 @@ def _means_table(comparison: Comparison) -> Table:
             rows.append(Row((metric.title, None, None, None), emphasis="strong"))
         for variant in holders:
             estimate = variant.metrics[metric.name]
-            rows.append(
-                Row(
-                    (
-                        variant.name,
-                        estimate.n,
-                        metric.written(estimate.mean),
-                        _interval(estimate.low, estimate.high, metric.unit.number),
-                    ),
-                    depth=1,
-                )
-            )
+            interval = metric.unit.interval(estimate) or None
+            rows.append(Row((variant.name, estimate.n, metric.written(estimate.mean), interval), depth=1))
     if any(variant.parameters for variant in comparison.variants):
         rows.append(Row(("parameters", None, None, None), emphasis="strong"))
         rows += [Row((item.name, None, f"{item.parameters:,d}", None), depth=1) for item in comparison.variants]
@@ -107,17 +97,13 @@ def _difference_row(difference: Difference) -> Row:
             metric.title + (" *" if marked else ""),
             difference.n,
             metric.difference(difference.mean),
-            _interval(difference.low, difference.high, lambda value: metric.unit.number(value, "+")),
+            metric.unit.interval(difference, "+") or None,
             None if difference.p_value is None else f"{difference.p_value:.3f}",
             None if difference.correlation is None else f"{difference.correlation:+.2f}",
         ),
         depth=1,
         emphasis="changed" if marked else "",
     )
-
-
-def _interval(low: float | None, high: float | None, number: Callable[[float], str]) -> str | None:
-    return None if low is None or high is None else f"{number(low)} to {number(high)}"
 
 
 def _title(comparison: Comparison) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from archlab.analysis.curves import band
+from archlab.analysis.curves import band, stacked
 from archlab.records import NormRecording
 from archlab.tables.sparkline import sparkline
 from archlab.tables.table import Column, Row, Table
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
-WIDTH = 32
+CURVE_WIDTH = 32
 """Characters of a curve."""
-MOST = 20
+SHOWN_LAYERS = 20
 """BatchNorm layers that are shown."""
-SHOWN = {"train_loss": ("train loss", ".4f"), "train_accuracy": ("train accuracy", ".1%")}
+CURVES = {"train_loss": ("train loss", ".4f"), "train_accuracy": ("train accuracy", ".1%")}
 
 
 def curves_table(curves: Mapping[str, Array], *, plain: bool = False) -> Table:
-    """One row a curve by step: its first and last value, and its course; `plain` draws in ASCII."""
+    """One row per curve by step: its first and last value, and its course; `plain` draws in ASCII."""
     rows = []
-    for name, (title, form) in SHOWN.items():
+    for name, (title, form) in CURVES.items():
         values: Sequence[float] = curves[name].tolist()
         rows.append(
-            Row((title, format(values[0], form), sparkline(values, WIDTH, plain=plain), format(values[-1], form)))
+            Row((title, format(values[0], form), sparkline(values, CURVE_WIDTH, plain=plain), format(values[-1], form)))
         )
     steps = len(curves["step"])
     return Table(
@@ -49,7 +49,7 @@ def curves_table(curves: Mapping[str, Array], *, plain: bool = False) -> Table:
 
 
 def courses_table(variants: Mapping[str, Sequence[Mapping[str, Array]]], *, plain: bool = False) -> Table:
-    """One row a variant and curve: the course of the mean over its runs, those of a curve between the same bounds.
+    """One row per variant and curve: the course of the mean over its runs, those of a curve between the same bounds.
 
     Args:
         variants: name -> the curves by step of its runs.
@@ -59,13 +59,10 @@ def courses_table(variants: Mapping[str, Sequence[Mapping[str, Array]]], *, plai
 
     rows: list[Row] = []
     lengths = {len(curves["step"]) for runs in variants.values() for curves in runs}
-    for name, (title, form) in SHOWN.items():
+    for name, (title, form) in CURVES.items():
         means = {}
         for variant, runs in variants.items():
-            values = np.full((len(runs), max(len(curves[name]) for curves in runs)), np.nan)
-            for place, curves in enumerate(runs):
-                values[place, : len(curves[name])] = curves[name]
-            means[variant] = band(values).mean
+            means[variant] = band(stacked([curves[name] for curves in runs])).mean
         known = np.concatenate(list(means.values()))
         known = known[np.isfinite(known)]
         if not len(known):
@@ -74,7 +71,10 @@ def courses_table(variants: Mapping[str, Sequence[Mapping[str, Array]]], *, plai
         low, high = (format(value, form) for value in bounds)
         rows.append(Row((f"{title}, {low} to {high}", None, None), emphasis="strong"))
         rows += [
-            Row((variant, len(variants[variant]), sparkline(mean.tolist(), WIDTH, plain=plain, bounds=bounds)), depth=1)
+            Row(
+                (variant, len(variants[variant]), sparkline(mean.tolist(), CURVE_WIDTH, plain=plain, bounds=bounds)),
+                depth=1,
+            )
             for variant, mean in means.items()
         ]
     return Table(
@@ -89,19 +89,20 @@ def courses_table(variants: Mapping[str, Sequence[Mapping[str, Array]]], *, plai
 
 
 def norms_table(recording: NormRecording, *, plain: bool = False, title: str = "") -> Table:
-    """One row a BatchNorm layer: how far its running statistics went, and the course of the variance's mean.
+    """One row per BatchNorm layer: how far its running statistics went, and the course of the variance's mean.
 
     Of many layers those whose means went furthest are shown.
     """
     moved = {path: drift(layer["running_mean"], layer["running_var"]) for path, layer in recording.layers.items()}
-    furthest = sorted(moved, key=lambda path: -moved[path][0])[:MOST]
+    furthest = sorted(moved, key=lambda path: -moved[path][0])[:SHOWN_LAYERS]
     rows = []
     for path, layer in recording.layers.items():
         if path not in furthest:
             continue
         mean, variance = moved[path]
         course = layer["running_var"].mean(axis=1).tolist()
-        rows.append(Row((path, layer["running_mean"].shape[1], mean, variance, sparkline(course, WIDTH, plain=plain))))
+        channels, drawn = layer["running_mean"].shape[1], sparkline(course, CURVE_WIDTH, plain=plain)
+        rows.append(Row((path, channels, mean, variance, drawn)))
     return Table(
         columns=(
             Column("path", "BatchNorm", shrinks=True),
@@ -113,7 +114,11 @@ def norms_table(recording: NormRecording, *, plain: bool = False, title: str = "
         rows=tuple(rows),
         title=title,
         footer=(
-            *([f"{MOST} of {len(moved):,} layers, those whose means moved most."] if len(moved) > MOST else []),
+            *(
+                [f"{len(rows)} of {len(moved):,} layers, those whose means moved most."]
+                if len(rows) < len(moved)
+                else []
+            ),
             "mean moved: the running means, root mean square over channels, in standard deviations.",
             "variance x: the factor of the running variances, geometric mean over channels; the curve: their mean.",
         ),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from archlab.analysis.folding import own_name
-from archlab.records import Diff, Layer, LayerDiff, Side
-from archlab.tables.columns import shapes_text
+from archlab.analysis.folding import own_name, parent_rows
+from archlab.records import Diff, Layer, LayerDiff
+from archlab.tables.columns import shapes_text, subject_text
 from archlab.tables.table import Cell, Column, Emphasis, Row, Table
 
 EMPHASES: dict[str, Emphasis] = {"added": "good", "removed": "bad", "changed": "changed", "renamed": "changed"}
@@ -36,8 +36,11 @@ def diff_table(diff: Diff, depth: int | None = None, *, everything: bool = False
             Column("macs_difference", "+/-", "right", form="+,d", blank_zero=True),
             Column("output_bytes_difference", "output +/-", "right", form="+bytes", blank_zero=True),
         ),
-        rows=tuple(_row(layer, parent) for layer, parent in _parents(shown)),
-        title=f"{side_name(diff.before)} -> {side_name(diff.after)}",
+        rows=tuple(
+            _row(layer, shown[parent].layer.path if parent >= 0 else "")
+            for layer, parent in zip(shown, parent_rows(layer.depth for layer in shown), strict=True)
+        ),
+        title=f"{subject_text(diff.before)} -> {subject_text(diff.after)}",
         total=(
             "total",
             None,
@@ -51,12 +54,6 @@ def diff_table(diff: Diff, depth: int | None = None, *, everything: bool = False
         ),
         footer=footer(diff),
     )
-
-
-def side_name(side: Side) -> str:
-    """One of the networks: `resnet (skip=off) on 1x1x96x96`."""
-    options = ", ".join(f"{name}={value}" for name, value in side.options.items())
-    return f"{side.network}{f' ({options})' if options else ''} on {shapes_text(side.inputs)}"
 
 
 def footer(diff: Diff) -> tuple[str, ...]:
@@ -81,18 +78,6 @@ def _with_parents(layers: list[LayerDiff]) -> list[LayerDiff]:
         elif layer.depth <= 1:
             inner = 0
     return kept[::-1]
-
-
-def _parents(layers: list[LayerDiff]) -> list[tuple[LayerDiff, str]]:
-    """Each layer with the path of the row that it stands under."""
-    result: list[tuple[LayerDiff, str]] = []
-    ancestors: list[LayerDiff] = []
-    for layer in layers:
-        while ancestors and ancestors[-1].depth >= layer.depth:
-            ancestors.pop()
-        result.append((layer, ancestors[-1].layer.path if ancestors else ""))
-        ancestors.append(layer)
-    return result
 
 
 def _row(diff: LayerDiff, parent: str) -> Row:

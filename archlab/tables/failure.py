@@ -5,8 +5,8 @@ from __future__ import annotations
 from archlab.records import Failure
 
 
-def failure_text(failure: Failure) -> str:
-    """Where it failed, what the layer got and expected, and a mend, a line each; what isn't known is left out."""
+def failure_lines(failure: Failure) -> str:
+    """Where it failed, what the layer got and expected, and a remedy, one line each; what isn't known is left out."""
     kind = f" ({failure.kind})" if failure.path and failure.kind else ""
     facts = {
         "layer": f"{failure.path or failure.kind}{kind}",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from archlab.analysis.wording import shape_text
 from archlab.records import Growth, Stage
-from archlab.tables.columns import count, shape_text, shapes_text
+from archlab.tables.columns import count_column, shapes_text
 from archlab.tables.table import Column, Row, Table
 
 
 def growth_table(growth: Growth) -> Table:
-    """One row a stage: channels and parameters with a bar each, and the spatial size between them."""
+    """One row per stage: channels and parameters with a bar each, and the spatial size between them."""
     most_channels = max((stage.channels for stage in growth.stages), default=0) or 1
     most_parameters = max((stage.parameters for stage in growth.stages), default=0) or 1
     rows = tuple(
@@ -27,22 +28,15 @@ def growth_table(growth: Growth) -> Table:
     return Table(
         columns=(
             Column("stage", "stage", shrinks=True),
-            count("channels", "channels"),
+            count_column("channels", "channels"),
             Column("channels_bar", "", form="bar"),
             Column("size", "size", align="right"),
-            count("parameters", "parameters", blank_zero=True),
+            count_column("parameters", "parameters", blank_zero=True),
             Column("parameters_bar", "", form="bar"),
         ),
         rows=rows,
         title=f"{growth.network} on {shapes_text(growth.inputs)}",
-        total=(
-            "total",
-            None,
-            None,
-            None,
-            sum(stage.parameters for stage in growth.stages),
-            None,
-        ),
+        total=("total", None, None, None, sum(stage.parameters for stage in growth.stages), None),
         footer=("A stage is a block, or neighbouring layers that give the same shape.",),
     )
 

@@ -44,15 +44,15 @@ def inert(cell: Any) -> Any:
 
 def markdown(table: Table) -> str:
     """The table in GitHub's Markdown, the total in bold, the footer as paragraphs."""
-    rows = [[_plain(written(c, k)) for c, k in zip(row.cells, table.columns, strict=True)] for row in table.rows]
+    rows = [[_literal(written(c, k)) for c, k in zip(row.cells, table.columns, strict=True)] for row in table.rows]
     if table.total is not None:
-        total = [_plain(written(c, k)) for c, k in zip(table.total, table.columns, strict=True)]
+        total = [_literal(written(c, k)) for c, k in zip(table.total, table.columns, strict=True)]
         rows.append([f"**{value}**" if value else "" for value in total])
     marks = ["---:" if column.align == "right" else "---" for column in table.columns]
-    grid = [[_plain(column.title) for column in table.columns], marks, *rows]
-    parts = [f"**{_plain(table.title)}**"] if table.title else []
+    grid = [[_literal(column.title) for column in table.columns], marks, *rows]
+    parts = [f"**{_literal(table.title)}**"] if table.title else []
     parts.append("\n".join("| " + " | ".join(cells) + " |" for cells in grid))
-    return "\n\n".join([*parts, *map(_plain, table.footer)])
+    return "\n\n".join([*parts, *map(_literal, table.footer)])
 
 
 STYLE = (
@@ -77,9 +77,9 @@ def html(table: Table) -> str:
 
     Levels of the tree are indented by a padding, so that what is copied has no guides in it.
     """
-    head = "".join(f'<th scope="col"{_class(k.align)}>{_escaped(k.title)}</th>' for k in table.columns)
+    head = "".join(f'<th scope="col"{_class(k.align)}>{escaped(k.title)}</th>' for k in table.columns)
     lines = [f"<style>{STYLE}</style>", '<table class="archlab-table">']
-    lines += [f"<caption>{_escaped(table.title)}</caption>"] if table.title else []
+    lines += [f"<caption>{escaped(table.title)}</caption>"] if table.title else []
     lines += [f"<thead><tr>{head}</tr></thead>", "<tbody>"]
     for row in table.rows:
         indent = f' style="padding-left:{0.8 + 1.2 * row.depth:.1f}em"' if row.depth else ""
@@ -87,13 +87,13 @@ def html(table: Table) -> str:
     lines.append("</tbody>")
     lines += [f"<tfoot><tr>{_cells(table, table.total)}</tr></tfoot>"] if table.total is not None else []
     lines.append("</table>")
-    lines += [f'<p class="archlab-note">{_escaped(sentence)}</p>' for sentence in table.footer]
+    lines += [f'<p class="archlab-note">{escaped(sentence)}</p>' for sentence in table.footer]
     return "\n".join(lines)
 
 
 def sentences(found: Sequence[str]) -> str:
     """The sentences as a list in HTML, in ASCII with its style beside it."""
-    items = "".join(f"<li>{_escaped(sentence)}</li>" for sentence in found)
+    items = "".join(f"<li>{escaped(sentence)}</li>" for sentence in found)
     return f'<style>{STYLE}</style>\n<ul class="archlab-sentences">{items}</ul>' if found else ""
 
 
@@ -104,7 +104,7 @@ def _cells(table: Table, cells: tuple[object, ...], indent: str = "") -> str:
         if column.form == "bar":
             value = f'<i style="width:{100 * cell:.1f}%"></i>' if isinstance(cell, float) and cell else ""
         else:
-            value = _escaped(written(cell, column))  # type: ignore[arg-type]
+            value = escaped(written(cell, column))  # type: ignore[arg-type]
         pieces.append(f"<{tag}{_class('bar' if column.form == 'bar' else column.align)}{extra}>{value}</{tag[:2]}>")
     return "".join(pieces)
 
@@ -113,10 +113,11 @@ def _class(name: str) -> str:
     return f' class="{name}"' if name and name != "left" else ""
 
 
-def _escaped(value: str) -> str:
+def escaped(value: str) -> str:
+    """The text for HTML, in ASCII, control characters written out."""
     return html_module.escape(printable(value)).encode("ascii", "xmlcharrefreplace").decode()
 
 
-def _plain(value: str) -> str:
+def _literal(value: str) -> str:
     """Escaped where it would mean something; an underscore inside a word means nothing in GitHub's dialect."""
     return re.sub(r"([\\`*\[\]<|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))", r"\\\1", printable(value))

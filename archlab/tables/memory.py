@@ -1,9 +1,9 @@
-"""A memory estimate as a table: one row a part."""
+"""A memory estimate as a table: one row per part."""
 
 from __future__ import annotations
 
 from archlab.records.memory import MemoryEstimate
-from archlab.tables.columns import percent, shapes_text, size
+from archlab.tables.columns import network_text, percent_column, shapes_text, size_column
 from archlab.tables.table import Column, Row, Table, byte_size
 
 PARTS = {
@@ -21,12 +21,11 @@ MOMENTS = {"forward": "in the forward pass", "backward": "in the backward pass",
 def memory_table(estimate: MemoryEstimate) -> Table:
     """What the peak of a training step consists of, whether it fits, and what the numbers take for granted."""
     amounts = {label: getattr(estimate.parts, name) for name, label in PARTS.items()}
-    options = ", ".join(f"{name}={value}" for name, value in estimate.options.items())
     return Table(
-        columns=(Column("part", "part"), size("bytes", "bytes"), percent("share", "share")),
+        columns=(Column("part", "part"), size_column("bytes", "bytes"), percent_column("share", "share")),
         rows=tuple(Row((label, amount, amount / estimate.peak)) for label, amount in amounts.items()),
         title=(
-            f"{estimate.network}{f' ({options})' if options else ''}, a training step on "
+            f"{network_text(estimate)}, a training step on "
             f"{shapes_text(estimate.inputs)} with {estimate.optimizer}, {estimate.precision}"
         ),
         total=("peak", estimate.peak, 1.0),

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from archlab.analysis.metrics import NATS, SHARE
-from archlab.records import Comparison, Epoch, Run, TrainingConfig
+from archlab.records import Comparison, Run, TrainingConfig
 from archlab.records.settings import phrases
-from archlab.tables.table import Cell, Column, Row, Table
+from archlab.tables.table import Column, Row, Table
 
 _LOSS, _SHARE = f".{NATS.digits}f", f".{SHARE.digits}%"
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
-    """One row a run: what was trained, how far it came, what it reached at last."""
+    """One row per run: what was trained, how far it came, what it reached at last."""
     return Table(
         columns=(
             Column("key", "run"),
@@ -30,7 +30,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
                     run.status,
                     f"{len(run.epochs)}/{run.config.epochs}",
                     run.metric("test_accuracy"),
-                    run.created[:16].replace("T", " "),
+                    _minute(run),
                 ),
                 emphasis={"failed": "bad", "interrupted": "dim", "running": "changed"}.get(run.status, ""),  # type: ignore[arg-type]
             )
@@ -41,7 +41,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
 
 
 def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
-    """One row a comparison."""
+    """One row per comparison."""
     return Table(
         columns=(
             Column("key", "comparison"),
@@ -50,22 +50,19 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
             Column("created", "made"),
         ),
         rows=tuple(
-            Row(
-                (
-                    item.key,
-                    " | ".join(variant.name for variant in item.variants),
-                    len(item.seeds),
-                    item.created[:16].replace("T", " "),
-                )
-            )
+            Row((item.key, " | ".join(variant.name for variant in item.variants), len(item.seeds), _minute(item)))
             for item in comparisons
         ),
         title="Comparisons",
     )
 
 
+def _minute(record: Run | Comparison) -> str:
+    return record.created[:16].replace("T", " ")
+
+
 def run_table(run: Run) -> Table:
-    """One row an epoch; the columns with running statistics only where the network has BatchNorm."""
+    """One row per epoch; the columns with running statistics only where the network has BatchNorm."""
     columns = [
         (Column("epoch", "epoch", "right"), "epoch"),
         (Column("train_loss", "train loss", "right", _LOSS), "train_loss"),
@@ -79,15 +76,10 @@ def run_table(run: Run) -> Table:
     shown = [(column, field) for column, field in columns if has_running or field != "test_accuracy_running"]
     return Table(
         columns=tuple(column for column, _ in shown),
-        rows=tuple(Row(tuple(_cell(epoch, field) for _, field in shown)) for epoch in run.epochs),
+        rows=tuple(Row(tuple(getattr(epoch, field) for _, field in shown)) for epoch in run.epochs),
         title=_run_title(run),
         footer=_run_notes(run, has_running),
     )
-
-
-def _cell(epoch: Epoch, field: str) -> Cell:
-    value: Cell = getattr(epoch, field)
-    return value
 
 
 def _run_title(run: Run) -> str:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 
 from archlab.records import Estimate
-from archlab.tables.text import printable
+from archlab.tables.markup import escaped
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-PLAIN = "_.-=*#"
+ASCII_BLOCKS = "_.-=*#"
 """The same in ASCII, from low to high."""
-GAP = " "
+BLANK = " "
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#6a51a3", "#5f6b76")
 """Okabe and Ito, Color Universal Design, 2008, the yellow darkened."""
 WIDTH, HEIGHT, MARGIN = 300, 110, 8
 """Of a picture, in pixels."""
-ROW = 22
+ROW_HEIGHT = 22
 """Height of one that shows a single mean."""
 
 
@@ -30,7 +29,7 @@ def sparkline(
     curve that does not change is drawn at the bottom.
 
     Args:
-        values: one a step.
+        values: one per step.
         width: characters.
         plain: in ASCII.
         bounds: the values at the bottom and at the top, for curves that are to be held side by side.
@@ -38,14 +37,14 @@ def sparkline(
     >>> sparkline([0, 1, 2, 3, 4, 5, 6, 7])
     '▁▂▃▄▅▆▇█'
     """
-    marks = PLAIN if plain else BLOCKS
+    marks = ASCII_BLOCKS if plain else BLOCKS
     points = _condensed(values, width)
     known = [value for value in points if value is not None]
     if not known:
-        return GAP * len(points)
+        return BLANK * len(points)
     low, high = bounds or (min(known), max(known))
     return "".join(
-        GAP if value is None else marks[min(len(marks) - 1, int(len(marks) * _share(value, low, high)))]
+        BLANK if value is None else marks[min(len(marks) - 1, int(len(marks) * _share(value, low, high)))]
         for value in points
     )
 
@@ -56,7 +55,7 @@ def picture(
     """The curves as an inline SVG with their names beneath; everything that was given is escaped.
 
     Args:
-        curves: name -> one value an epoch or step; all are drawn over the same width and height.
+        curves: name -> one value per epoch or step; all are drawn over the same width and height.
         title: what is shown.
         written: a value as people read it.
     """
@@ -71,7 +70,7 @@ def picture(
             f'<polyline fill="none" stroke="{color}" stroke-width="2" stroke-linejoin="round" points="{points}"/>'
             for points in polylines(curve, low, high)
         ]
-        names.append(f'<span style="color:{color}">&#9632;</span> {_escaped(name)}')
+        names.append(f'<span style="color:{color}">&#9632;</span> {escaped(name)}')
     caption = f"{title}, between {written(low)} and {written(high)}"
     return _figure(caption, f"{_drawing(caption, HEIGHT, lines)}<div>{' &#160; '.join(names)}</div>")
 
@@ -97,7 +96,7 @@ def intervals(estimates: Mapping[str, Estimate], title: str, written: Callable[[
 
     rows = []
     for place, (name, one) in enumerate(estimates.items()):
-        color, middle = COLORS[place % len(COLORS)], ROW / 2
+        color, middle = COLORS[place % len(COLORS)], ROW_HEIGHT / 2
         marks = [
             f'<circle cx="{across(value):.1f}" cy="{middle}" r="3" fill="{color}"/>'
             for value in one.values
@@ -112,10 +111,10 @@ def intervals(estimates: Mapping[str, Estimate], title: str, written: Callable[[
                 'fill-opacity=".35"/>',
             )
             said += f", 95 % interval {written(one.low)} to {written(one.high)}"
-        marks.append(f'<rect x="{across(one.mean) - 1:.1f}" y="2" width="2" height="{ROW - 4}" fill="{color}"/>')
+        marks.append(f'<rect x="{across(one.mean) - 1:.1f}" y="2" width="2" height="{ROW_HEIGHT - 4}" fill="{color}"/>')
         rows.append(
-            f'<span style="overflow-wrap:anywhere">{_escaped(name)}</span>{_drawing(said, ROW, marks)}'
-            f"<span>{_escaped(f'{written(one.mean)} (n = {one.n})')}</span>"
+            f'<span style="overflow-wrap:anywhere">{escaped(name)}</span>{_drawing(said, ROW_HEIGHT, marks)}'
+            f"<span>{escaped(f'{written(one.mean)} (n = {one.n})')}</span>"
         )
     grid = (
         "display:grid;grid-template-columns:fit-content(20em) max-content max-content;gap:2px 12px;align-items:center"
@@ -126,12 +125,12 @@ def intervals(estimates: Mapping[str, Estimate], title: str, written: Callable[[
 
 def _figure(caption: str, body: str) -> str:
     style = "margin:.6em 0;font:13px/1.5 system-ui,sans-serif"
-    return f'<figure style="{style}"><figcaption>{_escaped(caption)}</figcaption>{body}</figure>'
+    return f'<figure style="{style}"><figcaption>{escaped(caption)}</figcaption>{body}</figure>'
 
 
 def _drawing(said: str, height: int, marks: Sequence[str]) -> str:
     return (
-        f'<svg role="img" aria-label="{_escaped(said)}" width="{WIDTH}" height="{height}" '
+        f'<svg role="img" aria-label="{escaped(said)}" width="{WIDTH}" height="{height}" '
         f'viewBox="0 0 {WIDTH} {height}"><rect width="{WIDTH}" height="{height}" rx="4" fill="#8882"/>{"".join(marks)}'
         "</svg>"
     )
@@ -154,7 +153,7 @@ def polylines(
     """The stretches of a curve between its gaps, as coordinates of an SVG; a single value is a level.
 
     Args:
-        curve: one value an epoch or step.
+        curve: one value per epoch or step.
         low: the value at the bottom.
         high: the value at the top.
         longest: the length of the longest curve of the picture; 0 for this one.
@@ -181,7 +180,3 @@ def _share(value: float, low: float, high: float) -> float:
     """Where a value lies between two others, from 0 to 1; halved, since a difference may be too large for a float."""
     span = high / 2 - low / 2
     return (value / 2 - low / 2) / span if span else 0.0
-
-
-def _escaped(value: str) -> str:
-    return html.escape(printable(value)).encode("ascii", "xmlcharrefreplace").decode()

@@ -65,7 +65,7 @@ class Table:
     rows: tuple[Row, ...]
     title: str = ""
     total: tuple[Cell, ...] | None = None
-    """One cell a column, set apart beneath the rows. CSV leaves it out, since it is no row."""
+    """One cell per column, set apart beneath the rows. CSV leaves it out, since it is no row."""
     footer: tuple[str, ...] = ()
     """Sentences beneath the table."""
 
@@ -115,11 +115,11 @@ def byte_size(count: int | float, sign: str = "") -> str:
     return f"{size:{sign},.1f} {unit}"
 
 
-BAR = 24
+BAR_WIDTH = 24
 """Columns of the longest bar where there is room."""
 
 
-def bar(fraction: float, width: int = BAR) -> str:
+def bar(fraction: float, width: int = BAR_WIDTH) -> str:
     """A bar of blocks, in steps of an eighth of a column; anything above nothing can be seen.
 
     >>> bar(0.4375, width=8)

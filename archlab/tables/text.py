@@ -1,6 +1,6 @@
 """A table as lines of text, laid out for a given width.
 
-`lines` gives spans that carry a role, so that whoever prints them can colour them; `text` joins them.
+`lines` gives segments that carry a role, so that whoever prints them can colour them; `text` joins them.
 """
 
 from __future__ import annotations
@@ -11,35 +11,36 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from archlab.tables.table import BAR, Cell, Column, Row, Table, bar, written
+from archlab.tables.table import BAR_WIDTH, Cell, Column, Row, Table, bar, written
 
 Guides = Literal["plain", "unicode"]
 Role = Literal[
     "title", "heading", "rule", "guide", "text", "total", "footer", "strong", "dim", "good", "bad", "changed"
 ]
 
-GAP = 2
-NARROWEST = 16
-"""What a column of names keeps."""
-NARROWEST_PROSE = 24
-"""What a column of prose keeps."""
-NARROWEST_BAR = 12
-"""What a bar keeps."""
+COLUMN_GAP = 2
+"""Blanks between two columns."""
+NAME_WIDTH = 16
+"""Characters that a column of names keeps."""
+PROSE_WIDTH = 24
+"""Characters that a column of prose keeps."""
+SHORTEST_BAR = 12
+"""Characters that the longest bar keeps."""
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Segment:
     """A piece of a line, with the role that it plays."""
 
     text: str
     role: Role = "text"
 
 
-Line = tuple[Span, ...]
+Line = tuple[Segment, ...]
 
 
 def text(table: Table, width: int | None = None, guides: Guides = "plain") -> str:
-    """The table as text, one line a row; `width` in columns, None for as wide as it gets.
+    """The table as text, one line per row; `width` in columns, None for as wide as it gets.
 
     `plain` guides indent and give each row its whole name, for files and pipes; `unicode` ones draw the tree.
     """
@@ -47,7 +48,7 @@ def text(table: Table, width: int | None = None, guides: Guides = "plain") -> st
 
 
 def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> list[Line]:
-    """The table as lines of spans. Columns that fit no width beside each other follow in blocks of their own."""
+    """The table as lines of segments. Columns that fit no width beside each other follow in blocks of their own."""
     dots = "…" if guides == "unicode" else "..."
     prefixes = _prefixes(table.rows, guides)
     grid = [[_shown(cell, column, guides) for cell, column in _pairs(table, row.cells)] for row in table.rows]
@@ -62,25 +63,25 @@ def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> l
     for place, column in enumerate(table.columns):
         if column.form == "bar" and widths[place] < natural[place]:
             for cells, row in zip(grid, table.rows, strict=True):
-                cells[place] = _shown(row.cells[place], column, guides, BAR * widths[place] // natural[place])
+                cells[place] = _shown(row.cells[place], column, guides, BAR_WIDTH * widths[place] // natural[place])
 
-    result: list[Line] = [(Span(printable(table.title), "title"),), ()] if table.title else []
+    result: list[Line] = [(Segment(printable(table.title), "title"),), ()] if table.title else []
     for number, block in enumerate(_blocks(widths, width)):
 
         def drawn(cells: Sequence[str], role: Role, prefix: str = "", block: Sequence[int] = block) -> list[Line]:
             return _drawn([(cells[k], table.columns[k], widths[k]) for k in block], role, prefix, dots)
 
-        rule = ("─" if guides == "unicode" else "-") * (sum(widths[k] + GAP for k in block) - GAP)
+        rule = ("─" if guides == "unicode" else "-") * (sum(widths[k] + COLUMN_GAP for k in block) - COLUMN_GAP)
         result += [()] if number else []
-        result += [*drawn(heads, "heading"), (Span(rule, "rule"),)]
+        result += [*drawn(heads, "heading"), (Segment(rule, "rule"),)]
         for cells, row, prefix in zip(grid, table.rows, prefixes, strict=True):
             result += drawn(cells, row.emphasis or "text", prefix)
         if total:
-            result += [(Span(rule, "rule"),), *drawn(total, "total")]
+            result += [(Segment(rule, "rule"),), *drawn(total, "total")]
     if table.footer:
         result.append(())
         for sentence in table.footer:
-            result += [(Span(part, "footer"),) for part in _wrapped(printable(sentence), width)]
+            result += [(Segment(part, "footer"),) for part in _wrapped(printable(sentence), width)]
     return result
 
 
@@ -127,7 +128,7 @@ def columns_of(value: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in value)
 
 
-def _shown(cell: Cell, column: Column, guides: Guides, width: int = BAR) -> str:
+def _shown(cell: Cell, column: Column, guides: Guides, width: int = BAR_WIDTH) -> str:
     if column.form == "bar" and isinstance(cell, int | float):
         blocks = bar(cell, width)
         return "#" * len(blocks) if guides == "plain" else blocks
@@ -141,6 +142,8 @@ def _pairs(table: Table, cells: Iterable[Cell]) -> Iterable[tuple[Cell, Column]]
 def _prefixes(rows: Sequence[Row], guides: Guides) -> list[str]:
     if guides == "plain":
         return ["  " * row.depth for row in rows]
+    # From the last row upwards, since a row has ├─ or └─ by whether a sibling follows it, and │ beneath each ancestor
+    # that has one: in a tree of a(b), c, row b is "│  └─ b", for c follows its parent.
     prefixes: list[str] = []
     later: set[int] = set()  # depths at which a sibling follows
     for row in reversed(rows):
@@ -159,11 +162,11 @@ def _fitted(columns: Sequence[Column], widths: list[int], width: int | None) -> 
     if width is None:
         return widths
     fitted = list(widths)
-    excess = sum(widths) + GAP * (len(widths) - 1) - width
+    excess = sum(widths) + COLUMN_GAP * (len(widths) - 1) - width
     for narrowest, candidates in (
-        (NARROWEST_BAR, [k for k, column in enumerate(columns) if column.form == "bar"]),
-        (NARROWEST_PROSE, [k for k, column in enumerate(columns) if column.wraps]),
-        (NARROWEST, [k for k, column in enumerate(columns) if column.shrinks]),
+        (SHORTEST_BAR, [k for k, column in enumerate(columns) if column.form == "bar"]),
+        (PROSE_WIDTH, [k for k, column in enumerate(columns) if column.wraps]),
+        (NAME_WIDTH, [k for k, column in enumerate(columns) if column.shrinks]),
     ):
         while excess > 0 and candidates:
             widest = max(candidates, key=lambda k: fitted[k])
@@ -173,7 +176,7 @@ def _fitted(columns: Sequence[Column], widths: list[int], width: int | None) -> 
             excess -= 1
     if excess <= 0:
         return fitted
-    room = max(NARROWEST, width // 3)
+    room = max(NAME_WIDTH, width // 3)
     return [min(size, room) if column.shrinks else size for column, size in zip(columns, widths, strict=True)]
 
 
@@ -182,11 +185,11 @@ def _blocks(widths: Sequence[int], width: int | None) -> list[list[int]]:
     blocks: list[list[int]] = [[0]]
     taken = widths[0]
     for k in range(1, len(widths)):
-        if width is not None and taken + GAP + widths[k] > width and len(blocks[-1]) > 1:
+        if width is not None and taken + COLUMN_GAP + widths[k] > width and len(blocks[-1]) > 1:
             blocks.append([0])
             taken = widths[0]
         blocks[-1].append(k)
-        taken += GAP + widths[k]
+        taken += COLUMN_GAP + widths[k]
     return blocks
 
 
@@ -200,14 +203,14 @@ def _drawn(cells: Sequence[tuple[str, Column, int]], role: Role, prefix: str, do
     result: list[Line] = []
     for number in range(max(map(len, pieces))):
         lead = prefix if number == 0 else " " * columns_of(prefix)
-        spans = [Span(lead, "guide")] if lead else []
+        segments = [Segment(lead, "guide")] if lead else []
         for place, (parts, (_, column, width)) in enumerate(zip(pieces, cells, strict=True)):
             value = parts[number] if number < len(parts) else ""
             padding = " " * (width - columns_of(value) - (columns_of(prefix) if place == 0 else 0))
             ends = place == len(cells) - 1
             value = padding + value if column.align == "right" else value + ("" if ends else padding)
-            spans.append(Span(value + ("" if ends else " " * GAP), role))
-        result.append(tuple(spans))
+            segments.append(Segment(value + ("" if ends else " " * COLUMN_GAP), role))
+        result.append(tuple(segments))
     return result
 
 

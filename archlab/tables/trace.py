@@ -1,4 +1,4 @@
-"""A trace as a table: one row a layer; repeated blocks are one row, unless they are asked for."""
+"""A trace as a table: one row per layer; repeated blocks are one row, unless they are asked for."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from collections.abc import Sequence
 
 from archlab.analysis.folding import Fold, fold
 from archlab.records import Trace
-from archlab.tables.columns import BARS, COLUMNS, DEFAULT, shapes_text
+from archlab.tables.columns import BARS, COLUMNS, DEFAULT_COLUMNS, subject_text
 from archlab.tables.table import Column, Row, Table
 
-CONVENTION = (
+MACS_NOTE = (
     "MACs: multiply-accumulates of convolutions, linear layers, matrix products, recurrent layers and attention, "
     "biases not counted."
 )
-FOLDED = "xN: N equal layers in one row; counts there and beneath are sums over all of them, shapes are those of one."
+FOLDING_NOTE = (
+    "xN: N equal layers in one row; counts there and beneath are sums over all of them, shapes are those of one."
+)
 
 
 def trace_table(
-    trace: Trace, depth: int | None = 1, columns: Sequence[str] = DEFAULT, *, unfold: bool = False
+    trace: Trace, depth: int | None = 1, columns: Sequence[str] = DEFAULT_COLUMNS, *, unfold: bool = False
 ) -> Table:
     """The layers as a table, with totals and the counting convention.
 
@@ -43,9 +45,9 @@ def trace_table(
     return Table(
         columns=(Column("path", "path", shrinks=True), *(measure.column for measure in measures)),
         rows=rows,
-        title=title(trace),
+        title=subject_text(trace),
         total=("total", *(measure.total(trace.totals) for measure in measures)),
-        footer=(*([FOLDED] if series else []), *footer(trace)),
+        footer=(*([FOLDING_NOTE] if series else []), *footer(trace)),
     )
 
 
@@ -54,19 +56,13 @@ def marked(name: str, count: int) -> str:
     return f"{name} x{count}" if count > 1 else name
 
 
-def title(trace: Trace) -> str:
-    """What was traced, on what: `densenet (norm=none) on 1x1x96x96`."""
-    options = ", ".join(f"{name}={value}" for name, value in trace.options.items())
-    return f"{trace.network}{f' ({options})' if options else ''} on {shapes_text(trace.inputs)}"
-
-
 def footer(trace: Trace) -> tuple[str, ...]:
     """What the numbers mean, and what they leave out."""
     totals = trace.totals
     frozen = totals.parameters - totals.trainable_parameters
     sentences = [
         f"Parameters: {totals.trainable_parameters:,} trainable, {frozen:,} frozen. Buffers: {totals.buffers:,}.",
-        f"{CONVENTION} FLOPs = 2 x MACs = {totals.flops:,}.",
+        f"{MACS_NOTE} FLOPs = 2 x MACs = {totals.flops:,}.",
         f"Normalisation, activation and pooling are counted apart: {totals.elementwise:,} elementwise operations.",
     ]
     if totals.uncounted_operations:

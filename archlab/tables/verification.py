@@ -8,7 +8,7 @@ from archlab.tables.table import Column, Row, Table
 
 
 def verification_table(verification: Verification) -> Table:
-    """One row a value that the other tool has otherwise, with where the difference comes from."""
+    """One row per value that the other tool has otherwise, with where the difference comes from."""
     witness = verification.witness
     different, open_ones = len(verification.discrepancies), len(verification.unexplained)
     verdict = "none of them unexplained" if not open_ones else f"{open_ones:,} of them unexplained"

@@ -124,7 +124,7 @@ async function drawEverything() {
   for (const figure of figures) if (!drawn.has(figure)) await draw(figure);
 }
 
-// The numbers of a chart as it stands, one line a point.
+// The numbers of a chart as it stands, one line per point.
 
 function unescaped(text) {
   return String(text).replace(/<br>/g, " ").replace(/<[^>]*>/g, "").replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");

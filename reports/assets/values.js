@@ -1,5 +1,5 @@
 // The page's data: arrays are decoded when a chart first needs them, and nodes that depend on a reader's choice or on
-// the theme are filled in each time a chart is drawn. chart.py describes the nodes.
+// the theme are filled in each time a chart is drawn. panel.py describes the nodes.
 
 const page = JSON.parse(document.getElementById("archlab-data").textContent);
 const decoded = new Map();
@@ -58,12 +58,12 @@ function slice(whole, position, axis) {
 function smoothed(values, weight) {
   if (!weight) return values;
   let average = 0;
-  let seen = 0;
+  let weights = 0;
   return Array.from(values, (value) => {
     if (!Number.isFinite(value)) return value;
     average = weight * average + (1 - weight) * value;
-    seen = weight * seen + (1 - weight);
-    return average / seen;
+    weights = weight * weights + (1 - weight);
+    return average / weights;
   });
 }
 

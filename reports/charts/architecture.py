@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+from archlab.analysis.folding import parent_rows
 from archlab.analysis.growth import stages
 from archlab.records import Growth, Layer, Stage, Trace
+from archlab.reports.charts.parts import line
 from archlab.reports.panel import Chart, Color, Control, Panel, Switch, series_color
 from archlab.reports.text import brief, count, label, shape
 
-LEAVES = 1_500
+MOST_TILES = 1_500
 """A treemap with more tiles than this shows only the upper levels."""
 FEWEST_STAGES, MOST_STAGES = 6, 60
-SCALE = {"on": "log", "off": "linear"}
+AXIS_TYPES = {"on": "log", "off": "linear"}
 MEASURES = {"parameters": "parameters", "macs": "MACs"}
 
 
@@ -123,7 +125,7 @@ def overlay_panel(networks: Mapping[str, Trace], name: str) -> Panel | None:
             "xaxis": {"title": {"text": "share of the stages"}, "tickformat": ".0%", "zeroline": False},
             "yaxis": {
                 "title": {"text": Switch("measure", measures)},
-                "type": Switch("scale", SCALE),
+                "type": Switch("scale", AXIS_TYPES),
                 "dtick": Switch("scale", {"on": "D2", "off": None}),
             },
         },
@@ -138,13 +140,13 @@ def overlay_panel(networks: Mapping[str, Trace], name: str) -> Panel | None:
     return Panel(name, (chart,), controls)
 
 
-def _widened(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _widened(traces: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The lines, each wider than those on top of it that are the same, so that it can be seen beneath them."""
     widened = []
-    for place, line in enumerate(lines):
-        extra = 3 * min(3, sum((other["x"], other["y"]) == (line["x"], line["y"]) for other in lines[place + 1 :]))
-        wider = {"line": {**line["line"], "width": 2 + extra}, "marker": {"size": 7 + extra}}
-        widened.append(line | wider)
+    for place, trace in enumerate(traces):
+        extra = 3 * min(3, sum((other["x"], other["y"]) == (trace["x"], trace["y"]) for other in traces[place + 1 :]))
+        wider = {"line": {**trace["line"], "width": 2 + extra}, "marker": {"size": 7 + extra}}
+        widened.append(trace | wider)
     return widened
 
 
@@ -155,16 +157,15 @@ def _overlay(title: str, growth: Growth, measure: str, index: int) -> dict[str, 
         "height": [stage.spatial[0] if stage.spatial else None for stage in found],
         "parameters": [*accumulate(stage.parameters for stage in found)],
     }
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": label(title),
-        "x": [(place + 1) / len(found) for place in range(len(found))],
-        "y": values[measure],
-        "text": [f"{label(_stage_name(stage), 40)}, {label(shape(stage.shape))}" for stage in found],
-        "line": {"color": series_color(index)},
-        "hovertemplate": "%{text}: %{y:,}<extra>%{fullData.name}</extra>",
-    }
+    return line(
+        label(title),
+        [(place + 1) / len(found) for place in range(len(found))],
+        values[measure],
+        series_color(index),
+        mode="lines+markers",
+        text=[f"{label(_stage_name(stage), 40)}, {label(shape(stage.shape))}" for stage in found],
+        hovertemplate="%{text}: %{y:,}<extra>%{fullData.name}</extra>",
+    )
 
 
 def share_panel(trace: Trace, name: str) -> Panel | None:
@@ -205,15 +206,12 @@ def _stage_name(stage: Stage) -> str:
 def _tiles(trace: Trace, measure: str) -> dict[str, Any]:
     total = getattr(trace.totals, measure)
     identifiers, parents, labels, values = ["root"], [""], [label(trace.network, 40)], [total]
-    open_rows: list[tuple[int, str]] = []
-    for index, layer in _nested(trace, measure):
-        while open_rows and open_rows[-1][0] >= layer.depth:
-            open_rows.pop()
+    rows = _nested(trace, measure)
+    for (index, layer), parent in zip(rows, parent_rows(layer.depth for _, layer in rows), strict=True):
         identifiers.append(str(index))
-        parents.append(open_rows[-1][1] if open_rows else "root")
-        labels.append(label(layer.path.rpartition(".")[2] if open_rows else layer.path, 40))
+        parents.append("root" if parent < 0 else str(rows[parent][0]))
+        labels.append(label(layer.path if parent < 0 else layer.path.rpartition(".")[2], 40))
         values.append(getattr(layer, measure))
-        open_rows.append((layer.depth, str(index)))
     return {
         "type": "treemap",
         "ids": identifiers,
@@ -238,7 +236,7 @@ def _nested(trace: Trace, measure: str) -> list[tuple[int, Layer]]:
     """The layers that have a share, as deep as the number of tiles allows."""
     rows = [(index, layer) for index, layer in enumerate(trace.layers) if getattr(layer, measure)]
     depth = max((layer.depth for _, layer in rows), default=1)
-    while depth > 1 and sum(layer.depth <= depth for _, layer in rows) > LEAVES:
+    while depth > 1 and sum(layer.depth <= depth for _, layer in rows) > MOST_TILES:
         depth -= 1
     return [(index, layer) for index, layer in rows if layer.depth <= depth]
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from archlab.records import Comparison, Difference, Estimate, VariantResult
 from archlab.reports.charts.outcome import axis_of, error_bars
+from archlab.reports.charts.parts import line, points
 from archlab.reports.panel import Chart, Color, Control, Panel, Switch, series_color
 from archlab.reports.text import label, metric
 
-MEAN_AT = 0.6
+MEAN_PLACE = 0.6
 """Where the mean stands beside the pairs, which stand around 0."""
 
 
@@ -58,47 +59,41 @@ def _traces(comparison: Comparison, difference: Difference) -> list[dict[str, An
     color = series_color(order.get(difference.variant, 1))
     pairs = _pairs(held.get(difference.baseline), held.get(difference.variant), difference.metric)
     traces: list[dict[str, Any]] = [
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "name": f"seed {seed}",
-            "showlegend": False,
-            "x": [0, 1],
-            "y": [before, after],
-            "line": {"color": Color("muted", 0.6), "width": 1.5},
-            "marker": {"size": 9, "color": [series_color(order.get(difference.baseline, 0)), color]},
-            "hovertemplate": "%{y:.4g}<extra>%{fullData.name}</extra>",
-        }
+        line(
+            f"seed {seed}",
+            [0, 1],
+            [before, after],
+            Color("muted", 0.6),
+            1.5,
+            mode="lines+markers",
+            marker={"size": 9, "color": [series_color(order.get(difference.baseline, 0)), color]},
+            showlegend=False,
+            hovertemplate="%{y:.4g}<extra>%{fullData.name}</extra>",
+        )
         for seed, before, after in pairs
     ]
     seeds = [f"seed {seed}" for seed, _, _ in pairs]
-    right = {
-        "type": "scatter",
-        "mode": "markers",
+    right: dict[str, Any] = {
         "showlegend": False,
         "xaxis": "x2",
         "yaxis": "y2",
         "hovertemplate": "%{y:+.4g}<extra>%{text}</extra>",
     }
-    each = {
-        **right,
-        "name": "differences",
-        "x": _spread(len(difference.values)),
-        "y": [scale * value for value in difference.values],
-        "text": seeds if len(seeds) == len(difference.values) else ["pair"] * len(difference.values),
-        "marker": {"size": 9, "color": Color(color.name, 0.7)},
-    }
+    values = [scale * value for value in difference.values]
+    texts = seeds if len(seeds) == len(values) else ["pair"] * len(values)
+    marker = {"size": 9, "color": Color(color.name, 0.7)}
+    each = points("differences", _spread(len(values)), values, marker, text=texts, **right)
     low, high = (None if bound is None else scale * bound for bound in (difference.low, difference.high))
     interval = Estimate(difference.n, scale * difference.mean, low, high)
-    mean = {
+    mean = points(
+        "mean difference",
+        [MEAN_PLACE],
+        [interval.mean],
+        {"size": 10, "symbol": "diamond", "color": Color("text")},
+        text=[f"mean, n = {difference.n}"],
         **right,
-        "name": "mean difference",
-        "x": [MEAN_AT],
-        "y": [scale * difference.mean],
-        "text": [f"mean, n = {difference.n}"],
-        "marker": {"size": 10, "symbol": "diamond", "color": Color("text")},
         **error_bars("error_y", [interval], Color("text")),
-    }
+    )
     return [*traces, each, mean]
 
 
@@ -131,21 +126,21 @@ def _layout(difference: Difference) -> dict[str, Any]:
     if difference.low is not None and difference.high is not None:
         lines[0] += f" [{measured.unit.number(difference.low, '+')}, {measured.unit.number(difference.high, '+')}]"
     lines.append(f"n = {difference.n}" + ("" if difference.p_value is None else f", p = {difference.p_value:.3g}"))
-    plain = {"showgrid": False, "zeroline": False}
+    bare = {"showgrid": False, "zeroline": False}
     return {
         "margin": {"t": 40},
         "xaxis": {
-            **plain,
+            **bare,
             "domain": [0, 0.56],
             "range": [-0.3, 1.3],
             "tickvals": [0, 1],
             "ticktext": [label(difference.baseline, 24), label(difference.variant, 24)],
         },
         "xaxis2": {
-            **plain,
+            **bare,
             "domain": [0.68, 1],
             "range": [-0.4, 1],
-            "tickvals": [0, MEAN_AT],
+            "tickvals": [0, MEAN_PLACE],
             "ticktext": ["pairs", "mean"],
             "tickangle": 0,
             "anchor": "y2",

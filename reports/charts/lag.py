@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from archlab.analysis import curves
+from archlab.reports.charts.parts import STEP_AXIS, line
 from archlab.reports.charts.recorded import Choices, Recorded
 from archlab.reports.panel import Chart, State, series_color
 from archlab.reports.text import label
@@ -31,11 +32,11 @@ def _over_epochs(choices: Choices, state: State, quantity: str, formula: str, un
     return Chart(
         name=f"lag-{quantity}",
         title=f"How far the running {quantity} is off",
-        description=f"{formula}, averaged over a layer's channels, at the end of each epoch. Thin lines: one a "
+        description=f"{formula}, averaged over a layer's channels, at the end of each epoch. Thin lines: one per "
         "layer; thick: their mean. At zero, evaluation uses the right statistics.",
         data=choices.by_run(lambda view: _lag_traces(view, quantity)),
         layout={
-            "xaxis": {"title": {"text": "optimiser step"}},
+            "xaxis": STEP_AXIS,
             "yaxis": {"title": {"text": unit}, "rangemode": "tozero", "tickformat": ".3~g"},
         },
         state=state,
@@ -108,14 +109,13 @@ def _momentum_traces(view: Recorded) -> list[dict[str, Any]]:
         found["mean"].append(curves.mean_lag(means, mean, variance))
         found["variance"].append(curves.variance_lag(variances, variance))
     return [
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "name": f"{quantity}, {unit}",
-            "x": np.array(MOMENTA),
-            "y": np.mean(found[quantity], axis=0),
-            "line": {"color": series_color(index), "width": 2},
-            "hovertemplate": "momentum %{x}: %{y:.3g}<extra>%{fullData.name}</extra>",
-        }
+        line(
+            f"{quantity}, {unit}",
+            np.array(MOMENTA),
+            np.mean(found[quantity], axis=0),
+            series_color(index),
+            mode="lines+markers",
+            hovertemplate="momentum %{x}: %{y:.3g}<extra>%{fullData.name}</extra>",
+        )
         for index, (quantity, _, unit) in enumerate(DEFINITIONS)
     ]

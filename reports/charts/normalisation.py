@@ -7,12 +7,13 @@ from typing import Any
 
 from archlab.records import NormRecording, Run
 from archlab.reports.charts.lag import lag_charts
+from archlab.reports.charts.parts import HIDDEN_EDGE, STEP_AXIS, band, line, points
 from archlab.reports.charts.recorded import Choices, Recorded
 from archlab.reports.panel import Chart, Color, Control, Panel, Position, Scale, Slice, State, Switch, series_color
 from archlab.reports.text import label
 
-VALUES = 1_400_000
-"""Values of recordings that one panel embeds at most: about 3.7 MB."""
+VALUE_BUDGET = 1_400_000
+"""Numbers of recordings that one panel embeds at most: about 3.7 MB."""
 QUANTITIES = {
     "running_mean": "running mean",
     "running_var": "running variance",
@@ -25,10 +26,11 @@ CENTRES = {"running_mean": 0, "batch_mean": 0, "beta": 0, "gamma": 1}
 """What a colour scale with two sides is centred on."""
 MOMENTS = (("mean", "mean", "mean"), ("var", "variance", "variance"))
 """How a moment is called in the recording, in the population, and on the page."""
-STEP_AXIS = {"title": {"text": "optimiser step"}}
 
 
-def normalisation_panel(recordings: Mapping[str, tuple[Run, NormRecording]], name: str, budget: int = VALUES) -> Panel:
+def normalisation_panel(
+    recordings: Mapping[str, tuple[Run, NormRecording]], name: str, budget: int = VALUE_BUDGET
+) -> Panel:
     """Everything that was recorded of the BatchNorm layers, thinned to the budget.
 
     Args:
@@ -64,7 +66,7 @@ def normalisation_panel(recordings: Mapping[str, tuple[Run, NormRecording]], nam
         Control("step", "Step", "range", choices.steps, state["step"]),
     )
     notes = dict.fromkeys(note for view in views.values() for note in view.notes)
-    return Panel(name, charts, controls, (*notes, "Matrices are embedded with 11 significant bits a value."))
+    return Panel(name, charts, controls, (*notes, "Matrices are embedded with 11 significant bits per value."))
 
 
 def _heat_map(choices: Choices, state: State) -> Chart:
@@ -74,8 +76,8 @@ def _heat_map(choices: Choices, state: State) -> Chart:
     return Chart(
         name="heat",
         title="Every channel over training",
-        description="One row a channel, one column a recorded step, colour for the chosen quantity. The dotted lines "
-        "are the slider's step and the chosen channel.",
+        description="One row per channel, one column per recorded step, colour for the chosen quantity. The dotted "
+        "lines are the slider's step and the chosen channel.",
         data=[
             {
                 "type": "heatmap",
@@ -103,32 +105,16 @@ def _heat_map(choices: Choices, state: State) -> Chart:
 
 
 def _channel_chart(choices: Choices, short: str, quantity: str, title: str, state: State) -> Chart:
-    population = choices.by_layer(lambda view, path: view.population(path, quantity))
+    batch, running = (Slice(choices.matrix(f"{kind}_{short}"), "channel", 1) for kind in ("batch", "running"))
     data = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": "batch",
-            "x": choices.steps,
-            "y": Slice(choices.matrix(f"batch_{short}"), "channel", 1),
-            "line": {"color": Color("muted", 0.6), "width": 1},
-        },
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": "running",
-            "x": choices.steps,
-            "y": Slice(choices.matrix(f"running_{short}"), "channel", 1),
-            "line": {"color": series_color(0), "width": 2.5},
-        },
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "population",
-            "x": choices.by_run(lambda view: view.population_steps),
-            "y": Slice(population, "channel", 1),
-            "marker": {"color": series_color(1), "size": 9, "symbol": "diamond"},
-        },
+        line("batch", choices.steps, batch, Color("muted", 0.6), 1),
+        line("running", choices.steps, running, series_color(0), 2.5),
+        points(
+            "population",
+            choices.by_run(lambda view: view.population_steps),
+            Slice(choices.by_layer(lambda view, path: view.population(path, quantity)), "channel", 1),
+            {"color": series_color(1), "size": 9, "symbol": "diamond"},
+        ),
     ]
     return Chart(
         name=f"channel-{short}",
@@ -156,17 +142,15 @@ def _fan(choices: Choices, state: State) -> Chart:
         )
 
     traces: list[dict[str, Any]] = []
-    line = {"type": "scatter", "mode": "lines", "x": choices.steps}
     for low, high, alpha, name in (
         ("p0", "p100", 0.12, "all channels"),
         ("p5", "p95", 0.2, "5 % to 95 %"),
         ("p25", "p75", 0.32, "middle half"),
     ):
-        edge = {**line, "line": {"width": 0}, "hoverinfo": "skip", "legendgroup": name}
-        fill = {"fill": "tonexty", "fillcolor": series_color(0, alpha)}
-        traces.append({**edge, "name": f"{name}, lower edge", "y": share(low), "showlegend": False})
-        traces.append({**edge, **fill, "name": name, "y": share(high)})
-    traces.append({**line, "name": "median", "y": share("p50"), "line": {"color": series_color(0), "width": 2}})
+        edge = {"type": "scatter", "x": choices.steps, **HIDDEN_EDGE, "legendgroup": name}
+        lower, upper = band(edge, (f"{name}, lower edge", name), share(low), share(high), series_color(0, alpha))
+        traces += [lower, {**upper, "showlegend": True}]
+    traces.append(line("median", choices.steps, share("p50"), series_color(0)))
     return Chart(
         name="fan",
         title="Distribution over channels",
@@ -182,26 +166,13 @@ def _fan(choices: Choices, state: State) -> Chart:
 
 def _profile(choices: Choices, short: str, quantity: str, title: str, state: State) -> Chart:
     channels = choices.by_layer(lambda view, path: [int(channel) for channel in view.channels[path]])
-    points = {"type": "scatter", "mode": "markers", "x": channels}
+    batch, running = (Slice(choices.matrix(f"{kind}_{short}"), "step") for kind in ("batch", "running"))
+    population = choices.by_layer(lambda view, path: view.population(path, quantity)[-1])
+    open_diamond = {"color": series_color(1), "size": 7, "symbol": "diamond-open"}
     data = [
-        {
-            **points,
-            "name": "batch",
-            "y": Slice(choices.matrix(f"batch_{short}"), "step"),
-            "marker": {"color": Color("muted"), "size": 7, "symbol": "circle-open"},
-        },
-        {
-            **points,
-            "name": "population, last epoch",
-            "y": choices.by_layer(lambda view, path: view.population(path, quantity)[-1]),
-            "marker": {"color": series_color(1), "size": 7, "symbol": "diamond-open"},
-        },
-        {
-            **points,
-            "name": "running",
-            "y": Slice(choices.matrix(f"running_{short}"), "step"),
-            "marker": {"color": series_color(0), "size": 7},
-        },
+        points("batch", channels, batch, {"color": Color("muted"), "size": 7, "symbol": "circle-open"}),
+        points("population, last epoch", channels, population, open_diamond),
+        points("running", channels, running, {"color": series_color(0), "size": 7}),
     ]
     return Chart(
         name=f"profile-{short}",
@@ -224,15 +195,13 @@ def _affine(choices: Choices, state: State) -> Chart:
         description="Each point is a channel at the slider's step: its scale gamma across, its shift beta upwards. "
         "Points near gamma 0 pass on a constant.",
         data=[
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": "channels",
-                "x": Slice(choices.matrix("gamma"), "step"),
-                "y": Slice(choices.matrix("beta"), "step"),
-                "marker": {"color": series_color(2, 0.75), "size": 8},
-                "hovertemplate": "gamma %{x:.4g}<br>beta %{y:.4g}<extra></extra>",
-            }
+            points(
+                "channels",
+                Slice(choices.matrix("gamma"), "step"),
+                Slice(choices.matrix("beta"), "step"),
+                {"color": series_color(2, 0.75), "size": 8},
+                hovertemplate="gamma %{x:.4g}<br>beta %{y:.4g}<extra></extra>",
+            )
         ],
         layout={
             "xaxis": {"title": {"text": "gamma"}, "exponentformat": "e"},

@@ -7,10 +7,11 @@ from typing import Any
 
 from archlab.analysis.metrics import SHARE, Metric
 from archlab.records import Comparison, Estimate, VariantResult
+from archlab.reports.charts.parts import points
 from archlab.reports.panel import Chart, Color, series_color
 from archlab.reports.text import label
 
-STYLES = (
+SERIES_STYLES = (
     ("test_accuracy", "population statistics, or no BatchNorm", "circle", 0.17),
     ("test_accuracy_running", "running statistics", "circle-open", -0.17),
 )
@@ -20,12 +21,12 @@ def accuracy_chart(comparison: Comparison) -> Chart:
     """Test accuracy of every run with population and with running statistics."""
     traces: list[dict[str, Any]] = []
     names = [label(variant.name, 32) for variant in comparison.variants]
-    for name, title, symbol, shift in STYLES:
+    for name, title, symbol, shift in SERIES_STYLES:
         for index, variant in enumerate(comparison.variants):
             if name in variant.metrics:
                 place = len(names) - 1 - index + shift
                 traces += _strip(variant, name, place, index, symbol, f"{names[index]}, {title}")
-    traces += [_legend_entry(title, symbol) for name, title, symbol, _ in STYLES if has_metric(comparison, name)]
+    traces += [_legend_entry(title, symbol) for name, title, symbol, _ in SERIES_STYLES if has_metric(comparison, name)]
     layout = {
         "xaxis": {"title": {"text": "test accuracy after the last epoch"}, "tickformat": ".1~%"},
         "yaxis": {
@@ -61,47 +62,30 @@ def _strip(
     variant: VariantResult, name: str, height: float, index: int, symbol: str, title: str
 ) -> list[dict[str, Any]]:
     estimate = variant.metrics[name]
-    base = {
-        "type": "scatter",
-        "mode": "markers",
-        "showlegend": False,
-        "hovertemplate": "%{x:.2%}<extra>%{text}</extra>",
-    }
-    seeds = {
+    values, color = list(estimate.values), series_color(index)
+    base: dict[str, Any] = {"showlegend": False, "hovertemplate": "%{x:.2%}<extra>%{text}</extra>"}
+    seeds = points(
+        f"{title}: seeds",
+        values,
+        [height] * len(values),
+        {"symbol": symbol, "size": 7, "color": series_color(index, 0.55)},
+        text=[f"seed {seed}" for seed in variant.seeds] or ["one seed"] * len(values),
         **base,
-        "name": f"{title}: seeds",
-        "x": list(estimate.values),
-        "y": [height] * len(estimate.values),
-        "text": [f"seed {seed}" for seed in variant.seeds] or ["one seed"] * len(estimate.values),
-        "marker": {"symbol": symbol, "size": 7, "color": series_color(index, 0.55)},
-    }
-    mean = {
+    )
+    mean = points(
+        f"{title}: mean of {estimate.n}",
+        [estimate.mean],
+        [height],
+        {"symbol": symbol, "size": 13, "color": color, "line": {"width": 2.5, "color": color}},
+        text=[f"mean, n = {estimate.n}"],
         **base,
-        "name": f"{title}: mean of {estimate.n}",
-        "x": [estimate.mean],
-        "y": [height],
-        "text": [f"mean, n = {estimate.n}"],
-        "marker": {
-            "symbol": symbol,
-            "size": 13,
-            "color": series_color(index),
-            "line": {"width": 2.5, "color": series_color(index)},
-        },
-        **error_bars("error_x", [estimate], series_color(index)),
-    }
+        **error_bars("error_x", [estimate], color),
+    )
     return [seeds, mean]
 
 
 def _legend_entry(title: str, symbol: str) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": title,
-        "x": [None],
-        "y": [None],
-        "marker": {"symbol": symbol, "size": 9, "color": Color("muted")},
-        "hoverinfo": "skip",
-    }
+    return points(title, [None], [None], {"symbol": symbol, "size": 9, "color": Color("muted")}, hoverinfo="skip")
 
 
 def error_bars(name: str, estimates: Sequence[Estimate], color: Color) -> dict[str, Any]:

@@ -7,16 +7,16 @@ from typing import Any, TypeVar
 
 from archlab.analysis import curves, probing
 from archlab.records import Landscape, Smoothness
+from archlab.reports.charts.parts import STEP_AXIS, band, points, sizes_text
 from archlab.reports.panel import Chart, Color, Control, Panel, Scale, Switch, series_color
 from archlab.reports.text import label
 
-Item = TypeVar("Item")
+Probed = TypeVar("Probed")
 
 POINTS = 400
 """Probed steps that are drawn at most; where there are more, the extremes are kept."""
-ENDS = ("least", "greatest")
+EDGE_NAMES = ("least", "greatest")
 """What the edges of one run's band are called."""
-STEP_AXIS = {"title": {"text": "optimiser step"}}
 
 
 def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -> Panel:
@@ -30,7 +30,7 @@ def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -
     first = _every(found)[0]
     line = f"w − ηg, over {len(first.rates)} rates η from {first.rates[0]:.2g} to {first.rates[-1]:.2g}"
     images = f"of the same {first.images:,} training images at every step"
-    whose = "One run a variant (n = 1), of the chosen seed."
+    whose = "One run per variant (n = 1), of the chosen seed."
     charts = (
         _bands(
             found,
@@ -54,12 +54,10 @@ def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -
         ),
         _beta(found),
     )
-    notes = []
-    for variant, runs in found.items():
-        values = sum(probing.unbounded(probed.losses) for probed in runs.values())
-        total = sum(probed.losses.size for probed in runs.values())
-        if values:
-            notes.append(f"{variant}: not finite, and so not drawn: {values:,} of {total:,} losses along the gradient.")
+    notes = [
+        f"{variant}: not finite, and so not drawn: {holes} losses along the gradient."
+        for variant, holes in _holes(found).items()
+    ]
     longest = max(len(probed.steps) for runs in found.values() for probed in runs.values())
     if longest > POINTS:
         notes.append(f"{longest:,} probed steps are drawn as {POINTS}; each stretch keeps its extremes.")
@@ -67,7 +65,7 @@ def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -
 
 
 def landscape_panel(found: Mapping[str, Mapping[int, Landscape]], name: str) -> Panel:
-    """The loss around the trained weights, a contour a variant, all on the same levels and axes.
+    """The loss around the trained weights, one contour per variant, all on the same levels and axes.
 
     Args:
         found: variant -> seed -> its landscape; no variant is empty.
@@ -75,17 +73,12 @@ def landscape_panel(found: Mapping[str, Mapping[int, Landscape]], name: str) -> 
     """
     control = _seed_control(found)
     every = _every(found)
-    span = probing.span(landscape.losses for landscape in every)
+    scale = probing.log_scale(landscape.losses for landscape in every)
     shared = (
         "All landscapes of this section have the same colours and axes, and those of a seed the same directions in the "
         "layers that their networks share. BatchNorm normalises by the statistics of the images."
     )
-    notes = [shared]
-    for variant, runs in found.items():
-        holes = sum(probing.unbounded(landscape.losses) for landscape in runs.values())
-        total = sum(landscape.losses.size for landscape in runs.values())
-        if holes:
-            notes.append(f"{variant}: no finite loss at {holes:,} of {total:,} points, left blank.")
+    notes = [f"{variant}: no finite loss at {holes} points, left blank." for variant, holes in _holes(found).items()]
     charts = tuple(
         Chart(
             name=f"landscape-{place}",
@@ -93,7 +86,7 @@ def landscape_panel(found: Mapping[str, Mapping[int, Landscape]], name: str) -> 
             description=f"Loss of {every[0].images:,} training images at the trained weights (the cross) and around "
             "them, in two random directions; at a distance of 1 every filter has changed by its own norm. One run "
             "(n = 1), of the chosen seed.",
-            data=Switch("seed", {str(seed): _contour(runs.get(seed), span) for seed in _seeds(found)}),
+            data=Switch("seed", {str(seed): _contour(runs.get(seed), scale) for seed in _seeds(found)}),
             layout={
                 "xaxis": {**_PLANE, "title": {"text": "first direction"}, "constrain": "domain"},
                 "yaxis": {
@@ -109,13 +102,20 @@ def landscape_panel(found: Mapping[str, Mapping[int, Landscape]], name: str) -> 
         )
         for place, (variant, runs) in enumerate(found.items())
     )
-    return Panel(name, charts, (control,), tuple(notes))
+    return Panel(name, charts, (control,), (shared, *notes))
 
 
 _PLANE = {"range": [-1, 1], "showgrid": False, "zeroline": False, "tickvals": [-1, -0.5, 0, 0.5, 1]}
 
 
-def _every(found: Mapping[str, Mapping[int, Item]]) -> list[Item]:
+def _holes(found: Mapping[str, Mapping[int, Smoothness | Landscape]]) -> dict[str, str]:
+    """Variant -> how many of its losses are not finite (`3 of 1,323`), for those that have some."""
+    losses = {variant: [probed.losses for probed in runs.values()] for variant, runs in found.items()}
+    holes = {variant: sum(map(probing.unbounded, arrays)) for variant, arrays in losses.items()}
+    return {name: f"{n:,} of {sum(array.size for array in losses[name]):,}" for name, n in holes.items() if n}
+
+
+def _every(found: Mapping[str, Mapping[int, Probed]]) -> list[Probed]:
     return [one for runs in found.values() for one in runs.values()]
 
 
@@ -137,13 +137,13 @@ def _bands(
     description: str,
     axis: str,
 ) -> Chart:
-    span = probing.span((part for probed in _every(found) for part in _band_of_run(probed, name)), room=0.03)
+    scale = probing.log_scale((part for probed in _every(found) for part in _band_of_run(probed, name)), room=0.03)
     data = {
         str(seed): [
             trace
             for index, (variant, runs) in enumerate(found.items())
             if seed in runs
-            for trace in _band_traces(variant, runs[seed].steps, _band_of_run(runs[seed], name), index, ENDS)
+            for trace in _band_traces(variant, runs[seed].steps, _band_of_run(runs[seed], name), index, EDGE_NAMES)
         ]
         for seed in _seeds(found)
     }
@@ -152,7 +152,7 @@ def _bands(
         title=title,
         description=description,
         data=Switch("seed", data),
-        layout={"xaxis": STEP_AXIS, "yaxis": _log_axis(axis, span), "hovermode": "x unified"},
+        layout={"xaxis": STEP_AXIS, "yaxis": _log_axis(axis, scale), "hovermode": "x unified"},
         height=380,
         state={"seed": control.start},
     )
@@ -168,19 +168,17 @@ def _beta(found: Mapping[str, Mapping[int, Smoothness]]) -> Chart:
     data: list[dict[str, Any]] = []
     sizes = {}
     # The intervals of few runs reach far beyond the values: of two, by a factor of thousands.
-    span = probing.span((probing.effective_smoothness(probed) for probed in _every(found)), room=0.3)
+    scale = probing.log_scale((probing.effective_smoothness(probed) for probed in _every(found)), room=0.3)
     for index, (variant, runs) in enumerate(found.items()):
-        steps, band = probing.smoothness_band([*runs.values()])
-        sizes[variant] = band.n
+        steps, beta = probing.smoothness_band([*runs.values()])
+        sizes[variant] = beta.n
         ends = ("lower bound", "upper bound")
-        traces = _band_traces(variant, steps, (band.low, band.high, band.mean), index, ends)
-        data += traces if band.n > 1 else traces[-1:]
-    counts = ", ".join(f"{variant} {n}" for variant, n in sizes.items())
-    n = f"n = {max(sizes.values())}" if len(set(sizes.values())) == 1 else f"n: {counts}"
+        traces = _band_traces(variant, steps, (beta.low, beta.high, beta.mean), index, ends)
+        data += traces if beta.n > 1 else traces[-1:]
     basis = (
-        "One run a variant, so no interval."
+        "One run per variant, so no interval."
         if max(sizes.values()) == 1
-        else f"Line: geometric mean over seeds; band: its 95 % interval ({n})."
+        else f"Line: geometric mean over seeds; band: its 95 % interval ({sizes_text(sizes)})."
     )
     return Chart(
         name="beta",
@@ -191,7 +189,7 @@ def _beta(found: Mapping[str, Mapping[int, Smoothness]]) -> Chart:
         data=data,
         layout={
             "xaxis": STEP_AXIS,
-            "yaxis": _log_axis("effective β", span),
+            "yaxis": _log_axis("effective β", scale),
             "hovermode": "x unified",
         },
         wide=True,
@@ -213,25 +211,22 @@ def _band_traces(
         "hovertemplate": "%{y:.4g}",
     }
     edge = {**base, "line": {"width": 0.5, "color": series_color(index, 0.5)}, "showlegend": False}
-    fill = {"fill": "tonexty", "fillcolor": series_color(index, 0.22)}
-    return [
-        {**edge, "name": f"{label(variant)}, {ends[0]}", "y": low},
-        {**edge, **fill, "name": f"{label(variant)}, {ends[1]}", "y": high},
-        {**base, "name": label(variant), "y": middle, "line": {"color": series_color(index), "width": 2}},
-    ]
+    name = label(variant)
+    line = {**base, "name": name, "y": middle, "line": {"color": series_color(index), "width": 2}}
+    return [*band(edge, (f"{name}, {ends[0]}", f"{name}, {ends[1]}"), low, high, series_color(index, 0.22)), line]
 
 
-def _log_axis(title: str, span: probing.Span) -> dict[str, Any]:
+def _log_axis(title: str, scale: probing.LogScale) -> dict[str, Any]:
     return {
         "title": {"text": title},
         "type": "log",
-        "range": [span.start, span.end],
-        "tickvals": list(span.ticks),
-        "ticktext": [f"{number:.3g}" for number in span.ticks],
+        "range": [scale.start, scale.end],
+        "tickvals": list(scale.ticks),
+        "ticktext": [f"{number:.3g}" for number in scale.ticks],
     }
 
 
-def _contour(landscape: Landscape | None, span: probing.Span) -> list[dict[str, Any]]:
+def _contour(landscape: Landscape | None, scale: probing.LogScale) -> list[dict[str, Any]]:
     if landscape is None:
         return []
     places = landscape.coordinates.tolist()
@@ -243,9 +238,9 @@ def _contour(landscape: Landscape | None, span: probing.Span) -> list[dict[str, 
             "y": places,
             "z": probing.heights(landscape),
             "customdata": landscape.losses.tolist(),
-            "zmin": span.start,
-            "zmax": span.end,
-            "contours": {"start": span.start, "end": span.end, "size": span.level},
+            "zmin": scale.start,
+            "zmax": scale.end,
+            "contours": {"start": scale.start, "end": scale.end, "size": scale.level},
             "line": {"width": 0.6, "color": Color("surface", 0.45)},
             "colorscale": Scale("sequential"),
             "colorbar": {
@@ -257,23 +252,16 @@ def _contour(landscape: Landscape | None, span: probing.Span) -> list[dict[str, 
                 "len": 0.8,
                 "thickness": 12,
                 "outlinewidth": 0,
-                "tickvals": list(span.ticks.values()),
-                "ticktext": [f"{loss:.3g}" for loss in span.ticks],
+                "tickvals": list(scale.ticks.values()),
+                "ticktext": [f"{loss:.3g}" for loss in scale.ticks],
             },
             "hovertemplate": "%{x:.2f}, %{y:.2f}<br>loss %{customdata:.4g}<extra></extra>",
         },
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "trained weights",
-            "x": [0],
-            "y": [0],
-            "marker": {
-                "symbol": "x",
-                "size": 12,
-                "color": series_color(1),
-                "line": {"width": 1.5, "color": "white"},
-            },
-            "hoverinfo": "skip",
-        },
+        points(
+            "trained weights",
+            [0],
+            [0],
+            {"symbol": "x", "size": 12, "color": series_color(1), "line": {"width": 1.5, "color": "white"}},
+            hoverinfo="skip",
+        ),
     ]

@@ -10,7 +10,7 @@ from archlab.analysis import curves
 from archlab.records import NormRecording, Run
 from archlab.reports.panel import Switch
 
-STEPS = 240
+MOST_STEPS = 240
 """Steps of a recording that are drawn at most."""
 FEWEST_STEPS = 24
 """Before fewer steps than these are drawn, channels are left out."""
@@ -26,7 +26,7 @@ class Recorded:
         self.recording = recording
         widths = {path: int(layer["gamma"].shape[1]) for path, layer in recording.layers.items()}
         a_step = len(NormRecording.QUANTITIES) * max(1, sum(widths.values()))
-        self.points = max(FEWEST_STEPS, min(STEPS, budget // a_step))
+        self.points = max(FEWEST_STEPS, min(MOST_STEPS, budget // a_step))
         self.steps = curves.thinned_steps(np.asarray(recording.steps, dtype=np.int64), self.points)
         share = min(1.0, budget / (a_step * len(self.steps)))
         self.channels = {path: _chosen(width, share) for path, width in widths.items()}

@@ -8,10 +8,11 @@ from typing import Any
 from archlab.analysis.metrics import BY_NAME
 from archlab.records import Comparison, Estimate, Value, VariantResult
 from archlab.reports.charts.outcome import axis_of, has_metric
+from archlab.reports.charts.parts import HIDDEN_EDGE, band, bounds_of, line
 from archlab.reports.panel import Chart, Control, Panel, Switch, band_shade, series_color
 from archlab.reports.text import label, metric
 
-SKIPS = {"on": "with skips", "True": "with skips", "off": "plain, no skips", "False": "plain, no skips"}
+SKIP_NAMES = {"on": "with skips", "True": "with skips", "off": "plain, no skips", "False": "plain, no skips"}
 
 
 def sweep_panel(comparison: Comparison, name: str) -> Panel | None:
@@ -59,36 +60,31 @@ def _swept(variants: Sequence[VariantResult]) -> str | None:
 
 
 def _lines(
-    groups: Mapping[str, Sequence[VariantResult]], axis: str, name: str, *, as_error: bool = False
+    groups: Mapping[str, Sequence[VariantResult]], axis: str, metric_name: str, *, as_error: bool = False
 ) -> list[dict[str, Any]]:
     traces = []
-    for index, (title, members) in enumerate(groups.items()):
-        held = sorted((one for one in members if name in one.metrics), key=lambda one: float(one.options[axis]))
-        estimates = [_error(variant.metrics[name]) if as_error else variant.metrics[name] for variant in held]
-        base = {
-            "type": "scatter",
-            "name": label(title) or "mean",
-            "legendgroup": str(index),
-            "x": [float(variant.options[axis]) for variant in held],
-        }
+    for index, (name, members) in enumerate(groups.items()):
+        held = sorted((one for one in members if metric_name in one.metrics), key=lambda one: float(one.options[axis]))
+        estimates = [one.metrics[metric_name] for one in held]
+        estimates = [_error(estimate) for estimate in estimates] if as_error else estimates
+        title, places = label(name) or "mean", [float(variant.options[axis]) for variant in held]
         if all(estimate.low is not None for estimate in estimates):
-            edge = {**base, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-            lower = {"name": f"{base['name']}, lower bound", "y": [estimate.low for estimate in estimates]}
-            upper = {"name": f"{base['name']}, upper bound", "y": [estimate.high for estimate in estimates]}
-            traces += [
-                edge | lower,
-                edge | upper | {"fill": "tonexty", "fillcolor": series_color(index, band_shade(len(groups)))},
-            ]
+            low, high = ([getattr(estimate, bound) for estimate in estimates] for bound in ("low", "high"))
+            shade = series_color(index, band_shade(len(groups)))
+            edge = {"type": "scatter", "x": places, **HIDDEN_EDGE, "legendgroup": str(index)}
+            traces += band(edge, bounds_of(title), low, high, shade)
         traces.append(
-            {
-                **base,
-                "mode": "lines+markers",
-                "y": [estimate.mean for estimate in estimates],
-                "text": [f"n = {estimate.n}" for estimate in estimates],
-                "line": {"color": series_color(index), "width": 2},
-                "marker": {"size": 8},
-                "hovertemplate": "%{y:.4g}, %{text}<extra>%{fullData.name}</extra>",
-            }
+            line(
+                title,
+                places,
+                [estimate.mean for estimate in estimates],
+                series_color(index),
+                mode="lines+markers",
+                marker={"size": 8},
+                text=[f"n = {estimate.n}" for estimate in estimates],
+                legendgroup=str(index),
+                hovertemplate="%{y:.4g}, %{text}<extra>%{fullData.name}</extra>",
+            )
         )
     return traces
 
@@ -144,7 +140,7 @@ def _skips(comparison: Comparison) -> set[str]:
 
 def _written(key: str, value: Value) -> str:
     """What a group of variants has in common, in words."""
-    return SKIPS.get(str(value), f"{key}={value}") if key == "skip" else f"{key}={value}"
+    return SKIP_NAMES.get(str(value), f"{key}={value}") if key == "skip" else f"{key}={value}"
 
 
 def _number_axis(axis: str, values: Sequence[float]) -> dict[str, Any]:

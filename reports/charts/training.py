@@ -8,6 +8,7 @@ from typing import Any
 
 from archlab.analysis import curves
 from archlab.records import Run
+from archlab.reports.charts.parts import HIDDEN_EDGE, band, bounds_of, line, sizes_text
 from archlab.reports.material import Experiment
 from archlab.reports.panel import Chart, Color, Control, Panel, Smooth, Switch, band_shade, series_color
 from archlab.reports.text import label
@@ -16,25 +17,17 @@ POINTS = 400
 """Points of a curve on the page; longer ones are thinned, their extremes kept."""
 SEED_POINTS = 160
 """Points of a single seed's curve."""
-MARKED = 12
-"""Points of a curve that each get a marker, at most."""
+MARKER_POINTS = 12
+"""A curve of so many points or fewer has a marker at each."""
 AXES = {"step": "optimiser step", "epoch": "epoch", "seconds": "training seconds (mean of the variant's runs)"}
-MOST = {"loss": math.inf, "accuracy": 1.0}
-"""Where an interval ends: no value can be larger."""
-WEIGHTS = {"0": "none", "0.6": "light (0.6)", "0.9": "strong (0.9)", "0.98": "very strong (0.98)"}
+UPPER_LIMITS = {"loss": math.inf, "accuracy": 1.0}
+"""By metric: no value can be larger, and an interval ends there."""
+SMOOTHING_WEIGHTS = {"0": "none", "0.6": "light (0.6)", "0.9": "strong (0.9)", "0.98": "very strong (0.98)"}
 HEIGHT, LEGEND_ROW = 340, 24
 """Of a chart with two variants, and what two more add to its legend; in pixels."""
-DASHED = {
-    "type": "scatter",
-    "mode": "lines",
-    "name": "running statistics",
-    "x": [None],
-    "y": [None],
-    "line": {"color": Color("muted"), "width": 2, "dash": "dash"},
-    "hoverinfo": "skip",
-}
+DASHED_ENTRY = line("running statistics", [None], [None], Color("muted"), dash="dash", hoverinfo="skip")
 """The legend's entry for all dashed lines."""
-SMOOTHING = Control("smoothing", "Smoothing of training curves", "select", tuple(WEIGHTS.items()), "0")
+SMOOTHING = Control("smoothing", "Smoothing of training curves", "select", tuple(SMOOTHING_WEIGHTS.items()), "0")
 
 
 def training_panel(experiment: Experiment, read: Callable[[Run], Mapping[str, Any] | None], name: str) -> Panel:
@@ -89,10 +82,7 @@ def _train_series(runs: Sequence[Run], recorded: Sequence[Mapping[str, Any] | No
     found = [(run, curve) for run, curve in zip(runs, recorded, strict=True) if curve is not None]
     if not found:
         return _epoch_series(runs, metric)
-    length = max(len(curve["step"]) for _, curve in found)
-    values = np.full((len(found), length), np.nan)
-    for row, (_, curve) in enumerate(found):
-        values[row, : len(curve[metric])] = curve[metric]
+    values = curves.stacked([curve[metric] for _, curve in found])
     steps = np.asarray(max((curve["step"] for _, curve in found), key=len), dtype=np.int64)
     return _series([run for run, _ in found], steps, values)
 
@@ -102,12 +92,7 @@ def _epoch_series(runs: Sequence[Run], metric: str) -> dict[str, Any]:
 
     longest = max(runs, key=lambda run: len(run.epochs))
     steps = np.array([epoch.step for epoch in longest.epochs], dtype=np.int64)
-    values = np.full((len(runs), len(steps)), np.nan)
-    for row, run in enumerate(runs):
-        for column, epoch in enumerate(run.epochs):
-            value = getattr(epoch, metric)
-            values[row, column] = np.nan if value is None else value
-    return _series(runs, steps, values)
+    return _series(runs, steps, curves.stacked([[getattr(epoch, metric) for epoch in run.epochs] for run in runs]))
 
 
 def _series(runs: Sequence[Run], steps: Any, values: Any) -> dict[str, Any]:
@@ -116,9 +101,7 @@ def _series(runs: Sequence[Run], steps: Any, values: Any) -> dict[str, Any]:
 
     reference = max(runs, key=lambda run: len(run.epochs))
     epoch_steps = np.array([0, *(epoch.step for epoch in reference.epochs)])
-    times = np.full((len(runs), len(epoch_steps)), np.nan)
-    for row, run in enumerate(runs):
-        times[row, : len(run.epochs) + 1] = [0, *(epoch.seconds for epoch in run.epochs)]
+    times = curves.stacked([[0, *(epoch.seconds for epoch in run.epochs)] for run in runs])
     seconds = curves.extended(steps, epoch_steps, np.nanmean(times, axis=0))
     epochs = curves.extended(steps, epoch_steps, np.arange(len(epoch_steps)))
     return {"runs": runs, "values": values, "x": {"step": steps, "epoch": epochs, "seconds": seconds}}
@@ -141,16 +124,17 @@ def _chart(
     import numpy as np
 
     traces: list[dict[str, Any]] = []
-    most, shade = MOST[metric], band_shade(len(series))
+    most, shade = UPPER_LIMITS[metric], band_shade(len(series))
     for index, (variant, one) in enumerate(series.items()):
         traces += _variant_traces(variant, one, index, most=most, shade=shade, smooth=smooth)
     for index, (variant, one) in enumerate((running or {}).items()):
         if np.isfinite(one["values"]).any():
             traces += _variant_traces(variant, one, index, most=most, shade=shade, dash="dash")
     if any(trace.get("line", {}).get("dash") == "dash" for trace in traces):
-        traces.append(DASHED)
+        traces.append(DASHED_ENTRY)
     axis_titles = {
-        weight: title.lower() + ("" if weight == "0" else f", smoothed with weight {weight}") for weight in WEIGHTS
+        weight: title.lower() + ("" if weight == "0" else f", smoothed with weight {weight}")
+        for weight in SMOOTHING_WEIGHTS
     }
     layout: dict[str, Any] = {
         "xaxis": {"title": {"text": Switch("x", AXES)}},
@@ -174,14 +158,13 @@ def _chart(
 
 def _seeds(series: Mapping[str, Mapping[str, Any]]) -> str:
     """How many runs a line stands for."""
-    counts = {variant: curves.counted(one["values"]) for variant, one in series.items()}
+    counts = {variant: curves.run_counts(one["values"]) for variant, one in series.items()}
     sizes = {most for _, most in counts.values()}
     if sizes <= {0}:
         return "Nothing is measured yet."
     if sizes <= {0, 1}:
-        return "One run a variant, so no interval."
-    named = ", ".join(f"{variant} {most}" for variant, (_, most) in counts.items())
-    n = f"n = {sizes.pop()}" if len(sizes) == 1 else f"n: {named}"
+        return "One run per variant, so no interval."
+    n = sizes_text({variant: most for variant, (_, most) in counts.items()})
     if any(least < most for least, most in counts.values()):
         n += "; fewer where not all have come so far"
     return f"Line: mean over seeds; band: its 95 % interval ({n})."
@@ -199,49 +182,28 @@ def _variant_traces(
 ) -> list[dict[str, Any]]:
     import numpy as np
 
-    band = curves.band(series["values"], 0.0, most)
-    low, mean, high = curves.thinned(np.stack([band.low, band.mean, band.high], axis=1), POINTS).T
+    found = curves.band(series["values"], 0.0, most)
+    low, mean, high = curves.thinned(np.stack([found.low, found.mean, found.high], axis=1), POINTS).T
     name, x = label(variant), _axis(series, POINTS)
-    base = {"type": "scatter", "mode": "lines", "legendgroup": str(index), "hovertemplate": "%{y:.4g}"}
+    base: dict[str, Any] = {"legendgroup": str(index), "hovertemplate": "%{y:.4g}"}
 
     def drawn(values: Any) -> Any:
         return Smooth(np.ascontiguousarray(values), "smoothing") if smooth else np.ascontiguousarray(values)
 
-    edge = {**base, "x": x, "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-    bounds = [
-        {**edge, "name": f"{name}, lower bound", "y": drawn(low)},
-        {
-            **edge,
-            "name": f"{name}, upper bound",
-            "y": drawn(high),
-            "fill": "tonexty",
-            "fillcolor": series_color(index, shade),
-        },
-    ]
-    line = {
-        **base,
-        "mode": "lines+markers" if len(series["x"]["step"]) <= MARKED else "lines",
-        "name": name,
-        "showlegend": dash == "solid",
-        "x": x,
-        "y": drawn(mean),
-        "line": {"color": series_color(index), "width": 2, "dash": dash},
-        "marker": {"size": 5, "color": series_color(index)},
-    }
-    if band.n == 1:
-        return [line]
+    edge = {"type": "scatter", "x": x, **base, **HIDDEN_EDGE}
+    bounds = band(edge, bounds_of(name), drawn(low), drawn(high), series_color(index, shade))
+    color, mode = series_color(index), "lines+markers" if len(series["x"]["step"]) <= MARKER_POINTS else "lines"
+    own: dict[str, Any] = {"mode": mode, "showlegend": dash == "solid", "marker": {"size": 5, "color": color}}
+    average = line(name, x, drawn(mean), color, dash=dash, **own, **base)
+    if found.n == 1:
+        return [average]
     if dash != "solid":
-        return [*bounds, line]
-    single = {
-        **base,
-        "showlegend": False,
-        "visible": Switch("seeds", {"off": False, "on": True}),
-        "x": _axis(series, SEED_POINTS),
-        "line": {"color": series_color(index, 0.55), "width": 1},
-    }
+        return [*bounds, average]
+    base |= {"showlegend": False, "visible": Switch("seeds", {"off": False, "on": True})}
     thin = curves.thinned(series["values"].T, SEED_POINTS).T
+    place, shade_of_seed = _axis(series, SEED_POINTS), series_color(index, 0.55)
     seeds = [
-        {**single, "name": f"{name}, seed {run.config.seed}", "y": drawn(values)}
+        line(f"{name}, seed {run.config.seed}", place, drawn(values), shade_of_seed, 1, **base)
         for run, values in zip(series["runs"], thin, strict=True)
     ]
-    return [*bounds, line, *seeds]
+    return [*bounds, average, *seeds]

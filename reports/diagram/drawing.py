@@ -95,7 +95,7 @@ def bounds(scene: Scene) -> tuple[float, float, float, float]:
 
 def file_style() -> str:
     """The rules for drawings, with the light colours, and the dark ones for readers who want those."""
-    sheet = resources.text("diagram.css")
+    sheet = resources.asset("diagram.css")
     rules = re.sub(r"/\*.*?\*/", "", sheet.partition("/* drawing */")[2].partition("/* controls */")[0], flags=re.S)
     pairs = re.findall(r"(--[\w-]+):\s*light-dark\(([^,]+),\s*([^)]+)\)", sheet)
     themes = []

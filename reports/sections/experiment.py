@@ -15,7 +15,7 @@ from archlab.reports.material import Experiment, Material
 from archlab.reports.panel import Panel
 from archlab.reports.sections.probes import probe_sections
 from archlab.reports.sections.verdicts import verdicts_section
-from archlab.reports.templating import Section, render
+from archlab.reports.templating import Section, chart_section, render
 from archlab.reports.text import metric
 
 RECORDED_RUNS = 3
@@ -27,31 +27,27 @@ def experiment_section(experiment: Experiment, material: Material, anchor: str, 
     parts = []
     recordings = _recordings(experiment, material)
     if any(run.epochs for run in experiment.runs):
-        parts.append(_part("Training", training_panel(experiment, material.curves, f"{anchor}-training")))
+        parts.append(chart_section("Training", training_panel(experiment, material.curves, f"{anchor}-training")))
     comparison = experiment.comparison
     if comparison is not None:
         if any("test_accuracy" in variant.metrics for variant in comparison.variants):
-            parts.append(_part("Test accuracy", Panel(f"{anchor}-outcome", (accuracy_chart(comparison),))))
+            parts.append(chart_section("Test accuracy", Panel(f"{anchor}-outcome", (accuracy_chart(comparison),))))
         sweep = sweep_panel(comparison, f"{anchor}-sweep")
         if sweep is not None:
-            parts.append(_part("What was varied", sweep))
+            parts.append(chart_section("What was varied", sweep))
         differences = difference_panel(comparison, f"{anchor}-differences")
         if differences is not None:
             rows = [(difference, metric(difference.metric)) for difference in comparison.differences]
-            parts.append(_part("Paired differences", differences, "differences.html", rows=rows))
+            parts.append(chart_section("Paired differences", differences, "differences.html", rows=rows))
     if examination.verdicts:
         drawn = [run.config.label for run, _ in recordings.values()]
         parts.append(verdicts_section(examination, f"{anchor}-verdicts", f"{anchor}-norm", drawn))
     parts += probe_sections(experiment, material, anchor)
     if recordings:
         panel = normalisation_panel(recordings, f"{anchor}-norm")
-        parts.append(_part("BatchNorm over training", replace(panel, notes=(_shown(recordings), *panel.notes))))
+        parts.append(chart_section("BatchNorm over training", replace(panel, notes=(_shown(recordings), *panel.notes))))
     body = render("experiment.html", experiment=experiment, drawn=any(part.panels for part in parts))
     return Section(anchor, experiment.title, body, parts=tuple(parts))
-
-
-def _part(title: str, panel: Panel, template: str = "charts.html", **values: object) -> Section:
-    return Section(panel.name, title, render(template, panel=panel, **values), (panel,))
 
 
 def _shown(recordings: Mapping[str, tuple[Run, NormRecording]]) -> str:

@@ -101,7 +101,7 @@ TERMS = (
     Term(
         "noise of batch statistics",
         "How far a channel’s mean scatters from batch to batch, in population standard deviations, apart from the "
-        "drift of training. A batch of n independent values a channel gives 1 / √n; neighbouring pixels are not "
+        "drift of training. A batch of n independent values per channel gives 1 / √n; neighbouring pixels are not "
         "independent.",
         "Wu and He, Group Normalization, 2018, section 1",
     ),

@@ -6,21 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from archlab.analysis.folding import Line, failed_rows, outline
+from archlab.analysis.folding import OutlineRow, failed_rows, outline
+from archlab.analysis.wording import shape_text
 from archlab.records import Trace
 from archlab.reports.charts.architecture import growth_panel, overlay_panel, share_panel
 from archlab.reports.diagram import embedded_data
 from archlab.reports.diagram import render as render_diagram
 from archlab.reports.templating import Section, render
 from archlab.reports.text import failure_text, plain, slug
-from archlab.tables.columns import COLUMNS
+from archlab.tables.columns import COLUMNS, DEFAULT_COLUMNS
 from archlab.tables.trace import footer, marked
 
-SHOWN = ("kind", "output-shape", "parameters", "macs")
-"""Columns of the shape table that are open at first."""
-OPEN = 2
+OPEN_NETWORKS = 2
 """Networks up to which all are shown; of more, the first is, and the others open when they are asked for."""
-WRITTEN = 60
+STATIC_ROWS = 60
 """Rows of a shape table in the HTML itself, for readers without a script."""
 
 
@@ -32,7 +31,7 @@ def networks_section(traces: Sequence[Trace]) -> Section:
     for name, trace in zip(names, traces, strict=True):
         taken.append(slug(f"network-{name}", taken))
         part = _network(trace, name, taken[-1])
-        parts.append(replace(part, folded=len(traces) > OPEN and bool(parts)))
+        parts.append(replace(part, folded=len(traces) > OPEN_NETWORKS and bool(parts)))
     several = dict(zip(names, traces, strict=True))
     overlay = overlay_panel(several, "networks-overlay") if len(several) > 1 else None
     body = render("networks.html", traces=traces, anchors=taken, overlay=overlay)
@@ -50,7 +49,7 @@ def _network(trace: Trace, name: str, anchor: str) -> Section:
         table=table,
         columns=table["columns"],
         depths=sorted({layer.depth for layer in trace.layers}),
-        written=_top(table)[:WRITTEN],
+        written=_top(table)[:STATIC_ROWS],
         series=any(len(row) > len(table["columns"]) + 1 for row in table["rows"]),
         growth=growth,
         share=share,
@@ -71,7 +70,7 @@ def network_names(traces: Sequence[Trace]) -> list[str]:
         shared = options & set.intersection(*(set(other.options.items()) for other in others)) if others else set()
         inputs = {other.inputs for other in others} - {trace.inputs}
         marks = [f"{name}={value}" for name, value in options if (name, value) not in shared]
-        marks += ["x".join(map(str, sizes)) for sizes in trace.inputs] if inputs else []
+        marks += [shape_text(sizes) for sizes in trace.inputs] if inputs else []
         named.append(f"{trace.network} ({', '.join(marks)})" if marks else trace.network)
     return [name if named.count(name) == 1 else f"{name}, {place}" for place, name in enumerate(named, 1)]
 
@@ -85,7 +84,9 @@ def shape_table(trace: Trace) -> dict[str, Any]:
     lines = outline(trace)
     found = {name: [measure.value(line.layer, trace.totals) for line in lines] for name, measure in COLUMNS.items()}
     kept = [
-        name for name, values in found.items() if name in SHOWN or any(value not in (None, "", 0) for value in values)
+        name
+        for name, values in found.items()
+        if name in DEFAULT_COLUMNS or any(value not in (None, "", 0) for value in values)
     ]
     columns = [{"name": "path", "title": "layer", "number": False, "form": ""}]
     columns += [
@@ -107,14 +108,14 @@ def shape_table(trace: Trace) -> dict[str, Any]:
         ]
         for line, *values in zip(lines, *(found[name] for name in kept), strict=True)
     ]
-    hidden = [COLUMNS[name].column.name for name in kept if name not in SHOWN]
+    hidden = [COLUMNS[name].column.name for name in kept if name not in DEFAULT_COLUMNS]
     places = {line.path: place for place, line in enumerate(lines) if line.count == 1}  # the last call of each
     failed = [places[trace.layers[row].path] for row in failed_rows(trace)]
     failure = {"places": failed, "text": failure_text(trace.failure)} if trace.failure and failed else None
     return {"columns": columns, "rows": rows, "hidden": hidden, "failure": failure}
 
 
-def _place(line: Line) -> list[Any]:
+def _place(line: OutlineRow) -> list[Any]:
     if line.count == 1 and line.series < 0:
         return []
     return [line.count, line.series, int(line.member), plain(line.path)]

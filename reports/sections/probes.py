@@ -8,10 +8,9 @@ from typing import TypeVar
 from archlab.records import Probes
 from archlab.reports.charts.probing import landscape_panel, smoothness_panel
 from archlab.reports.material import Experiment, Material
-from archlab.reports.panel import Panel
-from archlab.reports.templating import Section, render
+from archlab.reports.templating import Section, chart_section
 
-Item = TypeVar("Item")
+Probed = TypeVar("Probed")
 
 
 def probe_sections(experiment: Experiment, material: Material, anchor: str) -> list[Section]:
@@ -26,17 +25,13 @@ def probe_sections(experiment: Experiment, material: Material, anchor: str) -> l
     landscapes = _probed({name: {seed: one.landscape for seed, one in runs.items()} for name, runs in found.items()})
     parts = []
     if smoothness:
-        parts.append(_section("Smoothness of the loss", smoothness_panel(smoothness, f"{anchor}-smoothness")))
+        parts.append(chart_section("Smoothness of the loss", smoothness_panel(smoothness, f"{anchor}-smoothness")))
     if landscapes:
-        parts.append(_section("Loss landscape", landscape_panel(landscapes, f"{anchor}-landscape")))
+        parts.append(chart_section("Loss landscape", landscape_panel(landscapes, f"{anchor}-landscape")))
     return parts
 
 
-def _probed(found: Mapping[str, Mapping[int, Item | None]]) -> dict[str, dict[int, Item]]:
+def _probed(found: Mapping[str, Mapping[int, Probed | None]]) -> dict[str, dict[int, Probed]]:
     """What is there of something that each run may have; variants that have none are left out."""
     there = {name: {seed: one for seed, one in runs.items() if one is not None} for name, runs in found.items()}
     return {name: runs for name, runs in there.items() if runs}
-
-
-def _section(title: str, panel: Panel) -> Section:
-    return Section(panel.name, title, render("charts.html", panel=panel), (panel,))

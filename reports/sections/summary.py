@@ -13,12 +13,12 @@ from archlab.reports.strip import Series, Strip, strip
 from archlab.reports.templating import Section, render
 from archlab.reports.text import metric
 
-UPRIGHT = 4
-"""Up to so many variants a table has a column for each, and a row for each metric; else the other way round."""
+COLUMN_VARIANTS = 4
+"""Up to so many variants, the table has one column per variant and one row per metric; else the other way round."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class Measurement:
     """One metric of one variant: the mean, and what it rests on."""
 
     mean: str
@@ -26,11 +26,11 @@ class Cell:
     estimate: Estimate | None = None
 
 
-MISSING = Cell("–", "")
+NO_MEASUREMENT = Measurement("–", "")
 
 
 @dataclass(frozen=True)
-class Story:
+class ExperimentSummary:
     """One experiment as the summary tells it."""
 
     title: str
@@ -40,8 +40,8 @@ class Story:
     metrics: tuple[str, ...]
     """Titles of the metrics that some variant has."""
     variants: tuple[str, ...]
-    cells: tuple[tuple[Cell, ...], ...]
-    """One row a metric, one column a variant."""
+    cells: tuple[tuple[Measurement, ...], ...]
+    """One row per metric, one column per variant."""
     upright: bool
     """Whether the table is written so, and not turned."""
     strips: tuple[Strip | None, ...]
@@ -52,27 +52,28 @@ class Story:
 
 def summary_section(material: Material, anchors: Mapping[int, str], examinations: Sequence[Examination]) -> Section:
     """The findings in sentences, the worst verdicts, the metrics of each variant, and what was run."""
-    stories = [
-        _story(experiment, anchors[place], examinations[place]) for place, experiment in enumerate(material.experiments)
+    summaries = [
+        _summary(experiment, anchors[place], examinations[place])
+        for place, experiment in enumerate(material.experiments)
     ]
-    body = render("summary.html", stories=stories, traces=material.traces, problems=material.problems)
+    body = render("summary.html", summaries=summaries, traces=material.traces, problems=material.problems)
     return Section("summary", "Summary", body)
 
 
-def _story(experiment: Experiment, anchor: str, examination: Examination) -> Story:
+def _summary(experiment: Experiment, anchor: str, examination: Examination) -> ExperimentSummary:
     comparison = experiment.comparison
     found = _compared(comparison) if comparison else _measured(experiment)
     names = dict.fromkeys(one.name for one in METRICS)
     names |= dict.fromkeys(name for cells in found.values() for name in cells)
     shown = [name for name in names if any(name in cells for cells in found.values())]
-    cells = tuple(tuple(found[name].get(one, MISSING) for name in found) for one in shown)
-    upright = len(found) <= UPRIGHT
+    cells = tuple(tuple(found[name].get(one, NO_MEASUREMENT) for name in found) for one in shown)
+    upright = len(found) <= COLUMN_VARIANTS
     unfinished = tuple(
         f"{run.key} is {run.status}" + (f": {run.error}" if run.error else "")
         for run in experiment.runs
         if run.status != "finished"
     )
-    return Story(
+    return ExperimentSummary(
         title=experiment.title,
         anchor=anchor,
         findings=comparison.findings if comparison else (),
@@ -87,7 +88,7 @@ def _story(experiment: Experiment, anchor: str, examination: Examination) -> Sto
     )
 
 
-def _strips(cells: Mapping[str, tuple[Cell, ...]], upright: bool) -> tuple[Strip | None, ...]:
+def _strips(cells: Mapping[str, tuple[Measurement, ...]], upright: bool) -> tuple[Strip | None, ...]:
     """Pictures of the metrics, of which running and precise ones share a scale; or of each variant's first metric."""
     rows = {
         name: [_series(place, cell) for place, cell in enumerate(row) if cell.estimate] for name, row in cells.items()
@@ -107,34 +108,32 @@ def _scale(name: str) -> str:
     return name.removesuffix("_running")
 
 
-def _series(place: int, cell: Cell) -> Series:
+def _series(place: int, cell: Measurement) -> Series:
     assert cell.estimate is not None
     return Series(place, cell.estimate.mean, cell.estimate.low, cell.estimate.high, cell.estimate.values)
 
 
-def _compared(comparison: Comparison) -> dict[str, dict[str, Cell]]:
+def _compared(comparison: Comparison) -> dict[str, dict[str, Measurement]]:
     return {
         variant.name: {name: _cell(name, estimate) for name, estimate in variant.metrics.items()}
         for variant in comparison.variants
     }
 
 
-def _cell(name: str, estimate: Estimate) -> Cell:
+def _cell(name: str, estimate: Estimate) -> Measurement:
     measured = metric(name)
-    basis = f"n = {estimate.n}"
-    if estimate.low is not None and estimate.high is not None:
-        basis = f"{measured.unit.number(estimate.low)} to {measured.unit.number(estimate.high)}, {basis}"
-    return Cell(measured.written(estimate.mean), basis, estimate)
+    basis = ", ".join(filter(None, (measured.unit.interval(estimate), f"n = {estimate.n}")))
+    return Measurement(measured.written(estimate.mean), basis, estimate)
 
 
-def _measured(experiment: Experiment) -> dict[str, dict[str, Cell]]:
+def _measured(experiment: Experiment) -> dict[str, dict[str, Measurement]]:
     """Of loose runs: means with n, and no interval, since nobody paired or planned them."""
-    found: dict[str, dict[str, Cell]] = {}
+    found: dict[str, dict[str, Measurement]] = {}
     for variant, runs in experiment.variants.items():
         ended = [run for run in runs if run.epochs]
         values = {one: [value for run in ended if (value := one.of(run)) is not None] for one in METRICS}
         found[variant] = {
-            one.name: Cell(
+            one.name: Measurement(
                 one.written(fmean(held)),
                 _range(held, one.unit.number(min(held)), one.unit.number(max(held))),
                 Estimate(len(held), fmean(held), None, None, tuple(held)),
@@ -170,7 +169,7 @@ def facts(experiment: Experiment) -> dict[str, str]:
 def _parameters(counts: Mapping[str, int]) -> dict[str, str]:
     """The networks' parameters: of each of a few, or from the smallest to the largest."""
     distinct = sorted(set(counts.values()))
-    if len(distinct) > 1 and len(counts) <= UPRIGHT:
+    if len(distinct) > 1 and len(counts) <= COLUMN_VARIANTS:
         return {f"parameters of {name}": f"{count:,}" for name, count in counts.items()}
     return {"parameters": " to ".join(f"{count:,}" for count in dict.fromkeys((*distinct[:1], *distinct[-1:])))}
 

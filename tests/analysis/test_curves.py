@@ -51,13 +51,13 @@ def test_band_is_cut_where_no_value_can_be() -> None:
     ],
 )
 def test_runs_are_counted_step_by_step(values: list[list[float]], counts: tuple[int, int]) -> None:
-    assert curves.counted(np.array(values)) == counts
+    assert curves.run_counts(np.array(values)) == counts
 
 
 @pytest.mark.parametrize(
     ("known", "values", "expected"),
     [
-        ([0, 6, 12], [0, 1, 2], [0.0, 0.5, 1.0, 2.0, 2.5]),  # 6 steps an epoch: step 15 is half an epoch beyond
+        ([0, 6, 12], [0, 1, 2], [0.0, 0.5, 1.0, 2.0, 2.5]),  # 6 steps per epoch: step 15 is half an epoch beyond
         ([0, 6], [0.0, 3.0], [0.0, 1.5, 3.0, 6.0, 7.5]),
         ([0, 6, 12], [0.0, 5.0, 6.0], [0.0, 2.5, 5.0, 6.0, 7.5]),  # 6 seconds for 12 steps: 3 more take 1.5
         ([0], [0.0], [np.nan] * 5),

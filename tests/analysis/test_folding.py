@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
-from archlab.analysis.folding import Fold, Line, failed_rows, fold, likeness, outline, tree
+from archlab.analysis.folding import Fold, OutlineRow, failed_rows, fold, likeness, outline, tree
 from archlab.records import Failure, Layer, ReceptiveField, Trace
 from tests.traces import block, layer, trace, traces
 
@@ -155,7 +155,7 @@ def test_the_tree_holds_every_layer_once(found: Trace) -> None:
     assert tuple(flat(list(tree(found.layers)))) == found.layers
 
 
-def is_shown(lines: tuple[Line, ...], line: Line, opened: bool) -> bool:
+def is_shown(lines: tuple[OutlineRow, ...], line: OutlineRow, opened: bool) -> bool:
     """Whether a row shows while all series are open, or all are closed."""
     return line.series < 0 or (line.member == opened and is_shown(lines, lines[line.series], opened))
 

@@ -88,7 +88,7 @@ def test_heights_are_logarithms() -> None:
     ],
 )
 def test_ticks_are_round_numbers_between_both_ends(values: list[float], ticks: list[float]) -> None:
-    found = probing.span([np.array(values)])
+    found = probing.log_scale([np.array(values)])
     assert list(found.ticks) == pytest.approx(ticks)
     assert list(found.ticks.values()) == pytest.approx([math.log10(tick) for tick in ticks])
 
@@ -98,10 +98,10 @@ POSITIVE = st.floats(1e-5, 1e12)
 
 @given(st.lists(POSITIVE, min_size=1, max_size=5), st.floats(0, 1))
 def test_span_holds_every_number_and_some_ticks(values: list[float], room: float) -> None:
-    found = probing.span([np.array(values)], room)
+    found = probing.log_scale([np.array(values)], room)
     assert found.start < found.end
     assert found.start <= math.log10(min(values)) + 1e-9
     assert found.end >= math.log10(max(values)) - 1e-9
-    assert found.level * probing.LEVELS == pytest.approx(found.end - found.start)
+    assert found.level * probing.COLOUR_STEPS == pytest.approx(found.end - found.start)
     assert 2 <= len(found.ticks) <= 20
     assert all(found.start <= place <= found.end for place in found.ticks.values())

@@ -252,7 +252,7 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_what_is_written_can_be_read(theme: int) -> None:
-    pairs = re.findall(r"--diagram-([\w-]+): light-dark\((#\w+), (#\w+)\)", resources.text("diagram.css"))
+    pairs = re.findall(r"--diagram-([\w-]+): light-dark\((#\w+), (#\w+)\)", resources.asset("diagram.css"))
     colours = {name: values[theme] for name, *values in pairs}
     filled = [name for name in colours if f"{name}-line" in colours] + [f"step-{step}" for step in range(6)]
     assert len(filled) == 18  # eleven categories, the frame of an open block, six steps

@@ -19,7 +19,7 @@ from archlab.reports.charts.outcome import accuracy_chart
 from archlab.reports.charts.sweep import sweep_panel
 from archlab.reports.charts.training import training_panel
 from archlab.reports.material import gather
-from archlab.reports.panel import LIGHT, Chart, Color, Position, Scale, Slice, Smooth, Switch, resolve, smoothed
+from archlab.reports.panel import LIGHT, Chart, Color, Position, Scale, Slice, Smooth, Switch, evaluate, smoothed
 from archlab.reports.text import brief, label, plain, sentence, shortened, slug
 from tests.reports.samples import experiment, lenet_trace, recording
 
@@ -40,18 +40,18 @@ MATRIX = np.arange(6).reshape(3, 2)
     ],
 )
 def test_nodes_resolve(node: Any, state: Any, value: Any) -> None:
-    assert resolve(node, state) == value
+    assert evaluate(node, state) == value
 
 
 def test_slices_of_a_matrix() -> None:
-    assert resolve(Slice(MATRIX, "row"), {"row": 1}).tolist() == [2, 3]
-    assert resolve(Slice(MATRIX, "column", 1), {"column": 1}).tolist() == [1, 3, 5]
-    assert resolve(Scale("diverging"), {})[2][0] == 0.5
+    assert evaluate(Slice(MATRIX, "row"), {"row": 1}).tolist() == [2, 3]
+    assert evaluate(Slice(MATRIX, "column", 1), {"column": 1}).tolist() == [1, 3, 5]
+    assert evaluate(Scale("diverging"), {})[2][0] == 0.5
 
 
 def test_a_missing_control_is_named() -> None:
     with pytest.raises(InputError, match="'step'"):
-        resolve(Slice(MATRIX, "step"), {"x": "a"})
+        evaluate(Slice(MATRIX, "step"), {"x": "a"})
 
 
 def test_smoothing_starts_at_the_first_value_and_skips_gaps() -> None:
@@ -118,12 +118,12 @@ def test_recordings_keep_to_their_budget(tmp_path: Path, budget: int, steps: int
     panel = normalisation_panel({"run": (store.runs()[0], held)}, "norm", budget)
     state = {control.name: control.start for control in panel.controls}
     heat = panel.charts[0]
-    sizes = [resolve(heat.data, {**state, "layer": path})[0]["z"].shape for path in held.layers]
+    sizes = [evaluate(heat.data, {**state, "layer": path})[0]["z"].shape for path in held.layers]
     assert {size[0] for size in sizes} == {steps}
     assert sum(size[1] for size in sizes) <= max(channels, 16)
     assert bool(panel.notes[:-1]) == (steps < 41)
     for quantity in QUANTITIES:
-        shown = resolve(heat.data, {**state, "quantity": quantity})[0]["z"]
+        shown = evaluate(heat.data, {**state, "quantity": quantity})[0]["z"]
         whole = held.layers["norm_1"][quantity]
         assert np.nanmax(shown) <= np.nanmax(whole)
         if budget >= 6 * 22 * 30:
@@ -253,9 +253,9 @@ def test_slugs_differ() -> None:
 
 
 def test_the_style_sheet_and_python_agree_on_the_light_colours() -> None:
-    from archlab.reports.resources import text
+    from archlab.reports.resources import asset
 
-    sheet = text("theme.css")
+    sheet = asset("theme.css")
     for name, value in LIGHT.items():
         assert f"--{name}: light-dark({value}, #" in sheet
 

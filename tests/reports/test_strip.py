@@ -20,7 +20,7 @@ FLOATS = st.floats(-1e6, 1e6)
 def test_numbers_lie_between_the_margins_in_proportion() -> None:
     drawn = strip([Series(0, 2.0, 1.5, 2.5, (1.0, 3.0)), Series(3, 4.0)], 0.0, 4.0)
     one, other = drawn.lines
-    across = (WIDTH - 2 * MARGIN) / 4  # pixels a unit
+    across = (WIDTH - 2 * MARGIN) / 4  # pixels per unit
     assert (one.mean, one.low, one.high) == (MARGIN + 2 * across, MARGIN + 1.5 * across, MARGIN + 2.5 * across)
     assert one.values == (MARGIN + across, MARGIN + 3 * across)
     assert (other.place, other.mean, other.low, other.high) == (3, WIDTH - MARGIN, None, None)

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import pytest
 
+from archlab.analysis.wording import shape_text
 from archlab.errors import InputError
 from archlab.records import Layer, ReceptiveField, Totals
 from archlab.tables.columns import (
     COLUMNS,
-    DEFAULT,
+    DEFAULT_COLUMNS,
     GROUPS,
     chosen_columns,
     columns_table,
     costly_columns,
     field_text,
     kind_text,
-    shape_text,
     shapes_text,
 )
 from archlab.tables.table import AtLeast, Cell
@@ -124,11 +124,11 @@ def test_receptive_field(field: ReceptiveField | None, text: str | None) -> None
 @pytest.mark.parametrize(
     ("names", "chosen"),
     [
-        ([], DEFAULT),
+        ([], DEFAULT_COLUMNS),
         (["macs"], ("macs",)),
         (["macs", "macs"], ("macs",)),
-        (["+saved"], (*DEFAULT, "saved")),
-        (["+saved", "dtype"], (*DEFAULT, "saved", "dtype")),
+        (["+saved"], (*DEFAULT_COLUMNS, "saved")),
+        (["+saved", "dtype"], (*DEFAULT_COLUMNS, "saved", "dtype")),
         (["share"], ("share-parameters", "share-macs")),
     ],
 )

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from archlab.records import Failure
-from archlab.tables.failure import failure_text
+from archlab.tables.failure import failure_lines
 
 
 def test_the_picture_of_a_failure() -> None:
@@ -14,7 +14,7 @@ def test_the_picture_of_a_failure() -> None:
         remedy="in_features=400",
         error="mat1 and mat2 shapes\ncannot be multiplied",
     )
-    assert failure_text(failure).splitlines() == [
+    assert failure_lines(failure).splitlines() == [
         "  layer     linear_1 (Linear)",
         "  source    net.py:12",
         "  got       1x400",
@@ -26,7 +26,7 @@ def test_the_picture_of_a_failure() -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    assert failure_text(Failure("", "Net", "", "1x400", "", "", "boom")).splitlines() == [
+    assert failure_lines(Failure("", "Net", "", "1x400", "", "", "boom")).splitlines() == [
         "  layer     Net",
         "  got       1x400",
         "  torch     boom",

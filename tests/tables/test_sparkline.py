@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from archlab.analysis.comparison import summarise
 from archlab.records import Epoch, Estimate, Run, TrainingConfig
-from archlab.tables.sparkline import BLOCKS, PLAIN, intervals, picture, sparkline
+from archlab.tables.sparkline import ASCII_BLOCKS, BLOCKS, intervals, picture, sparkline
 
 NAN = math.nan
 HOSTILE = ['</svg><script>alert(1)</script>"', "norm\u202e=none", "a & b"]
@@ -36,8 +36,8 @@ def test_a_curve_as_a_line(values: Sequence[float], width: int, expected: str) -
 
 
 def test_ascii() -> None:
-    assert sparkline([0, 1, 2, 3, 4, 5], plain=True) == PLAIN
-    assert PLAIN.isascii()
+    assert sparkline([0, 1, 2, 3, 4, 5], plain=True) == ASCII_BLOCKS
+    assert ASCII_BLOCKS.isascii()
 
 
 @settings(deadline=None, max_examples=60)

@@ -10,7 +10,7 @@ import archlab
 from archlab.errors import InputError
 from archlab.records import Failure, Trace
 from archlab.tables import text
-from archlab.tables.trace import FOLDED, trace_table
+from archlab.tables.trace import FOLDING_NOTE, trace_table
 from tests.traces import block, layer, trace, traces
 
 DENSENET = """\
@@ -108,10 +108,10 @@ def test_repeated_blocks_are_one_row_and_the_footer_says_so() -> None:
     found = trace(*block("layers.0"), *block("layers.1"), layer("head"))
     folded = trace_table(found, None, ("parameters",))
     assert folded.rows[0].cells == ("layers.0-1 x2", 144)  # 2 * 72
-    assert FOLDED in folded.footer
+    assert FOLDING_NOTE in folded.footer
     unfolded = trace_table(found, None, ("parameters",), unfold=True)
     assert [row.cells[0] for row in unfolded.rows] == [item.path for item in found.layers]
-    assert FOLDED not in unfolded.footer
+    assert FOLDING_NOTE not in unfolded.footer
 
 
 def test_the_tree_names_a_layer_beneath_its_parent() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archlab.analysis.statistics import SIGNIFICANT, smallest_p_value
-from archlab.analysis.verdicts.group import Group, counted
+from archlab.analysis.verdicts.group import Group
+from archlab.analysis.wording import counted
 from archlab.records import Comparison, Verdict
 
-FEW = 3
-"""Finished runs a variant below which it is a warning: two give an interval of 12.7 standard errors to each side."""
-STUDENT = "Fisher, The Design of Experiments, 1935, section 21"
+WARNING_RUNS = 3
+"""Finished runs per variant below which it is a warning: two give an interval of 12.7 standard errors to each side."""
+FISHER_1935 = "Fisher, The Design of Experiments, 1935, section 21"
 
 
 def seeds(groups: Sequence[Group], comparison: Comparison | None) -> list[Verdict]:
@@ -30,11 +31,11 @@ def seeds(groups: Sequence[Group], comparison: Comparison | None) -> list[Verdic
     return [
         Verdict(
             check="seeds",
-            level="warning" if fewest < FEW else "note",
-            text=f"There {'is' if fewest == 1 else 'are'} {counted(fewest, 'seed')} a variant, with which no paired "
+            level="warning" if fewest < WARNING_RUNS else "note",
+            text=f"There {'is' if fewest == 1 else 'are'} {counted(fewest, 'seed')} per variant, with which no paired "
             f"difference can have p below {smallest:g}.",
             remedy=f"Train {enough} seeds or more (--seeds {enough}); finished runs are kept.",
-            source=STUDENT,
+            source=FISHER_1935,
         )
     ]
 
@@ -72,23 +73,25 @@ def unrecorded(groups: Sequence[Group], comparison: Comparison | None) -> list[V
     recording, or have one in which no layer has four steps of the last epoch; finished runs without curves by step.
     """
     finished = [(group, run) for group in groups for run in group.finished]
-    normed = [(group, run) for group, run in finished if run.epochs[-1].test_accuracy_running is not None]
-    blank = [run for group, run in normed if not group.layers.get(run.key)]
+    with_norm = [(group, run) for group, run in finished if run.epochs[-1].test_accuracy_running is not None]
+    without_recording = [run for group, run in with_norm if not group.layers.get(run.key)]
     sparse = [
         run
-        for group, run in normed
+        for group, run in with_norm
         if (layers := group.layers.get(run.key)) and all(len(layer.batch_mean) < 4 for layer in layers)
     ]
-    uncurved = [run for group, run in finished if run.key not in group.losses]
+    without_curves = [run for group, run in finished if run.key not in group.losses]
     parts, remedies = [], []
-    if blank:
-        parts.append(f"the BatchNorm layers of {len(blank)} of {counted(len(normed), 'run')}")
+    if without_recording:
+        parts.append(f"the BatchNorm layers of {len(without_recording)} of {counted(len(with_norm), 'run')}")
         remedies.append("Record every step (--record-every 1).")
     if sparse:
-        parts.append(f"four steps of the last epoch in {len(sparse)} of {counted(len(normed), 'run')}, for their noise")
-        remedies.append("Record every step (--record-every 1), with batches that make five steps an epoch or more.")
-    if uncurved:
-        parts.append(f"the loss by step of {len(uncurved)} of {counted(len(finished), 'run')}")
+        parts.append(
+            f"four steps of the last epoch in {len(sparse)} of {counted(len(with_norm), 'run')}, for their noise"
+        )
+        remedies.append("Record every step (--record-every 1), with batches that make five steps per epoch or more.")
+    if without_curves:
+        parts.append(f"the loss by step of {len(without_curves)} of {counted(len(finished), 'run')}")
         remedies.append("Keep the runs in a store.")
     if not parts:
         return []
@@ -97,7 +100,7 @@ def unrecorded(groups: Sequence[Group], comparison: Comparison | None) -> list[V
             check="not-recorded",
             level="note",
             text=f"Not recorded, and so not looked at: {'; '.join(parts)}.",
-            seeds=tuple(dict.fromkeys(run.config.seed for run in (*blank, *sparse, *uncurved))),
+            seeds=tuple(dict.fromkeys(run.config.seed for run in (*without_recording, *sparse, *without_curves))),
             remedy=" ".join(remedies),
         )
     ]

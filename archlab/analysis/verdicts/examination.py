@@ -12,7 +12,7 @@ from typing import Any
 
 from archlab.analysis.variants import by_variant
 from archlab.analysis.verdicts import channels, design, norms, training
-from archlab.analysis.verdicts.group import ROWS, Group, LayerEnd, condense
+from archlab.analysis.verdicts.group import NOISE_STEPS, Group, LayerEnd, condense
 from archlab.records import Comparison, Examination, NormRecording, Run, Verdict
 from archlab.records.verdict import LEVELS
 
@@ -33,7 +33,7 @@ DESIGN_CHECKS: tuple[Callable[[Sequence[Group], Comparison | None], list[Verdict
     design.unrecorded,
 )
 """What is asked of all variants together."""
-LAST_ROWS = ROWS + 1
+LAST_ROWS = NOISE_STEPS + 1
 """Rows at the end of a recording that checks look at, beside the first two: `store.recording(key, last=LAST_ROWS)` is
 enough, and quicker to read than all of it."""
 

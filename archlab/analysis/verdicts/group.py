@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from archlab.analysis.metrics import SHARE
+from archlab.analysis.wording import counted
 from archlab.records import Difference, NormRecording, Run
 
 Array = Any  # a NumPy array; naming its type would import NumPy
 
-EPS = 1e-5
+EPSILON = 1e-5
 """What BatchNorm adds to a variance, by default in torch and in archlab; the records don't say it."""
-ROWS = 64
+NOISE_STEPS = 64
 """Recorded steps of the last epoch that the noise of batches is taken over, the last ones: a standard deviation of so
 many values is known to 9 %."""
+
+STATE = ("running_mean", "running_var", "gamma", "beta")
+"""The quantities of a recording that a layer carries from step to step; the others are a batch's."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +34,7 @@ class LayerEnd:
     gamma: Array
     beta: Array
     first: Mapping[str, Array]
-    """Running statistics, gamma and beta before the first step, by the names of `NormRecording.QUANTITIES`."""
+    """Running statistics, gamma and beta before the first step, by the names in `STATE`."""
     momentum: float | None
     """Weight of the newest batch, from the records; None where it can't be seen or isn't constant."""
     is_cumulative: bool
@@ -39,7 +43,7 @@ class LayerEnd:
     """Of the population, with the variance; None where it was not measured."""
     variance: Array | None
     batch_mean: Array
-    """(rows, channels) of the last epoch's recorded batches, `ROWS` at most, the epoch's last batch left out."""
+    """(rows, channels) of the last epoch's recorded batches, `NOISE_STEPS` at most, the epoch's last batch left out."""
     batch_var: Array
 
     @property
@@ -139,7 +143,7 @@ def condense(run: Run, recording: NormRecording) -> tuple[LayerEnd, ...]:
     if ends[-1] not in recording.steps:
         return ()
     row = recording.steps.index(ends[-1])
-    last_epoch = np.flatnonzero((steps > ends[-2]) & (steps < ends[-1]))[-ROWS:]
+    last_epoch = np.flatnonzero((steps > ends[-2]) & (steps < ends[-1]))[-NOISE_STEPS:]
     follows = np.flatnonzero(np.diff(steps) == 1).tolist()
     pairs = [follows[0], follows[-1]] if follows else []
     layers = []
@@ -156,11 +160,8 @@ def condense(run: Run, recording: NormRecording) -> tuple[LayerEnd, ...]:
             LayerEnd(
                 path=path,
                 steps=ends[-1],
-                running_mean=arrays["running_mean"][row].astype(np.float64),
-                running_var=arrays["running_var"][row].astype(np.float64),
-                gamma=arrays["gamma"][row].astype(np.float64),
-                beta=arrays["beta"][row].astype(np.float64),
-                first={name: values[0].astype(np.float64) for name, values in arrays.items() if "batch" not in name},
+                **{name: arrays[name][row].astype(np.float64) for name in STATE},
+                first={name: arrays[name][0].astype(np.float64) for name in STATE},
                 momentum=momentum,
                 is_cumulative=is_cumulative,
                 mean=mean,
@@ -205,22 +206,7 @@ def _momentum(steps: Sequence[tuple[int, Array, Array, Array]]) -> tuple[float |
     return (None, True) if falls and numbers[-1] > 1 else (last, False)
 
 
-def counted(count: int, noun: str) -> str:
-    """A number of things: `1 run`, `6 runs`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def span(values: Sequence[float], form: str) -> str:
-    """One number, or the least and the greatest of several: `0.64 to 0.67`."""
-    low, high = format(min(values), form), format(max(values), form)
-    return low if low == high else f"{low} to {high}"
-
-
-def bounds(difference: Difference) -> str:
+def interval_text(difference: Difference) -> str:
     """What a difference of shares rests on: `95 % interval +1.20 to +3.40, n = 6 runs`, or `n = 1 run`."""
-    basis = f"n = {counted(difference.n, 'run')}"
-    if difference.low is None or difference.high is None:
-        return basis
-    ends = (min(max(bound, -SHARE.most), SHARE.most) for bound in (difference.low, difference.high))
-    low, high = (SHARE.number(bound, "+") for bound in ends)
-    return f"95 % interval {low} to {high}, {basis}"
+    basis, interval = f"n = {counted(difference.n, 'run')}", SHARE.interval(SHARE.limited(difference), "+")
+    return f"95 % interval {interval}, {basis}" if interval else basis

@@ -2,7 +2,7 @@
 
 Channels are counted in a layer at the end of the last epoch. Where several runs were recorded, the layer that is
 named is the one with the highest score on average, and numbers with `to` are its least and greatest over the runs.
-Nothing but the noise that `EPS` itself brings depends on the unit of a channel.
+Nothing but the noise that `EPSILON` itself brings depends on the unit of a channel.
 """
 
 from __future__ import annotations
@@ -12,30 +12,31 @@ from statistics import fmean
 
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.statistics import paired_difference
-from archlab.analysis.verdicts.group import EPS, Array, Group, LayerEnd, Worst, bounds, counted, span, worst
+from archlab.analysis.verdicts.group import EPSILON, Array, Group, LayerEnd, Worst, interval_text, worst
+from archlab.analysis.wording import counted, range_text
 from archlab.records import Verdict
 from archlab.records.verdict import Level
 
-COSTLY, LOSSY = 0.05, 0.02
+PROBLEM_COST, WARNING_COST = 0.05, 0.02
 """Accuracy that running statistics cost, for a problem and for a warning. Healthy LeNets lose up to 0.9 points on
 digits (batches of 16, 3 seeds) and 1.5 on Fashion-MNIST (2 seeds); 5 points are what BatchNorm itself may be worth."""
-SHIFTED = 0.2
+MEAN_SHIFT = 0.2
 """Population standard deviations from which on a running mean is off. Averaging at momentum 0.1 leaves 0.23 of the
-batches' own noise (m / (2 - m), to the root), so 0.06 at a noise of 0.25, that of 16 independent values a channel."""
-STRETCHED = 1.2
-"""Factor from which on a running variance is off. Of 16 independent values a channel, whose variance has a noise of
+batches' own noise (m / (2 - m), to the root), so 0.06 at a noise of 0.25, that of 16 independent values per channel."""
+VARIANCE_FACTOR = 1.2
+"""Factor from which on a running variance is off. Of 16 independent values per channel, whose variance has a noise of
 0.35 (2 / 16, to the root), the same averaging leaves 0.08."""
-MANY, MOST = 0.25, 0.5
-"""Shares of a layer's channels from which on it is spoken of: that are off, and that the initial values alone move."""
-FEW_VALUES, FEWEST_VALUES = 12, 6
-"""Independent values a channel in a batch, below which its noise is a warning and a problem: between the batches of 16,
-8 and 4 images at which ResNet-50 loses 0.1, 1.2 and 3.7 points on ImageNet (Wu and He 2018, table 2)."""
+OFF_SHARE, MOVED_SHARE = 0.25, 0.5
+"""Shares of a layer's channels from which on it is named: that are off, and that the initial values alone move."""
+WARNING_VALUES, PROBLEM_VALUES = 12, 6
+"""Independent values per channel in a batch, below which its noise is a warning and a problem: between the batches of
+16, 8 and 4 images at which ResNet-50 loses 0.1, 1.2 and 3.7 points on ImageNet (Wu and He 2018, table 2)."""
 DEFAULT_MOMENTUM = 0.1
 """Taken where the recorded steps are too far apart to see it."""
 
-PRECISE = "Wu and Johnson, Rethinking “Batch” in BatchNorm, 2021, section 3"
-GROUP_NORM = "Wu and He, Group Normalization, 2018, section 1 and table 2"
-BATCH_NORM = "Ioffe and Szegedy, Batch Normalization, 2015, section 3.1"
+WU_JOHNSON_2021 = "Wu and Johnson, Rethinking “Batch” in BatchNorm, 2021, section 3"
+WU_HE_2018 = "Wu and He, Group Normalization, 2018, section 1 and table 2"
+IOFFE_SZEGEDY_2015 = "Ioffe and Szegedy, Batch Normalization, 2015, section 3.1"
 
 
 def running_statistics(group: Group) -> list[Verdict]:
@@ -43,30 +44,30 @@ def running_statistics(group: Group) -> list[Verdict]:
 
     *Counting semantics.* The cost is test accuracy with population statistics minus that with running ones, after the
     last epoch, on the same images and weights; the level follows from its mean over the runs. A channel is off if its
-    running mean is `SHIFTED` from the population's, or its running variance a factor of `STRETCHED`. Channels don't
-    decide the level, since small errors add up through a deep network and large ones may cost nothing.
+    running mean is `MEAN_SHIFT` from the population's, or its running variance a factor of `VARIANCE_FACTOR`. Channels
+    don't decide the level, since small errors add up through a deep network and large ones may cost nothing.
     """
-    seen = [run for run in group.finished if run.metric("test_accuracy_running") is not None]
-    if not seen:
+    evaluated = [run for run in group.finished if run.metric("test_accuracy_running") is not None]
+    if not evaluated:
         return []
-    precise = [run.metric("test_accuracy") or 0.0 for run in seen]
-    running = [run.metric("test_accuracy_running") or 0.0 for run in seen]
+    precise = [run.metric("test_accuracy") or 0.0 for run in evaluated]
+    running = [run.metric("test_accuracy_running") or 0.0 for run in evaluated]
     lost = paired_difference(running, precise)
     cost = lost.mean
-    off = worst(group, _off_share, MANY)
-    level: Level = "problem" if cost >= COSTLY else "warning" if cost >= LOSSY else "good"
+    off = worst(group, _off_share, OFF_SHARE)
+    level: Level = "problem" if cost >= PROBLEM_COST else "warning" if cost >= WARNING_COST else "good"
     if level == "good" and off is not None and off.runs:
         level = "note"
     means = [f"{SHARE.number(fmean(values))} %" for values in (running, precise)]
     text = (
-        f"Running statistics cost {SHARE.number(cost)} points of test accuracy ({bounds(lost)}): {means[0]} with "
-        f"them, {means[1]} with precise ones."
+        f"Running statistics cost {SHARE.number(cost)} points of test accuracy ({interval_text(lost)}): {means[0]} "
+        f"with them, {means[1]} with precise ones."
     )
     if off is not None:
         text += f" {_off_sentence(off)}"
     if level == "good":
         return [Verdict("running-statistics", level, text, group.variant)]
-    lossy = tuple(run.config.seed for run, cost in zip(seen, lost.values, strict=True) if cost >= LOSSY)
+    lossy = tuple(run.config.seed for run, cost in zip(evaluated, lost.values, strict=True) if cost >= WARNING_COST)
     return [
         Verdict(
             check="running-statistics",
@@ -77,7 +78,7 @@ def running_statistics(group: Group) -> list[Verdict]:
             layer=off.layer if off is not None and off.score > 0 else "",
             remedy="This is the averages' error, not the weights': evaluate with precise statistics. More steps, a "
             "learning rate that falls towards the end, or another momentum bring the averages closer.",
-            source=PRECISE,
+            source=WU_JOHNSON_2021,
         )
     ]
 
@@ -91,23 +92,23 @@ def _off_share(end: LayerEnd) -> float | None:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         shift = np.abs(end.running_mean - end.mean) / np.sqrt(end.variance)
         stretch = np.abs(np.log(end.running_var / end.variance))
-        right = (shift < SHIFTED) & (stretch < math.log(STRETCHED))  # NaN is not right
+        right = (shift < MEAN_SHIFT) & (stretch < math.log(VARIANCE_FACTOR))  # NaN is not right
     # A collapsed channel has next to no deviation to be off by; it has a check of its own.
-    return float((~right & (end.variance > EPS)).mean())
+    return float((~right & (end.variance > EPSILON)).mean())
 
 
 def _off_sentence(off: Worst) -> str:
     end = off.ends[0]
-    channels = span([round(score * end.channels) for score in off.scores], ",d")
+    channels = range_text([round(score * end.channels) for score in off.scores], ",d")
     if not off.touched:
         return (
-            f"At most {channels} of {counted(end.channels, 'channel')} of a layer are off by {SHIFTED:g} standard "
-            f"deviations or a factor of {STRETCHED:g} in variance ({counted(off.looked_at, 'layer')}, "
+            f"At most {channels} of {counted(end.channels, 'channel')} of a layer are off by {MEAN_SHIFT:g} standard "
+            f"deviations or a factor of {VARIANCE_FACTOR:g} in variance ({counted(off.looked_at, 'layer')}, "
             f"{counted(off.recorded, 'recorded run')})."
         )
     return (
-        f"In the worst layer {channels} of {counted(end.channels, 'channel')} are off by {SHIFTED:g} population "
-        f"standard deviations or a factor of {STRETCHED:g} in variance; a quarter or more are in {off.basis}."
+        f"In the worst layer {channels} of {counted(end.channels, 'channel')} are off by {MEAN_SHIFT:g} population "
+        f"standard deviations or a factor of {VARIANCE_FACTOR:g} in variance; a quarter or more are in {off.basis}."
     )
 
 
@@ -116,12 +117,13 @@ def initial_values(group: Group) -> list[Verdict]:
 
     *Counting semantics.* After s steps (1 - momentum)^s of the start is left. The momentum is that of the records,
     where two steps in a row were recorded. A channel counts if this rest alone, the start's distance from the
-    population weighed by it, moves the mean by `SHIFTED` deviations or the variance by a factor of `STRETCHED`; the
-    share alone says little, since 4 % of an initial variance of 1 is thrice a population variance of 0.02.
+    population weighed by it, moves the mean by `MEAN_SHIFT` deviations or the variance by a factor of
+    `VARIANCE_FACTOR`; the share alone says little: 4 % left of an initial variance of 1 triples a running variance of
+    0.02.
     """
     import numpy as np
 
-    found = worst(group, _start_share, MOST)
+    found = worst(group, _start_share, MOVED_SHARE)
     if found is None or not found.runs:
         return []
     end = max(zip(found.scores, found.ends, strict=True), key=lambda item: item[0])[1]
@@ -144,7 +146,7 @@ def initial_values(group: Group) -> list[Verdict]:
             layer=found.layer,
             remedy=f"Train for {counted(needed, 'step')} or more (more epochs, smaller batches): then the rest is less "
             "than a fifth of the population variance. Or raise the momentum, or evaluate with precise statistics.",
-            source=BATCH_NORM,
+            source=IOFFE_SZEGEDY_2015,
         )
     ]
 
@@ -165,7 +167,7 @@ def _moved(end: LayerEnd) -> tuple[Array, Array]:
     _, left = _left(end)
     assert end.mean is not None
     assert end.variance is not None
-    varying = end.variance > EPS
+    varying = end.variance > EPSILON
     mean, variance = end.mean[varying], end.variance[varying]
     shift = left * np.abs(end.first["running_mean"][varying] - mean) / np.sqrt(variance)
     return shift, 1 + left * (end.first["running_var"][varying] / variance - 1)
@@ -175,7 +177,7 @@ def _start_share(end: LayerEnd) -> float | None:
     if end.mean is None or end.variance is None or end.is_cumulative:
         return None
     shift, factor = _moved(end)
-    moved = (shift >= SHIFTED) | (factor >= STRETCHED) | (factor <= 1 / STRETCHED)
+    moved = (shift >= MEAN_SHIFT) | (factor >= VARIANCE_FACTOR) | (factor <= 1 / VARIANCE_FACTOR)
     return float(moved.sum() / end.channels)
 
 
@@ -187,32 +189,35 @@ def _steps_needed(end: LayerEnd) -> int:
     if not 0 < momentum < 1:
         return end.steps + 1
     assert end.variance is not None
-    varying = end.variance > EPS
+    varying = end.variance > EPSILON
     ratio = float(np.median(end.first["running_var"][varying] / end.variance[varying]))
-    return max(end.steps + 1, math.ceil(math.log((STRETCHED - 1) / max(ratio, STRETCHED)) / math.log(1 - momentum)))
+    needed = math.log((VARIANCE_FACTOR - 1) / max(ratio, VARIANCE_FACTOR)) / math.log(1 - momentum)
+    return max(end.steps + 1, math.ceil(needed))
 
 
 def batch_noise(group: Group) -> list[Verdict]:
     """Whether the batches are large enough for their means and variances to mean something.
 
-    *Counting semantics.* Over the last `ROWS` recorded steps of the last epoch, the root of half the mean square
+    *Counting semantics.* Over the last `NOISE_STEPS` recorded steps of the last epoch, the root of half the mean square
     difference of neighbouring batch means: that is the batches' standard deviation, but leaves out what moves slowly,
     as statistics do while the weights change (von Neumann 1941). In population standard deviations; median over the
-    channels. Noise d is that of 1 / d^2 independent values a channel. The last batch of the epoch, which may be
+    channels. Noise d is that of 1 / d^2 independent values per channel. The last batch of the epoch, which may be
     smaller, is left out.
     """
-    found = worst(group, _mean_noise, FEW_VALUES**-0.5)
+    found = worst(group, _mean_noise, WARNING_VALUES**-0.5)
     if found is None:
         return []
     noise = found.score
-    level: Level = "problem" if noise >= FEWEST_VALUES**-0.5 else "warning" if noise >= FEW_VALUES**-0.5 else "good"
+    level: Level = "good"
+    if noise >= WARNING_VALUES**-0.5:
+        level = "problem" if noise >= PROBLEM_VALUES**-0.5 else "warning"
     sizes = sorted({run.config.batch_size for run in group.recorded})
     end = found.ends[0]
     text = (
         f"In the noisiest of {counted(found.looked_at, 'BatchNorm layer')}, batch means scatter by "
-        f"{span(found.scores, '.2f')} population standard deviations, as if a batch had "
-        f"{max(1, round(noise**-2)) if noise else 'endless'} independent values a channel, and batch variances by "
-        f"{span([100 * _variance_noise(item) for item in found.ends], '.0f')} % (medians of "
+        f"{range_text(found.scores, '.2f')} population standard deviations, as if a batch had "
+        f"{max(1, round(noise**-2)) if noise else 'endless'} independent values per channel, and batch variances by "
+        f"{range_text([100 * _variance_noise(item) for item in found.ends], '.0f')} % (medians of "
         f"{counted(end.channels, 'channel')}, {counted(len(end.batch_mean), 'step')} of the last epoch, "
         f"{counted(found.recorded, 'recorded run')}; batches of {', '.join(map(str, sizes))})."
     )
@@ -228,7 +233,7 @@ def batch_noise(group: Group) -> list[Verdict]:
             layer=found.layer,
             remedy="Use batches of 16 images or more (--batch-size), or a normalisation that does not depend on the "
             "batch (--vary norm=batch,group).",
-            source=GROUP_NORM,
+            source=WU_HE_2018,
         )
     ]
 
@@ -236,12 +241,12 @@ def batch_noise(group: Group) -> list[Verdict]:
 def _mean_noise(end: LayerEnd) -> float | None:
     import numpy as np
 
-    return None if end.variance is None else _noise(end.batch_mean, np.sqrt(end.variance), end.variance > EPS)
+    return None if end.variance is None else _noise(end.batch_mean, np.sqrt(end.variance), end.variance > EPSILON)
 
 
 def _variance_noise(end: LayerEnd) -> float:
     assert end.variance is not None
-    return _noise(end.batch_var, end.variance, end.variance > EPS) or 0.0
+    return _noise(end.batch_var, end.variance, end.variance > EPSILON) or 0.0
 
 
 def _noise(rows: Array, unit: Array, varying: Array) -> float | None:

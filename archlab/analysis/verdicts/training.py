@@ -6,31 +6,34 @@ import math
 
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.statistics import paired_difference
-from archlab.analysis.verdicts.group import Array, Group, bounds, counted, span
+from archlab.analysis.verdicts.group import Array, Group, interval_text
+from archlab.analysis.wording import counted, range_text
 from archlab.records import Run, Verdict
 
-CLASSES = {"digits": 10, "fashion-mnist": 10}
+CLASS_COUNTS = {"digits": 10, "fashion-mnist": 10}
 """Of the data sets that come with archlab; else the network's option `classes` says it."""
-STUCK = 0.98
-"""Share of the loss of guessing, or of the first steps', that the last epoch's must fall below. Unnormalised LeNets are
-at 0.92 and below once they have left the plateau of their first epochs, at 1.00 before."""
-BLOCK = 5
+UNLEARNT_LOSS_SHARE = 0.98
+"""Share of the loss of guessing, or of the first steps', that the last epoch's must fall below. LeNets without
+BatchNorm are at 0.92 and below once they have left the plateau of their first epochs, at 1.00 before."""
+BLOCK_STEPS = 5
 """Steps that losses are averaged over, or a hundredth of the run: one batch may be hard by chance, five are not."""
-UNDONE = 0.25
+JUMP_SHARE = 0.25
 """Share of the loss's fall so far that a jump must undo."""
-NOISE = 12
+JUMP_STANDARD_ERRORS = 12
 """Standard errors of a block's mean that a jump must exceed. The rise above the lowest of 100 blocks of a flat loss is
 5 to 6 at the median, and once in a thousand runs 8 for normal losses and 12 for exponential ones (simulated)."""
-THROWN = 2.0
-"""Times the first loss, which is that of guessing: only weights thrown far off are so wrong."""
-GAP = 0.02
-"""Difference of train and test accuracy from which on it is spoken of: below, it is the size of a test set's own error
+GRAVE_LOSS_FACTOR = 2.0
+"""Times the first loss, which is that of guessing: only weights far from any solution are so wrong."""
+ACCURACY_GAP = 0.02
+"""Difference of train and test accuracy from which on it is named: below, it is the size of a test set's own error
 (2 points at 359 digits and 85 %)."""
 
-SPIKES = "Cohen et al., Adaptive Gradient Methods at the Edge of Stability, 2022, section 3"
-BIG_RATES = "Bengio, Practical Recommendations for Gradient-Based Training, 2012, section 3.1.1"
-START = "Glorot and Bengio, Understanding the Difficulty of Training Deep Feedforward Neural Networks, 2010, section 3"
-GENERAL = "Goodfellow, Bengio and Courville, Deep Learning, 2016, section 5.2"
+COHEN_2022 = "Cohen et al., Adaptive Gradient Methods at the Edge of Stability, 2022, section 3"
+BENGIO_2012 = "Bengio, Practical Recommendations for Gradient-Based Training, 2012, section 3.1.1"
+GLOROT_2010 = (
+    "Glorot and Bengio, Understanding the Difficulty of Training Deep Feedforward Neural Networks, 2010, section 3"
+)
+GOODFELLOW_2016 = "Goodfellow, Bengio and Courville, Deep Learning, 2016, section 5.2"
 
 
 def failures(group: Group) -> list[Verdict]:
@@ -55,7 +58,7 @@ def failures(group: Group) -> list[Verdict]:
                 remedy="Lower the learning rate (--lr). Without BatchNorm, --bn on lets a network take larger ones."
                 if diverged
                 else "Mend what the message names, and run the same command again: finished runs are kept.",
-                source=BIG_RATES if diverged else "",
+                source=BENGIO_2012 if diverged else "",
             )
         )
     stopped = [run for run in group.runs if run.status == "interrupted"]
@@ -65,8 +68,8 @@ def failures(group: Group) -> list[Verdict]:
                 check="interrupted-runs",
                 level="warning",
                 text=f"{len(stopped)} of {counted(len(group.runs), 'run')} were interrupted after "
-                f"{span([len(run.epochs) for run in stopped], 'd')} of {counted(stopped[0].config.epochs, 'epoch')}: "
-                "they are in no mean.",
+                f"{range_text([len(run.epochs) for run in stopped], 'd')} of "
+                f"{counted(stopped[0].config.epochs, 'epoch')}: they are in no mean.",
                 variant=group.variant,
                 seeds=tuple(run.config.seed for run in stopped),
                 remedy="Run the same command again: it trains what is missing.",
@@ -83,58 +86,58 @@ def progress(group: Group) -> list[Verdict]:
     """Whether the training loss fell.
 
     *Counting semantics.* The last epoch's training loss against that of guessing, ln(classes), where the data set or
-    the option `classes` says how many there are; else against the mean of the first `BLOCK` steps.
+    the option `classes` says how many there are; else against the mean of the first `BLOCK_STEPS` steps.
     """
-    seen: list[tuple[Run, float, float]] = []
+    judged: list[tuple[Run, float, float]] = []
     for run in group.finished:
         reference = _guessing(run)
         losses = group.losses.get(run.key, ())
-        if reference is None and len(losses) > 2 * BLOCK:
-            reference = float(losses[:BLOCK].mean())
+        if reference is None and len(losses) > 2 * BLOCK_STEPS:
+            reference = float(losses[:BLOCK_STEPS].mean())
         if reference is not None and reference > 0 and not _is_infinite(run):
-            seen.append((run, run.epochs[-1].train_loss, reference))
-    stuck = [entry for entry in seen if entry[1] >= STUCK * entry[2]]
-    if not seen:
+            judged.append((run, run.epochs[-1].train_loss, reference))
+    stuck = [entry for entry in judged if entry[1] >= UNLEARNT_LOSS_SHARE * entry[2]]
+    if not judged:
         return []
-    references = span([reference for *_, reference in stuck or seen], ".3f")
-    known = _guessing(seen[0][0]) is not None
-    words = "that of guessing, ln(classes)" if known else f"the mean of the first {BLOCK} steps"
+    references = range_text([reference for *_, reference in stuck or judged], ".3f")
+    known = _guessing(judged[0][0]) is not None
+    words = "that of guessing, ln(classes)" if known else f"the mean of the first {BLOCK_STEPS} steps"
     measured = f"in the last epoch, against {references}, {words}"
     if not stuck:
-        losses_text = span([loss for _, loss, _ in seen], ".3f")
-        text = f"The training loss fell to {losses_text} {measured} ({counted(len(seen), 'run')})."
+        losses_text = range_text([loss for _, loss, _ in judged], ".3f")
+        text = f"The training loss fell to {losses_text} {measured} ({counted(len(judged), 'run')})."
         return [Verdict("learning", "good", text, group.variant)]
     return [
         Verdict(
             check="learning",
             level="problem",
-            text=f"{len(stuck)} of {counted(len(seen), 'run')} did not learn: the training loss is "
-            f"{span([loss for _, loss, _ in stuck], '.3f')} {measured}.",
+            text=f"{len(stuck)} of {counted(len(judged), 'run')} did not learn: the training loss is "
+            f"{range_text([loss for _, loss, _ in stuck], '.3f')} {measured}.",
             variant=group.variant,
             seeds=tuple(run.config.seed for run, *_ in stuck),
             remedy="It is far worse than guessing: lower the learning rate (--lr)."
-            if any(loss >= THROWN * reference for _, loss, reference in stuck)
+            if any(loss >= GRAVE_LOSS_FACTOR * reference for _, loss, reference in stuck)
             else "Train longer (--epochs), or try learning rates a factor of 10 higher and lower (--lr). Without "
             "BatchNorm (--bn on), saturating networks may stay on a plateau for many epochs.",
-            source=START,
+            source=GLOROT_2010,
         )
     ]
 
 
 def _guessing(run: Run) -> float | None:
     """The loss of guessing, in nats; None where the records don't say how many classes there are."""
-    classes = run.config.options.get("classes", CLASSES.get(run.config.dataset))
+    classes = run.config.options.get("classes", CLASS_COUNTS.get(run.config.dataset))
     return math.log(classes) if isinstance(classes, int) and classes > 1 else None
 
 
 def jumps(group: Group) -> list[Verdict]:
     """Whether the training loss jumped up.
 
-    *Counting semantics.* Losses by step are averaged over blocks of `BLOCK` steps, or a hundredth of the run. A jump
-    is the greatest rise of a block above the lowest before it (the first step's loss among them), if it undoes `UNDONE`
-    of the fall from the first step to the lowest block of all, and exceeds `NOISE` standard errors of a block, by the
-    median spread within blocks. It is a warning if it is not made good in the end or goes beyond `THROWN` times the
-    first loss, else a note.
+    *Counting semantics.* Losses by step are averaged over blocks of `BLOCK_STEPS` steps, or a hundredth of the run. A
+    jump is the greatest rise of a block above the lowest before it (the first step's loss among them), if it undoes
+    `JUMP_SHARE` of the fall from the first step to the lowest block of all, and exceeds `JUMP_STANDARD_ERRORS` standard
+    errors of a block, by the median spread within blocks. It is a warning if it is not made good in the end or goes
+    beyond `GRAVE_LOSS_FACTOR` times the first loss, else a note.
     """
     found = {run.key: jump for run in group.finished if (jump := _jump(group.losses.get(run.key)))}
     if not found:
@@ -147,13 +150,13 @@ def jumps(group: Group) -> list[Verdict]:
             check="loss-jumps",
             level="warning" if grave else "note",
             text=f"The training loss jumped in {len(jumped)} of {counted(looked_at, 'run')}, at worst from "
-            f"{low:.3g} to {high:.3g} nats around step {step:,} (means over {BLOCK} steps or more)"
-            + (": the weights were thrown far off, or the jump was not made good." if grave else ", and fell again."),
+            f"{low:.3g} to {high:.3g} nats around step {step:,} (means over {BLOCK_STEPS} steps or more)"
+            + (": the weights moved far away, or the jump was not made good." if grave else ", and fell again."),
             variant=group.variant,
             seeds=tuple(run.config.seed for run in jumped),
             remedy="Lower the learning rate (--lr), or raise it slowly in the first steps; look at the batches around "
             "that step.",
-            source=SPIKES,
+            source=COHEN_2022,
         )
     ]
 
@@ -162,9 +165,9 @@ def _jump(losses: Array | None) -> tuple[float, float, int, bool] | None:
     """(from, to, step, whether it is grave), of the greatest jump."""
     import numpy as np
 
-    if losses is None or len(losses) < 3 * BLOCK:
+    if losses is None or len(losses) < 3 * BLOCK_STEPS:
         return None
-    size = max(BLOCK, len(losses) // 100)
+    size = max(BLOCK_STEPS, len(losses) // 100)
     blocks = np.asarray(losses[: len(losses) // size * size], dtype=np.float64).reshape(-1, size)
     if not np.isfinite(blocks).all():
         return None
@@ -172,38 +175,38 @@ def _jump(losses: Array | None) -> tuple[float, float, int, bool] | None:
     first = float(losses[0])
     before = np.minimum.accumulate(np.concatenate([[first], means[:-1]]))
     # The first loss stands alone, for a jump within the first steps must show; it is one step's, so it is less sure.
-    noise = NOISE * np.where(before == first, spread, spread / math.sqrt(size))
+    noise = JUMP_STANDARD_ERRORS * np.where(before == first, spread, spread / math.sqrt(size))
     fallen = max(first - float(means.min()), 0.0)
-    rise = np.where(means - before > np.maximum(UNDONE * fallen, noise), means - before, 0.0)
+    rise = np.where(means - before > np.maximum(JUMP_SHARE * fallen, noise), means - before, 0.0)
     place = int(rise.argmax())
     if not rise[place]:
         return None
     low, high = float(before[place]), float(means[place])
-    lasting = float(means[-1]) - low > max(UNDONE * (first - low), noise[place])
-    return low, high, place * size + 1, lasting or high >= THROWN * first
+    lasting = float(means[-1]) - low > max(JUMP_SHARE * (first - low), noise[place])
+    return low, high, place * size + 1, lasting or high >= GRAVE_LOSS_FACTOR * first
 
 
 def gap(group: Group) -> list[Verdict]:
     """How much better the network is on the images that it was trained on.
 
     *Counting semantics.* Accuracy over the last epoch's training batches, each as it was trained on, minus test
-    accuracy with population statistics. It is left out below `GAP`, and where the runs' interval includes 0.
+    accuracy with population statistics. It is left out below `ACCURACY_GAP`, and where the runs' interval includes 0.
     """
     last = [run.epochs[-1] for run in group.finished]
     train, test = [epoch.train_accuracy for epoch in last], [epoch.test_accuracy for epoch in last]
     if not last or not all(map(math.isfinite, (*train, *test))):
         return []
     found = paired_difference(test, train)
-    if found.mean < GAP or (found.low is not None and found.low <= 0):
+    if found.mean < ACCURACY_GAP or (found.low is not None and found.low <= 0):
         return []
     return [
         Verdict(
             check="generalisation-gap",
             level="note",
-            text=f"Train accuracy is {SHARE.number(found.mean)} points above test accuracy ({bounds(found)}).",
+            text=f"Train accuracy is {SHARE.number(found.mean)} points above test accuracy ({interval_text(found)}).",
             variant=group.variant,
             seeds=tuple(run.config.seed for run in group.finished),
             remedy="More training images, fewer epochs or a smaller network narrow it; alone it is no fault.",
-            source=GENERAL,
+            source=GOODFELLOW_2016,
         )
     ]

@@ -1,0 +1,33 @@
+"""Numbers in sentences, for texts of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "run"), counted(1200, "run")
+    ('1 run', '1,200 runs')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def range_text(values: Sequence[float], form: str) -> str:
+    """One number, or the least and the greatest of several.
+
+    >>> range_text([0.674, 0.641, 0.65], ".2f")
+    '0.64 to 0.67'
+    """
+    low, high = format(min(values), form), format(max(values), form)
+    return low if low == high else f"{low} to {high}"
+
+
+def shape_text(shape: Sequence[int | float]) -> str:
+    """A shape as the command line takes it: `1x64x48x48`.
+
+    >>> shape_text((1, 64, 48, 48))
+    '1x64x48x48'
+    """
+    return "x".join(map(str, shape)) or "scalar"

@@ -1,0 +1,49 @@
+"""What several charts are drawn from: the axis of steps, lines, points and bands, and the words for n."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from archlab.reports.panel import Color
+
+STEP_AXIS = {"title": {"text": "optimiser step"}}
+HIDDEN_EDGE = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+"""The style of a band's edges of which only the area between them is drawn."""
+
+
+def line(name: str, x: Any, y: Any, color: Color, width: float = 2, dash: str = "solid", **more: Any) -> dict[str, Any]:
+    """The trace of a line; `more` adds to it, or takes its entries' place."""
+    style = {"color": color, "width": width} | ({} if dash == "solid" else {"dash": dash})
+    return {"type": "scatter", "mode": "lines", "line": style, "name": name, "x": x, "y": y, **more}
+
+
+def points(name: str, x: Any, y: Any, marker: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """The trace of single points; `more` adds to it."""
+    return {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, "marker": marker, **more}
+
+
+def band(edge: Mapping[str, Any], names: tuple[str, str], low: Any, high: Any, color: Color) -> list[dict[str, Any]]:
+    """The traces of a band's two edges; plotly fills the area from the second to the one before it (`tonexty`).
+
+    Args:
+        edge: what both traces have in common.
+        names: of the lower and the upper edge.
+        low: the values of the lower edge.
+        high: the values of the upper edge.
+        color: of the area.
+    """
+    fill = {"fill": "tonexty", "fillcolor": color}
+    return [{**edge, "name": names[0], "y": low}, {**edge, **fill, "name": names[1], "y": high}]
+
+
+def bounds_of(name: str) -> tuple[str, str]:
+    """The names of an interval's two edges."""
+    return f"{name}, lower bound", f"{name}, upper bound"
+
+
+def sizes_text(sizes: Mapping[str, int]) -> str:
+    """The number of runs behind each variant's mean: `n = 6`, or `n: norm=batch 6, norm=none 5`."""
+    if len(set(sizes.values())) == 1:
+        return f"n = {max(sizes.values())}"
+    return "n: " + ", ".join(f"{variant} {n}" for variant, n in sizes.items())
