@@ -20,7 +20,7 @@ METRICS_PER_CALL = 1000
 """MLflow takes no more."""
 TELEMETRY = "MLFLOW_DISABLE_TELEMETRY"
 """The environment variable that MLflow reads when it is imported."""
-ENDS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+STATUSES = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
 
 def write_mlflow(histories: Iterable[History], folder: Path, target: Path) -> None:
@@ -73,8 +73,8 @@ def _add(client: MlflowClient, experiment: str, one: History) -> None:
     for start in range(0, len(metrics), METRICS_PER_CALL):
         client.log_batch(run, metrics=metrics[start : start + METRICS_PER_CALL])
     ended = started + round(1000 * one.epochs[-1].seconds) if one.epochs else started
-    if one.tags["status"] in ENDS:
-        client.set_terminated(run, ENDS[one.tags["status"]], end_time=ended)
+    if one.tags["status"] in STATUSES:
+        client.set_terminated(run, STATUSES[one.tags["status"]], end_time=ended)
 
 
 @contextmanager

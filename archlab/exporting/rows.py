@@ -15,7 +15,7 @@ from archlab.tables.markup import inert
 
 Rows = list[list[Value | None]]
 
-HINTS = get_type_hints(TrainingConfig) | get_type_hints(Epoch) | {"parameters": int}
+COLUMN_TYPES = get_type_hints(TrainingConfig) | get_type_hints(Epoch) | {"parameters": int}
 """What the columns hold that are no text."""
 
 
@@ -77,5 +77,5 @@ def _kind(column: str, values: Sequence[Value | None]) -> type[Value]:
     if column.startswith("option."):
         kinds = {type(value) for value in values if value is not None}
         return kinds.pop() if len(kinds) == 1 else float if kinds == {int, float} else str
-    declared = HINTS.get(column, str)
+    declared = COLUMN_TYPES.get(column, str)
     return next((kind for kind in (int, float) if kind in (declared, *get_args(declared))), str)

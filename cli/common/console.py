@@ -136,8 +136,8 @@ STYLES = {
 """Roles of spans as styles of rich, from the sixteen colours that every terminal's theme makes readable."""
 
 
-READABLE = 100
-"""Columns that a sentence fills at most, however wide the terminal."""
+SENTENCE_COLUMNS = 100
+"""That a sentence fills at most, however wide the terminal."""
 
 
 def width() -> int:
@@ -154,7 +154,7 @@ def write_item(sentence: str) -> None:
     """Write a sentence of a list to stdout: wrapped at a terminal, in one line into a pipe."""
     from archlab.tables.text import printable
 
-    room = min(width(), READABLE) if is_terminal(sys.stdout) else sys.maxsize
+    room = min(width(), SENTENCE_COLUMNS) if is_terminal(sys.stdout) else sys.maxsize
     write(textwrap.fill(printable(sentence), room, initial_indent="- ", subsequent_indent="  "))
 
 

@@ -14,8 +14,8 @@ from archlab.reports.diagram.block import Block, shapes_of
 from archlab.reports.diagram.layout import SPINE, Plan, placed
 from archlab.reports.text import brief, count, failure_text, plain, shortened
 
-WIDTH, LEAF, GROUP, OPERATION, JOINT = 184.0, 36.0, 44.0, 24.0, 26.0
-"""Width of a box, and the heights of a leaf, a closed block, an operation; the diameter of a joint."""
+BOX_WIDTH, LEAF_HEIGHT, BLOCK_HEIGHT, OPERATION_HEIGHT, JOINT_DIAMETER = 184.0, 36.0, 44.0, 24.0, 26.0
+"""Pixels at zoom 1; a block's height is that of a closed one."""
 FAILURE_LETTERS = 56
 """Letters of a failure under its layer, at most; the card and the text around the drawing have all."""
 LETTER_WIDTH = 6.0
@@ -170,10 +170,11 @@ def _symbol(layer: Layer) -> str:
 
 def _size(layer: Layer | None, block: bool, symbol: str) -> tuple[float, float]:
     if symbol:
-        return max(JOINT, 8.0 * len(symbol) + 12.0) if len(symbol) > 1 else JOINT, JOINT
+        wide = 8.0 * len(symbol) + 12.0 if len(symbol) > 1 else 0.0
+        return max(JOINT_DIAMETER, wide), JOINT_DIAMETER
     if block:
-        return WIDTH, GROUP
-    return WIDTH, OPERATION if layer and layer.operation else LEAF
+        return BOX_WIDTH, BLOCK_HEIGHT
+    return BOX_WIDTH, OPERATION_HEIGHT if layer and layer.operation else LEAF_HEIGHT
 
 
 def _scaled(layer: Layer | None, block: bool, symbol: str) -> tuple[float, float]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from archlab.errors import InputError
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome", "msedge")
-PLACES = (
+BROWSER_COMMANDS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome", "msedge")
+BROWSER_PATHS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
     r"C:\Program Files\Google\Chrome\Application\chrome.exe",
@@ -61,8 +61,8 @@ def find_browser() -> str:
     chosen = os.environ.get("BROWSER_PATH")
     if chosen:
         return chosen
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    found = found or next((place for place in PLACES if Path(place).exists()), None)
+    found = next(filter(None, map(shutil.which, BROWSER_COMMANDS)), None)
+    found = found or next((place for place in BROWSER_PATHS if Path(place).exists()), None)
     if found is None:
-        raise InputError(f"a PNG needs a browser, and none was found ({', '.join(BROWSERS)}): {REMEDY}")
+        raise InputError(f"a PNG needs a browser, and none was found ({', '.join(BROWSER_COMMANDS)}): {REMEDY}")
     return found

@@ -19,7 +19,7 @@ from archlab.reports.panel import Panel
 from archlab.reports.text import shortened, slug
 
 ACCURACY = BY_NAME["test_accuracy"]
-BROKEN = ("failed", "interrupted")
+STOPPED = ("failed", "interrupted")
 """States of runs that will not go on by themselves, though they are not finished."""
 
 ReadCurves = Callable[[Run], Mapping[str, Any] | None]
@@ -91,12 +91,12 @@ class Board:
     @property
     def ended(self) -> int:
         """Runs that will not go on by themselves."""
-        return sum(row.state in ("finished", *BROKEN) for row in self.rows)
+        return sum(row.state in ("finished", *STOPPED) for row in self.rows)
 
     @property
     def share(self) -> float:
         """What is done of all the runs that have not broken off, from 0 to 1."""
-        going = [row.share for row in self.rows if row.state not in BROKEN]
+        going = [row.share for row in self.rows if row.state not in STOPPED]
         return fmean(going) if going else 1.0
 
 

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from archlab.store import Store
 
 PORT = 8420
-INTERVAL = 0.5
-"""Seconds between two looks at the store."""
-SILENCE = 15.0
-"""Seconds without an event after which a comment shows that the connection lives."""
+POLL_SECONDS = 0.5
+"""Between two looks at the store."""
+SILENCE_SECONDS = 15.0
+"""Without an event, after which a comment shows that the connection lives."""
 SHUTDOWN_SECONDS = 2
 """How long open pages have to take the last message."""
 
@@ -123,14 +123,14 @@ def app(watch: Watch, token: str, stream: Callable[[int], AsyncIterator[str]]) -
     policy = page.policy()
     title = f"Runs in {watch.store.path.resolve().name}"
 
-    def show(request: Request) -> Response:
+    def answer_page(request: Request) -> Response:
         headers = {**HEADERS, "content-security-policy": policy}
         return HTMLResponse(page.html(watch.shown(_number(request)), title), headers=headers)
 
-    def tell(request: Request) -> Response:
+    def answer_events(request: Request) -> Response:
         return StreamingResponse(stream(_number(request)), media_type="text/event-stream", headers=HEADERS)
 
-    routes = [Route("/", show), Route("/events", tell)]
+    routes = [Route("/", answer_page), Route("/events", answer_events)]
     return TrustedHostMiddleware(Guard(Starlette(routes=routes), token), HOSTS, www_redirect=False)
 
 
@@ -161,11 +161,11 @@ async def events(watch: Watch, ending: threading.Event, number: int = 1) -> Asyn
                 sent[board.anchor] = board
                 yield event("board", await run_in_threadpool(page.message, board))
                 quiet = 0.0
-        if quiet >= SILENCE:
+        if quiet >= SILENCE_SECONDS:
             yield ": still here\n\n"
             quiet = 0.0
-        await asyncio.sleep(INTERVAL)
-        quiet += INTERVAL
+        await asyncio.sleep(POLL_SECONDS)
+        quiet += POLL_SECONDS
 
 
 def event(name: str, data: str) -> str:

@@ -31,7 +31,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 def test_a_missing_browser_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BROWSER_PATH", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(picture, "PLACES", ())
+    monkeypatch.setattr(picture, "BROWSER_PATHS", ())
     with pytest.raises(InputError, match=r"needs a browser, and none was found .*BROWSER_PATH.*\.svg or \.html"):
         save(tmp_path / "net.png", stack(1))
     assert not (tmp_path / "net.png").exists()

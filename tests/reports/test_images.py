@@ -146,8 +146,8 @@ def test_what_is_missing_is_said(
         save_images(tmp_path, [comparison], "png", store=store)
     stand_in()
     monkeypatch.delenv("BROWSER_PATH")
-    monkeypatch.setattr("archlab.reports.diagram.picture.BROWSERS", ("no-such-browser",))
-    monkeypatch.setattr("archlab.reports.diagram.picture.PLACES", ())
+    monkeypatch.setattr("archlab.reports.diagram.picture.BROWSER_COMMANDS", ("no-such-browser",))
+    monkeypatch.setattr("archlab.reports.diagram.picture.BROWSER_PATHS", ())
     with pytest.raises(InputError, match="neither was found: install Chromium or Chrome, set BROWSER_PATH to one, or"):
         save_images(tmp_path, [comparison], "png", store=store)
     (tmp_path / "file").touch()

@@ -420,7 +420,7 @@ def told(watch: Watch, ending: threading.Event, changes: list[Any]) -> list[tupl
 
 
 def test_a_line_that_a_run_appends_is_an_event(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archlab.reports.live.server.INTERVAL", 0.01)
+    monkeypatch.setattr("archlab.reports.live.server.POLL_SECONDS", 0.01)
     with started(store, PLAN[0], 1) as writer:
         found = told(
             Watch(store, PLAN), threading.Event(), [lambda: writer.append(epoch(2)), lambda: writer.finish({})]
@@ -433,7 +433,7 @@ def test_a_line_that_a_run_appends_is_an_event(store: Store, monkeypatch: pytest
 
 
 def test_an_experiment_that_starts_is_listed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archlab.reports.live.server.INTERVAL", 0.01)
+    monkeypatch.setattr("archlab.reports.live.server.POLL_SECONDS", 0.01)
     add_run(store, "norm=batch", 0)
     found = told(Watch(store), threading.Event(), [lambda: started(store, TrainingConfig("densenet")).finish({})])
     listed = [data for name, data in found if name == "boards"]
@@ -445,8 +445,8 @@ def test_an_experiment_that_starts_is_listed(store: Store, monkeypatch: pytest.M
 
 
 def test_silence_is_broken_by_comments(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archlab.reports.live.server.INTERVAL", 0.01)
-    monkeypatch.setattr("archlab.reports.live.server.SILENCE", 0.03)
+    monkeypatch.setattr("archlab.reports.live.server.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("archlab.reports.live.server.SILENCE_SECONDS", 0.03)
 
     async def listen() -> list[str]:
         stream = events(Watch(store), threading.Event())
