@@ -16,7 +16,7 @@ from archlab.reports import resources
 from archlab.reports.diagram.colour import Key, Scheme
 from archlab.reports.diagram.geometry import Point
 from archlab.reports.diagram.node import DiagramNode
-from archlab.reports.diagram.scene import HEADER, PILL, Box, Connector, Scene
+from archlab.reports.diagram.scene import HEADER_HEIGHT, TERMINAL_SIZE, Box, Connector, Scene
 from archlab.reports.text import shortened
 
 MARGIN = 16.0
@@ -34,7 +34,7 @@ def svg_elements(scene: Scene, scheme: Scheme) -> str:
     for at in scene.labels:
         style = "shape is-failed" if at.failed else "shape"
         parts.append(f'<text class="{style}" x="{_n(at.x)}" y="{_n(at.y)}">{escape(at.text)}</text>')
-    width, height = PILL
+    width, height = TERMINAL_SIZE
     for end in scene.terminals:
         parts.append(
             f'<g class="terminal" transform="translate({_n(end.x - width / 2)} {_n(end.y)})">'
@@ -150,7 +150,7 @@ def _behind(box: Box, radius: int) -> str:
 def _group(box: Box) -> str:
     node, width = box.node, box.width
     chevron = "M10 12.5l4.5 5l4.5 -5" if box.open else f"M12 {_n(box.height / 2 - 4.5)}l5 4.5l-5 4.5"
-    badge, room = _badge(node, width, HEADER / 2 if box.open else box.height / 2)
+    badge, room = _badge(node, width, HEADER_HEIGHT / 2 if box.open else box.height / 2)
     if box.open:
         title = shortened(node.title, _letters(width - 32 - room, TITLE_LETTER_WIDTH))
         beside = 26 + TITLE_LETTER_WIDTH * len(title) + 10

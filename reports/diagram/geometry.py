@@ -14,17 +14,17 @@ from archlab.reports.diagram.layout import Plan, Wire
 
 Point = tuple[float, float]
 
-SPACING = 18.0
+COLUMN_SPACING = 18.0
 """Between neighbouring columns."""
-GAP = 24.0
+ROW_GAP = 24.0
 """Between two rows, without labels and tracks."""
-TRACK = 8.0
+TRACK_SPACING = 8.0
 """Between neighbouring tracks."""
-LABEL = 15.0
+LABEL_HEIGHT = 15.0
 """Height of the label under a node."""
-LEAD = 8.0
+TRACK_LEAD = 8.0
 """From a row to its first track."""
-ARROW = 14.0
+ARROW_LENGTH = 14.0
 """From the last track to the next row."""
 
 
@@ -88,11 +88,11 @@ def _heights(plan: Plan, sizes: Sequence[Size]) -> tuple[list[float], list[float
         tops.append(y)
         y += heights[row]
         bottoms.append(y)
-        baselines.append(y + TRACK * plan.forks[row] + LABEL)
+        baselines.append(y + TRACK_SPACING * plan.forks[row] + LABEL_HEIGHT)
         if row < rows - 1:
-            y += GAP + TRACK * (plan.forks[row] + plan.taps[row]) + (LABEL if labelled[row] else 0)
+            y += ROW_GAP + TRACK_SPACING * (plan.forks[row] + plan.taps[row]) + (LABEL_HEIGHT if labelled[row] else 0)
         elif labelled[row]:
-            y += LABEL + LEAD
+            y += LABEL_HEIGHT + TRACK_LEAD
     return tops, bottoms, baselines, y
 
 
@@ -122,7 +122,7 @@ def _columns(plan: Plan, sizes: Sequence[Size]) -> tuple[list[float], float, flo
             near, far = (0, 1) if side > 0 else (1, 0)
             if segment.column:
                 reach = (edges[side][level] + wide[number].get(level, (0.0, 0.0))[near] for level in span)
-                lines[number] = side * (max(reach, default=0.0) + SPACING)
+                lines[number] = side * (max(reach, default=0.0) + COLUMN_SPACING)
             for level in span:
                 edges[side][level] = side * lines[number] + wide[number].get(level, (0.0, 0.0))[far]
     return lines, -max(edges[-1], default=0.0), max(edges[1], default=0.0)
@@ -144,10 +144,10 @@ def _corners(
         x += _port(size.outlets, wire.outlet)
         corners.append((x, y + size.height))
         if x != line:
-            fork = bottoms[plan.rows[wire.source]] + LEAD + TRACK * wire.fork
+            fork = bottoms[plan.rows[wire.source]] + TRACK_LEAD + TRACK_SPACING * wire.fork
             corners += [(x, fork), (line, fork)]
         elif wire.target < 0:
-            corners.append((line, bottoms[plan.rows[wire.source]] + LEAD))
+            corners.append((line, bottoms[plan.rows[wire.source]] + TRACK_LEAD))
     if wire.target >= 0:
         size, (x, y) = sizes[wire.target], nodes[wire.target]
         if wire.side:
@@ -156,7 +156,7 @@ def _corners(
         else:
             x += _port(size.inlets, wire.inlet)
             if x != line or wire.source < 0:
-                tap = tops[plan.rows[wire.target]] - ARROW - TRACK * wire.tap
+                tap = tops[plan.rows[wire.target]] - ARROW_LENGTH - TRACK_SPACING * wire.tap
                 corners += [(line, tap), (x, tap)]
             corners.append((x, y))
     return tuple(corners)

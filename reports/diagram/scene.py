@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from archlab.reports.diagram.geometry import Placed, Point, Size, place
 from archlab.reports.diagram.node import LETTER_WIDTH, DiagramNode
 
-HEADER, PADDING, FOOT = 30.0, 16.0, 14.0
+HEADER_HEIGHT, SIDE_PADDING, FOOT_HEIGHT = 30.0, 16.0, 14.0
 """Height of an open block's title, the space at its sides, and under what doesn't leave it."""
-PILL = (118.0, 26.0)
+TERMINAL_SIZE = (118.0, 26.0)
 """Size of an input or output of the whole diagram."""
 
 
@@ -108,7 +108,7 @@ def _measured(
         width, height = node.scaled if scaled else node.size
         return _Measured(node, Size(width / 2, width / 2, height, label))
     children = tuple(_measured(child, is_open, scaled) for child in node.children)
-    width, height = PILL if outermost else (0.0, 0.0)
+    width, height = TERMINAL_SIZE if outermost else (0.0, 0.0)
     sizes = [
         *(Size(width / 2, width / 2, height, _label_width(text)) for text in _entry_labels(node, outermost)),
         *(child.size for child in children),
@@ -117,9 +117,9 @@ def _measured(
     placed = place(node.plan, sizes)
     first, total = len(node.entries), len(placed.nodes)
     size = Size(
-        left=max(PADDING - placed.left, node.size[0] / 2),
-        right=max(PADDING + placed.right, node.size[0] / 2),
-        height=HEADER + placed.height + (0.0 if node.exits else FOOT),
+        left=max(SIDE_PADDING - placed.left, node.size[0] / 2),
+        right=max(SIDE_PADDING + placed.right, node.size[0] / 2),
+        height=HEADER_HEIGHT + placed.height + (0.0 if node.exits else FOOT_HEIGHT),
         label=0.0 if node.exits or node.failed else label,
         outlets=tuple(x for x, _ in placed.nodes[total - node.exits :]) or (0.0,),
         inlets=tuple(x for x, _ in placed.nodes[:first]) or (0.0,),
@@ -164,6 +164,6 @@ def _draw_inside(scene: Scene, measured: _Measured, x: float, y: float, level: i
             scene.boxes.append(
                 Box(child.node, left, upper, size.left + size.right, size.height, child.placed is not None, level)
             )
-            _draw_inside(scene, child, x + across, upper + HEADER, level + 1)
+            _draw_inside(scene, child, x + across, upper + HEADER_HEIGHT, level + 1)
         if text:
             scene.labels.append(Label(text, x + across + 6.0, y + placed.labels[plan.rows[number]], failed))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from archlab.records import Trace
 from archlab.reports.diagram.drawing import bounds
 from archlab.reports.diagram.geometry import Point
-from archlab.reports.diagram.scene import HEADER, PILL, Box, Connector, Scene
+from archlab.reports.diagram.scene import HEADER_HEIGHT, TERMINAL_SIZE, Box, Connector, Scene
 from archlab.reports.diagram.views import View, down_to, view
 from tests.reports.diagrams import dense, nested, residual, stack, trace
 
@@ -48,7 +48,7 @@ def check_boxes(shown: View, scene: Scene) -> None:
         if holds(shown, one, other):
             assert one.open
             assert inside(other, one)
-            assert other.y >= one.y + HEADER
+            assert other.y >= one.y + HEADER_HEIGHT
         else:
             assert apart(one, other), (one, other)
 
@@ -60,12 +60,12 @@ def on_edge(point: Point, scene: Scene) -> bool:
         within = box.x <= x <= box.x + box.width
         if within and y in (box.y, box.y + box.height):
             return True
-        if box.open and within and y == box.y + HEADER:
+        if box.open and within and y == box.y + HEADER_HEIGHT:
             return True
         if box.y <= y <= box.y + box.height and x in (box.x, box.x + box.width):
             return True
     for end in scene.terminals:
-        if abs(end.x - x) <= PILL[0] / 2 and y in (end.y, end.y + PILL[1]):
+        if abs(end.x - x) <= TERMINAL_SIZE[0] / 2 and y in (end.y, end.y + TERMINAL_SIZE[1]):
             return True
     for line in scene.connectors:
         if line.thick and x == line.corners[0][0] and line.corners[0][1] <= y <= line.corners[1][1]:
@@ -96,7 +96,7 @@ def check_ports(scene: Scene) -> None:
     starts = {line.corners[0] for line in scene.connectors}
     ends = {line.corners[-1] for line in scene.connectors}
     for box in scene.boxes:
-        within = [x for x, y in starts if y == box.y + HEADER and box.x < x < box.x + box.width]
+        within = [x for x, y in starts if y == box.y + HEADER_HEIGHT and box.x < x < box.x + box.width]
         assert box.open or not within
         assert all((x, box.y) in ends for x in within), box
         bottom = box.y + box.height
@@ -110,7 +110,7 @@ def check_bounds(scene: Scene) -> None:
     corners = [corner for line in scene.connectors for corner in line.corners]
     corners += [(box.x, box.y) for box in scene.boxes]
     corners += [(box.x + box.width, box.y + box.height) for box in scene.boxes]
-    corners += [(end.x + side * PILL[0] / 2, end.y) for end in scene.terminals for side in (-1, 1)]
+    corners += [(end.x + side * TERMINAL_SIZE[0] / 2, end.y) for end in scene.terminals for side in (-1, 1)]
     corners += [(at.x + 6 * len(at.text), at.y) for at in scene.labels]
     assert all(left <= x <= left + width and top <= y <= top + height for x, y in corners)
 
