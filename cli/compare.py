@@ -110,7 +110,7 @@ def compare(
             )
             raise typer.Exit(130) from None
     if followed is not None:
-        followed.farewell = "The comparison has ended: its command shows the result."
+        followed.last_message = "The comparison has ended: its command shows the result."
     show(comparison, target)
     show_courses(comparison, home, target)
     show_worst_verdicts(comparison, home, target)
@@ -121,7 +121,7 @@ def compare(
         tell = write if target == Output() else message
         tell(f"\nReport: {written}")
         if followed is not None:
-            followed.farewell = f"The comparison has ended. Its report stays: {written.resolve()}"
+            followed.last_message = f"The comparison has ended. Its report stays: {written.resolve()}"
     if any(variant.failed for variant in comparison.variants):
         raise typer.Exit(1)
 

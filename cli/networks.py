@@ -82,9 +82,9 @@ def _options_table(item: Entry) -> Table:
 
 def _default(option: Option) -> Value | None:
     """The default as it is given on the command line; None for an option that must be given."""
-    from archlab.networks.options import REQUIRED, plain
+    from archlab.networks.options import REQUIRED, plain_value
 
-    return None if option.default is REQUIRED else plain(option.default)
+    return None if option.default is REQUIRED else plain_value(option.default)
 
 
 def _document(entries: list[Entry]) -> str:

@@ -119,7 +119,7 @@ def _norm(bn: str | None) -> str | None:
 
 def _switch(source: Source, name: str, value: str) -> tuple[Value, Value]:
     """What an option of the network is, and what a switch makes it."""
-    from archlab.networks.options import plain
+    from archlab.networks.options import plain_value
 
     option = source.available.get(name)
     if option is None:
@@ -128,13 +128,13 @@ def _switch(source: Source, name: str, value: str) -> tuple[Value, Value]:
             f"{source.name} has no {what} to switch: it has no option {name!r}. "
             f"Its options: {', '.join(source.available) or 'none'}"
         )
-    current = source.options.get(name, plain(option.default))
-    return current, plain(option.convert(value, source.name))
+    current = source.options.get(name, plain_value(option.default))
+    return current, plain_value(option.convert(value, source.name))
 
 
 def _levels(source: Source, name: str, values: Sequence[Value]) -> tuple[Value, ...]:
     """The values that vary, in their own types; an option of the network comes before a setting of the same name."""
-    from archlab.networks.options import plain
+    from archlab.networks.options import plain_value
 
     listed = _listed(values)
     if len(listed) < 2:
@@ -144,7 +144,7 @@ def _levels(source: Source, name: str, values: Sequence[Value]) -> tuple[Value, 
         )
     known = varying(TrainingConfig)
     if name in source.available:
-        found = tuple(plain(source.available[name].convert(value, source.name)) for value in listed)
+        found = tuple(plain_value(source.available[name].convert(value, source.name)) for value in listed)
     elif name in known:
         found = tuple(known[name].parse(value) for value in listed)
     else:

@@ -118,12 +118,12 @@ def read_signature(factory: Callable[..., object], presets: Mapping[str, object]
     return Signature(options, is_open)
 
 
-def plain(value: object) -> Value:
+def plain_value(value: object) -> Value:
     """A value as a run's configuration and a trace keep it: `2-2-2-2` for a tuple, `none` for None."""
     if isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):
-        return "-".join(str(plain(item)) for item in value)
+        return "-".join(str(plain_value(item)) for item in value)
     return "none" if value is None else str(value)
 
 

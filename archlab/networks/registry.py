@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from archlab.errors import InputError, SourceError, nearest
-from archlab.networks.options import Option, Signature, plain, read_signature
+from archlab.networks.options import Option, Signature, plain_value, read_signature
 from archlab.records import Shape
 
 GROUP = "archlab.networks"
@@ -70,7 +70,7 @@ class Entry:
         except InputError as error:
             raise SourceError(f"{self.name}: {error}") from error
         except ValueError as error:
-            chosen = ", ".join(f"{name}={plain(value)}" for name, value in arguments.items())
+            chosen = ", ".join(f"{name}={plain_value(value)}" for name, value in arguments.items())
             raise SourceError(f"{self.name} can't be built with {chosen or 'its defaults'}: {error}") from error
 
 

@@ -26,7 +26,7 @@ from torch import nn
 
 from archlab.errors import SourceError
 from archlab.networks import imports, registry, zoos
-from archlab.networks.options import Option, Signature, plain, read_signature
+from archlab.networks.options import Option, Signature, plain_value, read_signature
 from archlab.networks.weightless import build_weightless
 from archlab.records import Shape, Value
 
@@ -253,4 +253,4 @@ def _exported(source: str, options: Mapping[str, Value]) -> Source:
 
 
 def _plain(arguments: Mapping[str, object]) -> dict[str, Value]:
-    return {name: plain(value) for name, value in arguments.items()}
+    return {name: plain_value(value) for name, value in arguments.items()}

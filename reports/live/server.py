@@ -75,7 +75,7 @@ class Live:
         self._socket = _bound([port] if port is not None else [last.port or PORT, PORT, 0])
         self.address = Address(token or last.token, self._socket.getsockname()[1])
         keep_address(store.address_path, self.address)
-        self.farewell = ""
+        self.last_message = ""
         """What open pages say when the server has ended; empty where it may come back."""
         self._watch = Watch(store, plan, fresh)
         self._ending = threading.Event()
@@ -109,8 +109,8 @@ class Live:
     async def _events(self, number: int) -> AsyncIterator[str]:
         async for text in events(self._watch, self._ending, number):
             yield text
-        if self.farewell:
-            yield event("end", json.dumps(self.farewell))
+        if self.last_message:
+            yield event("end", json.dumps(self.last_message))
 
 
 def app(watch: Watch, token: str, stream: Callable[[int], AsyncIterator[str]]) -> ASGIApp:

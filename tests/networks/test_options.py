@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from archlab.errors import SourceError
-from archlab.networks.options import REQUIRED, Option, plain, read_signature
+from archlab.networks.options import REQUIRED, Option, plain_value, read_signature
 
 
 def factory(  # type: ignore[no-untyped-def]
@@ -166,7 +166,7 @@ def test_unknown_and_missing_options_are_refused(given: Mapping[str, object], wo
     [(True, True), (3, 3), (0.5, 0.5), ("x", "x"), ((2, 2), "2-2"), ([0.5], "0.5"), (None, "none")],
 )
 def test_values_are_kept_plainly(value: object, expected: object) -> None:
-    assert plain(value) == expected
+    assert plain_value(value) == expected
 
 
 def test_sequences_are_lists() -> None:

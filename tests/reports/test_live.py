@@ -469,7 +469,7 @@ def test_the_server_streams_and_says_farewell(store: Store) -> None:
                 if line.startswith("data: {") and "1/3" in line:
                     writer.append(epoch(2))
                 if line.startswith("data: {") and "2/3" in line:
-                    live.farewell = "It is over."
+                    live.last_message = "It is over."
                     live._ending.set()
     assert lines[-3:] == ["event: end", 'data: "It is over."', ""]
 

@@ -89,7 +89,7 @@ def test_curves_grow_and_go_on_after_the_server_was_away(browser: Browser, store
             reader.page.reload()
             reader.points(3)
             assert reader.evaluate("document.querySelectorAll('tr.failed').length") == 1
-            again.farewell = "It is over."
+            again.last_message = "It is over."
         reader.until("document.getElementById('connection').dataset.state === 'ended'")
         assert reader.evaluate("document.getElementById('connection').textContent") == "It is over."
     # While the server was away, Chromium itself noted each failed attempt; nothing else was said or asked for.
