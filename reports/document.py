@@ -13,7 +13,7 @@ from archlab.reports.embedding import embed
 from archlab.reports.material import Item, Material, gather
 from archlab.reports.sections import sections
 from archlab.reports.templating import Section, render
-from archlab.reports.text import plain
+from archlab.reports.text import visible
 
 if TYPE_CHECKING:
     from archlab.store import Store
@@ -101,7 +101,7 @@ def subject(material: Material) -> str:
         names = list(dict.fromkeys(experiment.subject for experiment in material.experiments))
         first = material.experiments[0]
         if len(material.experiments) == 1 and 1 < len(first.variants) <= 3:
-            return plain(f"{first.title}: {' against '.join(first.variants)}")
+            return visible(f"{first.title}: {' against '.join(first.variants)}")
     else:
         names = list(dict.fromkeys(trace.network for trace in material.traces))
-    return plain(", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""))
+    return visible(", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""))

@@ -16,10 +16,10 @@ UNPRINTABLE = re.compile(
 )
 
 
-def plain(text: str) -> str:
+def visible(text: str) -> str:
     r"""The text with every invisible or direction-changing character written out.
 
-    >>> plain("conv\u202e1")
+    >>> visible("conv\u202e1")
     'conv⟨U+202E⟩1'
     """
     return UNPRINTABLE.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", text)
@@ -31,7 +31,7 @@ def label(text: str, length: int = 60) -> str:
     >>> label("<b>stem</b>")
     '&lt;b&gt;stem&lt;/b&gt;'
     """
-    return html.escape(shortened(plain(text), length), quote=False)
+    return html.escape(shortened(visible(text), length), quote=False)
 
 
 def shortened(text: str, length: int) -> str:
@@ -50,7 +50,7 @@ def failure_text(failure: Failure) -> str:
         f"expected {failure.expected}" if failure.expected else f"it says: {error}",
         failure.remedy,
     ]
-    return plain("; ".join(part.rstrip(".") for part in parts if part))
+    return visible("; ".join(part.rstrip(".") for part in parts if part))
 
 
 def slug(text: str, taken: Iterable[str] = ()) -> str:
@@ -88,4 +88,4 @@ def metric(name: str) -> Metric:
 
 def sentence(text: str) -> str:
     """Text for the page: nothing hidden in it, and no line break within `95 %` or `n = 6`."""
-    return re.sub(r"\b([np]) = ", "\\1\u00a0=\u00a0", plain(text).replace(" %", "\u00a0%"))
+    return re.sub(r"\b([np]) = ", "\\1\u00a0=\u00a0", visible(text).replace(" %", "\u00a0%"))

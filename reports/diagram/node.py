@@ -12,7 +12,7 @@ from archlab.analysis.folding import failed_rows
 from archlab.records import Layer, Shape, Trace
 from archlab.reports.diagram.block import Block, shapes_of
 from archlab.reports.diagram.layout import SPINE, Plan, placed
-from archlab.reports.text import brief, count, failure_text, plain, shortened
+from archlab.reports.text import brief, count, failure_text, shortened, visible
 
 BOX_WIDTH, LEAF_HEIGHT, BLOCK_HEIGHT, OPERATION_HEIGHT, JOINT_DIAMETER = 184.0, 36.0, 44.0, 24.0, 26.0
 """Pixels at zoom 1; a block's height is that of a closed one."""
@@ -88,7 +88,7 @@ class _NodeBuilder:
         return DiagramNode(
             number=number,
             row=block.row,
-            path=plain(block.path),
+            path=visible(block.path),
             title=title,
             subtitle=subtitle,
             symbol=symbol,
@@ -98,7 +98,7 @@ class _NodeBuilder:
             badge=f"×{len(block.repeats)}" if block.repeats else "",
             unused=bool(layer and layer.call == 0),
             failed=block.row in self.failed,
-            repeats=tuple(plain(self.trace.layers[row].path) for row in block.repeats),
+            repeats=tuple(visible(self.trace.layers[row].path) for row in block.repeats),
             facts=_facts(block, self.trace, block.row in self.failed),
             children=children,
             entries=tuple(self._entry(origins) for origins in block.entries),
@@ -110,8 +110,8 @@ class _NodeBuilder:
         """What stands under the layer that failed, or under a block around it."""
         failure = self.trace.failure
         assert failure is not None
-        where = plain(failure.path)
-        if row != self.failed[-1] or where != plain(self.trace.layers[row].path):
+        where = visible(failure.path)
+        if row != self.failed[-1] or where != visible(self.trace.layers[row].path):
             text = f"fails at {where}"
         else:
             text = f"failed: {failure_text(replace(failure, remedy=''))}"
@@ -147,19 +147,19 @@ def shapes_label(shapes: Sequence[Shape]) -> str:
 def _titles(block: Block, trace: Trace) -> tuple[str, str]:
     layer = block.layer
     if layer is None:
-        return plain(trace.network), ""
-    name = plain(block.name)
+        return visible(trace.network), ""
+    name = visible(block.name)
     if block.repeats:
-        last = plain(trace.layers[block.repeats[-1]].path)
-        if last != plain(block.path):  # a module that is called again keeps its name
+        last = visible(trace.layers[block.repeats[-1]].path)
+        if last != visible(block.path):  # a module that is called again keeps its name
             name = re.sub(r"\d+$", lambda first: f"{first[0]}–{last[len(last.rstrip('0123456789')) :]}", name)
     if block.children:
-        parts = [plain(layer.kind)] + ([brief(layer.parameters)] if layer.parameters else [])
+        parts = [visible(layer.kind)] + ([brief(layer.parameters)] if layer.parameters else [])
         return name, ", ".join(parts)
     if layer.operation:
-        return plain(layer.kind), ""
+        return visible(layer.kind), ""
     calls = f" (call {layer.call} of {layer.calls})" if layer.calls > 1 else ""
-    return plain(f"{layer.kind} {layer.detail}".strip()), name + calls
+    return visible(f"{layer.kind} {layer.detail}".strip()), name + calls
 
 
 def _symbol(layer: Layer) -> str:
@@ -219,7 +219,7 @@ def _facts(block: Block, trace: Trace, failed: bool) -> tuple[str, ...]:
     ]
     while facts and not facts[-1]:
         facts.pop()
-    return tuple(shortened(plain(fact), 200) for fact in facts)
+    return tuple(shortened(visible(fact), 200) for fact in facts)
 
 
 def _listed(shapes: Sequence[Shape]) -> str:
@@ -231,5 +231,5 @@ def _listed(shapes: Sequence[Shape]) -> str:
 def input_name(trace: Trace, origins: Sequence[int], place: int, total: int, whole: bool) -> str:
     """What an entry of the outermost block is called."""
     if whole and len(origins) == 1 and 0 <= -1 - origins[0] < len(trace.input_names):
-        return plain(trace.input_names[-1 - origins[0]])
+        return visible(trace.input_names[-1 - origins[0]])
     return "input" if total == 1 else f"input {place + 1}"

@@ -21,7 +21,7 @@ from archlab.reports.diagram.colour import COLOURS, TITLES
 from archlab.reports.diagram.data import script_data
 from archlab.reports.diagram.drawing import embedded
 from archlab.reports.diagram.views import down_to, view
-from archlab.reports.text import plain
+from archlab.reports.text import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def render(
     html = templating.render(
         "diagram.html",
         identifier=identifier,
-        title=plain(" ".join([trace.network, *(f"{option}={value}" for option, value in trace.options.items())])),
+        title=visible(" ".join([trace.network, *(f"{option}={value}" for option, value in trace.options.items())])),
         colours=[(name, TITLES[name]) for name in colours],
         colour=colour,
         scale=scale,

@@ -10,7 +10,7 @@ from archlab.reports.diagram.block import Block, outermost_block
 from archlab.reports.diagram.colour import Scheme, scheme
 from archlab.reports.diagram.node import DiagramNode, diagram_node, input_name
 from archlab.reports.diagram.scene import Scene, composed
-from archlab.reports.text import brief, failure_text, plain
+from archlab.reports.text import brief, failure_text, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class View:
     @property
     def title(self) -> str:
         """What is drawn: the network, or the layer and its kind."""
-        whole = plain(self.trace.network)
-        return f"{whole}: {self.root.path} ({plain(self.block.layer.kind)})" if self.block.layer else whole
+        whole = visible(self.trace.network)
+        return f"{whole}: {self.root.path} ({visible(self.block.layer.kind)})" if self.block.layer else whole
 
     @property
     def description(self) -> str:
@@ -57,8 +57,8 @@ class View:
         failure = self.trace.failure
         if failure is None or (self.block.layer and not any(node.failed for node in self.root.walk())):
             return ""
-        kind = f" ({plain(failure.kind)})" if failure.path and failure.kind else ""
-        where = f"{plain(failure.path) or 'the network itself'}{kind}"
+        kind = f" ({visible(failure.kind)})" if failure.path and failure.kind else ""
+        where = f"{visible(failure.path) or 'the network itself'}{kind}"
         return f"The forward pass failed at {where}: {failure_text(failure)}."
 
 

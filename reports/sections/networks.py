@@ -13,7 +13,7 @@ from archlab.reports.charts.architecture import growth_panel, overlay_panel, sha
 from archlab.reports.diagram import embedded_data
 from archlab.reports.diagram import render as render_diagram
 from archlab.reports.templating import Section, render
-from archlab.reports.text import failure_text, plain, slug
+from archlab.reports.text import failure_text, slug, visible
 from archlab.tables.columns import COLUMNS, DEFAULT_COLUMNS
 from archlab.tables.trace import footer, marked
 
@@ -101,8 +101,8 @@ def shape_table(trace: Trace) -> dict[str, Any]:
     ]
     rows = [
         [
-            plain(line.layer.path),
-            *(plain(value) if isinstance(value, str) else value for value in values),
+            visible(line.layer.path),
+            *(visible(value) if isinstance(value, str) else value for value in values),
             line.layer.depth,
             *_place(line),
         ]
@@ -118,7 +118,7 @@ def shape_table(trace: Trace) -> dict[str, Any]:
 def _place(line: OutlineRow) -> list[Any]:
     if line.count == 1 and line.series < 0:
         return []
-    return [line.count, line.series, int(line.member), plain(line.path)]
+    return [line.count, line.series, int(line.member), visible(line.path)]
 
 
 def _top(table: dict[str, Any]) -> list[list[Any]]:

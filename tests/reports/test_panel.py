@@ -20,7 +20,7 @@ from archlab.reports.charts.sweep import sweep_panel
 from archlab.reports.charts.training import training_panel
 from archlab.reports.material import gather
 from archlab.reports.panel import LIGHT, Chart, Color, Position, Scale, Slice, Smooth, Switch, evaluate, smoothed
-from archlab.reports.text import brief, label, plain, sentence, shortened, slug
+from archlab.reports.text import brief, label, sentence, shortened, slug
 from tests.reports.samples import experiment, lenet_trace, recording
 
 MATRIX = np.arange(6).reshape(3, 2)
@@ -232,8 +232,8 @@ def test_a_shared_layer_does_not_empty_the_treemap() -> None:
 @pytest.mark.parametrize(
     ("function", "given", "expected"),
     [
-        (plain, "a\u202eb\x00", "a⟨U+202E⟩b⟨U+0000⟩"),
-        (plain, "line\nbreak", "line\nbreak"),
+        (visible, "a\u202eb\x00", "a⟨U+202E⟩b⟨U+0000⟩"),
+        (visible, "line\nbreak", "line\nbreak"),
         (label, "a<br>&", "a&lt;br&gt;&amp;"),
         (lambda text: shortened(text, 5), "abcdefgh", "ab…gh"),
         (slug, "ResNet (norm=none) <b>", "resnet-norm-none-b"),
