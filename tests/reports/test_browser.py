@@ -16,6 +16,7 @@ import pytest
 from archlab.reports import index, save
 from tests.reports.samples import experiment, lenet_trace
 from tests.reports.test_page import HOSTILE
+from tests.reports.waiting import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -134,8 +135,8 @@ def test_layer_channel_and_slider(page: Page) -> None:
     page.keyboard.press("End")
     assert form.locator("label:has([name=channel]) output").text_content() == "15"
     shown = f"document.querySelector(`figure[data-panel='{NORM}'][data-chart='profile-mean'] .plot`).data[0].y.length"
-    page.wait_for_function(f"{shown} === 16")
-    page.wait_for_function("document.querySelector(`figure[data-chart='heat'] .plot`).layout.shapes[1].y0 === 15")
+    wait_until(page, f"{shown} === 16")
+    wait_until(page, "document.querySelector(`figure[data-chart='heat'] .plot`).layout.shapes[1].y0 === 15")
     second = drawn(page, NORM, "profile-mean")
     assert (first[0]["points"], second[0]["points"]) == (6, 16)
     heat = drawn(page, NORM, "heat")[0]
@@ -229,7 +230,7 @@ def test_widths_and_themes(browser: Browser, report: Path, width: int, theme: st
         light, dark = ["rgb(246, 247, 249)", "#1b2026"], ["rgb(18, 22, 27)", "#e6eaee"]
         assert page.evaluate(colours) == (dark if theme == "dark" else light)
         page.locator("#theme").click()
-        page.wait_for_function(f"{colours}.join() === {','.join(light if theme == 'dark' else dark)!r}")
+        wait_until(page, f"{colours}.join() === {','.join(light if theme == 'dark' else dark)!r}")
         assert page.locator("#theme").get_attribute("aria-pressed") == str(theme == "light").lower()
 
 
@@ -284,13 +285,13 @@ def test_print_holds_every_chart_in_light_colours(browser: Browser, report: Path
         assert page.evaluate("document.documentElement.dataset.theme") == "light"
         assert page.locator("figure.chart[data-drawn]").count() == page.locator("figure.chart").count()
         assert len(page.pdf()) > 50_000
-        page.wait_for_function("!document.documentElement.dataset.theme")  # dark again, as the system has it
+        wait_until(page, "!document.documentElement.dataset.theme")  # dark again, as the system has it
         assert page.locator("#theme").get_attribute("aria-pressed") == "true"
 
 
 def test_printing_by_the_browser_draws_what_nobody_has_scrolled_to(browser: Browser, report: Path) -> None:
     with opened(browser, report) as shown:
-        shown.wait_for_function("window.Plotly")
+        wait_until(shown, "window.Plotly")
         assert shown.locator("figure.chart[data-drawn]").count() < shown.locator("figure.chart").count()
         shown.pdf()  # as from the browser's menu: the page hears of it, and has no time to wait
         assert shown.locator("figure.chart:not([data-drawn])").count() == 0

@@ -20,7 +20,7 @@ from archlab.reports.charts.sweep import sweep_panel
 from archlab.reports.charts.training import training_panel
 from archlab.reports.material import gather
 from archlab.reports.panel import LIGHT, Chart, Color, Position, Scale, Slice, Smooth, Switch, evaluate, smoothed
-from archlab.reports.text import brief, label, sentence, shortened, slug
+from archlab.reports.text import brief, label, sentence, shortened, slug, visible
 from tests.reports.samples import experiment, lenet_trace, recording
 
 MATRIX = np.arange(6).reshape(3, 2)

@@ -17,6 +17,7 @@ from archlab.store.arrays import read_arrays, write_arrays
 from tests.reports.test_browser import draw_all, opened, violations
 from tests.reports.test_page import HOSTILE
 from tests.reports.test_probing import landscape, probed_experiment, smoothness
+from tests.reports.waiting import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -61,7 +62,7 @@ def test_bands_are_drawn_and_follow_the_seed(page: Page) -> None:
     values = "Array.from(document.querySelector('figure[data-chart=loss] .plot').data[2].y).join()"
     assert page.evaluate(values) == "2,2,2,2"
     page.locator("form[data-panel$='-smoothness'] select").select_option("1")
-    page.wait_for_function(f"{values} === '3,3,3,3'")
+    wait_until(page, f"{values} === '3,3,3,3'")
     assert loss.evaluate("plot => plot.data.length") == 6
     assert page.locator("figure[data-chart=beta] .plot").evaluate("plot => plot._fullLayout.yaxis.type") == "log"
 
