@@ -5,8 +5,9 @@ it. The file holds either a function of that name, whose parameters typer turns 
 commands of its own, a `typer.Typer` of that name. It is registered by one line in `COMMANDS`. The docstring's first
 line is its line in `archlab --help`; examples follow after a line that holds the escape `\\b` alone, which keeps their
 line breaks.
-Shared options come from `archlab.cli.common.options`, data goes out through `archlab.cli.common.console.emit`. Imports
-of the library beyond `archlab.errors` stand inside the functions, so that every command starts as fast as it can.
+Shared options come from `archlab.cli.common.options`, those that belong together as one group
+(`archlab.cli.common.groups`); data goes out through `archlab.cli.common.console.emit`. Imports of the library beyond
+errors and the records of settings stand inside the functions, so that every command starts as fast as it can.
 """
 
 from __future__ import annotations

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.common.console import emit, message, output, write
-from archlab.cli.common.options import (
-    BatchOption,
-    BnOption,
-    FileOption,
-    FormatOption,
-    InputOption,
-    JsonOption,
-    NetworkArgument,
-    OptionOption,
-    SkipOption,
-    network_options,
-    traced,
-)
+from archlab.cli.common.console import Output, emit, message, write
+from archlab.cli.common.groups import grouped
+from archlab.cli.common.options import Subject
 from archlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,13 +21,10 @@ if TYPE_CHECKING:
 SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
+@grouped
 def check(
-    network: NetworkArgument,
-    inputs: InputOption = None,
-    batch: BatchOption = None,
-    options: OptionOption = None,
-    bn: BnOption = None,
-    skip: SkipOption = None,
+    subject: Subject,
+    *,
     save: Annotated[
         Path | None,
         typer.Option(metavar="FILE", show_default=False, help="Keep the trace there as JSON, to commit it."),
@@ -56,9 +43,7 @@ def check(
     max_macs: Annotated[
         str | None, typer.Option(metavar="N", show_default=False, help="Most multiply-accumulates: 1.8G, for instance.")
     ] = None,
-    form: FormatOption = None,
-    as_json: JsonOption = False,
-    path: FileOption = None,
+    target: Output,
 ) -> None:
     """Hold a network to limits or a kept trace.
 
@@ -69,7 +54,6 @@ def check(
     archlab check mine.py:build --input 3x64x64 --save shapes.json
     archlab check mine.py:build --against shapes.json
     """
-    target = output(form, as_json, path)
     limits = {
         "max_parameters": whole_number("--max-parameters", max_parameters),
         "max_macs": whole_number("--max-macs", max_macs),
@@ -80,9 +64,9 @@ def check(
     from archlab.records import Trace
 
     kept = None if against is None else Trace.read(against)
-    if kept is not None and not inputs:
-        inputs = _specs(kept)
-    found = traced(network, inputs, batch, network_options(options, bn, skip))
+    if kept is not None and not subject.inputs:
+        subject = replace(subject, inputs=_specs(kept))
+    found = subject.trace()
     if save is not None:
         write(found.to_json(), save)
         message(f"kept {len(found.layers):,} layers in {save}")

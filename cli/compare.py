@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.common.console import Format, Output, emit, message, output, prints_aside, write, write_item
+from archlab.cli.common.console import Format, Output, emit, message, prints_aside, write, write_item
 from archlab.cli.common.curves import show_courses
-from archlab.cli.common.options import FileOption, FormatOption, JsonOption, OptionOption, network_options
+from archlab.cli.common.groups import grouped
+from archlab.cli.common.options import OptionOption, network_options
 from archlab.cli.common.progress import announce, showing_progress
-from archlab.cli.common.settings import Chosen, takes_settings
+from archlab.cli.common.settings import Levels
 from archlab.cli.common.verdicts import show_worst_verdicts
 from archlab.cli.serve import follow
 from archlab.errors import InputError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from archlab.tables import Table
 
 
-@takes_settings(several=True, without=("seed",))
+@grouped
 def compare(
     context: typer.Context,
     network: Annotated[
@@ -56,7 +57,7 @@ def compare(
     options: OptionOption = None,
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Runs per variant; p < .05 needs 6.")] = 6,
     *,
-    chosen: Chosen,
+    levels: Levels,
     execution: Execution,
     report: Annotated[
         Path | None,
@@ -69,9 +70,7 @@ def compare(
         bool, typer.Option("--live", help="Show the runs on a local page as they go (archlab[serve]).")
     ] = False,
     opened: Annotated[bool, typer.Option("--open", help="With --live: open the page in the browser.")] = False,
-    form: FormatOption = None,
-    as_json: JsonOption = False,
-    path: FileOption = None,
+    target: Output,
 ) -> None:
     """Train variants, and say what sets them apart.
 
@@ -86,7 +85,6 @@ def compare(
     archlab compare --bn off --probe-every 5 --landscape 21
     archlab compare densenet --bn off --dataset fashion-mnist --train-samples 900
     """
-    target = output(form, as_json, path)
     if opened and not live:
         raise InputError("--open opens the page of --live, which was not given: add it, or leave --open out")
     if report and no_report:
@@ -95,7 +93,7 @@ def compare(
     from archlab.comparing import conduct, design, traces
 
     with prints_aside():
-        designed = design(network, bn=bn, skip=skip, vary=varied, seeds=seeds, options=shared, **chosen)
+        designed = design(network, bn=bn, skip=skip, vary=varied, seeds=seeds, options=shared, **levels)
     home = execution.home
     execution = replace(execution, store=home)
     configs = designed.configs

@@ -6,13 +6,11 @@ from typing import Annotated
 
 import typer
 
-from archlab.cli.common.console import emit, output
+from archlab.cli.common.console import Output, emit
+from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import (
     BatchOption,
-    FileOption,
-    FormatOption,
     InputOption,
-    JsonOption,
     NetworkArgument,
     OptionOption,
     depth_limit,
@@ -21,6 +19,7 @@ from archlab.cli.common.options import (
 )
 
 
+@grouped
 def diff(
     before: NetworkArgument,
     after: NetworkArgument,
@@ -36,11 +35,10 @@ def diff(
         typer.Option("--after", metavar="K=V", show_default=False, help="Option of the second network; repeatable."),
     ] = None,
     options: OptionOption = None,
+    *,
     everything: Annotated[bool, typer.Option("--all", help="Show the layers that are equal too.")] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 if the networks differ.")] = False,
-    form: FormatOption = None,
-    as_json: JsonOption = False,
-    path: FileOption = None,
+    target: Output,
 ) -> None:
     """Show what sets two networks apart.
 
@@ -51,7 +49,6 @@ def diff(
 
     --input and --option go to both networks; a FILE.json of archlab shapes --depth all --json stands for one.
     """
-    target = output(form, as_json, path)
     limit = depth_limit(depth)
     from archlab.analysis.diff import diff as compare
     from archlab.tables.diff import diff_table

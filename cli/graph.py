@@ -10,18 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archlab.cli.common.console import message, write
-from archlab.cli.common.options import (
-    BatchOption,
-    BnOption,
-    DepthOption,
-    InputOption,
-    NetworkArgument,
-    OptionOption,
-    SkipOption,
-    depth_limit,
-    network_options,
-    traced,
-)
+from archlab.cli.common.groups import grouped
+from archlab.cli.common.options import DepthOption, Subject, depth_limit
 from archlab.errors import ForwardError, InputError
 
 if TYPE_CHECKING:
@@ -57,10 +47,10 @@ SUFFIXES = {
 }
 
 
+@grouped
 def graph(
-    network: NetworkArgument,
-    inputs: InputOption = None,
-    batch: BatchOption = None,
+    subject: Subject,
+    *,
     depth: DepthOption = "1",
     only: Annotated[
         str, typer.Option(metavar="PATH", show_default=False, help="Show the inside of this layer: stage_2.0.")
@@ -69,9 +59,6 @@ def graph(
     scale: Annotated[
         bool, typer.Option("--scale", help="In a picture, width by channels and height by spatial size.")
     ] = False,
-    options: OptionOption = None,
-    bn: BnOption = None,
-    skip: SkipOption = None,
     form: Annotated[
         GraphFormat | None,
         typer.Option("--format", show_default=False, help="A text instead of a picture. Default: by -o, else dot."),
@@ -106,7 +93,7 @@ def graph(
     suffix = path.suffix.lower() if path else ""
     costly = [colour.value] if colour in (Colour.saved, Colour.receptive_field) else []
     try:
-        found = traced(network, inputs, batch, network_options(options, bn, skip), costly)
+        found = subject.trace(costly)
     except ForwardError as error:
         with suppress(InputError):  # the picture shows where it failed, if what is asked for was reached
             if error.trace is not None:

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from archlab.cli.common.console import emit, output
-from archlab.cli.common.options import (
-    BatchOption,
-    BnOption,
-    DepthOption,
-    FileOption,
-    FormatOption,
-    InputOption,
-    JsonOption,
-    NetworkArgument,
-    OptionOption,
-    SkipOption,
-    depth_limit,
-    network_options,
-    traced,
-)
+from archlab.cli.common.console import Output, emit
+from archlab.cli.common.groups import grouped
+from archlab.cli.common.options import DepthOption, Subject, depth_limit
 
 
+@grouped
 def growth(
-    network: NetworkArgument,
-    inputs: InputOption = None,
-    batch: BatchOption = None,
+    subject: Subject,
+    *,
     depth: DepthOption = "1",
-    options: OptionOption = None,
-    bn: BnOption = None,
-    skip: SkipOption = None,
-    form: FormatOption = None,
-    as_json: JsonOption = False,
-    path: FileOption = None,
+    target: Output,
 ) -> None:
     """Show channels, sizes and parameters as bars.
 
@@ -40,10 +22,9 @@ def growth(
     archlab growth densenet --input 96
     archlab growth resnet18 --depth 2 --format csv
     """
-    target = output(form, as_json, path)
     limit = depth_limit(depth)
     from archlab.analysis.growth import stages
     from archlab.tables.growth import growth_table
 
-    grown = stages(traced(network, inputs, batch, network_options(options, bn, skip)), limit)
+    grown = stages(subject.trace(), limit)
     emit(target, lambda: growth_table(grown), grown.to_json)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.common.console import emit, output
-from archlab.cli.common.options import FileOption, FormatOption, JsonOption
+from archlab.cli.common.console import Output, emit
+from archlab.cli.common.groups import grouped
 
 if TYPE_CHECKING:
     from archlab.networks import Entry
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from archlab.tables import Table
 
 
+@grouped
 def networks(
     network: Annotated[
         str | None, typer.Argument(metavar="NETWORK", show_default=False, help="One whose options are listed.")
     ] = None,
-    form: FormatOption = None,
-    as_json: JsonOption = False,
-    path: FileOption = None,
+    *,
+    target: Output,
 ) -> None:
     """List the networks, or the options of one.
 
@@ -30,7 +30,6 @@ def networks(
     archlab networks
     archlab networks resnet
     """
-    target = output(form, as_json, path)
     from archlab.networks import entry, names
 
     entries = [entry(name) for name in ([network] if network else names())]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archlab.cli.common.console import message, prints_aside, progress, write
-from archlab.cli.common.options import BnOption, InputOption, OptionOption, SkipOption, network_options, traced
+from archlab.cli.common.groups import grouped
+from archlab.cli.common.options import InputOption, NetworkOptions, traced
 from archlab.cli.common.settings import DataDirOption, StoreOption
 from archlab.errors import ArchlabError, ForwardError, InputError, SourceError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from archlab.store import Store
 
 
+@grouped
 def report(
     things: Annotated[
         list[str] | None,
@@ -54,9 +56,8 @@ def report(
     ] = None,
     store: StoreOption = None,
     inputs: InputOption = None,
-    options: OptionOption = None,
-    bn: BnOption = None,
-    skip: SkipOption = None,
+    *,
+    given: NetworkOptions,
     data_dir: DataDirOption = None,
 ) -> None:
     """Write networks, runs and comparisons as HTML.
@@ -85,8 +86,7 @@ def report(
     else:
         from archlab.reports import save
 
-        settings = network_options(options, bn, skip)
-        found = [_resolved(thing, home, inputs, settings, failures) for thing in things] if things else [_newest(home)]
+        found = [_resolved(thing, home, inputs, given, failures) for thing in things] if things else [_newest(home)]
         command = shlex.join(["archlab", *sys.argv[1:]])
         items = [*found, *_networks_of(found, home, data_dir)]
         if png or svg:

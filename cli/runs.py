@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.common.console import emit, message, output, progress, write
+from archlab.cli.common.console import Output, emit, message, progress, write
 from archlab.cli.common.curves import show_course, show_courses
-from archlab.cli.common.options import FileOption, FormatOption, JsonOption
+from archlab.cli.common.groups import grouped
 from archlab.cli.common.settings import StoreOption
 from archlab.cli.common.verdicts import show_run_verdicts, show_worst_verdicts
 from archlab.cli.compare import show as show_comparison
@@ -37,11 +37,11 @@ runs = typer.Typer(
 
 
 @runs.command("list")
+@grouped
 def list_runs(
     store: StoreOption = None,
-    form: FormatOption = None,
-    as_json: JsonOption = False,
-    path: FileOption = None,
+    *,
+    target: Output,
 ) -> None:
     """List runs and comparisons, the oldest first.
 
@@ -49,7 +49,6 @@ def list_runs(
     archlab runs list
     archlab runs list --format csv -o runs.csv
     """
-    target = output(form, as_json, path)
     from archlab.cli.common.console import Format
     from archlab.store import open_store
     from archlab.tables.runs import comparisons_table, runs_table
@@ -69,12 +68,12 @@ def list_runs(
 
 
 @runs.command("show")
+@grouped
 def show_run(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Of a run or a comparison, as archlab runs list names it.")],
     store: StoreOption = None,
-    form: FormatOption = None,
-    as_json: JsonOption = False,
-    path: FileOption = None,
+    *,
+    target: Output,
 ) -> None:
     """Show the epochs of a run, or the tables of a comparison, and what is wrong with them.
 
@@ -82,7 +81,6 @@ def show_run(
     archlab runs show lenet-digits-4f2a91c03b7e
     archlab runs show lenet-digits-4f2a91c03b7e --json
     """
-    target = output(form, as_json, path)
     from archlab.records import Run
     from archlab.store import open_store
     from archlab.tables.runs import run_table

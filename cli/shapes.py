@@ -6,26 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.common.console import Format, Output, emit, message, output, prints_aside
-from archlab.cli.common.options import (
-    BatchOption,
-    BnOption,
-    DepthOption,
-    FileOption,
-    FormatOption,
-    InputOption,
-    JsonOption,
-    NetworkArgument,
-    OptionOption,
-    SkipOption,
-    depth_limit,
-    network_options,
-    traced,
-)
+from archlab.cli.common.console import Format, Output, emit, message, prints_aside
+from archlab.cli.common.groups import grouped
+from archlab.cli.common.options import DepthOption, Subject, depth_limit
 from archlab.errors import ForwardError
 
 if TYPE_CHECKING:
-    from archlab.records import Trace, Value
+    from archlab.records import Trace
 
 COLUMNS_HELP = (
     "Columns behind the path, separated by commas; +NAME adds to the default kind,output-shape,parameters,macs. "
@@ -37,15 +24,12 @@ FITS_HELP = (
 )
 
 
+@grouped
 def shapes(
-    network: NetworkArgument,
-    inputs: InputOption = None,
-    batch: BatchOption = None,
+    subject: Subject,
+    *,
     depth: DepthOption = "1",
     columns: Annotated[str, typer.Option(metavar="A,B", show_default=False, help=COLUMNS_HELP)] = "",
-    options: OptionOption = None,
-    bn: BnOption = None,
-    skip: SkipOption = None,
     unfold: Annotated[
         bool, typer.Option("--unfold", help="A row for each of the repeated blocks, a level for each container.")
     ] = False,
@@ -63,9 +47,7 @@ def shapes(
     precision: Annotated[
         str, typer.Option(metavar="NAME", help="For --fits: fp32, or bf16 for mixed precision.")
     ] = "fp32",
-    form: FormatOption = None,
-    as_json: JsonOption = False,
-    path: FileOption = None,
+    target: Output,
 ) -> None:
     """Show the shapes, parameters and cost of layers.
 
@@ -78,7 +60,6 @@ def shapes(
     Repeated equal blocks are one row (x12), and containers of a single module take no level; JSON and CSV always hold
     every layer down to the depth.
     """
-    target = output(form, as_json, path)
     limit = depth_limit(depth)
     if columns == "help":
         _show_columns(target)
@@ -86,15 +67,14 @@ def shapes(
     from archlab.tables.columns import chosen_columns, costly_columns
 
     chosen = chosen_columns([name.strip() for name in columns.split(",") if name.strip()])
-    given = network_options(options, bn, skip)
     if budget is not None:
-        _fits(target, network, inputs, batch, given, budget, optimizer, precision)
+        _fits(target, subject, budget, optimizer, precision)
         return
     if verify:
-        _verify(target, network, inputs, batch, given)
+        _verify(target, subject)
         return
     try:
-        found = traced(network, inputs, batch, given, costly_columns(chosen))
+        found = subject.trace(costly_columns(chosen))
     except ForwardError as error:
         if error.trace is not None:
             _show(target, error.trace, limit, chosen, unfold)
@@ -116,42 +96,31 @@ def _show(target: Output, found: Trace, limit: int | None, chosen: tuple[str, ..
     )
 
 
-def _verify(
-    target: Output, network: str, inputs: list[str] | None, batch: int | None, options: dict[str, Value]
-) -> None:
+def _verify(target: Output, subject: Subject) -> None:
     from archlab.networks import resolve
     from archlab.tables.verification import verification_table
     from archlab.tracing import verify
 
     with prints_aside():
-        found = verify(resolve(network, options), inputs or None, batch=batch)
+        found = verify(resolve(subject.network, subject.chosen), subject.inputs or None, batch=subject.batch)
     emit(target, lambda: verification_table(found), found.to_json)
     if found.unexplained:
         raise typer.Exit(1)
 
 
-def _fits(
-    target: Output,
-    network: str,
-    inputs: list[str] | None,
-    batch: int | None,
-    options: dict[str, Value],
-    budget: str,
-    optimizer: str,
-    precision: str,
-) -> None:
+def _fits(target: Output, subject: Subject, budget: str, optimizer: str, precision: str) -> None:
     from archlab.networks import resolve
     from archlab.tables.memory import memory_table
     from archlab.tracing import fits
 
     with prints_aside():
         found = fits(
-            resolve(network, options),
-            inputs or None,
+            resolve(subject.network, subject.chosen),
+            subject.inputs or None,
             budget=budget,
             optimizer=optimizer,
             precision=precision,
-            batch=batch,
+            batch=subject.batch,
         )
     emit(target, lambda: memory_table(found), found.to_json)
 

@@ -7,24 +7,16 @@ from typing import Annotated
 
 import typer
 
-from archlab.cli.common.console import emit, message, output, prints_aside
+from archlab.cli.common.console import Output, emit, message, prints_aside
 from archlab.cli.common.curves import show_course
-from archlab.cli.common.options import (
-    BnOption,
-    FileOption,
-    FormatOption,
-    JsonOption,
-    OptionOption,
-    SkipOption,
-    network_options,
-)
+from archlab.cli.common.groups import grouped
+from archlab.cli.common.options import NetworkOptions
 from archlab.cli.common.progress import announce, showing_progress
-from archlab.cli.common.settings import Chosen, takes_settings
+from archlab.cli.common.settings import Chosen, InProcess
 from archlab.records import TrainingConfig
-from archlab.training.execution import Execution
 
 
-@takes_settings(without=("workers", "fresh"))
+@grouped
 def train(
     network: Annotated[
         str,
@@ -32,15 +24,11 @@ def train(
             metavar="NETWORK", show_default=False, help="A built-in name or another source, as for archlab shapes."
         ),
     ],
-    options: OptionOption = None,
-    bn: BnOption = None,
-    skip: SkipOption = None,
     *,
+    given: NetworkOptions,
     chosen: Chosen,
-    execution: Execution,
-    form: FormatOption = None,
-    as_json: JsonOption = False,
-    path: FileOption = None,
+    execution: InProcess,
+    target: Output,
 ) -> None:
     """Train a network once, and keep the run.
 
@@ -52,8 +40,6 @@ def train(
     archlab train lenet --bn off --lr 0.01 --seed 3 --json
     archlab train lenet --probe-every 5 --landscape 21
     """
-    target = output(form, as_json, path)
-    given = network_options(options, bn, skip)
     from archlab import training
     from archlab.networks import resolve
     from archlab.tables.runs import run_table
@@ -62,10 +48,10 @@ def train(
         source = resolve(network, given)
     config = TrainingConfig(network, options=dict(source.options), **chosen)
     home = execution.home
-    execution = replace(execution, store=home, workers=1)
-    announce([config], execution)
+    where = replace(execution, store=home)
+    announce([config], where)
     with showing_progress(1) as watch:
-        run = training.train(config, execution=execution, progress=watch)
+        run = training.train(config, execution=where, progress=watch)
     emit(target, lambda: run_table(run), run.to_json)
     show_course(run, home, target)
     message(f"kept in {home.path} as {run.key}")

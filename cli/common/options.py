@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, NewType, TypeAlias
 
 import typer
 
-from archlab.cli.common.console import Format, prints_aside
+from archlab.cli.common.console import Format, Output, output, prints_aside
+from archlab.cli.common.groups import register
 from archlab.comparing.design import NORMS
 from archlab.errors import InputError
 from archlab.records import Trace, Value
@@ -72,7 +74,11 @@ SkipOption: TypeAlias = Annotated[
 ]
 
 
-def network_options(options: list[str] | None, bn: str | None = None, skip: str | None = None) -> dict[str, Value]:
+NetworkOptions = NewType("NetworkOptions", dict[str, Value])
+"""What `--option`, `--bn` and `--skip` name together."""
+
+
+def network_options(options: OptionOption = None, bn: BnOption = None, skip: SkipOption = None) -> NetworkOptions:
     """The options of the network's factory that `--option`, `--bn` and `--skip` name; the factory types them.
 
     Raises:
@@ -94,7 +100,37 @@ def network_options(options: list[str] | None, bn: str | None = None, skip: str 
         if name in chosen:
             raise InputError(f"option {name!r} is given twice: leave one of them out")
         chosen[name] = value
-    return chosen
+    return NetworkOptions(chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The network that a command is about, as its argument and options name it."""
+
+    network: NetworkArgument
+    inputs: InputOption = None
+    batch: BatchOption = None
+    options: OptionOption = None
+    bn: BnOption = None
+    skip: SkipOption = None
+
+    @property
+    def chosen(self) -> dict[str, Value]:
+        """The options of the network's factory."""
+        return network_options(self.options, self.bn, self.skip)
+
+    def trace(self, columns: Sequence[str] = ()) -> Trace:
+        """The network's trace; raises as `traced`."""
+        return traced(self.network, self.inputs, self.batch, self.chosen, columns)
+
+
+def _output(form: FormatOption = None, as_json: JsonOption = False, path: FileOption = None) -> Output:
+    return output(form, as_json, path)
+
+
+register(Subject, Subject)
+register(Output, _output)
+register(NetworkOptions, network_options)
 
 
 def depth_limit(depth: str) -> int | None:

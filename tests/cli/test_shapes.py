@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import archlab
-from archlab.cli import shapes
 from archlab.errors import ForwardError
 from archlab.records import Discrepancy, Failure, Trace, Verification
 from archlab.tables import text
@@ -168,7 +167,7 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Trace:
     def broken(*arguments: object, **options: object) -> Trace:
         raise ForwardError("net fails at head (Linear)", failure, partial)
 
-    monkeypatch.setattr(shapes, "traced", broken)
+    monkeypatch.setattr("archlab.cli.common.options.traced", broken)
     return partial
 
 
