@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -57,3 +58,26 @@ def test_every_package_is_installed() -> None:
             for path in (ROOT / folder).rglob("__init__.py")
         }
     assert found == set(listed)
+
+
+def test_files_functions_and_rooms_stay_small() -> None:
+    """400 lines per file, 12 parameters per function of the library, 12 entries in `tracing`, the largest room."""
+    links = {ROOT / "archlab" / "cli", ROOT / "archlab" / "reports"}
+    files = [
+        path
+        for folder in ("archlab", "cli", "reports")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if not links & set(path.parents)
+    ]
+    assert [path for path in files if len(path.read_text().splitlines()) > 400] == []
+    crowded = [
+        f"{path.name}:{node.name}"
+        for path in files
+        if (ROOT / "cli") not in path.parents  # there, a parameter is an option
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and len([*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]) > 12
+    ]
+    assert crowded == []
+    tracing = [path.name for path in (ROOT / "archlab" / "tracing").iterdir() if path.name != "__pycache__"]
+    assert len(tracing) <= 12
