@@ -13,8 +13,7 @@ from archlab.errors import ForwardError
 from archlab.records import Failure, Shape, Trace
 from archlab.tracing.costs.formulas import broadcast, expand, matmul_shape
 from archlab.tracing.forward import location
-from archlab.tracing.forward.nodes import Node
-from archlab.tracing.forward.tracer import Tracer
+from archlab.tracing.forward.call_tree import Call
 from archlab.tracing.inputs import text
 
 
@@ -28,21 +27,20 @@ class Diagnosis(NamedTuple):
 
 
 def forward_error(
-    tracer: Tracer, trace: Trace, error: BaseException, sizes: str = "", *, is_theirs: bool = True
+    failed: Call, trace: Trace, error: BaseException, sizes: str = "", *, is_theirs: bool = True
 ) -> ForwardError:
     """The error that names the layer which a run ended at.
 
     Args:
-        tracer: the run.
+        failed: the innermost call that the error left.
         trace: the layers up to there.
         error: what the network raised.
         sizes: a sentence about the inputs that the network would take.
         is_theirs: whether the user can change the network, so that a layer that would fit is worth naming.
     """
-    node = tracer.failed[0] if tracer.failed is not None else Node(-1, None, "", type(tracer.network).__name__, None, 1)
-    found = diagnosis(node, str(error))
+    found = diagnosis(failed, str(error))
     remedy = "; ".join(part for part in (sizes, found.remedy if is_theirs or not sizes else "") if part)
-    place = f"{trace.network}: {node.path} ({node.kind})" if node.path else trace.network
+    place = f"{trace.network}: {failed.path} ({failed.kind})" if failed.path else trace.network
     if found.expected:
         sentence = f"{place} got {found.got}, expected {found.expected}"
     else:
@@ -50,9 +48,9 @@ def forward_error(
     if remedy:
         sentence = f"{sentence.rstrip('.')}; {remedy}"
     failure = Failure(
-        path=node.path,
-        kind=node.kind,
-        source=_source(node, error),
+        path=failed.path,
+        kind=failed.kind,
+        source=_source(failed, error),
         got=found.got,
         expected=found.expected,
         remedy=remedy,
@@ -61,23 +59,23 @@ def forward_error(
     return ForwardError(sentence, failure, replace(trace, failure=failure))
 
 
-def diagnosis(node: Node, message: str) -> Diagnosis:
+def diagnosis(call: Call, message: str) -> Diagnosis:
     """What is wrong, from the shapes that a layer got and the settings that it has."""
-    shapes = ", ".join(map(text, node.inputs))
-    if node.module is not None:
+    shapes = ", ".join(map(text, call.inputs))
+    if call.module is not None:
         for kinds, examine in _LAYERS:
-            if isinstance(node.module, kinds):
-                found = examine(node.module, node.inputs[0], message) if node.inputs else None
+            if isinstance(call.module, kinds):
+                found = examine(call.module, call.inputs[0], message) if call.inputs else None
                 return found or Diagnosis(shapes)
-    elif node.kind in _OPERATIONS:
-        return _OPERATIONS[node.kind](node.inputs, message) or Diagnosis(shapes)
+    elif call.kind in _OPERATIONS:
+        return _OPERATIONS[call.kind](call.inputs, message) or Diagnosis(shapes)
     return Diagnosis(shapes)
 
 
-def _source(node: Node, error: BaseException) -> str:
+def _source(call: Call, error: BaseException) -> str:
     """The user's line that failed; else the class of the nearest module that isn't torch's own."""
     line = location.of_error(error)
-    above: Node | None = node
+    above: Call | None = call
     while not line and above is not None:
         if above.module is not None and not type(above.module).__module__.startswith("torch."):
             line = location.of_class(type(above.module))
