@@ -48,8 +48,8 @@ REDUCTIONS = _words(
 
 POINTWISE = _words(
     """
-    _prelu_kernel _weight_norm_interface addcdiv addcmul binary_cross_entropy celu cross glu hardshrink
-    hardswish huber_loss log_sigmoid_forward mse_loss rrelu_with_noise smooth_l1_loss soft_margin_loss
+    _prelu_kernel _weight_norm_interface abs addcdiv addcmul binary_cross_entropy celu cross glu hardshrink
+    hardswish huber_loss log_sigmoid_forward mish mse_loss rrelu_with_noise smooth_l1_loss soft_margin_loss
     softshrink
     """
 )

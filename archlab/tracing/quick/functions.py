@@ -23,7 +23,15 @@ from archlab.tracing.quick.shape_function import Result, UnknownCallError, of_fu
     settings=("inplace",),
 )
 @of_modules(nn.Sigmoid, nn.Tanh, settings=())
-def _unary(input: Tensor, *settings: Any, inplace: bool = False) -> Result | None:
+def _unary(
+    input: Tensor,
+    *settings: Any,
+    inplace: bool = False,
+    negative_slope: float = 0.01,
+    alpha: float = 1.0,
+    min_val: float = -1.0,
+    max_val: float = 1.0,
+) -> Result | None:
     if not input.is_floating_point() or any(isinstance(item, (Tensor, torch.dtype)) for item in settings):
         return None
     inplace = inplace or settings[-1:] == (True,)
@@ -67,7 +75,7 @@ def _comparison(input: Tensor, other: Any) -> Result | None:
 @of_functions("masked_fill")
 def _masked_fill(input: Tensor, mask: Tensor, value: Any) -> Result | None:
     check_tensors(mask)
-    if broadcast(tuple(input.shape), tuple(mask.shape)) != tuple(input.shape):
+    if not isinstance(value, (int, float)) or broadcast(tuple(input.shape), tuple(mask.shape)) != tuple(input.shape):
         return None
     return like(input), 0, 0
 
@@ -154,7 +162,11 @@ def _setitem(input: Tensor, index: Any, value: Any) -> Result | None:
 
 
 @of_functions("roll")
-def _roll(input: Tensor, *shifts: Any, **options: Any) -> Result | None:
+def _roll(input: Tensor, shifts: Any, dims: Any = ()) -> Result | None:
+    moved = shifts if isinstance(shifts, (tuple, list)) else (shifts,)
+    axes = [axis_of(dim, input.dim()) for dim in (dims if isinstance(dims, (tuple, list)) else (dims,))]
+    if len(moved) != (len(axes) or 1):
+        return None
     return new(input.shape, input.dtype), 0, 0
 
 

@@ -86,16 +86,17 @@ def _convolution(
     unbatched = len(shape) == axes + 1
     if unbatched:
         shape = (1, *shape)
-    if len(shape) != axes + 2 or input.dtype is not weight.dtype:
+    if len(shape) != axes + 2 or any(part.dtype is not input.dtype for part in (weight, bias) if part is not None):
         return None
     if shape[1] != kernel[1] * groups:
         raise MismatchError(f"the layer convolves {kernel[1] * groups} channels, and was given {shape[1]}")
+    steps = per_axis(stride, axes)
+    if min(steps) <= 0 or (padding == "same" and max(steps) > 1):
+        return None
     if padding == "same":
         output = (shape[0], kernel[0], *shape[2:])
     else:
-        steps, pads = per_axis(stride, axes), per_axis(0 if padding == "valid" else padding, axes)
-        if min(steps) <= 0:
-            return None
+        pads = per_axis(0 if padding == "valid" else padding, axes)
         output = convolution_shape(shape, kernel, steps, pads, per_axis(dilation, axes))
     if min(output[2:]) <= 0:
         raise MismatchError(f"the kernel of {kernel[2:]} is larger than the input of {shape[2:]} with its padding")
@@ -152,10 +153,12 @@ def _attention(
     shapes = tuple(query.shape), tuple(key.shape), tuple(value.shape)
     if min(map(len, shapes)) < 2 or query.dtype is not key.dtype:
         return None
+    if (attn_mask is not None and attn_mask.dim() > query.dim()) or (enable_gqa and len(set(map(len, shapes))) > 1):
+        return None
     if shapes[0][-1] != shapes[1][-1] or shapes[1][-2] != shapes[2][-2]:
         return None
-    batch = shapes[0][:-2] if enable_gqa else broadcast(shapes[0][:-2], shapes[2][:-2])
-    if batch is None:
+    batch = shapes[0][:-2]
+    if not enable_gqa and broadcast(*(shape[:-2] for shape in shapes)) != batch:
         return None
     masked = is_causal or attn_mask is not None
     elementwise = attention_elementwise(shapes[0], shapes[1], masked=masked)
@@ -184,7 +187,9 @@ def _einsum(equation: str, left: Tensor, right: Tensor) -> Result | None:
 
 @of_functions("embedding")
 @of_modules(nn.Embedding, settings=("weight", "padding_idx", "max_norm"))
-def _embedding(input: Tensor, weight: Tensor, padding_idx: Any = None, max_norm: float | None = None) -> Result | None:
+def _embedding(
+    input: Tensor, weight: Tensor, padding_idx: Any = None, max_norm: float | None = None, *rest: Any, **options: Any
+) -> Result | None:
     check_tensors(weight)
     if input.dtype not in (torch.int64, torch.int32) or weight.dim() != 2 or max_norm is not None:
         return None
@@ -253,7 +258,7 @@ def _layer_norm(
 @of_functions("rms_norm")
 @of_modules(nn.RMSNorm, settings=("normalized_shape", "weight"))
 def _rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Any = None, eps: Any = None) -> Result | None:
-    if not _ends_with(input, normalized_shape):
+    if not _ends_with(input, normalized_shape) or (weight is not None and weight.shape != tuple(normalized_shape)):
         return None
     return like(input), 0, rms_normalisation(input.numel(), affine=weight is not None)
 
@@ -265,7 +270,7 @@ def _ends_with(input: Tensor, shape: Sequence[int]) -> bool:
 @of_functions("group_norm")
 @of_modules(nn.GroupNorm, settings=("num_groups", "weight", "bias"))
 def _group_norm(
-    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, *rest: Any
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Result | None:
     if input.dim() < 2 or input.shape[1] % num_groups or not input.is_contiguous():
         return None
@@ -275,9 +280,9 @@ def _group_norm(
 
 
 @of_functions("normalize")
-def _normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Result | None:
+def _normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Result | None:
     axis = axis_of(dim, input.dim())
-    if not input.is_floating_point() or not input.numel():
+    if out is not None or not input.is_floating_point() or not input.numel():
         return None
     # The norm takes each element, its clamp each norm, the division each element again.
     return like(input), 0, 2 * input.numel() + input.numel() // input.shape[axis]
@@ -296,10 +301,10 @@ def _softmax(input: Tensor, dim: Any = None, _stacklevel: int = 3, dtype: torch.
 
 
 @of_functions("gelu")
-@of_modules(nn.GELU, settings=())
+@of_modules(nn.GELU, settings=("approximate",))
 def _gelu(input: Tensor, approximate: str = "none") -> Result | None:
     check_floating(input)
-    return like(input), 0, input.numel()
+    return (like(input), 0, input.numel()) if approximate in ("none", "tanh") else None
 
 
 @of_functions("dropout")
@@ -327,14 +332,14 @@ def _feature_dropout(input: Tensor, training: bool, inplace: bool) -> Result | N
 def _pool(axes: int, input: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool) -> Result | None:
     """The result of pooling by windows over the last axes."""
     shape = tuple(input.shape)
-    if len(shape) not in (axes + 1, axes + 2) or not input.is_contiguous():
+    if len(shape) not in (axes + 1, axes + 2) or 0 in shape or not input.is_contiguous():
         return None
     kernels = per_axis(kernel, axes)
-    steps = per_axis(stride, axes) if stride else kernels
+    steps = kernels if stride is None or stride in ((), []) else per_axis(stride, axes)
     pads, gaps = per_axis(padding, axes), per_axis(dilation, axes)
     sizes = []
     for size, window, step, pad, gap in zip(shape[-axes:], kernels, steps, pads, gaps, strict=True):
-        if pad * 2 > window or window <= 0 or step <= 0:
+        if not 0 <= 2 * pad <= window or min(window, step, gap) <= 0:
             return None
         count = pooling_size(size, window, step, pad, gap, ceil)
         if count <= 0:
@@ -367,7 +372,7 @@ def _avg_pool(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Result | None:
-    return _pool(axes, input, kernel_size, stride, padding, 1, ceil_mode)
+    return _pool(axes, input, kernel_size, stride, padding, 1, ceil_mode) if divisor_override is None else None
 
 
 def _adaptive_avg_pool(axes: int, input: Tensor, output_size: Any) -> Result | None:
@@ -377,7 +382,7 @@ def _adaptive_avg_pool(axes: int, input: Tensor, output_size: Any) -> Result | N
     check_floating(input)
     wanted = (None,) * axes if output_size is None else per_axis(output_size, axes)
     sizes = [given if size is None else size for size, given in zip(wanted, shape[-axes:], strict=True)]
-    return new((*shape[:-axes], *sizes), input.dtype), 0, input.numel()
+    return (new((*shape[:-axes], *sizes), input.dtype), 0, input.numel()) if min(sizes) > 0 else None
 
 
 def _register_pools() -> None:
