@@ -224,7 +224,7 @@ class Measurement:
         """A context that leaves the network as it is; nothing, if it was built for this trace and has no values."""
         if self.source is not None and all(parameter.is_meta != real for parameter in self.network.parameters()):
             return nullcontext()
-        return isolated(self.network, real=real)
+        return isolated(self.network, device="cpu" if real else "meta", values=real)
 
     def _trace(self, rows: Rows, given: Arguments) -> Trace:
         entries = tensors(given)
@@ -302,10 +302,10 @@ _WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "Distribu
 
 
 def check_memory(network: nn.Module, name: str, reason: str) -> None:
-    """Does nothing if the parameters fit into memory.
+    """Hold that the parameters fit into the memory that is free.
 
     Raises:
-        ForwardError: they don't.
+        ForwardError: they do not.
     """
     needed = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else needed

@@ -3,7 +3,7 @@
 Counting semantics
 ------------------
 As in `archlab.tracing.costs.formulas`: MACs without biases; the elementwise conventions are listed there. Operations
-that move, look up, compare or draw at random are free; pointwise ones (torch marks them so) cost 1 an output element.
+that move, look up, compare or draw at random are free; pointwise ones (torch marks them so) cost 1 per output element.
 Whatever stands in none of these tables has no formula, and is listed as uncounted.
 """
 
@@ -14,7 +14,8 @@ from typing import Any
 
 from archlab.records import Shape
 from archlab.tracing.costs.formulas import (
-    SOFTMAX,
+    DROPOUT_PER_ELEMENT,
+    SOFTMAX_PER_ELEMENT,
     Cost,
     attention_elementwise,
     attention_macs,
@@ -49,7 +50,7 @@ def _convolution(
 @register_cost("aten::_slow_conv2d_forward")
 @register_cost("aten::conv_depthwise3d")
 @register_cost("aten::_conv_depthwise2d")
-def _plain_convolution(input: Shape, weight: Shape, *rest: object, output: Shape, **options: object) -> int:
+def _untransposed_convolution(input: Shape, weight: Shape, *rest: object, output: Shape, **options: object) -> int:
     return convolution_macs(input, weight, output, transposed=False)
 
 
@@ -167,7 +168,7 @@ def _rms_norm(input: Shape, shape: Any, weight: Shape | None, *rest: object, out
 @register_cost("aten::softmax")
 @register_cost("aten::log_softmax")
 def _softmax(input: Shape, *rest: object, output: object, **options: object) -> Cost:
-    return Cost(0, SOFTMAX * prod(input))
+    return Cost(0, SOFTMAX_PER_ELEMENT * prod(input))
 
 
 @register_cost("aten::max_pool1d")
@@ -195,7 +196,7 @@ def _fractional_pooling(input: Shape, kernel: Any, *rest: object, output: Any) -
 
 @register_cost("aten::native_dropout")
 def _dropout(input: Shape, p: float, train: bool | None, *, output: Any) -> Cost:
-    return Cost(0, 2 * prod(input) if train else 0)
+    return Cost(0, DROPOUT_PER_ELEMENT * prod(input) if train else 0)
 
 
 @register_cost("aten::upsample_nearest1d")
@@ -243,7 +244,7 @@ def _deformable_convolution(input: Shape, weight: Shape, *rest: object, output: 
 def _region_pooling(
     input: Shape, regions: Shape, scale: Any, height: Any, width: Any, samples: int, *rest: object, output: Shape
 ) -> Cost:
-    # Each sample mixes four neighbours; as many samples a cell as it takes, if none are said, are at least one.
+    # Each sample mixes four neighbours; as many samples per cell as it takes, if none are said, are at least one.
     return Cost(0, prod(output) * max(1, samples) ** 2 * 8)
 
 

@@ -7,7 +7,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-FREE = _words(
+FREE_OPERATIONS = _words(
     """
     _assert_async _assert_scalar _assert_tensor_metadata _conj _conj_physical _copy_from _embedding_bag_no_grad
     _fw_primal _index_put_impl _local_scalar_dense _neg_view _pack_padded_sequence _reshape_alias _reshape_copy
@@ -44,7 +44,7 @@ REDUCTIONS = _words(
     std_mean sum trace var var_mean
     """
 )
-"""As the dispatcher calls them: 1 elementwise operation an element of the first argument."""
+"""As the dispatcher calls them: 1 elementwise operation per element of the first argument."""
 
 POINTWISE = _words(
     """
@@ -53,7 +53,7 @@ POINTWISE = _words(
     softshrink
     """
 )
-"""As the dispatcher calls them: 1 an element of the results, though torch doesn't mark them as pointwise."""
+"""As the dispatcher calls them: 1 per element of the results, though torch doesn't mark them as pointwise."""
 
 VIEWS = _words(
     """
@@ -107,7 +107,7 @@ ACTIVATIONS = _words(
     sigmoid silu sin sqrt square tanh
     """
 )
-"""Functions of one tensor that cost 1 elementwise operation an element."""
+"""Functions of one tensor that cost 1 elementwise operation per element."""
 
 FACTORIES = _words(
     """

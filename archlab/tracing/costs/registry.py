@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archlab.tracing.costs.formulas import FREE, Cost
-from archlab.tracing.costs.names import FREE as FREE_NAMES
-from archlab.tracing.costs.names import POINTWISE, REDUCTIONS
+from archlab.tracing.costs.names import FREE_OPERATIONS, POINTWISE, REDUCTIONS
 from archlab.tracing.pytree import convert, shape_of
 
 Formula = TypeVar("Formula", bound=Callable[..., "int | Cost"])
@@ -86,7 +85,9 @@ def cost_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: objec
     """What a dispatched operation takes; None if nobody knows."""
     name = operation_name(func)
     short = name.rpartition("::")[2].removesuffix("_")
-    if short not in FREE_NAMES and any(isinstance(item, Tensor) and item.layout is not torch.strided for item in args):
+    if short not in FREE_OPERATIONS and any(
+        isinstance(item, Tensor) and item.layout is not torch.strided for item in args
+    ):
         return None  # the work depends on the values of a sparse tensor
     formula = _COSTS.get(name)
     if formula is not None:
@@ -94,7 +95,7 @@ def cost_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: objec
         named = convert(kwargs, shape_of)
         cost = formula(*shapes, **named, output=convert(out, shape_of))
         return cost if isinstance(cost, Cost) else Cost(int(cost))
-    if short in FREE_NAMES or getattr(func, "is_view", False):
+    if short in FREE_OPERATIONS or getattr(func, "is_view", False):
         return FREE
     if short in REDUCTIONS:
         return Cost(0, args[0].numel())

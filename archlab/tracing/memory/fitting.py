@@ -20,11 +20,11 @@ from archlab.tracing.pytree import shape_of, tensors
 if TYPE_CHECKING:
     from archlab.networks import Source
 
-UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+DECIMAL_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-SMALL = 2
+FIRST_BATCH = 2
 """The batch that a search starts at: batch normalisation over single values takes none of 1."""
-MOST = 2**24
+LARGEST_BATCH = 2**24
 """Batches aren't looked for beyond this."""
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([kmgt]?i?)b?", re.I)
@@ -40,7 +40,7 @@ def parse_bytes(text: str | float) -> int:
     (24000000000, 1610612736)
     """
     found = _SIZE.fullmatch(str(text).strip())
-    units = UNITS | BINARY_UNITS
+    units = DECIMAL_UNITS | BINARY_UNITS
     if found is None or found[2].lower() not in units or float(found[1]) <= 0:
         raise InputError(
             f"{text!r} is no size of memory: expected a number with a unit, as in 24GB, 80G (10^9 each) or 24GiB (2^30)"
@@ -98,7 +98,7 @@ def fits(
             raise ForwardError(_no_step(name, shapes, error)) from error
 
     search = _Search(step)
-    start = batch or SMALL
+    start = batch or FIRST_BATCH
     largest = None if limit is None else search.largest(limit, start)
     timeline = step(batch) if limit is None else search.measured(batch or largest or start)
     peak = timeline.peak()
@@ -149,7 +149,7 @@ class _Search:
         """
         self.measured(start)
         self.measured(2 * start)
-        high = MOST
+        high = LARGEST_BATCH
         while True:
             low = 0
             while high - low > 1:

@@ -41,12 +41,11 @@ def pretended_step(network: nn.Module, given: Arguments, optimizer: Optimizer, p
     """
     batch = next((int(tensor.shape[0]) for tensor in tensors(given) if tensor.dim()), 1)
     with (
-        isolated(network),
         FakeTensorMode(allow_non_fake_inputs=True),
+        isolated(network, device="cpu"),
         torch.inference_mode(False),
         torch.enable_grad(),
     ):
-        _pretend(network)
         network.train()
         args, kwargs = convert(given, _fake)
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -101,25 +100,8 @@ def _make_state(stepper: torch.optim.Optimizer, parameters: list[nn.Parameter]) 
     stepper.zero_grad()
 
 
-# Tensors without values
-
-
-def _pretend(network: nn.Module) -> None:
-    """Puts fake tensors in the place of all parameters and buffers; shared ones stay shared."""
-    fakes: dict[int, Tensor] = {}
-    for module in network.modules():
-        both: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
-        for registered in both:
-            for name, tensor in registered.items():
-                if tensor is not None:
-                    registered[name] = fakes.setdefault(id(tensor), _fake(tensor))
-        if isinstance(module, nn.RNNBase):
-            module._flat_weights = [getattr(module, name) for name in module._flat_weights_names]
-
-
-def _fake(tensor: Tensor) -> Any:
-    fake = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
-    return nn.Parameter(fake, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
+def _fake(tensor: Tensor) -> Tensor:
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
 
 
 # Mixed precision

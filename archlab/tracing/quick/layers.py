@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from archlab.tracing.costs.formulas import (
-    DROPOUT,
-    SOFTMAX,
+    DROPOUT_PER_ELEMENT,
+    SOFTMAX_PER_ELEMENT,
     attention_elementwise,
     attention_macs,
     broadcast,
@@ -297,7 +297,7 @@ def _softmax(input: Tensor, dim: Any = None, _stacklevel: int = 3, dtype: torch.
     if not isinstance(dim, int) or not isinstance(_stacklevel, int) or dtype not in (None, input.dtype):
         return None
     check_floating(input)
-    return like(input), 0, SOFTMAX * input.numel()
+    return like(input), 0, SOFTMAX_PER_ELEMENT * input.numel()
 
 
 @of_functions("gelu")
@@ -315,7 +315,7 @@ def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool
     check_floating(input)
     if p == 1:
         return None
-    return (input if inplace else like(input)), 0, DROPOUT * input.numel()
+    return (input if inplace else like(input)), 0, DROPOUT_PER_ELEMENT * input.numel()
 
 
 @of_modules(
