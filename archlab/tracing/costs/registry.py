@@ -18,30 +18,30 @@ Formula = TypeVar("Formula", bound=Callable[..., "int | Cost"])
 _COSTS: dict[str, Callable[..., int | Cost]] = {}
 
 
-def register_cost(operation: object) -> Callable[[Formula], Formula]:
-    """A decorator that gives an operation a cost, and returns the function as it is.
+def register_cost(*operations: object) -> Callable[[Formula], Formula]:
+    """A decorator that gives one or more operations a cost, and returns the function as it is.
 
     The function is called with the operation's own arguments, each tensor replaced by its shape (a tuple of integers),
     and with the keyword `output`: the shape of the result, or a tuple of shapes if there are several. It returns the
     MACs as an integer, or a `Cost` with `macs` and `elementwise`.
 
     Args:
-        operation: what torch dispatches: `torch.ops.mylib.sparse_conv`, one of its overloads, or its name
+        operations: what torch dispatches: `torch.ops.mylib.sparse_conv`, one of its overloads, or its name
             `"mylib::sparse_conv"`. All overloads of a name share one cost.
 
     Raises:
-        ValueError: the operation has a cost already.
+        ValueError: an operation has a cost already.
 
     >>> @register_cost("example::gather_product")
     ... def gather_product(input, weight, indices, *, output):
     ...     return indices[0] * weight[0] * weight[1]  # a matrix-vector product for each index
     """
-    name = operation_name(operation)
 
     def add(formula: Formula) -> Formula:
-        if name in _COSTS:
-            raise ValueError(f"{name} has a cost already: {_COSTS[name].__qualname__} in {_COSTS[name].__module__}")
-        _COSTS[name] = formula
+        for name in map(operation_name, operations):
+            if name in _COSTS:
+                raise ValueError(f"{name} has a cost already: {_COSTS[name].__qualname__} in {_COSTS[name].__module__}")
+            _COSTS[name] = formula
         return formula
 
     return add

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, TypeVar
 
 import torch
@@ -50,6 +51,7 @@ class DispatchedCall:
 
 
 Rule = Callable[[DispatchedCall], list[Regions]]
+Mapping = Callable[[DispatchedCall, Region], Region]
 Written = TypeVar("Written", bound=Callable[..., Any])
 
 _RULES: dict[str, Rule] = {}
@@ -57,10 +59,8 @@ _RULES: dict[str, Rule] = {}
 
 def regions_after(call: DispatchedCall) -> list[Regions]:
     """What the results' elements see, result by result; a loose bound where the operation isn't known."""
-    rule = _RULES.get(call.name)
-    if rule is None:
-        rule = _pointwise if torch.Tag.pointwise in call.function.tags else unknown
-    found = rule(call)
+    usual = _pointwise if torch.Tag.pointwise in call.function.tags else unknown
+    found = _RULES.get(call.name, usual)(call)
     return found * len(call.results) if len(found) == 1 else found
 
 
@@ -68,8 +68,17 @@ def rule(*names: str) -> Callable[[Written], Written]:
     """A decorator that makes a function the rule of some operations; it returns what one or all results see."""
 
     def add(function: Written) -> Written:
-        for name in names:
-            _RULES[name] = function
+        _RULES.update(dict.fromkeys(names, function))
+        return function
+
+    return add
+
+
+def each(*names: str) -> Callable[[Mapping], Mapping]:
+    """A decorator for operations of one result, which sees what each of the first tensor's regions becomes."""
+
+    def add(function: Mapping) -> Mapping:
+        rule(*names)(lambda call: [[function(call, region) for region in call.regions]])
         return function
 
     return add
@@ -114,17 +123,14 @@ def _nothing(call: DispatchedCall) -> list[Regions]:
 def _batch_norm(call: DispatchedCall) -> list[Regions]:
     if call.get("running_mean") is not None:
         return [call.regions]
-    return [_mixed(call.regions, [axis for axis in range(call.input.dim()) if axis != 1])]  # instance normalisation
+    axes = [axis for axis in range(call.input.dim()) if axis != 1]  # instance normalisation
+    return [[_mixed(region, axes) for region in call.regions]]
 
 
-@rule("native_group_norm")
+@rule("native_group_norm", "native_layer_norm", "_fused_rms_norm")
 def _group_norm(call: DispatchedCall) -> list[Regions]:
-    return [_mixed(call.regions, range(1, call.input.dim()))]
-
-
-@rule("native_layer_norm", "_fused_rms_norm")
-def _layer_norm(call: DispatchedCall) -> list[Regions]:
-    return [_mixed(call.regions, range(call.input.dim() - len(call.get("normalized_shape")), call.input.dim()))]
+    first = 1 if call.name == "native_group_norm" else call.input.dim() - len(call.get("normalized_shape"))
+    return [[_mixed(region, range(first, call.input.dim())) for region in call.regions]]
 
 
 @rule("_softmax", "_log_softmax", "_safe_softmax", "softmax", "log_softmax", "sort", "argsort", "glu")
@@ -134,22 +140,11 @@ def _along(call: DispatchedCall) -> list[Regions]:
     return [[region.reduced(axis, call.results[0].shape[axis]) for region in call.regions if region.layout]]
 
 
-def _mixed(regions: Regions, axes: Iterable[int]) -> list[Region]:
+def _mixed(region: Region, axes: Iterable[int]) -> Region:
     """Each position sees itself (as part of all) and everything along some axes."""
-    listed = list(axes)
-    mixed = []
-    for region in regions:
-        for axis in listed:
-            region = region.reduced(axis, _size(region, axis))
-        mixed.append(region)
-    return mixed
-
-
-def _size(region: Region, axis: int) -> int:
-    size = 1
-    for factor in region.layout[axis]:
-        size *= factor.size
-    return size
+    for axis in axes:
+        region = region.reduced(axis, prod(factor.size for factor in region.layout[axis]))
+    return region
 
 
 @rule("mean", "sum", "amax", "amin", "max", "min", "prod", "std", "var", "var_mean", "std_mean", "any", "all", "topk")
@@ -192,61 +187,53 @@ def _as_strided(call: DispatchedCall) -> list[Regions]:
     return [call.regions] if tuple(call.get("size")) == tuple(call.input.shape) else unknown(call)
 
 
-@rule("permute", "permute_copy")
-def _permute(call: DispatchedCall) -> list[Regions]:
-    order = [axis % call.input.dim() for axis in call.get("dims")]
-    return [[region.permuted(order) for region in call.regions]]
+@each("permute", "permute_copy")
+def _permute(call: DispatchedCall, region: Region) -> Region:
+    return region.permuted([axis % call.input.dim() for axis in call.get("dims")])
 
 
-@rule("t", "transpose", "transpose_copy", "swapaxes")
-def _transpose(call: DispatchedCall) -> list[Regions]:
+@each("t", "transpose", "transpose_copy", "swapaxes")
+def _transpose(call: DispatchedCall, region: Region) -> Region:
     order = list(range(call.input.dim()))
     if order[1:]:
         first, second = (0, 1) if call.name == "t" else (call.axis("dim0"), call.axis("dim1"))
         order[first], order[second] = order[second], order[first]
-    return [[region.permuted(order) for region in call.regions]]
+    return region.permuted(order)
 
 
-@rule("unsqueeze")
-def _unsqueeze(call: DispatchedCall) -> list[Regions]:
-    axis = call.get("dim") % (call.input.dim() + 1)
-    return [[region.inserted(axis) for region in call.regions]]
+@each("unsqueeze")
+def _unsqueeze(call: DispatchedCall, region: Region) -> Region:
+    return region.inserted(call.get("dim") % (call.input.dim() + 1))
 
 
-@rule("squeeze")
-def _squeeze(call: DispatchedCall) -> list[Regions]:
+@each("squeeze")
+def _squeeze(call: DispatchedCall, region: Region) -> Region:
     shape = tuple(call.input.shape)
     given = call.get("dim")
     axes = range(len(shape)) if given is None else [given] if isinstance(given, int) else given
-    dropped = sorted({axis % len(shape) for axis in axes if shape[axis] == 1}, reverse=True)
-    found = []
-    for region in call.regions:
-        for axis in dropped:
-            region = region.removed(axis)
-        found.append(region)
-    return [found]
+    for axis in sorted({axis % len(shape) for axis in axes if shape[axis] == 1}, reverse=True):
+        region = region.removed(axis)
+    return region
 
 
-@rule("expand", "expand_copy")
-def _expand(call: DispatchedCall) -> list[Regions]:
-    shape = tuple(call.results[0].shape)
-    return [[region.aligned(shape) for region in call.regions]]
+@each("expand", "expand_copy")
+def _expand(call: DispatchedCall, region: Region) -> Region:
+    return region.aligned(tuple(call.results[0].shape))
 
 
-@rule("slice", "slice_copy")
-def _slice(call: DispatchedCall) -> list[Regions]:
+@each("slice", "slice_copy")
+def _slice(call: DispatchedCall, region: Region) -> Region:
     axis = call.axis()
-    length, step = call.input.shape[axis], call.get("step", 1)
+    length = call.input.shape[axis]
     start = call.get("start") or 0
     start = min(max(start + length if start < 0 else start, 0), length)
-    return [[region.sliced(axis, start, step, call.results[0].shape[axis]) for region in call.regions]]
+    return region.sliced(axis, start, call.get("step", 1), call.results[0].shape[axis])
 
 
-@rule("select", "select_copy")
-def _select(call: DispatchedCall) -> list[Regions]:
+@each("select", "select_copy")
+def _select(call: DispatchedCall, region: Region) -> Region:
     axis = call.axis()
-    index = call.get("index") % call.input.shape[axis]
-    return [[region.selected(axis, index) for region in call.regions]]
+    return region.selected(axis, call.get("index") % call.input.shape[axis])
 
 
 @rule("unbind", "unbind_copy")
@@ -299,43 +286,33 @@ def _cat(call: DispatchedCall) -> list[Regions]:
     return [found]
 
 
-@rule("constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d")
-@rule("replication_pad1d", "replication_pad2d", "replication_pad3d")
-def _pad(call: DispatchedCall) -> list[Regions]:
-    amounts = call.get("pad", call.get("padding"))
-    found = []
-    for region in call.regions:
-        for number, before in enumerate(amounts[::2]):
-            axis = call.input.dim() - 1 - number
-            size = call.results[0].shape[axis]
-            if size != call.input.shape[axis] or before:
-                region = region.sliced(axis, -before, 1, size)
-        found.append(region)
-    return [found]
+@each("constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d")
+@each("replication_pad1d", "replication_pad2d", "replication_pad3d")
+def _pad(call: DispatchedCall, region: Region) -> Region:
+    for number, before in enumerate(call.get("pad", call.get("padding"))[::2]):
+        axis = call.input.dim() - 1 - number
+        size = call.results[0].shape[axis]
+        if size != call.input.shape[axis] or before:
+            region = region.sliced(axis, -before, 1, size)
+    return region
 
 
-@rule("roll")
-def _roll(call: DispatchedCall) -> list[Regions]:
-    shifts, axes = call.get("shifts"), call.get("dims", [])
-    found = []
-    for region in call.regions:
-        for shift, axis in zip(shifts, axes, strict=False):
-            axis %= call.input.dim()
-            size = call.input.shape[axis]
-            region = region.tapped(axis, lambda q, shift=shift: (q - shift,), size)  # type: ignore[misc]
-        found.append(region if axes else region.unknown(tuple(call.input.shape)))
-    return [found]
+@each("roll")
+def _roll(call: DispatchedCall, region: Region) -> Region:
+    if not call.get("dims"):
+        return region.unknown(tuple(call.input.shape))
+    for shift, axis in zip(call.get("shifts"), call.get("dims"), strict=False):
+        axis %= call.input.dim()
+        region = region.tapped(axis, lambda q, shift=shift: (q - shift,), call.input.shape[axis])  # type: ignore[misc]
+    return region
 
 
-@rule("flip")
-def _flip(call: DispatchedCall) -> list[Regions]:
-    found = []
-    for region in call.regions:
-        for axis in call.get("dims"):
-            size = call.input.shape[axis]
-            region = region.tapped(axis % call.input.dim(), lambda q, size=size: (size - 1 - q,), size, 1, -1)  # type: ignore[misc]
-        found.append(region)
-    return [found]
+@each("flip")
+def _flip(call: DispatchedCall, region: Region) -> Region:
+    for axis in call.get("dims"):
+        size = call.input.shape[axis]
+        region = region.tapped(axis % call.input.dim(), lambda q, size=size: (size - 1 - q,), size, 1, -1)  # type: ignore[misc]
+    return region
 
 
 @rule("index_select", "index", "gather")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from archlab.tracing.costs.formulas import expand
 from archlab.tracing.receptive.regions import Region
-from archlab.tracing.receptive.rules import DispatchedCall, Regions, rule, unknown
+from archlab.tracing.receptive.rules import DispatchedCall, Regions, each, rule, unknown
 
 
 def _windows(kernel: int, stride: int, padding: int, dilation: int) -> Callable[[int], Iterable[int]]:
@@ -50,35 +50,29 @@ def _convolution(call: DispatchedCall) -> list[Regions]:
     return [found]
 
 
-@rule("max_pool1d", "max_pool2d", "max_pool2d_with_indices", "max_pool3d", "max_pool3d_with_indices")
-@rule("avg_pool1d", "avg_pool2d", "avg_pool3d")
-def _pool(call: DispatchedCall) -> list[Regions]:
+@each("max_pool1d", "max_pool2d", "max_pool2d_with_indices", "max_pool3d", "max_pool3d_with_indices")
+@each("avg_pool1d", "avg_pool2d", "avg_pool3d")
+def _pool(call: DispatchedCall, region: Region) -> Region:
     axes = int(next(letter for letter in call.name if letter.isdigit()))
     kernels = expand(call.get("kernel_size"), axes)
     strides = expand(call.get("stride") or kernels, axes)
     paddings, dilations = expand(call.get("padding", 0), axes), expand(call.get("dilation", 1), axes)
     shape = tuple(call.results[0].shape)
-    found = []
-    for region in call.regions:
-        for place, window in enumerate(zip(kernels, strides, paddings, dilations, strict=True)):
-            axis = len(shape) - axes + place
-            region = region.tapped(axis, _windows(*window), shape[axis], 1, window[1])
-        found.append(region)
-    return [found]
+    windows = zip(kernels, strides, paddings, dilations, strict=True)
+    for axis, window in enumerate(windows, len(shape) - axes):
+        region = region.tapped(axis, _windows(*window), shape[axis], 1, window[1])
+    return region
 
 
-@rule("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool1d")
-@rule("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d")
-def _adaptive_pool(call: DispatchedCall) -> list[Regions]:
+@each("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool1d")
+@each("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d")
+def _adaptive_pool(call: DispatchedCall, region: Region) -> Region:
     axes = int(next(letter for letter in call.name if letter.isdigit()))
     shape = tuple(call.results[0].shape)
-    found = []
-    for region in call.regions:
-        for axis in range(len(shape) - axes, len(shape)):
-            size, given = shape[axis], call.input.shape[axis]
-            region = region.reduced(axis) if size == 1 else region.tapped(axis, *_bins(given, size))
-        found.append(region)
-    return [found]
+    for axis in range(len(shape) - axes, len(shape)):
+        size, given = shape[axis], call.input.shape[axis]
+        region = region.reduced(axis) if size == 1 else region.tapped(axis, *_bins(given, size))
+    return region
 
 
 def _bins(given: int, size: int) -> tuple[Callable[[int], Iterable[int]], int, int, int]:
@@ -88,36 +82,35 @@ def _bins(given: int, size: int) -> tuple[Callable[[int], Iterable[int]], int, i
     return taps, size, size // common, given // common
 
 
-@rule("pixel_shuffle")
-def _pixel_shuffle(call: DispatchedCall) -> list[Regions]:
+@each("pixel_shuffle")
+def _pixel_shuffle(call: DispatchedCall, region: Region) -> Region:
     factor = call.get("upscale_factor")
-    return [_spatial(call, lambda q: (q // factor,), factor, 1)]
+    return _spatial(call, region, lambda q: (q // factor,), factor, 1)
 
 
-@rule("pixel_unshuffle")
-def _pixel_unshuffle(call: DispatchedCall) -> list[Regions]:
+@each("pixel_unshuffle")
+def _pixel_unshuffle(call: DispatchedCall, region: Region) -> Region:
     factor = call.get("downscale_factor")
-    return [_spatial(call, lambda q: range(q * factor, (q + 1) * factor), 1, factor)]
+    return _spatial(call, region, lambda q: range(q * factor, (q + 1) * factor), 1, factor)
 
 
-def _spatial(call: DispatchedCall, taps: Callable[[int], Iterable[int]], period: int, shift: int) -> list[Region]:
+def _spatial(
+    call: DispatchedCall, region: Region, taps: Callable[[int], Iterable[int]], period: int, shift: int
+) -> Region:
     shape = tuple(call.results[0].shape)
-    found = []
-    for region in call.regions:
-        region = region.reduced(len(shape) - 3, shape[-3])
-        for axis in (len(shape) - 2, len(shape) - 1):
-            region = region.tapped(axis, taps, shape[axis], period, shift)
-        found.append(region)
-    return found
+    region = region.reduced(len(shape) - 3, shape[-3])
+    for axis in (len(shape) - 2, len(shape) - 1):
+        region = region.tapped(axis, taps, shape[axis], period, shift)
+    return region
 
 
 # Interpolation
 
 
-@rule("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")
-@rule("_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d")
-@rule("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d", "upsample_bicubic2d")
-def _interpolation(call: DispatchedCall) -> list[Regions]:
+@each("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")
+@each("_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d")
+@each("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d", "upsample_bicubic2d")
+def _interpolation(call: DispatchedCall, region: Region) -> Region:
     shape, given = tuple(call.results[0].shape), tuple(call.input.shape)
     axes = len(shape) - 2
     factors = call.get("scale_factors")
@@ -125,20 +118,16 @@ def _interpolation(call: DispatchedCall) -> list[Regions]:
     scales = list(factors) if factors else [call.get(name) for name in names]
     corners = call.get("align_corners", False)
     reach = 0 if "nearest" in call.name else 2 if "cubic" in call.name else 1
-    found = []
-    for region in call.regions:
-        for place, scale in enumerate(scales):
-            axis = 2 + place
-            ratio = 1 / Fraction(scale).limit_denominator(1000) if scale else Fraction(given[axis], shape[axis])
-            offset = (ratio - 1) / 2
-            if corners:
-                ratio, offset = Fraction(given[axis] - 1, max(1, shape[axis] - 1)), Fraction(0)
-            elif not reach:
-                offset = ratio / 2 if "exact" in call.name else Fraction(0)
-            taps = _neighbours(ratio, offset, reach)
-            region = region.tapped(axis, taps, shape[axis], ratio.denominator, ratio.numerator)
-        found.append(region)
-    return [found]
+    for axis, scale in enumerate(scales, 2):
+        ratio = 1 / Fraction(scale).limit_denominator(1000) if scale else Fraction(given[axis], shape[axis])
+        offset = (ratio - 1) / 2
+        if corners:
+            ratio, offset = Fraction(given[axis] - 1, max(1, shape[axis] - 1)), Fraction(0)
+        elif not reach:
+            offset = ratio / 2 if "exact" in call.name else Fraction(0)
+        taps = _neighbours(ratio, offset, reach)
+        region = region.tapped(axis, taps, shape[axis], ratio.denominator, ratio.numerator)
+    return region
 
 
 def _neighbours(ratio: Fraction, offset: Fraction, reach: int) -> Callable[[int], Iterable[int]]:
