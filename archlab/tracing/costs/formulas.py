@@ -65,26 +65,6 @@ def convolution_shape(
     return (input[0], weight[0], *spatial)
 
 
-def transposed_convolution_shape(
-    input: Shape,
-    weight: Shape,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    output_padding: Sequence[int],
-    *,
-    groups: int,
-) -> Shape:
-    """The result's shape of a transposed convolution of (N, C, *spatial) with (C, out / groups, *kernel)."""
-    spatial = tuple(
-        (size - 1) * jump - 2 * pad + step * (kernel - 1) + extra + 1
-        for size, kernel, jump, pad, step, extra in zip(
-            input[2:], weight[2:], stride, padding, dilation, output_padding, strict=True
-        )
-    )
-    return (input[0], weight[1] * groups, *spatial)
-
-
 def convolution_macs(input: Shape, weight: Shape, output: Shape, *, transposed: bool) -> int:
     """MACs of a convolution: a kernel's worth for each output position, or for each input position if transposed.
 

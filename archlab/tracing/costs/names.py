@@ -66,11 +66,7 @@ VIEWS = _words(
 )
 """Functions and tensor methods that are free, and no use of a parameter."""
 
-CONVERSIONS = _words(
-    """
-    cpu cuda mps to xpu
-    """
-)
+CONVERSIONS = _words("cpu cuda mps to xpu")
 """Methods that change a tensor's device."""
 
 READS = _words(

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from archlab.tracing.costs.formulas import FREE, Cost
 from archlab.tracing.costs.names import FREE_OPERATIONS, POINTWISE, REDUCTIONS
-from archlab.tracing.pytree import convert, shape_of
+from archlab.tracing.pytree import convert, shape_of, tensors
 
 Formula = TypeVar("Formula", bound=Callable[..., "int | Cost"])
 
@@ -100,11 +100,5 @@ def cost_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: objec
     if short in REDUCTIONS:
         return Cost(0, args[0].numel())
     if torch.Tag.pointwise in getattr(func, "tags", ()) or short in POINTWISE:
-        return Cost(0, sum(item.numel() for item in _results(out)))
+        return Cost(0, sum(item.numel() for item in tensors(out)))
     return None
-
-
-def _results(out: object) -> list[Tensor]:
-    if isinstance(out, Tensor):
-        return [out]
-    return [item for item in out if isinstance(item, Tensor)] if isinstance(out, (tuple, list)) else []

@@ -44,7 +44,7 @@ def forward_error(
     if found.expected:
         sentence = f"{place} got {found.got}, expected {found.expected}"
     else:
-        sentence = f"{place} got {found.got or 'no tensor'} and fails: {_first_line(error)}"
+        sentence = f"{place} got {found.got or 'no tensor'} and fails: {location.first_line(error)}"
     if remedy:
         sentence = f"{sentence.rstrip('.')}; {remedy}"
     failure = Failure(
@@ -83,36 +83,27 @@ def _source(call: Call, error: BaseException) -> str:
     return line
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
 def _plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _linear(module: Any, shape: Shape, message: str) -> Diagnosis | None:
-    if shape[-1] == module.in_features:
+def _wrong(count: int, noun: str, shape: Shape, wanted: int, setting: str) -> Diagnosis | None:
+    """What is wrong with so many channels or features, where as many as a setting says belong."""
+    if count == wanted:
         return None
-    features = shape[-1]
-    return Diagnosis(
-        f"{_plural(features, 'feature')} ({text(shape)})",
-        f"{module.in_features:,}",
-        f"in_features={features} would fit",
-    )
+    return Diagnosis(f"{_plural(count, noun)} ({text(shape)})", f"{wanted:,}", f"{setting}={count} would fit")
+
+
+def _linear(module: Any, shape: Shape, message: str) -> Diagnosis | None:
+    return _wrong(shape[-1], "feature", shape, module.in_features, "in_features")
 
 
 def _convolution(module: Any, shape: Shape, message: str) -> Diagnosis | None:
     axes = len(module.kernel_size)
     if len(shape) not in (axes + 1, axes + 2):
         return Diagnosis(f"{_plural(len(shape), 'dimension')} ({text(shape)})", f"{axes + 2}, the batch first")
-    channels = shape[-axes - 1]
-    if channels != module.in_channels:
-        expected = f"{module.in_channels:,}"
-        return Diagnosis(
-            f"{_plural(channels, 'channel')} ({text(shape)})", expected, f"in_channels={channels} would fit"
-        )
+    if shape[-axes - 1] != module.in_channels:
+        return _wrong(shape[-axes - 1], "channel", shape, module.in_channels, "in_channels")
     padding = (0,) * axes if isinstance(module.padding, str) else module.padding
     return _window(shape[-axes:], module.kernel_size, padding, module.dilation)
 
@@ -137,11 +128,10 @@ def _window(spatial: Shape, kernel: Any, padding: Any, dilation: Any) -> Diagnos
 
 def _normalisation(module: Any, shape: Shape, message: str) -> Diagnosis | None:
     wanted = getattr(module, "num_features", None) or getattr(module, "num_channels", None)
-    if wanted is None or len(shape) < 2 or shape[1] == wanted:
+    if wanted is None or len(shape) < 2:
         return None
     name = "num_features" if hasattr(module, "num_features") else "num_channels"
-    channels = shape[1]
-    return Diagnosis(f"{_plural(channels, 'channel')} ({text(shape)})", f"{wanted:,}", f"{name}={channels} would fit")
+    return _wrong(shape[1], "channel", shape, wanted, name)
 
 
 def _layer_normalisation(module: Any, shape: Shape, message: str) -> Diagnosis | None:
@@ -166,12 +156,7 @@ def _embedding(module: Any, shape: Shape, message: str) -> Diagnosis | None:
 
 
 def _recurrent(module: Any, shape: Shape, message: str) -> Diagnosis | None:
-    features = shape[-1]
-    if features == module.input_size:
-        return None
-    return Diagnosis(
-        f"{_plural(features, 'feature')} ({text(shape)})", f"{module.input_size:,}", f"input_size={features} would fit"
-    )
+    return _wrong(shape[-1], "feature", shape, module.input_size, "input_size")
 
 
 _LAYERS: list[tuple[tuple[type[nn.Module], ...], Callable[[Any, Shape, str], Diagnosis | None]]] = [

@@ -72,14 +72,10 @@ class Listener(TorchFunctionMode):
                 function, args, kwargs = Tensor.to, (tensor, dtype), {}
             elif mixed and known.name not in _KEEP_DEVICE:
                 args, kwargs = convert((args, kwargs), _to_meta)
-        if role is Role.FACTORY or (not origins and not self._is_worth_a_row(role, states)):
+        takes_parameter = role is not Role.VIEW and any(state.is_parameter for state in states)
+        if role is Role.FACTORY or not (origins or takes_parameter or role is Role.PRODUCT):
             return self._constant(known, function, args, kwargs, states)
         return self._operation(known, function, args, kwargs, given, origins, states)
-
-    def _is_worth_a_row(self, role: Role, states: dict[State, None]) -> bool:
-        if role is Role.PRODUCT:
-            return True
-        return role is not Role.VIEW and any(state.is_parameter for state in states)
 
     def _constant(
         self,

@@ -33,7 +33,6 @@ class Rows:
         self.modules = modules
         self.tree = tree
         self.states = modules.states
-        self.sizes = {id(state): state.size for state in self.states}
         self.used: set[int] = set()
         """Modules that ran, or hold something that did, or hold something that was taken."""
         self.notes = _notes(modules)
@@ -50,8 +49,12 @@ class Rows:
             self._add_unused()
         rows = [root] if not root.children else root.children
         ordered: list[Call] = []
-        for call in rows:
-            self._flatten(call, 1, ordered)
+        stack = [(call, 1) for call in reversed(rows)]
+        while stack:
+            call, depth = stack.pop()
+            call.depth = depth
+            ordered.append(call)
+            stack.extend((child, depth + 1) for child in reversed(call.children))
         places = {call.index: place for place, call in enumerate(ordered) if call.index >= 0}
         for call in reversed(ordered):
             if call.parent is not None:
@@ -61,13 +64,12 @@ class Rows:
     def totals(self) -> Totals:
         """The sums over the network, once its layers are made."""
         root = self.tree.calls[0] if self.tree.calls else Call(None, "", "")
+        parameters = [state for state in self.states if state.is_parameter]
         uncounted = Counter(name for call in self.tree.calls for name in call.uncounted or ())
         return Totals(
-            parameters=sum(self.sizes[id(state)] for state in self.states if state.is_parameter),
-            trainable_parameters=sum(
-                self.sizes[id(state)] for state in self.states if state.is_parameter and state.tensor.requires_grad
-            ),
-            buffers=sum(self.sizes[id(state)] for state in self.states if not state.is_parameter),
+            parameters=sum(state.size for state in parameters),
+            trainable_parameters=sum(state.size for state in parameters if state.tensor.requires_grad),
+            buffers=sum(state.size for state in self.states if not state.is_parameter),
             macs=root.macs,
             flops=2 * root.macs,
             uncounted_operations=dict(sorted(uncounted.items())),
@@ -76,9 +78,6 @@ class Rows:
             output_bytes=sum(call.output_bytes for call in self.tree.calls if not call.children),
             saved_bytes=(root.saved or 0) if self.tree.saves else None,
         )
-
-    def _calls(self, module: nn.Module) -> list[Call]:
-        return self.tree.by_module.get(id(module), [])
 
     def _find_used(self) -> None:
         taken = {id(holder) for state in self.states if state.taken_by is not None for holder in state.holders}
@@ -92,19 +91,18 @@ class Rows:
 
     def _row_of(self, module: nn.Module) -> Call:
         """The row of a module's first call, or of the nearest module around it that was called."""
-        while not self._calls(module):
+        while not self.tree.by_module.get(id(module)):
             module = self.modules.parents[id(module)][0]
-        return self._calls(module)[0]
+        return self.tree.by_module[id(module)][0]
 
     def _file(self, state: State) -> None:
         """Counts a state in the row that it belongs to."""
-        size = self.sizes[id(state)]
         place = state.taken_by
         if place is None and len(state.holders) == 1:
             calls = self.tree.by_module.get(id(state.holders[0]))
             if calls and not calls[0].children:  # the usual case, and the quickest
-                _add(calls[0], state, size)
-                calls[0].own_parameters += size if state.is_parameter else 0
+                _add(calls[0], state)
+                calls[0].own_parameters += state.size if state.is_parameter else 0
                 return
         for holder in state.holders:
             call = self._row_of(holder)
@@ -119,11 +117,11 @@ class Rows:
             place.outputs = (shape_of(state.tensor),)
             position = sum(child.index < 0 for child in above.children)
             above.children.insert(position, place)
-        _add(place, state, size)
+        _add(place, state)
         if state.is_parameter:
-            rows = [calls[0] for holder in state.holders if (calls := self._calls(holder))]
+            rows = [calls[0] for holder in state.holders if (calls := self.tree.by_module.get(id(holder)))]
             home = next((row for row in rows if row.parent is not None), place)  # the network itself has no row
-            home.own_parameters += size
+            home.own_parameters += state.size
 
     def _add_unused(self) -> None:
         unused = [(key, module) for key, module in self.modules.modules.items() if key not in self.used]
@@ -135,7 +133,7 @@ class Rows:
             if all(id(holder) not in self.used for holder in state.holders):
                 held.setdefault(id(state.holders[0]), []).append(state)
         for key, module in unused:
-            if type(module) in _HOLDERS and not module._modules and not module._parameters:
+            if type(module) in _CONTAINERS and not module._modules and not module._parameters:
                 continue
             registered = self.modules.parents[key][0]
             above = made.get(id(registered)) or self._row_of(registered)
@@ -145,8 +143,8 @@ class Rows:
             made[key] = call
             self._insert(above, call)
             for state in held.get(key, ()):
-                _add(call, state, self.sizes[id(state)])
-                call.own_parameters += self.sizes[id(state)] if state.is_parameter else 0
+                _add(call, state)
+                call.own_parameters += state.size if state.is_parameter else 0
 
     def _insert(self, above: Call, call: Call) -> None:
         """Puts a row behind the one of the module that is registered before it."""
@@ -156,14 +154,6 @@ class Rows:
             if child.module is not None and self.modules.order[id(child.module)] < number:
                 position = place + 1
         above.children.insert(position, call)
-
-    def _flatten(self, call: Call, depth: int, ordered: list[Call]) -> None:
-        stack = [(call, depth)]
-        while stack:
-            current, level = stack.pop()
-            current.depth = level
-            ordered.append(current)
-            stack.extend((child, level + 1) for child in reversed(current.children))
 
     def _layer(self, call: Call, places: dict[int, int]) -> Layer:
         return Layer(
@@ -181,7 +171,7 @@ class Rows:
             elementwise=call.elementwise,
             output_bytes=call.output_bytes,
             saved_bytes=(call.saved or 0) if self.tree.saves else None,
-            receptive_field=self._receptive_field(call) if call.regions else None,
+            receptive_field=_receptive_field(call) if call.regions else None,
             dtype=call.dtype,
             call=call.number,
             calls=self._call_count(call),
@@ -190,11 +180,6 @@ class Rows:
             inputs=tuple([origin if origin < 0 else places[origin] for origin in call.origins]),
         )
 
-    def _receptive_field(self, call: Call) -> ReceptiveField | None:
-        from archlab.tracing.receptive.regions import receptive_field
-
-        return receptive_field(call.regions)
-
     def _call_count(self, call: Call) -> int:
         owner = call
         while owner.module is None and owner.parent is not None:
@@ -202,7 +187,13 @@ class Rows:
         return len(self.tree.by_module.get(id(owner.module), ()))
 
 
-_HOLDERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict, nn.Sequential)
+def _receptive_field(call: Call) -> ReceptiveField | None:
+    from archlab.tracing.receptive.regions import receptive_field
+
+    return receptive_field(call.regions)
+
+
+_CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict, nn.Sequential)
 
 
 def _sum_into(above: Call, call: Call) -> None:
@@ -215,13 +206,13 @@ def _sum_into(above: Call, call: Call) -> None:
         above.saved = (above.saved or 0) + call.saved
 
 
-def _add(call: Call, state: State, size: int) -> None:
+def _add(call: Call, state: State) -> None:
     if not state.is_parameter:
-        call.buffers += size
+        call.buffers += state.size
         return
-    call.parameters += size
+    call.parameters += state.size
     if state.tensor.requires_grad:
-        call.trainable += size
+        call.trainable += state.size
 
 
 def _notes(modules: ModuleTree) -> list[str]:

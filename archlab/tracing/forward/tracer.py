@@ -53,8 +53,10 @@ class Tracer:
                 tree.failed = None  # what failed on the way, the network has caught
             except Exception as error:
                 if not tree.real and _needs_values(error):
-                    where = tree.failed.path if tree.failed else ""
-                    raise DataDependentError(f"{where or 'the network'} asks for values ({_summary(error)})") from error
+                    where = (tree.failed.path if tree.failed else "") or "the network"
+                    line = location.first_line(error)
+                    line = line if len(line) <= 120 else f"{line[:117]}..."
+                    raise DataDependentError(f"{where} asks for values ({line})") from error
                 raise
 
     @contextmanager
@@ -191,8 +193,3 @@ _NO_VALUES = re.compile(
 
 def _needs_values(error: BaseException) -> bool:
     return isinstance(error, NotImplementedError) or bool(_NO_VALUES.search(str(error)))
-
-
-def _summary(error: BaseException) -> str:
-    line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return line if len(line) <= 120 else f"{line[:117]}..."

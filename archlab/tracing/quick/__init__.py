@@ -20,6 +20,6 @@ taking turns):
 Importing this package registers all shape functions.
 """
 
-from archlab.tracing.quick import functions, layers, recurrent
+from archlab.tracing.quick import functions, layers, pooling, recurrent
 
-__all__ = ["functions", "layers", "recurrent"]
+__all__ = ["functions", "layers", "pooling", "recurrent"]

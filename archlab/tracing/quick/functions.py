@@ -23,18 +23,11 @@ from archlab.tracing.quick.shape_function import Result, UnknownCallError, of_fu
     settings=("inplace",),
 )
 @of_modules(nn.Sigmoid, nn.Tanh, settings=())
-def _unary(
-    input: Tensor,
-    *settings: Any,
-    inplace: bool = False,
-    negative_slope: float = 0.01,
-    alpha: float = 1.0,
-    min_val: float = -1.0,
-    max_val: float = 1.0,
-) -> Result | None:
-    if not input.is_floating_point() or any(isinstance(item, (Tensor, torch.dtype)) for item in settings):
+def _unary(input: Tensor, *settings: Any, inplace: bool = False, **named: Any) -> Result | None:
+    given = (*settings, *named.values())
+    if not input.is_floating_point() or not all(isinstance(setting, (int, float)) for setting in given):
         return None
-    inplace = inplace or settings[-1:] == (True,)
+    inplace = inplace or (settings != () and settings[-1] is True)
     return (input if inplace else like(input)), 0, input.numel()
 
 

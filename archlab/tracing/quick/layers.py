@@ -1,4 +1,4 @@
-"""Shape functions of what layers consist of: products, normalisation, pooling, attention.
+"""Shape functions of what layers consist of: products, attention, normalisation, activations.
 
 Most of torch's layers are such a function, called with the layer's settings.
 """
@@ -6,7 +6,6 @@ Most of torch's layers are such a function, called with the layer's settings.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from math import prod
 from typing import Any
 
@@ -24,9 +23,7 @@ from archlab.tracing.costs.formulas import (
     matmul_macs,
     matmul_shape,
     normalisation,
-    pooling_size,
     rms_normalisation,
-    transposed_convolution_shape,
 )
 from archlab.tracing.quick.results import axis_of, check_floating, check_same_type, check_tensors, like, new, per_axis
 from archlab.tracing.quick.shape_function import MismatchError, Result, of_functions, of_modules
@@ -131,9 +128,13 @@ def _transposed_convolution(
     if shape[1] != kernel[0]:
         raise MismatchError(f"the layer convolves {kernel[0]} channels, and was given {shape[1]}")
     settings = (per_axis(setting, axes) for setting in (stride, padding, dilation, output_padding))
-    output = transposed_convolution_shape(shape, kernel, *settings, groups=groups)
-    if min(output[2:]) <= 0:
+    sizes = [
+        (size - 1) * step - 2 * pad + gap * (window - 1) + extra + 1
+        for size, window, step, pad, gap, extra in zip(shape[2:], kernel[2:], *settings, strict=True)
+    ]
+    if min(sizes) <= 0:
         return None
+    output = (shape[0], kernel[1] * groups, *sizes)
     return new(output, input.dtype), convolution_macs(shape, kernel, output, transposed=True), 0
 
 
@@ -324,85 +325,6 @@ def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool
 )
 def _feature_dropout(input: Tensor, training: bool, inplace: bool) -> Result | None:
     return None if training or inplace else (like(input), 0, 0)
-
-
-# Pooling, padding
-
-
-def _pool(axes: int, input: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool) -> Result | None:
-    """The result of pooling by windows over the last axes."""
-    shape = tuple(input.shape)
-    if len(shape) not in (axes + 1, axes + 2) or 0 in shape or not input.is_contiguous():
-        return None
-    kernels = per_axis(kernel, axes)
-    steps = kernels if stride is None or stride in ((), []) else per_axis(stride, axes)
-    pads, gaps = per_axis(padding, axes), per_axis(dilation, axes)
-    sizes = []
-    for size, window, step, pad, gap in zip(shape[-axes:], kernels, steps, pads, gaps, strict=True):
-        if not 0 <= 2 * pad <= window or min(window, step, gap) <= 0:
-            return None
-        count = pooling_size(size, window, step, pad, gap, ceil)
-        if count <= 0:
-            raise MismatchError(f"the window of {window} is larger than the {size} positions that it slides over")
-        sizes.append(count)
-    out = new((*shape[:-axes], *sizes), input.dtype)
-    return out, 0, out.numel() * prod(kernels)
-
-
-def _max_pool(
-    axes: int,
-    input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Result | None:
-    return None if return_indices else _pool(axes, input, kernel_size, stride, padding, dilation, ceil_mode)
-
-
-def _avg_pool(
-    axes: int,
-    input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Result | None:
-    return _pool(axes, input, kernel_size, stride, padding, 1, ceil_mode) if divisor_override is None else None
-
-
-def _adaptive_avg_pool(axes: int, input: Tensor, output_size: Any) -> Result | None:
-    shape = tuple(input.shape)
-    if len(shape) not in (axes + 1, axes + 2) or 0 in shape:
-        return None
-    check_floating(input)
-    wanted = (None,) * axes if output_size is None else per_axis(output_size, axes)
-    sizes = [given if size is None else size for size, given in zip(wanted, shape[-axes:], strict=True)]
-    return (new((*shape[:-axes], *sizes), input.dtype), 0, input.numel()) if min(sizes) > 0 else None
-
-
-def _register_pools() -> None:
-    windows = ("kernel_size", "stride", "padding")
-    for axes, largest, mean, adaptive in (
-        (1, nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveAvgPool1d),
-        (2, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d),
-        (3, nn.MaxPool3d, nn.AvgPool3d, nn.AdaptiveAvgPool3d),
-    ):
-        for function, name, layer, settings in (
-            (_max_pool, "max_pool", largest, (*windows, "dilation", "ceil_mode", "return_indices")),
-            (_avg_pool, "avg_pool", mean, (*windows, "ceil_mode")),
-            (_adaptive_avg_pool, "adaptive_avg_pool", adaptive, ("output_size",)),
-        ):
-            shape_function = partial(function, axes)
-            of_functions(f"{name}{axes}d")(shape_function)
-            of_modules(layer, settings=settings)(shape_function)
-
-
-_register_pools()
 
 
 @of_functions("pad")

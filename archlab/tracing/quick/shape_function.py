@@ -41,22 +41,18 @@ class ShapeFunctionError(Exception):
     """A shape function failed by its own fault: no error of the network's, and nothing that a network may catch."""
 
 
-class _Function(NamedTuple):
+class _Entry(NamedTuple):
     shape_function: ShapeFunction
-    first: type | tuple[type, ...]
+    first: type | tuple[type, ...] = Tensor
     """What the first argument must be: for anything else torch says what is wrong."""
+    settings: tuple[str, ...] | None = None
+    """Attributes of a module that follow its input as arguments; None where it is called with the module itself."""
 
 
-class _Module(NamedTuple):
-    shape_function: ShapeFunction
-    settings: tuple[str, ...] | None
-    """Attributes of the module that follow its input as arguments; None where it is called with the module itself."""
-
-
-_FUNCTIONS: dict[str, _Function] = {}
-_MODULES: dict[Any, _Module] = {}
+_FUNCTIONS: dict[str, _Entry] = {}
+_MODULES: dict[Any, _Entry] = {}
 """By the `forward` of the class, which a subclass may have taken over."""
-_BY_CLASS: dict[type, _Module | None] = {}
+_BY_CLASS: dict[type, _Entry | None] = {}
 
 
 def of_functions(*names: str, first: type | tuple[type, ...] = Tensor) -> Callable[[Registered], Registered]:
@@ -68,7 +64,7 @@ def of_functions(*names: str, first: type | tuple[type, ...] = Tensor) -> Callab
     """
 
     def add(function: Registered) -> Registered:
-        _FUNCTIONS.update(dict.fromkeys(names, _Function(function, first)))
+        _FUNCTIONS.update(dict.fromkeys(names, _Entry(function, first)))
         return function
 
     return add
@@ -84,7 +80,7 @@ def of_modules(*kinds: type[nn.Module], settings: Sequence[str] | None = None) -
     """
 
     def add(function: Registered) -> Registered:
-        entry = _Module(function, None if settings is None else tuple(settings))
+        entry = _Entry(function, settings=None if settings is None else tuple(settings))
         _MODULES.update((kind.forward, entry) for kind in kinds)
         return function
 
@@ -137,7 +133,7 @@ def module_result(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
     return _call(entry.shape_function, (args[0], *settings), {})
 
 
-def _entry(module: nn.Module) -> _Module | None:
+def _entry(module: nn.Module) -> _Entry | None:
     kind = type(module)
     try:
         return _BY_CLASS[kind]

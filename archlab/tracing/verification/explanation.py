@@ -25,7 +25,6 @@ from archlab.tracing.verification.torchinfo import Summary, SummaryRow, mult_add
 if TYPE_CHECKING:
     from archlab.networks import Source
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _NORMALISATIONS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
@@ -117,11 +116,12 @@ class Reconciliation:
         self.compared += 1
         if theirs not in ours:
             explanation = "torchinfo doesn't look into this kind of object" if not theirs else ""
-            shapes = ", ".join(map(text, ours))
-            self.discrepancies.append(Discrepancy(layer.path, layer.kind, quantity, shapes, text(theirs), explanation))
+            self._differs(layer, quantity, ", ".join(map(text, ours)), text(theirs), explanation)
 
-    def _differs(self, layer: Layer, quantity: Any, ours: int, theirs: int, explanation: str) -> None:
-        self.discrepancies.append(Discrepancy(layer.path, layer.kind, quantity, str(ours), str(theirs), explanation))
+    def _differs(self, layer: Layer | None, quantity: Any, ours: object, theirs: object, explanation: str = "") -> None:
+        """Files a difference; without a layer it is one of the totals."""
+        path, kind = (layer.path, layer.kind) if layer is not None else ("", "")
+        self.discrepancies.append(Discrepancy(path, kind, quantity, str(ours), str(theirs), explanation))
 
     def _parameters(self, place: int, layer: Layer, row: SummaryRow) -> str:
         """Why archlab has fewer parameters in a row: it has counted them before."""
@@ -213,12 +213,9 @@ class Reconciliation:
         self.compared += 2
         totals, summary = self.trace.totals, self.summary
         if totals.parameters != summary.parameters:
-            explanation = self._total_parameters()
-            ours, theirs = str(totals.parameters), str(summary.parameters)
-            self.discrepancies.append(Discrepancy("", "", "parameters", ours, theirs, explanation))
+            self._differs(None, "parameters", totals.parameters, summary.parameters, self._total_parameters())
         if totals.macs != summary.macs:
-            ours, theirs = str(totals.macs), str(summary.macs)
-            self.discrepancies.append(Discrepancy("", "", "macs", ours, theirs, self._total_macs()))
+            self._differs(None, "macs", totals.macs, summary.macs, self._total_macs())
 
     def _total_parameters(self) -> str:
         firsts = [row.module for row in self.summary.rows if row.call == 1]

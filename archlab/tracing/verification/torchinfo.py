@@ -10,6 +10,7 @@ from torch import nn
 
 from archlab.errors import ArchlabError
 from archlab.records import Shape
+from archlab.tracing.forward.location import first_line
 from archlab.tracing.inputs import Arguments
 
 
@@ -57,7 +58,9 @@ def summarise(network: nn.Module, given: Arguments) -> Summary:
             **(kwargs if args else {}),
         )
     except Exception as error:
-        raise ArchlabError(f"torchinfo can't run {type(network).__name__}: {_reason(error)}") from error
+        cause = error.__cause__ or error
+        reason = f"{type(cause).__name__}: {first_line(cause)}"
+        raise ArchlabError(f"torchinfo can't run {type(network).__name__}: {reason}") from error
     calls: dict[int, int] = {}
     rows = []
     for info in found.summary_list:
@@ -89,8 +92,3 @@ def mult_adds(name: str, size: int, kind: str, output: Shape) -> int:
 def _shape(shape: Any) -> Shape:
     sizes = shape[0] if shape and isinstance(shape[0], (list, tuple)) else shape
     return tuple(int(size) for size in sizes or ())
-
-
-def _reason(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}"
