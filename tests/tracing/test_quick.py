@@ -308,7 +308,7 @@ def assert_same_ways(measurement: Measurement) -> None:
 def test_faults_of_shape_functions_surface(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shape_function, "_FUNCTIONS", dict(shape_function._FUNCTIONS))
 
-    @shape_function.of_functions("relu")
+    @shape_function.for_functions("relu")
     def _faulty(input: Tensor, **options: Any) -> None:
         raise ValueError("a fault")
 
@@ -317,7 +317,9 @@ def test_faults_of_shape_functions_surface(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_call_with_other_parameters_is_left_to_torch() -> None:
-    assert shape_function.function_result("matmul", (torch.zeros(2, 3), torch.zeros(3, 4)), {"other_one": 1}) is None
+    registration = shape_function.registered_function("matmul")
+    assert registration is not None
+    assert registration.result((torch.zeros(2, 3), torch.zeros(3, 4)), {"other_one": 1}) is None
 
 
 def test_nothing_slow_is_imported_for_a_usual_network() -> None:

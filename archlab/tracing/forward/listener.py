@@ -14,7 +14,7 @@ from archlab.tracing.forward.operations import Operation, Role, detail, opened, 
 from archlab.tracing.forward.saved import fused_attention
 from archlab.tracing.pytree import convert, shape_of, tensors, version
 from archlab.tracing.quick.layers import VARYING_FUNCTIONS
-from archlab.tracing.quick.shape_function import Result, function_result, knows_function
+from archlab.tracing.quick.shape_function import Result, registered_function
 
 
 class DataDependentError(Exception):
@@ -72,8 +72,10 @@ class Listener(TorchFunctionMode):
                 function, args, kwargs = Tensor.to, (tensor, dtype), {}
             elif mixed and known.name not in _KEEP_DEVICE:
                 args, kwargs = convert((args, kwargs), _to_meta)
-        takes_parameter = role is not Role.VIEW and any(state.is_parameter for state in states)
-        if role is Role.FACTORY or not (origins or takes_parameter or role is Role.PRODUCT):
+        is_row = origins or role is Role.PRODUCT
+        if not is_row and role is not Role.VIEW:
+            is_row = any(state.is_parameter for state in states)
+        if role is Role.FACTORY or not is_row:
             return self._constant(known, function, args, kwargs, states)
         return self._operation(known, function, args, kwargs, given, origins, states)
 
@@ -154,9 +156,10 @@ class Listener(TorchFunctionMode):
 
 def _result(known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Result | None:
     """What an operation gives and takes by its shape function; views are run, since that takes no arithmetic."""
-    if not known.is_torchs or not knows_function(known.name):
+    registration = registered_function(known.name) if known.is_torchs else None
+    if registration is None:
         return (function(*args, **kwargs), 0, 0) if known.role is Role.VIEW else None
-    result = function_result(known.name, args, kwargs)
+    result = registration.result(args, kwargs)
     if result is None or not known.in_place or known.name == "setitem":
         return result
     target, made = args[0], result[0]

@@ -22,10 +22,8 @@ class State:
     taken_by: Call | None = None
     """The first operation that took it as an argument."""
 
-    @property
-    def size(self) -> int:
-        """Elements; none while a lazy module hasn't been given its input."""
-        return 0 if type(self.tensor) in _UNINITIALISED else self.tensor.numel()
+    size: int = 0
+    """Elements, once a run has initialised what a lazy module holds."""
 
 
 _UNINITIALISED = (UninitializedParameter, UninitializedBuffer)
@@ -70,6 +68,11 @@ class ModuleTree:
         """Let each parameter and buffer say which it is, for the operations that take it."""
         for state in self.states:
             state.tensor._archlab = (state,)  # type: ignore[attr-defined]
+
+    def measure(self) -> None:
+        """Let each parameter and buffer know its size; it is 0 while a lazy module hasn't been given its input."""
+        for state in self.states:
+            state.size = 0 if type(state.tensor) in _UNINITIALISED else state.tensor.numel()
 
     def unmark(self) -> None:
         """Take that back, for tensors that aren't the tracer's own."""

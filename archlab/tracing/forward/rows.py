@@ -33,6 +33,7 @@ class Rows:
         self.modules = modules
         self.tree = tree
         self.states = modules.states
+        modules.measure()
         self.used: set[int] = set()
         """Modules that ran, or hold something that did, or hold something that was taken."""
         self.notes = _notes(modules)

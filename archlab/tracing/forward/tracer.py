@@ -19,7 +19,7 @@ from archlab.tracing.forward.listener import DataDependentError, Listener
 from archlab.tracing.forward.module_tree import ModuleTree
 from archlab.tracing.pytree import tensors, version
 from archlab.tracing.quick.layers import VARYING_LAYERS, has_one_value
-from archlab.tracing.quick.shape_function import MismatchError, knows_module, module_result
+from archlab.tracing.quick.shape_function import MismatchError, registered_module
 
 without_functions = torch._C.DisableTorchFunction
 """No function mode hears what is called within: measuring is not to be measured."""
@@ -117,14 +117,14 @@ class Tracer:
         with without_functions():
             tree.enter(call, args, kwargs)
             calls.append(call)
-            has_shape_function = is_usual and knows_module(module)
-            if has_shape_function:
+            registration = registered_module(module) if is_usual else None
+            if registration is not None:
                 refused = module.training and has_one_value(module, args)
                 if refused:
                     tree.notes[_ONE_VALUE.format(path or call.kind)] = None
                 if refused or tree.is_quick:
                     try:
-                        result = module_result(module, args, kwargs)
+                        result = registration.module_result(module, args, kwargs)
                     except MismatchError as error:
                         tree.fail(call, error)
                         raise
@@ -140,8 +140,8 @@ class Tracer:
                 call.whole = True
                 with without_functions():
                     out = tree.count(call, original, args, kwargs)
-                    if has_shape_function and type(module) in VARYING_LAYERS and not is_under_vmap():
-                        result = module_result(module, args, kwargs)
+                    if registration is not None and type(module) in VARYING_LAYERS and not is_under_vmap():
+                        result = registration.module_result(module, args, kwargs)
                         call.macs, call.elementwise = result[1:] if result else (call.macs, call.elementwise)
             else:
                 out = original(*args, **kwargs)

@@ -14,24 +14,26 @@ from archlab.records import Shape
 from archlab.tracing.costs.formulas import broadcast
 from archlab.tracing.costs.names import ACTIVATIONS
 from archlab.tracing.quick.results import axis_of, check_tensors, like, new, view_of
-from archlab.tracing.quick.shape_function import Result, UnknownCallError, of_functions, of_modules
+from archlab.tracing.quick.shape_function import Result, UnknownCallError, for_functions, for_modules
 
 
-@of_functions(*ACTIVATIONS)
-@of_modules(
+@for_functions(*ACTIVATIONS)
+@for_modules(
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.SiLU, nn.Mish),
     settings=("inplace",),
 )
-@of_modules(nn.Sigmoid, nn.Tanh, settings=())
+@for_modules(nn.Sigmoid, nn.Tanh, settings=())
 def _unary(input: Tensor, *settings: Any, inplace: bool = False, **named: Any) -> Result | None:
-    given = (*settings, *named.values())
-    if not input.is_floating_point() or not all(isinstance(setting, (int, float)) for setting in given):
+    if not input.is_floating_point():
         return None
-    inplace = inplace or (settings != () and settings[-1] is True)
+    if settings or named:
+        if not all(isinstance(setting, (int, float)) for setting in (*settings, *named.values())):
+            return None
+        inplace = inplace or any(setting is True for setting in settings)
     return (input if inplace else like(input)), 0, input.numel()
 
 
-@of_functions("add", "sub", "mul", "div", "pow", "maximum", "minimum", first=object)
+@for_functions("add", "sub", "mul", "div", "pow", "maximum", "minimum", first=object)
 def _binary(input: Any, other: Any) -> Result | None:
     if not isinstance(input, Tensor):
         input, other = other, input
@@ -51,13 +53,13 @@ def _binary(input: Any, other: Any) -> Result | None:
     return new(shape, dtype), 0, prod(shape)
 
 
-@of_functions("cumsum")
+@for_functions("cumsum")
 def _cumulative(input: Tensor, dim: int) -> Result | None:
     axis_of(dim, max(1, input.dim()))
     return (like(input), 0, input.numel()) if input.is_floating_point() else None
 
 
-@of_functions("eq", "ne", "lt", "le", "gt", "ge")
+@for_functions("eq", "ne", "lt", "le", "gt", "ge")
 def _comparison(input: Tensor, other: Any) -> Result | None:
     if not isinstance(other, (Tensor, int, float)):
         return None
@@ -65,7 +67,7 @@ def _comparison(input: Tensor, other: Any) -> Result | None:
     return None if shape is None else (new(shape, torch.bool), 0, 0)
 
 
-@of_functions("masked_fill")
+@for_functions("masked_fill")
 def _masked_fill(input: Tensor, mask: Tensor, value: Any) -> Result | None:
     check_tensors(mask)
     if not isinstance(value, (int, float)) or broadcast(tuple(input.shape), tuple(mask.shape)) != tuple(input.shape):
@@ -73,7 +75,7 @@ def _masked_fill(input: Tensor, mask: Tensor, value: Any) -> Result | None:
     return like(input), 0, 0
 
 
-@of_functions("cat", "concat", "concatenate", first=(tuple, list))
+@for_functions("cat", "concat", "concatenate", first=(tuple, list))
 def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Result | None:
     check_tensors(*tensors)
     if not tensors:
@@ -94,7 +96,7 @@ def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Result | None:
     return new(tuple(shape), first.dtype), 0, 0
 
 
-@of_functions("stack", first=(tuple, list))
+@for_functions("stack", first=(tuple, list))
 def _stack(tensors: Sequence[Tensor], dim: int = 0) -> Result | None:
     check_tensors(*tensors)
     if not tensors:
@@ -107,7 +109,7 @@ def _stack(tensors: Sequence[Tensor], dim: int = 0) -> Result | None:
     return new(tuple(shape), first.dtype), 0, 0
 
 
-@of_functions("repeat_interleave")
+@for_functions("repeat_interleave")
 def _repeat_interleave(input: Tensor, repeats: Any, dim: int) -> Result | None:
     if not isinstance(repeats, int):
         return None
@@ -116,7 +118,7 @@ def _repeat_interleave(input: Tensor, repeats: Any, dim: int) -> Result | None:
     return new(tuple(sizes), input.dtype), 0, 0
 
 
-@of_functions("repeat")
+@for_functions("repeat")
 def _repeat(input: Tensor, *repeats: Any) -> Result | None:
     times = _sizes(repeats)
     if len(times) < input.dim():
@@ -125,7 +127,7 @@ def _repeat(input: Tensor, *repeats: Any) -> Result | None:
     return new(tuple(size * time for size, time in zip(sizes, times, strict=True)), input.dtype), 0, 0
 
 
-@of_functions("mean", "sum")
+@for_functions("mean", "sum")
 def _reduction(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Result | None:
     if not input.is_floating_point() or dtype is not None:
         return None
@@ -138,14 +140,14 @@ def _reduction(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: 
     return new(tuple(shape), input.dtype), 0, input.numel()
 
 
-@of_functions("clamp", "clip")
+@for_functions("clamp", "clip")
 def _clamp(input: Tensor, min: Any = None, max: Any = None) -> Result | None:
     if isinstance(min, Tensor) or isinstance(max, Tensor) or not input.is_floating_point():
         return None
     return like(input), 0, input.numel()
 
 
-@of_functions("setitem")
+@for_functions("setitem")
 def _setitem(input: Tensor, index: Any, value: Any) -> Result | None:
     if isinstance(value, Tensor):
         target = view_of(input.__getitem__, index)
@@ -154,7 +156,7 @@ def _setitem(input: Tensor, index: Any, value: Any) -> Result | None:
     return None, 0, 0
 
 
-@of_functions("roll")
+@for_functions("roll")
 def _roll(input: Tensor, shifts: Any, dims: Any = ()) -> Result | None:
     moved = shifts if isinstance(shifts, (tuple, list)) else (shifts,)
     axes = [axis_of(dim, input.dim()) for dim in (dims if isinstance(dims, (tuple, list)) else (dims,))]
@@ -163,22 +165,22 @@ def _roll(input: Tensor, shifts: Any, dims: Any = ()) -> Result | None:
     return new(input.shape, input.dtype), 0, 0
 
 
-@of_functions("contiguous")
+@for_functions("contiguous")
 def _contiguous(input: Tensor) -> Result | None:
     return _dense(input), 0, 0
 
 
-@of_functions("clone")
+@for_functions("clone")
 def _clone(input: Tensor) -> Result | None:
     return like(input), 0, 0
 
 
-@of_modules(nn.Identity, settings=())
+@for_modules(nn.Identity, settings=())
 def _identity(input: Tensor) -> Result | None:
     return input.detach(), 0, 0
 
 
-@of_functions("getitem")
+@for_functions("getitem")
 def _getitem(input: Tensor, index: Any) -> Result | None:
     if isinstance(index, Tensor):
         if index.dtype not in (torch.int64, torch.int32) or not input.dim():
@@ -191,13 +193,13 @@ def _getitem(input: Tensor, index: Any) -> Result | None:
     return view_of(input.__getitem__, index), 0, 0
 
 
-@of_functions("flatten")
-@of_modules(nn.Flatten, settings=("start_dim", "end_dim"))
+@for_functions("flatten")
+@for_modules(nn.Flatten, settings=("start_dim", "end_dim"))
 def _flatten(input: Tensor, *axes: Any, **options: Any) -> Result | None:
     return _viewed(input, view_of(_dense(input).flatten, *axes, **options)), 0, 0
 
 
-@of_functions("reshape")
+@for_functions("reshape")
 def _reshape(input: Tensor, *shape: Any, **options: Any) -> Result | None:
     return _viewed(input, view_of(_dense(input).reshape, *shape, **options)), 0, 0
 
@@ -217,28 +219,28 @@ def _dense(input: Tensor) -> Tensor:
 # Tensors that hold nothing of the data: masks, grids, positions
 
 
-@of_functions("zeros_like", "ones_like", "empty_like", "rand_like", "randn_like", "full_like")
+@for_functions("zeros_like", "ones_like", "empty_like", "rand_like", "randn_like", "full_like")
 def _filled_like(input: Tensor, value: Any = 0, *, dtype: Any = None, device: Any = None) -> Result | None:
     if not input.is_meta or device not in (None, input.device):
         return None
     return like(input, dtype), 0, 0
 
 
-@of_functions("new_zeros", "new_ones", "new_empty")
+@for_functions("new_zeros", "new_ones", "new_empty")
 def _new_filled(input: Tensor, *size: Any, dtype: Any = None, device: Any = None) -> Result | None:
     if not input.is_meta or device not in (None, input.device):
         return None
     return new(_sizes(size), dtype or input.dtype), 0, 0
 
 
-@of_functions("zeros", "ones", "empty", "rand", "randn", first=(int, tuple, list))
+@for_functions("zeros", "ones", "empty", "rand", "randn", first=(int, tuple, list))
 def _filled(*size: Any, dtype: Any = None, device: Any = None) -> Result | None:
     if not _is_meta(device):
         return None
     return new(_sizes(size), dtype or torch.get_default_dtype()), 0, 0
 
 
-@of_functions("arange", first=int)
+@for_functions("arange", first=int)
 def _range(start: int, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Result | None:
     if end is None:
         start, end = 0, start
@@ -247,7 +249,7 @@ def _range(start: int, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
     return new((max(0, -((start - end) // step)),), dtype or torch.int64), 0, 0
 
 
-@of_functions("outer")
+@for_functions("outer")
 def _outer(input: Tensor, vec2: Tensor) -> Result | None:
     check_tensors(vec2)
     if not (input.is_meta and vec2.is_meta) or input.dim() != 1 or vec2.dim() != 1 or input.dtype is not vec2.dtype:
@@ -255,7 +257,7 @@ def _outer(input: Tensor, vec2: Tensor) -> Result | None:
     return new((input.shape[0], vec2.shape[0]), input.dtype), 0, input.shape[0] * vec2.shape[0]
 
 
-@of_functions("tril", "triu")
+@for_functions("tril", "triu")
 def _triangle(input: Tensor, diagonal: int = 0) -> Result | None:
     return (like(input), 0, 0) if input.is_meta and input.dim() > 1 else None
 

@@ -26,7 +26,7 @@ from archlab.tracing.costs.formulas import (
     rms_normalisation,
 )
 from archlab.tracing.quick.results import axis_of, check_floating, check_same_type, check_tensors, like, new, per_axis
-from archlab.tracing.quick.shape_function import MismatchError, Result, of_functions, of_modules
+from archlab.tracing.quick.shape_function import MismatchError, Result, for_functions, for_modules
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 VARYING_FUNCTIONS = frozenset(["div", "linear", "rms_norm", "scaled_dot_product_attention"])
@@ -39,7 +39,7 @@ VARYING_LAYERS = frozenset(
 # Products
 
 
-@of_functions("matmul", "mm", "bmm")
+@for_functions("matmul", "mm", "bmm")
 def _matmul(input: Tensor, other: Tensor) -> Result | None:
     check_tensors(other)
     left = tuple(input.shape)
@@ -50,8 +50,8 @@ def _matmul(input: Tensor, other: Tensor) -> Result | None:
     return new(shape, input.dtype), matmul_macs(left, shape), 0
 
 
-@of_functions("linear")
-@of_modules(nn.Linear, settings=("weight", "bias"))
+@for_functions("linear")
+@for_modules(nn.Linear, settings=("weight", "bias"))
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Result | None:
     check_tensors(weight)
     if weight.dim() != 2 or not input.dim():
@@ -63,8 +63,8 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Result
     return new((*input.shape[:-1], features), input.dtype), input.numel() * features, 0
 
 
-@of_functions("conv1d", "conv2d", "conv3d")
-@of_modules(
+@for_functions("conv1d", "conv2d", "conv3d")
+@for_modules(
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
     settings=("weight", "bias", "stride", "padding", "dilation", "groups"),
 )
@@ -105,8 +105,8 @@ def _convolution(
     return new(output, input.dtype), macs, 0
 
 
-@of_functions("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-@of_modules(
+@for_functions("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+@for_modules(
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
     settings=("weight", "bias", "stride", "padding", "output_padding", "groups", "dilation"),
 )
@@ -138,7 +138,7 @@ def _transposed_convolution(
     return new(output, input.dtype), convolution_macs(shape, kernel, output, transposed=True), 0
 
 
-@of_functions("scaled_dot_product_attention")
+@for_functions("scaled_dot_product_attention")
 def _attention(
     query: Tensor,
     key: Tensor,
@@ -166,7 +166,7 @@ def _attention(
     return new((*batch, shapes[0][-2], shapes[2][-1]), query.dtype), attention_macs(*shapes), elementwise
 
 
-@of_functions("einsum", first=str)
+@for_functions("einsum", first=str)
 def _einsum(equation: str, left: Tensor, right: Tensor) -> Result | None:
     check_tensors(left, right)
     given, arrow, kept = equation.replace(" ", "").partition("->")
@@ -186,8 +186,8 @@ def _einsum(equation: str, left: Tensor, right: Tensor) -> Result | None:
     return new(tuple(sizes[letter] for letter in kept), left.dtype), prod(sizes.values()), 0
 
 
-@of_functions("embedding")
-@of_modules(nn.Embedding, settings=("weight", "padding_idx", "max_norm"))
+@for_functions("embedding")
+@for_modules(nn.Embedding, settings=("weight", "padding_idx", "max_norm"))
 def _embedding(
     input: Tensor, weight: Tensor, padding_idx: Any = None, max_norm: float | None = None, *rest: Any, **options: Any
 ) -> Result | None:
@@ -200,7 +200,7 @@ def _embedding(
 # Normalisation
 
 
-@of_functions("batch_norm")
+@for_functions("batch_norm")
 def _batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -221,7 +221,7 @@ def _batch_norm(
     return like(input), 0, normalisation(input.numel(), static=not training, affine=weight is not None)
 
 
-@of_modules(*_BATCH_NORMS)
+@for_modules(*_BATCH_NORMS)
 def _batch_norm_layer(module: Any, input: Tensor) -> Result | None:
     """Also where torch would refuse to train, for one value per channel: the trace says so, and counts it."""
     check_tensors(input)
@@ -245,8 +245,8 @@ def has_one_value(module: nn.Module, args: tuple[Any, ...]) -> bool:
     return given.dim() > 1 and given.numel() == given.shape[1] > 0
 
 
-@of_functions("layer_norm")
-@of_modules(nn.LayerNorm, settings=("normalized_shape", "weight", "bias"))
+@for_functions("layer_norm")
+@for_modules(nn.LayerNorm, settings=("normalized_shape", "weight", "bias"))
 def _layer_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5, *rest: bool
 ) -> Result | None:
@@ -256,8 +256,8 @@ def _layer_norm(
     return new(input.shape, input.dtype), 0, normalisation(input.numel(), affine=weight is not None)
 
 
-@of_functions("rms_norm")
-@of_modules(nn.RMSNorm, settings=("normalized_shape", "weight"))
+@for_functions("rms_norm")
+@for_modules(nn.RMSNorm, settings=("normalized_shape", "weight"))
 def _rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Any = None, eps: Any = None) -> Result | None:
     if not _ends_with(input, normalized_shape) or (weight is not None and weight.shape != tuple(normalized_shape)):
         return None
@@ -268,8 +268,8 @@ def _ends_with(input: Tensor, shape: Sequence[int]) -> bool:
     return isinstance(shape, (tuple, list)) and tuple(input.shape[-len(shape) :]) == tuple(shape)
 
 
-@of_functions("group_norm")
-@of_modules(nn.GroupNorm, settings=("num_groups", "weight", "bias"))
+@for_functions("group_norm")
+@for_modules(nn.GroupNorm, settings=("num_groups", "weight", "bias"))
 def _group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Result | None:
@@ -280,7 +280,7 @@ def _group_norm(
     return like(input), 0, normalisation(input.numel(), affine=weight is not None)
 
 
-@of_functions("normalize")
+@for_functions("normalize")
 def _normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Result | None:
     axis = axis_of(dim, input.dim())
     if out is not None or not input.is_floating_point() or not input.numel():
@@ -292,8 +292,8 @@ def _normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, 
 # Activations
 
 
-@of_functions("softmax", "log_softmax")
-@of_modules(nn.Softmax, nn.LogSoftmax, settings=("dim",))
+@for_functions("softmax", "log_softmax")
+@for_modules(nn.Softmax, nn.LogSoftmax, settings=("dim",))
 def _softmax(input: Tensor, dim: Any = None, _stacklevel: int = 3, dtype: torch.dtype | None = None) -> Result | None:
     if not isinstance(dim, int) or not isinstance(_stacklevel, int) or dtype not in (None, input.dtype):
         return None
@@ -301,15 +301,15 @@ def _softmax(input: Tensor, dim: Any = None, _stacklevel: int = 3, dtype: torch.
     return like(input), 0, SOFTMAX_PER_ELEMENT * input.numel()
 
 
-@of_functions("gelu")
-@of_modules(nn.GELU, settings=("approximate",))
+@for_functions("gelu")
+@for_modules(nn.GELU, settings=("approximate",))
 def _gelu(input: Tensor, approximate: str = "none") -> Result | None:
     check_floating(input)
     return (like(input), 0, input.numel()) if approximate in ("none", "tanh") else None
 
 
-@of_functions("dropout")
-@of_modules(nn.Dropout, settings=("p", "training", "inplace"))
+@for_functions("dropout")
+@for_modules(nn.Dropout, settings=("p", "training", "inplace"))
 def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Result | None:
     if not training or p == 0:
         return like(input), 0, 0
@@ -319,7 +319,7 @@ def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool
     return (input if inplace else like(input)), 0, DROPOUT_PER_ELEMENT * input.numel()
 
 
-@of_modules(
+@for_modules(
     *(nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout),
     settings=("training", "inplace"),
 )
@@ -327,7 +327,7 @@ def _feature_dropout(input: Tensor, training: bool, inplace: bool) -> Result | N
     return None if training or inplace else (like(input), 0, 0)
 
 
-@of_functions("pad")
+@for_functions("pad")
 def _pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Result | None:
     sizes = list(input.shape)
     if not isinstance(pad, (tuple, list)) or len(pad) > 2 * len(sizes) or len(pad) % 2:

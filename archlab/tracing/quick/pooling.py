@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from archlab.tracing.costs.formulas import pooling_size
 from archlab.tracing.quick.results import check_floating, new, per_axis
-from archlab.tracing.quick.shape_function import MismatchError, Result, of_functions, of_modules
+from archlab.tracing.quick.shape_function import MismatchError, Result, for_functions, for_modules
 
 
 def _pool(axes: int, input: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool) -> Result | None:
@@ -82,8 +82,8 @@ def _register_pools() -> None:
             (_adaptive_avg_pool, "adaptive_avg_pool", adaptive, ("output_size",)),
         ):
             shape_function = partial(function, axes)
-            of_functions(f"{name}{axes}d")(shape_function)
-            of_modules(layer, settings=settings)(shape_function)
+            for_functions(f"{name}{axes}d")(shape_function)
+            for_modules(layer, settings=settings)(shape_function)
 
 
 _register_pools()

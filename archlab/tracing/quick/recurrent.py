@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from archlab.tracing.quick.results import check_same_type, check_tensors, new
-from archlab.tracing.quick.shape_function import Result, of_modules
+from archlab.tracing.quick.shape_function import Result, for_modules
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 _ELEMENTWISE = {4: 13, 3: 11, 1: 2}
@@ -34,7 +34,7 @@ def recurrent_macs(inputs: int, hidden: int, gates: int, projection: int = 0) ->
     return gates * hidden * (inputs + outputs) + (hidden * outputs if projection else 0)
 
 
-@of_modules(nn.RNN, nn.LSTM, nn.GRU)
+@for_modules(nn.RNN, nn.LSTM, nn.GRU)
 def _recurrent(module: Any, input: Tensor | PackedSequence, hx: Any = None) -> Result | None:
     packed = isinstance(input, PackedSequence)
     data: Tensor = input.data if isinstance(input, PackedSequence) else input
@@ -67,7 +67,7 @@ def _recurrent(module: Any, input: Tensor | PackedSequence, hx: Any = None) -> R
     return (out, state), macs, elementwise
 
 
-@of_modules(nn.RNNCell, nn.LSTMCell, nn.GRUCell)
+@for_modules(nn.RNNCell, nn.LSTMCell, nn.GRUCell)
 def _cell(module: Any, input: Tensor, hx: Any = None) -> Result | None:
     check_tensors(input)
     if input.dim() not in (1, 2) or input.shape[-1] != module.input_size:
