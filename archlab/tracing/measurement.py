@@ -115,7 +115,7 @@ def found_network(network: str | Source | nn.Module, options: Mapping[str, Value
     if isinstance(network, nn.Module):
         if options:
             raise InputError(f"options ({', '.join(options)}) belong to a source, and the network is built already")
-        return None, original(network)
+        return None, unwrapped(network)
     from archlab.networks import Source, resolve
 
     if isinstance(network, str):
@@ -127,7 +127,7 @@ def found_network(network: str | Source | nn.Module, options: Mapping[str, Value
         raise InputError(
             f"options ({', '.join(options)}) were given with a source that is resolved: resolve it with them"
         )
-    return network, original(network.build("meta"))
+    return network, unwrapped(network.build("meta"))
 
 
 class _BrokenError(Exception):
@@ -181,7 +181,7 @@ class Measurement:
         self.notes.append(f"Run with real arithmetic on the CPU, since {failure}.")
         check_memory(self.network, self.name, str(failure))
         if self.source is not None and not self.source.has_weights:
-            self.network = original(self.source.build("cpu").eval())
+            self.network = unwrapped(self.source.build("cpu").eval())
         try:
             return self.run(quick=False, real=True)
         except _BrokenError as broken:
@@ -288,7 +288,7 @@ def _receptive_fields(given: Arguments) -> AbstractContextManager[object]:
     return ReceptiveFields(tensors(given))
 
 
-def original(network: nn.Module) -> nn.Module:
+def unwrapped(network: nn.Module) -> nn.Module:
     """The module that a compiled or data-parallel one wraps."""
     while type(network).__name__ in _WRAPPERS:
         inner = getattr(network, _WRAPPERS[type(network).__name__], None)

@@ -14,7 +14,7 @@ from archlab.records import Failure, Shape, Trace
 from archlab.tracing.costs.formulas import broadcast, expand, matmul_shape
 from archlab.tracing.forward import location
 from archlab.tracing.forward.call_tree import Call
-from archlab.tracing.inputs import text
+from archlab.tracing.inputs import shape_text
 
 
 class Diagnosis(NamedTuple):
@@ -61,7 +61,7 @@ def forward_error(
 
 def diagnosis(call: Call, message: str) -> Diagnosis:
     """What is wrong, from the shapes that a layer got and the settings that it has."""
-    shapes = ", ".join(map(text, call.inputs))
+    shapes = ", ".join(map(shape_text, call.inputs))
     if call.module is not None:
         for kinds, examine in _LAYERS:
             if isinstance(call.module, kinds):
@@ -91,7 +91,7 @@ def _wrong(count: int, noun: str, shape: Shape, wanted: int, setting: str) -> Di
     """What is wrong with so many channels or features, where as many as a setting says belong."""
     if count == wanted:
         return None
-    return Diagnosis(f"{_plural(count, noun)} ({text(shape)})", f"{wanted:,}", f"{setting}={count} would fit")
+    return Diagnosis(f"{_plural(count, noun)} ({shape_text(shape)})", f"{wanted:,}", f"{setting}={count} would fit")
 
 
 def _linear(module: Any, shape: Shape, message: str) -> Diagnosis | None:
@@ -101,7 +101,7 @@ def _linear(module: Any, shape: Shape, message: str) -> Diagnosis | None:
 def _convolution(module: Any, shape: Shape, message: str) -> Diagnosis | None:
     axes = len(module.kernel_size)
     if len(shape) not in (axes + 1, axes + 2):
-        return Diagnosis(f"{_plural(len(shape), 'dimension')} ({text(shape)})", f"{axes + 2}, the batch first")
+        return Diagnosis(f"{_plural(len(shape), 'dimension')} ({shape_text(shape)})", f"{axes + 2}, the batch first")
     if shape[-axes - 1] != module.in_channels:
         return _wrong(shape[-axes - 1], "channel", shape, module.in_channels, "in_channels")
     padding = (0,) * axes if isinstance(module.padding, str) else module.padding
@@ -112,7 +112,7 @@ def _pooling(module: Any, shape: Shape, message: str) -> Diagnosis | None:
     axes = int(type(module).__name__[-2]) if type(module).__name__[-2:-1].isdigit() else len(shape) - 2
     settings = (module.kernel_size, module.padding, getattr(module, "dilation", 1))
     if len(shape) not in (axes + 1, axes + 2):
-        return Diagnosis(f"{_plural(len(shape), 'dimension')} ({text(shape)})", f"{axes + 2}, the batch first")
+        return Diagnosis(f"{_plural(len(shape), 'dimension')} ({shape_text(shape)})", f"{axes + 2}, the batch first")
     kernel, padding, dilation = (expand(setting, axes) for setting in settings)
     return _window(shape[-axes:], kernel, padding, dilation)
 
@@ -123,7 +123,7 @@ def _window(spatial: Shape, kernel: Any, padding: Any, dilation: Any) -> Diagnos
     least = tuple((size - 1) * gap + 1 - 2 * pad for size, pad, gap in parts)
     if all(size >= needed for size, needed in zip(spatial, least, strict=True)):
         return None
-    return Diagnosis(f"{text(spatial)} positions", f"at least {text([max(1, size) for size in least])}")
+    return Diagnosis(f"{shape_text(spatial)} positions", f"at least {shape_text([max(1, size) for size in least])}")
 
 
 def _normalisation(module: Any, shape: Shape, message: str) -> Diagnosis | None:
@@ -140,19 +140,16 @@ def _layer_normalisation(module: Any, shape: Shape, message: str) -> Diagnosis |
     if last == wanted:
         return None
     value = last[0] if len(last) == 1 else last
-    return Diagnosis(
-        f"{text(last)} as the last sizes ({text(shape)})", text(wanted), f"normalized_shape={value} would fit"
-    )
+    got = f"{shape_text(last)} as the last sizes ({shape_text(shape)})"
+    return Diagnosis(got, shape_text(wanted), f"normalized_shape={value} would fit")
 
 
 def _embedding(module: Any, shape: Shape, message: str) -> Diagnosis | None:
     found = re.search(r"got (?:torch\.)?(\w+)", message)
     if "indices" not in message:
         return None
-    given = found[1] if found else "other"
-    return Diagnosis(
-        f"{given} elements ({text(shape)})", "int64 or int32", f"give indices, as in --input {text(shape)}:int64"
-    )
+    given, sizes = found[1] if found else "other", shape_text(shape)
+    return Diagnosis(f"{given} elements ({sizes})", "int64 or int32", f"give indices, as in --input {sizes}:int64")
 
 
 def _recurrent(module: Any, shape: Shape, message: str) -> Diagnosis | None:
@@ -176,33 +173,32 @@ def _linear_function(shapes: tuple[Shape, ...], message: str) -> Diagnosis | Non
     if len(shapes) < 2 or shapes[0][-1] == shapes[1][-1]:
         return None
     return Diagnosis(
-        f"{_plural(shapes[0][-1], 'feature')} ({text(shapes[0])})", f"{shapes[1][-1]:,}, as its weight has"
+        f"{_plural(shapes[0][-1], 'feature')} ({shape_text(shapes[0])})", f"{shapes[1][-1]:,}, as its weight has"
     )
 
 
 def _product(shapes: tuple[Shape, ...], message: str) -> Diagnosis | None:
     if len(shapes) < 2 or matmul_shape(shapes[0], shapes[1]) is not None:
         return None
-    return Diagnosis(f"{text(shapes[0])} times {text(shapes[1])}", "inner sizes that agree")
+    return Diagnosis(f"{shape_text(shapes[0])} times {shape_text(shapes[1])}", "inner sizes that agree")
 
 
 def _concatenation(shapes: tuple[Shape, ...], message: str) -> Diagnosis | None:
-    return Diagnosis(", ".join(map(text, shapes)), "equal sizes along all other axes")
+    return Diagnosis(", ".join(map(shape_text, shapes)), "equal sizes along all other axes")
 
 
 def _pointwise(shapes: tuple[Shape, ...], message: str) -> Diagnosis | None:
     if len(shapes) < 2 or broadcast(shapes[0], shapes[1]) is not None:
         return None
-    return Diagnosis(f"{text(shapes[0])} and {text(shapes[1])}", "equal sizes, or 1, along every axis")
+    return Diagnosis(f"{shape_text(shapes[0])} and {shape_text(shapes[1])}", "equal sizes, or 1, along every axis")
 
 
 def _reshape(shapes: tuple[Shape, ...], message: str) -> Diagnosis | None:
     found = re.search(r"shape '\[([^]]*)\]' is invalid for input of size (\d+)", message)
     if not found:
         return None
-    return Diagnosis(
-        f"{_plural(int(found[2]), 'element')} ({text(shapes[0])})", f"as many as {found[1].replace(', ', 'x')} holds"
-    )
+    got = f"{_plural(int(found[2]), 'element')} ({shape_text(shapes[0])})"
+    return Diagnosis(got, f"as many as {found[1].replace(', ', 'x')} holds")
 
 
 _OPERATIONS: dict[str, Callable[[tuple[Shape, ...], str], Diagnosis | None]] = {

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from archlab.records import Shape
-from archlab.tracing.inputs import text
+from archlab.tracing.inputs import shape_text
 
 SEARCH_SECONDS = 3.0
 """How long sizes are tried."""
@@ -63,7 +63,7 @@ def sizes_that_fit(network: str, takes: Callable[[int], bool], default: Shape, g
     anchor: int | None = None
 
     def square(size: int) -> str:
-        return text((size,) * axes)
+        return shape_text((size,) * axes)
 
     try:
         anchor = next((size for size in (*default[-1:], *_USUAL_SIZES) if sizes.fit(size)), None)

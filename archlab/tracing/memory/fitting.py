@@ -12,7 +12,7 @@ from archlab.errors import ForwardError, InputError, nearest
 from archlab.records import Value
 from archlab.records.memory import MemoryEstimate, Optimizer, Precision
 from archlab.tracing.forward.location import first_line
-from archlab.tracing.inputs import Arguments, arguments, text
+from archlab.tracing.inputs import Arguments, arguments, shape_text
 from archlab.tracing.measurement import found_network
 from archlab.tracing.memory.step import pretended_step
 from archlab.tracing.memory.timeline import Timeline
@@ -94,7 +94,7 @@ def fits(
         try:
             return pretended_step(built, given(size), chosen, arithmetic)  # type: ignore[arg-type]
         except Exception as error:  # whatever the network raises
-            shapes = ", ".join(text(shape_of(tensor)) for tensor in tensors(given(size)))
+            shapes = ", ".join(shape_text(shape_of(tensor)) for tensor in tensors(given(size)))
             raise ForwardError(_no_step(name, shapes, error)) from error
 
     search = _Search(step)

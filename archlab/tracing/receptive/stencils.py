@@ -26,7 +26,7 @@ PHASE_LIMIT = 4096
 Positions = tuple[int, int]
 """A set of integers: where it starts, and a bit for each position from there on; the first bit is set."""
 
-NONE: Positions = (0, 0)
+NO_POSITIONS: Positions = (0, 0)
 
 
 class PeriodError(ValueError):
@@ -134,7 +134,7 @@ def union(sets: Iterable[Positions]) -> Positions:
     """All positions of several sets."""
     filled = [item for item in sets if item[1]]
     if not filled:
-        return NONE
+        return NO_POSITIONS
     start = min(first for first, _ in filled)
     together = 0
     for first, bits in filled:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from archlab.errors import ArchlabError
 from archlab.records import Discrepancy, Layer, Shape, Trace, Value, Verification
-from archlab.tracing.inputs import Arguments, text, with_values, without_values
+from archlab.tracing.inputs import Arguments, shape_text, with_values, without_values
 from archlab.tracing.isolation import isolated
 from archlab.tracing.measurement import Measurement, prepare
 from archlab.tracing.verification.torchinfo import Summary, SummaryRow, mult_adds, summarise
@@ -81,7 +81,7 @@ class Reconciliation:
                 self._row(self.trace.layers[place], place, row)
             elif path:
                 kind = type(row.module).__name__
-                self.discrepancies.append(Discrepancy(path, kind, "output shape", "no row", text(row.outputs)))
+                self.discrepancies.append(Discrepancy(path, kind, "output shape", "no row", shape_text(row.outputs)))
         self._totals()
         operations = [layer for layer in self.trace.layers if layer.operation]
         notes = (
@@ -116,7 +116,7 @@ class Reconciliation:
         self.compared += 1
         if theirs not in ours:
             explanation = "torchinfo doesn't look into this kind of object" if not theirs else ""
-            self._differs(layer, quantity, ", ".join(map(text, ours)), text(theirs), explanation)
+            self._differs(layer, quantity, ", ".join(map(shape_text, ours)), shape_text(theirs), explanation)
 
     def _differs(self, layer: Layer | None, quantity: Any, ours: object, theirs: object, explanation: str = "") -> None:
         """Files a difference; without a layer it is one of the totals."""
@@ -231,12 +231,12 @@ class Reconciliation:
         )
 
     def _total_macs(self) -> str:
-        leaves = [row for row in self.summary.rows if row.is_leaf]
-        places = [self.rows.get((self.paths[id(row.module)], row.call)) for row in leaves]
+        leaf_rows = [row for row in self.summary.rows if row.is_leaf]
+        places = [self.rows.get((self.paths[id(row.module)], row.call)) for row in leaf_rows]
         known = [self.trace.layers[place] for place in places if place is not None]
         inside = {id(inner) for place in places if place is not None for inner in self._inside(place)}
         outside = sum(layer.macs for layer in self.trace.layers if layer.operation and id(layer) not in inside)
-        rows = sum(row.macs for row in leaves) - sum(layer.macs for layer in known)
+        rows = sum(row.macs for row in leaf_rows) - sum(layer.macs for layer in known)
         explained = all(item.explanation for item in self.discrepancies if item.quantity == "macs")
         if not explained or self.summary.macs - self.trace.totals.macs != rows - outside:
             return ""
