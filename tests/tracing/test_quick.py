@@ -322,6 +322,17 @@ def test_a_call_with_other_parameters_is_left_to_torch() -> None:
     assert registration.result((torch.zeros(2, 3), torch.zeros(3, 4)), {"other_one": 1}) is None
 
 
+@pytest.mark.parametrize("layout", [torch.sparse_csr, torch.sparse_coo, torch.jagged, torch.strided], ids=str)
+@pytest.mark.parametrize("name", ["relu", "matmul", "cat", "add"])
+@pytest.mark.filterwarnings("ignore")  # torch warns that such layouts are in beta
+def test_tensors_whose_shape_says_too_little_are_left_to_torch(name: str, layout: torch.layout) -> None:
+    nested = layout in (torch.jagged, torch.strided)
+    odd = torch.nested.nested_tensor([torch.eye(4)], layout=layout) if nested else torch.eye(4).to_sparse(layout=layout)
+    registration = shape_function.registered_function(name)
+    assert registration is not None
+    assert registration.result({"relu": (odd,), "cat": ([odd, odd],)}.get(name, (torch.eye(4), odd)), {}) is None
+
+
 def test_nothing_slow_is_imported_for_a_usual_network() -> None:
     """sympy, and what torch's own kernels without values load, would double the start of the command."""
     script = (

@@ -19,7 +19,7 @@ from archlab.tracing.forward.listener import DataDependentError, Listener
 from archlab.tracing.forward.module_tree import ModuleTree
 from archlab.tracing.pytree import tensors, version
 from archlab.tracing.quick.layers import VARYING_LAYERS, has_one_value
-from archlab.tracing.quick.shape_function import MismatchError, registered_module
+from archlab.tracing.quick.shape_function import MismatchError, ShapeFunctionError, registered_module
 
 without_functions = torch._C.DisableTorchFunction
 """No function mode hears what is called within: measuring is not to be measured."""
@@ -52,7 +52,7 @@ class Tracer:
                 self.modules.network(*args, **kwargs)
                 tree.failed = None  # what failed on the way, the network has caught
             except Exception as error:
-                if not tree.real and _needs_values(error):
+                if not tree.real and not isinstance(error, ShapeFunctionError) and _needs_values(error):
                     where = (tree.failed.path if tree.failed else "") or "the network"
                     line = location.first_line(error)
                     line = line if len(line) <= 120 else f"{line[:117]}..."

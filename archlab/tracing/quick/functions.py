@@ -14,7 +14,7 @@ from archlab.records import Shape
 from archlab.tracing.costs.formulas import broadcast
 from archlab.tracing.costs.names import ACTIVATIONS
 from archlab.tracing.quick.results import axis_of, check_tensors, like, new, view_of
-from archlab.tracing.quick.shape_function import Result, UnknownCallError, for_functions, for_modules
+from archlab.tracing.quick.shape_function import Result, UnknownCallError, for_functions, for_modules, is_dense
 
 
 @for_functions(*ACTIVATIONS)
@@ -37,10 +37,12 @@ def _unary(input: Tensor, *settings: Any, inplace: bool = False, **named: Any) -
 def _binary(input: Any, other: Any) -> Result | None:
     if not isinstance(input, Tensor):
         input, other = other, input
-    if not isinstance(input, Tensor) or not input.is_floating_point():
+    check_tensors(input)
+    if not input.is_floating_point():
         return None
     if not isinstance(other, Tensor):
         return (like(input), 0, input.numel()) if isinstance(other, (int, float)) else None
+    check_tensors(other)
     if not other.is_floating_point():
         return None
     shape = broadcast(tuple(input.shape), tuple(other.shape))
@@ -61,7 +63,7 @@ def _cumulative(input: Tensor, dim: int) -> Result | None:
 
 @for_functions("eq", "ne", "lt", "le", "gt", "ge")
 def _comparison(input: Tensor, other: Any) -> Result | None:
-    if not isinstance(other, (Tensor, int, float)):
+    if not isinstance(other, (Tensor, int, float)) or not is_dense(other):
         return None
     shape = broadcast(tuple(input.shape), tuple(other.shape) if isinstance(other, Tensor) else ())
     return None if shape is None else (new(shape, torch.bool), 0, 0)
@@ -150,6 +152,7 @@ def _clamp(input: Tensor, min: Any = None, max: Any = None) -> Result | None:
 @for_functions("setitem")
 def _setitem(input: Tensor, index: Any, value: Any) -> Result | None:
     if isinstance(value, Tensor):
+        check_tensors(value)
         target = view_of(input.__getitem__, index)
         if broadcast(tuple(target.shape), tuple(value.shape)) != tuple(target.shape):
             return None

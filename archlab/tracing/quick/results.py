@@ -11,7 +11,7 @@ from torch import Tensor
 from archlab.records import Shape
 from archlab.tracing.costs.formulas import expand
 from archlab.tracing.pytree import dtype_name
-from archlab.tracing.quick.shape_function import MismatchError, UnknownCallError
+from archlab.tracing.quick.shape_function import MismatchError, UnknownCallError, is_dense
 
 _empty = torch.empty
 _META = torch.device("meta")
@@ -80,13 +80,13 @@ def per_axis(value: object, axes: int) -> tuple[Any, ...]:
 
 
 def check_tensors(*operands: object) -> None:
-    """Hold that operands are tensors.
+    """Hold that operands are dense tensors.
 
     Raises:
         UnknownCallError: one is not.
     """
     for operand in operands:
-        if not isinstance(operand, Tensor):
+        if not isinstance(operand, Tensor) or not is_dense(operand):
             raise UnknownCallError
 
 

@@ -38,7 +38,7 @@ class UnknownCallError(Exception):
 
 
 class ShapeFunctionError(Exception):
-    """A shape function failed by its own fault: no error of the network's, and nothing that a network may catch."""
+    """A shape function failed by its own fault, and not by the network's."""
 
 
 class Registration(NamedTuple):
@@ -57,13 +57,13 @@ class Registration(NamedTuple):
             MismatchError: torch would refuse the call.
             ShapeFunctionError: the shape function fails.
         """
-        if not args or not isinstance(args[0], self.first):
+        if not args or not isinstance(args[0], self.first) or not is_dense(args[0]):
             return None
         return self._call(args, kwargs)
 
     def module_result(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Result | None:
         """The same of a module's call."""
-        if not args or not isinstance(args[0], (Tensor, PackedSequence)):
+        if not args or not isinstance(args[0], (Tensor, PackedSequence)) or not is_dense(args[0]):
             return None
         if self.settings is None:
             return self._call((module, *args), kwargs)
@@ -87,6 +87,11 @@ class Registration(NamedTuple):
                 return None  # it has no such parameter, so that not a line of it was run: a call that it doesn't know
             name = getattr(self.shape_function, "__qualname__", repr(self.shape_function))
             raise ShapeFunctionError(f"the shape function {name} fails: {type(error).__name__}: {error}") from error
+
+
+def is_dense(value: object) -> bool:
+    """Whether shapes tell everything about a value: it is no nested or sparse tensor."""
+    return not isinstance(value, Tensor) or (value.layout is torch.strided and not value.is_nested)
 
 
 _FUNCTIONS: dict[str, Registration] = {}
