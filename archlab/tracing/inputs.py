@@ -221,6 +221,11 @@ def _is_shape(value: object) -> bool:
 
 
 def _checked(shape: Sequence[int]) -> Shape:
+    """The shape, with its sizes checked.
+
+    Raises:
+        InputError: a size is below 1.
+    """
     if min(shape) < 1:
         raise InputError(f"the input shape {shape_text(shape)} has a size below 1: every size must be 1 or more")
     return tuple(shape)
