@@ -21,7 +21,6 @@ class State:
     """Modules that hold it directly, in the order of registration."""
     taken_by: Call | None = None
     """The first operation that took it as an argument."""
-
     size: int = 0
     """Elements, once a run has initialised what a lazy module holds."""
 

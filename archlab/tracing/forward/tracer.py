@@ -70,8 +70,11 @@ class Tracer:
                 own = module.__dict__
                 before = own.get("forward", _MISSING)
                 if isinstance(module, torch.jit.ScriptModule):
+                    if not self.tree.real:
+                        name = self.modules.paths[id(module)] or "it"
+                        raise DataDependentError(f"{name} is jitted, and runs on its own parameters")
                     inside.update(id(child) for child in module.modules())
-                    original = self._copied(module)
+                    original = copy.deepcopy(module).forward  # nothing can stand in for its parameters
                 else:
                     original = module.forward
                 is_usual = before is _MISSING or isinstance(module, torch.jit.ScriptModule)
@@ -89,14 +92,6 @@ class Tracer:
                     own.pop("forward", None)
                 else:
                     own["forward"] = before
-
-    def _copied(self, module: torch.jit.ScriptModule) -> Callable[..., Any]:
-        """The forward of a copy of a jitted module, whose own parameters nothing can stand in for."""
-        if not self.tree.real:
-            name = self.modules.paths[id(module)]
-            raise DataDependentError(f"{name or 'it'} is jitted, and runs on its own parameters")
-        forward: Callable[..., Any] = copy.deepcopy(module).forward
-        return forward
 
     def _module(
         self,

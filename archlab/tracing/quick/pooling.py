@@ -13,26 +13,6 @@ from archlab.tracing.quick.results import check_floating, new, per_axis
 from archlab.tracing.quick.shape_function import MismatchError, Result, for_functions, for_modules
 
 
-def _pool(axes: int, input: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool) -> Result | None:
-    """The result of pooling by windows over the last axes."""
-    shape = tuple(input.shape)
-    if len(shape) not in (axes + 1, axes + 2) or 0 in shape or not input.is_contiguous():
-        return None
-    kernels = per_axis(kernel, axes)
-    steps = kernels if stride is None or stride in ((), []) else per_axis(stride, axes)
-    pads, gaps = per_axis(padding, axes), per_axis(dilation, axes)
-    sizes = []
-    for size, window, step, pad, gap in zip(shape[-axes:], kernels, steps, pads, gaps, strict=True):
-        if not 0 <= 2 * pad <= window or min(window, step, gap) <= 0:
-            return None
-        count = pooling_size(size, window, step, pad, gap, ceil)
-        if count <= 0:
-            raise MismatchError(f"the window of {window} is larger than the {size} positions that it slides over")
-        sizes.append(count)
-    out = new((*shape[:-axes], *sizes), input.dtype)
-    return out, 0, out.numel() * prod(kernels)
-
-
 def _max_pool(
     axes: int,
     input: Tensor,
@@ -43,7 +23,22 @@ def _max_pool(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Result | None:
-    return None if return_indices else _pool(axes, input, kernel_size, stride, padding, dilation, ceil_mode)
+    shape = tuple(input.shape)
+    if len(shape) not in (axes + 1, axes + 2) or 0 in shape or not input.is_contiguous() or return_indices:
+        return None
+    kernels = per_axis(kernel_size, axes)
+    steps = kernels if stride is None or stride in ((), []) else per_axis(stride, axes)
+    pads, gaps = per_axis(padding, axes), per_axis(dilation, axes)
+    sizes = []
+    for size, window, step, pad, gap in zip(shape[-axes:], kernels, steps, pads, gaps, strict=True):
+        if not 0 <= 2 * pad <= window or min(window, step, gap) <= 0:
+            return None
+        count = pooling_size(size, window, step, pad, gap, ceil_mode)
+        if count <= 0:
+            raise MismatchError(f"the window of {window} is larger than the {size} positions that it slides over")
+        sizes.append(count)
+    out = new((*shape[:-axes], *sizes), input.dtype)
+    return out, 0, out.numel() * prod(kernels)
 
 
 def _avg_pool(
@@ -56,7 +51,7 @@ def _avg_pool(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Result | None:
-    return _pool(axes, input, kernel_size, stride, padding, 1, ceil_mode) if divisor_override is None else None
+    return _max_pool(axes, input, kernel_size, stride, padding, 1, ceil_mode) if divisor_override is None else None
 
 
 def _adaptive_avg_pool(axes: int, input: Tensor, output_size: Any) -> Result | None:
