@@ -79,18 +79,18 @@ def _complete(sizes: Shape, default: Shape, spec: str) -> Shape:
         return sizes
     if len(sizes) != len(default):
         raise InputError(
-            f"the input {spec!r} has {len(sizes)} sizes, expected {len(default)} as in {text(default)} "
+            f"the input {spec!r} has {len(sizes)} sizes, expected {len(default)} as in {shape_text(default)} "
             f"(or {len(default) - 1} without the batch)"
         )
     if len(default) >= 3 and sizes[1] != default[1]:
         raise InputError(
-            f"the input {spec!r} has {sizes[1]} channels, expected {default[1]} as in {text(default)}; if the network "
-            f"can be built for other channels, there is an option for it (--option in_channels={sizes[1]})"
+            f"the input {spec!r} has {sizes[1]} channels, expected {default[1]} as in {shape_text(default)}; if the "
+            f"network can be built for other channels, there is an option for it (--option in_channels={sizes[1]})"
         )
     return sizes
 
 
-def text(shape: Sequence[int]) -> str:
+def shape_text(shape: Sequence[int]) -> str:
     """A shape as people write it: `1x3x224x224`."""
     return "x".join(map(str, shape))
 
@@ -182,7 +182,7 @@ def _bound(network: nn.Module, positional: tuple[Any, ...], named: dict[str, Any
 
 
 def _shown(value: object) -> str:
-    return text(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    return shape_text(value.shape) if isinstance(value, Tensor) else type(value).__name__
 
 
 def _parameters(signature: inspect.Signature) -> str:
@@ -221,8 +221,13 @@ def _is_shape(value: object) -> bool:
 
 
 def _checked(shape: Sequence[int]) -> Shape:
+    """The shape, with its sizes checked.
+
+    Raises:
+        InputError: a size is below 1.
+    """
     if min(shape) < 1:
-        raise InputError(f"the input shape {text(shape)} has a size below 1: every size must be 1 or more")
+        raise InputError(f"the input shape {shape_text(shape)} has a size below 1: every size must be 1 or more")
     return tuple(shape)
 
 

@@ -1,9 +1,19 @@
 """Leaves a network as it was found, whatever is done with it meanwhile.
 
-A network that somebody gave is never run on its own parameters: for the time of a trace, twins without values (or
-copies of the values, where arithmetic can't be avoided) stand in the modules' own dictionaries. Afterwards, also
-after an exception, every module's attributes, parameters, buffers, hooks and `training` are put back, and so are the
-random states.
+A network that somebody gave is never run on its own parameters. For the time of a trace each module's own dictionaries
+hold replacements: tensors on the meta device, without values, or copies on the CPU where arithmetic can't be avoided.
+Of `network = nn.Linear(3, 4)`
+
+    weight = network.weight
+    with isolated(network):
+        network._parameters["weight"]           # nn.Parameter on the meta device, of the same shape and strides
+        network.extra = 1                       # whatever the network does to itself meanwhile
+    network._parameters["weight"] is weight     # True; and there is no `extra`
+
+A tensor that two modules share has one replacement (`replacements` goes by identity), so that shared parameters stay
+shared. What is put back, also after an exception, is each module's class (a lazy module changes it), its `__dict__`
+entry by entry, the contents of the dictionaries, lists and sets in it, which hold parameters, buffers and hooks, and
+the random states.
 """
 
 from __future__ import annotations
@@ -20,20 +30,21 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 
 @contextmanager
-def isolated(network: nn.Module, *, real: bool = False) -> Iterator[None]:
-    """A context in which a network's tensors are twins, and may be changed together with everything else it holds.
+def isolated(network: nn.Module, *, device: str = "meta", values: bool = False) -> Iterator[None]:
+    """A context in which a network's tensors are replaced, and may be changed together with everything else it holds.
 
     Args:
         network: left as it was found when the context ends.
-        real: whether the twins are copies with values on the CPU; else they are on the meta device, without any.
+        device: where the replacements are; with `cpu` under a `FakeTensorMode` they are fake tensors.
+        values: whether the replacements are copies of the values (zeros, if there are none to copy).
     """
     with ExitStack() as stack:
         stack.callback(_random_states())
         for module in network.modules():
             stack.callback(_snapshot(module))
-        twins: dict[int, Tensor] = {}
+        replacements: dict[int, Tensor] = {}
         for module in network.modules():
-            _replace(module, twins, real)
+            _replace(module, replacements, device, values)
         yield
 
 
@@ -60,40 +71,33 @@ def _snapshot(module: nn.Module) -> Callable[[], None]:
     return restore
 
 
-def _replace(module: nn.Module, twins: dict[int, Tensor], real: bool) -> None:
+def _replace(module: nn.Module, replacements: dict[int, Tensor], device: str, values: bool) -> None:
     if isinstance(module, torch.jit.ScriptModule):
         return
-    for registered in (module._parameters, module._buffers):
+    held: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+    for registered in held:
         for name, tensor in registered.items():
-            if tensor is not None:
-                registered[name] = _twin(tensor, twins, real)
+            if tensor is None:
+                continue
+            if id(tensor) not in replacements:
+                replacements[id(tensor)] = _replacement(tensor, device, values)
+            registered[name] = replacements[id(tensor)]
     for name, value in module.__dict__.items():
-        if isinstance(value, Tensor) and id(value) in twins:
-            module.__dict__[name] = twins[id(value)]
-        elif type(value) is list and any(isinstance(item, Tensor) and id(item) in twins for item in value):
-            value[:] = [twins.get(id(item), item) for item in value]  # a recurrent layer's flat weights
+        if isinstance(value, Tensor) and id(value) in replacements:
+            module.__dict__[name] = replacements[id(value)]
+        elif type(value) is list and any(isinstance(item, Tensor) and id(item) in replacements for item in value):
+            value[:] = [replacements.get(id(item), item) for item in value]  # a recurrent layer's flat weights
 
 
-def _twin(tensor: Tensor, twins: dict[int, Tensor], real: bool) -> Any:
-    known = twins.get(id(tensor))
-    if known is None:
-        known = twins[id(tensor)] = _make_twin(tensor, real)
-    return known
-
-
-def _make_twin(tensor: Tensor, real: bool) -> Tensor:
-    device = "cpu" if real else "meta"
+def _replacement(tensor: Tensor, device: str, values: bool) -> Any:
     if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
-        twin: Tensor = type(tensor)(device=torch.device(device), dtype=tensor.dtype)  # type: ignore[call-arg]
-        return twin
-    if real and tensor.is_meta:
-        bare = torch.zeros(tensor.shape, dtype=tensor.dtype)  # it has no values to copy
-    elif real:
+        return type(tensor)(device=torch.device(device), dtype=tensor.dtype)  # type: ignore[call-arg]
+    if values and tensor.is_meta:
+        bare = torch.zeros(tensor.shape, dtype=tensor.dtype)
+    elif values or tensor.layout is not torch.strided or tensor.is_quantized:
         bare = tensor.detach().to(device, copy=True)
-    elif tensor.layout is torch.strided and not tensor.is_quantized:
-        bare = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
     else:
-        bare = tensor.detach().to(device)
+        bare = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
     return nn.Parameter(bare, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else bare
 
 

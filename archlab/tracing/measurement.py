@@ -15,15 +15,16 @@ from torch import nn
 from archlab.errors import ForwardError, InputError, UncountedError, nearest
 from archlab.records import Trace, Value
 from archlab.tracing.forward import location
+from archlab.tracing.forward.call_tree import Call, CallTree
 from archlab.tracing.forward.listener import DataDependentError
-from archlab.tracing.forward.nodes import Outline
+from archlab.tracing.forward.module_tree import ModuleTree
 from archlab.tracing.forward.rows import Rows
 from archlab.tracing.forward.saved import SavedBytes
 from archlab.tracing.forward.tracer import Tracer
 from archlab.tracing.inputs import Arguments, arguments, with_values, without_values
 from archlab.tracing.isolation import isolated
 from archlab.tracing.pytree import convert, dtype_name, shape_of, tensors
-from archlab.tracing.quick.results import MismatchError
+from archlab.tracing.quick.shape_function import MismatchError, ShapeFunctionError
 
 if TYPE_CHECKING:
     from archlab.networks import Source
@@ -114,7 +115,7 @@ def found_network(network: str | Source | nn.Module, options: Mapping[str, Value
     if isinstance(network, nn.Module):
         if options:
             raise InputError(f"options ({', '.join(options)}) belong to a source, and the network is built already")
-        return None, original(network)
+        return None, unwrapped(network)
     from archlab.networks import Source, resolve
 
     if isinstance(network, str):
@@ -126,15 +127,15 @@ def found_network(network: str | Source | nn.Module, options: Mapping[str, Value
         raise InputError(
             f"options ({', '.join(options)}) were given with a source that is resolved: resolve it with them"
         )
-    return network, original(network.build("meta"))
+    return network, unwrapped(network.build("meta"))
 
 
 class _BrokenError(Exception):
     """The network raised an exception while it was traced."""
 
-    def __init__(self, tracer: Tracer, trace: Trace) -> None:
+    def __init__(self, failed: Call, trace: Trace) -> None:
         super().__init__()
-        self.tracer = tracer
+        self.failed = failed
         self.trace = trace
 
 
@@ -159,7 +160,7 @@ class Measurement:
         self.notes: list[str] = list(source.notes) if source is not None else []
 
     def trace(self) -> Trace:
-        """The trace: by formulas, else as operations are dispatched, else with real arithmetic.
+        """The trace: by shape functions, else as operations are dispatched, else with real arithmetic.
 
         Raises:
             ForwardError: the network doesn't take its inputs.
@@ -171,7 +172,7 @@ class Measurement:
                 except _BrokenError as broken:
                     if isinstance(broken.__cause__, MismatchError):
                         raise
-                    # A formula may have let strides through that torch doesn't: torch itself decides.
+                    # A shape function may have given a tensor other strides than torch: torch itself decides.
             return self.run(quick=False)
         except DataDependentError as reason:
             failure: _BrokenError | DataDependentError = reason
@@ -180,7 +181,7 @@ class Measurement:
         self.notes.append(f"Run with real arithmetic on the CPU, since {failure}.")
         check_memory(self.network, self.name, str(failure))
         if self.source is not None and not self.source.has_weights:
-            self.network = original(self.source.build("cpu").eval())
+            self.network = unwrapped(self.source.build("cpu").eval())
         try:
             return self.run(quick=False, real=True)
         except _BrokenError as broken:
@@ -191,6 +192,7 @@ class Measurement:
 
         Raises:
             DataDependentError: the network needs arithmetic.
+            ShapeFunctionError: a shape function has a fault.
             _BrokenError: the network raised an exception.
         """
         args, kwargs = given = with_values(self.given) if real else without_values(self.given)
@@ -202,29 +204,29 @@ class Measurement:
             torch.inference_mode(False),
             torch.set_grad_enabled(saves),
         ):
-            outline = Outline(self.network)
-            outline.mark()
-            tracer = Tracer(outline, quick=quick, real=real, locate=locate, saves=saves)
+            modules = ModuleTree(self.network)
+            modules.mark()
+            tree = CallTree(quick=quick, real=real, locate=locate, saves=saves)
             try:
-                saving = SavedBytes(tracer, self.network.parameters()) if saves else nullcontext()
+                saving = SavedBytes(tree, self.network.parameters()) if saves else nullcontext()
                 with saving, _receptive_fields(given) if sees else nullcontext():
-                    tracer.run(args, kwargs)
-            except DataDependentError:
+                    Tracer(modules, tree).run(args, kwargs)
+            except (DataDependentError, ShapeFunctionError):
                 raise
             except Exception as error:
-                raise _BrokenError(tracer, self._trace(tracer, given)) from error
+                failed = tree.failed or Call(None, "", type(self.network).__name__)
+                raise _BrokenError(failed, self._trace(Rows(modules, tree), given)) from error
             finally:
-                outline.unmark()
-            return self._trace(tracer, given)
+                modules.unmark()
+            return self._trace(Rows(modules, tree), given)
 
     def _left_alone(self, real: bool) -> AbstractContextManager[object]:
         """A context that leaves the network as it is; nothing, if it was built for this trace and has no values."""
         if self.source is not None and all(parameter.is_meta != real for parameter in self.network.parameters()):
             return nullcontext()
-        return isolated(self.network, real=real)
+        return isolated(self.network, device="cpu" if real else "meta", values=real)
 
-    def _trace(self, tracer: Tracer, given: Arguments) -> Trace:
-        rows = Rows(tracer)
+    def _trace(self, rows: Rows, given: Arguments) -> Trace:
         entries = tensors(given)
         return Trace(
             network=self.name,
@@ -232,7 +234,7 @@ class Measurement:
             layers=rows.layers(),
             totals=rows.totals(),
             options={name: str(value) for name, value in self.source.options.items()} if self.source else {},
-            notes=(*self.notes, *tracer.notes, *rows.notes),
+            notes=(*self.notes, *rows.tree.notes, *rows.notes),
             input_names=tuple(given[1]),
             input_dtypes=tuple(dtype_name(tensor) for tensor in entries),
         )
@@ -242,7 +244,7 @@ class Measurement:
         from archlab.tracing.failure.description import forward_error
 
         cause = broken.__cause__ or broken
-        return forward_error(broken.tracer, broken.trace, cause, self._sizes(), is_theirs=self._is_theirs())
+        return forward_error(broken.failed, broken.trace, cause, self._sizes(), is_theirs=self._is_theirs())
 
     def _is_theirs(self) -> bool:
         """Whether the network's code is the user's own, to be changed."""
@@ -286,7 +288,7 @@ def _receptive_fields(given: Arguments) -> AbstractContextManager[object]:
     return ReceptiveFields(tensors(given))
 
 
-def original(network: nn.Module) -> nn.Module:
+def unwrapped(network: nn.Module) -> nn.Module:
     """The module that a compiled or data-parallel one wraps."""
     while type(network).__name__ in _WRAPPERS:
         inner = getattr(network, _WRAPPERS[type(network).__name__], None)
@@ -300,10 +302,10 @@ _WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "Distribu
 
 
 def check_memory(network: nn.Module, name: str, reason: str) -> None:
-    """Does nothing if the parameters fit into memory.
+    """Hold that the parameters fit into the memory that is free.
 
     Raises:
-        ForwardError: they don't.
+        ForwardError: they do not.
     """
     needed = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else needed

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from archlab.records import Shape
 
-DEPTH = 8
+NESTING_DEPTH = 8
 """Containers within containers that are looked into."""
-_PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.Size, torch.dtype, torch.device)
+_ATOMS = (str, bytes, int, float, complex, bool, type(None), torch.Size, torch.dtype, torch.device)
 _OPAQUE = (nn.Module, type, types.FunctionType, types.MethodType, types.ModuleType, types.BuiltinFunctionType)
 
 
-def tensors(value: object, depth: int = DEPTH) -> list[Tensor]:
+def tensors(value: object, depth: int = NESTING_DEPTH) -> list[Tensor]:
     """All tensors in a value, in order.
 
     Looks into mappings, sequences, sets, dataclasses and objects with attributes (a model's own output class), not into
@@ -33,7 +33,7 @@ def _walk(value: object, depth: int) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
         return
-    if isinstance(value, _PLAIN) or depth == 0:
+    if isinstance(value, _ATOMS) or depth == 0:
         return
     if isinstance(value, Mapping):
         items: Any = value.values()
@@ -50,7 +50,7 @@ def _walk(value: object, depth: int) -> Iterator[Tensor]:
 
 
 def shape_of(tensor: Tensor) -> Shape:
-    """The shape as plain integers; of a nested tensor, as far as it has one."""
+    """The shape as integers; of a nested tensor, as far as it has one."""
     try:
         return tuple(tensor.shape)
     except RuntimeError:  # strided nested tensors have no shape
@@ -59,7 +59,7 @@ def shape_of(tensor: Tensor) -> Shape:
 
 def dtype_name(tensor: Tensor) -> str:
     """The element type as torch names it: `float32`."""
-    return _NAMES.get(tensor.dtype) or str(tensor.dtype).removeprefix("torch.")
+    return _DTYPE_NAMES.get(tensor.dtype) or str(tensor.dtype).removeprefix("torch.")
 
 
 def nbytes(tensor: Tensor) -> int:
@@ -85,4 +85,4 @@ def convert(value: Any, change: Any) -> Any:
     return value
 
 
-_NAMES = {torch.float32: "float32", torch.int64: "int64", torch.float16: "float16", torch.bfloat16: "bfloat16"}
+_DTYPE_NAMES = {torch.float32: "float32", torch.int64: "int64", torch.float16: "float16", torch.bfloat16: "bfloat16"}

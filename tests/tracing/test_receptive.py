@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from archlab.records import ReceptiveField
 from archlab.tracing import trace
-from archlab.tracing.receptive.fields import ReceptiveFields, seen
-from archlab.tracing.receptive.terms import Term, receptive_field
+from archlab.tracing.receptive.fields import ReceptiveFields, regions_of
+from archlab.tracing.receptive.regions import Region, receptive_field
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -116,25 +116,25 @@ def reached(network: nn.Module, x: Tensor, position: tuple[int, ...]) -> set[tup
     return {tuple(place) for place in x.grad[0].sum(0).nonzero().tolist()}
 
 
-def followed(network: nn.Module, x: Tensor) -> tuple[tuple[Term, ...], ReceptiveField, tuple[int, ...]]:
+def followed(network: nn.Module, x: Tensor) -> tuple[tuple[Region, ...], ReceptiveField, tuple[int, ...]]:
     given = x.clone()
     with torch.no_grad(), ReceptiveFields([given]):
         out = network(given)
-    field = receptive_field(seen(out))
+    field = receptive_field(regions_of(out))
     assert field is not None
-    return seen(out), field, tuple(out.shape)
+    return regions_of(out), field, tuple(out.shape)
 
 
-def box(term: Term, position: tuple[int, ...]) -> list[set[int]] | None:
-    """The positions along each axis that a term says are seen; None near the border, where padding cuts them off."""
+def box(region: Region, position: tuple[int, ...]) -> list[set[int]] | None:
+    """The positions along each axis that a region says are seen; None near the border, where padding cuts them off."""
     sets = []
-    for place, span in enumerate(term.spans):
-        size = term.sizes[place]
-        if span is None:
+    for place, stencil in enumerate(region.stencils):
+        size = region.sizes[place]
+        if stencil is None:
             sets.append(set(range(size)))
             continue
-        at = sum(position[axis - 2] * weight for axis, _, weight in term.steps(place))
-        start, bits = span.at(at)
+        at = sum(position[axis - 2] * weight for axis, _, weight in region.steps(place))
+        start, bits = stencil.at(at)
         if start < size // 3 or start + bits.bit_length() > size - size // 3:
             return None
         sets.append({start + bit for bit in range(bits.bit_length()) if bits >> bit & 1})
@@ -148,7 +148,7 @@ def test_the_field_is_what_gradients_reach(drawn: tuple[nn.Module, int]) -> None
     made_positive(network)
     x = torch.rand(1, 1, *[SIZES[axes]] * axes, dtype=torch.float64)
     try:
-        terms, field, shape = followed(network, x)
+        regions, field, shape = followed(network, x)
     except RuntimeError:
         return  # nothing left of the input
     if 0 in shape:
@@ -156,13 +156,13 @@ def test_the_field_is_what_gradients_reach(drawn: tuple[nn.Module, int]) -> None
     lengths: list[tuple[int, ...]] = []
     steps = [range(size // 2, min(size, size // 2 + (4 if axes == 1 else 2))) for size in shape[2:]]
     for position in itertools.product(*steps):
-        boxes = [box(term, position) for term in terms]
+        boxes = [box(region, position) for region in regions]
         if any(sets is None for sets in boxes):
             continue
         together = {place for sets in boxes if sets is not None for place in itertools.product(*sets)}
         found = reached(network, x, position)
         assert found <= together
-        if len(terms) == 1 and not terms[0].is_loose:
+        if len(regions) == 1 and not regions[0].is_loose:
             assert found == together  # holes included
         if found:
             extent = [max(axis) - min(axis) + 1 for axis in zip(*found, strict=True)]
@@ -176,9 +176,9 @@ def test_the_field_is_what_gradients_reach(drawn: tuple[nn.Module, int]) -> None
 def test_a_generated_network_is_checked_at_all() -> None:
     network = made_positive(nn.Sequential(nn.Conv1d(1, 1, 3), nn.AvgPool1d(2)))
     x = torch.rand(1, 1, 20, dtype=torch.float64)
-    terms, field, _ = followed(network, x)
+    regions, field, _ = followed(network, x)
     assert reached(network, x, (4,)) == {(8,), (9,), (10,), (11,)}
-    assert box(terms[0], (4,)) == [{8, 9, 10, 11}]
+    assert box(regions[0], (4,)) == [{8, 9, 10, 11}]
     assert field == ReceptiveField((4,), (2,), "exact")
 
 

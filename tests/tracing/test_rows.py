@@ -310,7 +310,7 @@ def test_batch_1_in_training_says_what_would_fail() -> None:
     network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3))
     found = trace(network, [(1, 3, 4, 4)])
     (note,) = found.notes
-    assert note.startswith("1 has one value a channel at this batch: training would fail there")
+    assert note.startswith("1 has one value per channel at this batch: training would fail there")
     assert trace(network, [(2, 3, 4, 4)]).notes == ()
 
 

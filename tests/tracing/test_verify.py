@@ -1,4 +1,4 @@
-"""torchinfo as a witness: every difference is explained by its sums, or listed."""
+"""torchinfo as a reference: every difference is explained by its sums, or listed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_what_torchinfo_gets_wrong_is_named() -> None:
 
 
 def test_a_wrong_count_stays_unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The witness is no rubber stamp: one multiply-accumulate too many is seen."""
+    """The comparison is no rubber stamp: one multiply-accumulate too many is seen."""
     from dataclasses import replace
 
     from archlab.records import Trace

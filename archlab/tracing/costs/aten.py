@@ -3,7 +3,7 @@
 Counting semantics
 ------------------
 As in `archlab.tracing.costs.formulas`: MACs without biases; the elementwise conventions are listed there. Operations
-that move, look up, compare or draw at random are free; pointwise ones (torch marks them so) cost 1 an output element.
+that move, look up, compare or draw at random are free; pointwise ones (torch marks them so) cost 1 per output element.
 Whatever stands in none of these tables has no formula, and is listed as uncounted.
 """
 
@@ -14,7 +14,8 @@ from typing import Any
 
 from archlab.records import Shape
 from archlab.tracing.costs.formulas import (
-    SOFTMAX,
+    DROPOUT_PER_ELEMENT,
+    SOFTMAX_PER_ELEMENT,
     Cost,
     attention_elementwise,
     attention_macs,
@@ -27,13 +28,11 @@ from archlab.tracing.costs.formulas import (
 from archlab.tracing.costs.registry import register_cost
 
 
-@register_cost("aten::convolution")
-@register_cost("aten::_convolution")
-@register_cost("aten::convolution_overrideable")
+@register_cost("aten::convolution", "aten::_convolution", "aten::convolution_overrideable")
 def _convolution(
     input: Shape,
     weight: Shape,
-    bias: Shape | None,
+    bias: Any,
     stride: Any,
     padding: Any,
     dilation: Any,
@@ -44,30 +43,25 @@ def _convolution(
     return convolution_macs(input, weight, output, transposed=transposed)
 
 
-@register_cost("aten::mkldnn_convolution")
-@register_cost("aten::cudnn_convolution")
-@register_cost("aten::_slow_conv2d_forward")
-@register_cost("aten::conv_depthwise3d")
-@register_cost("aten::_conv_depthwise2d")
-def _plain_convolution(input: Shape, weight: Shape, *rest: object, output: Shape, **options: object) -> int:
+@register_cost(
+    *("aten::mkldnn_convolution", "aten::cudnn_convolution", "aten::_slow_conv2d_forward", "aten::conv_depthwise3d"),
+    *("aten::_conv_depthwise2d", "torchvision::deform_conv2d"),
+)
+def _untransposed_convolution(input: Shape, weight: Shape, *rest: object, output: Shape, **options: object) -> int:
     return convolution_macs(input, weight, output, transposed=False)
 
 
-@register_cost("aten::mm")
-@register_cost("aten::bmm")
-@register_cost("aten::matmul")
-@register_cost("aten::mv")
-@register_cost("aten::dot")
-@register_cost("aten::vdot")
-@register_cost("aten::_int_mm")
+@register_cost(
+    *("aten::mm", "aten::bmm", "aten::matmul", "aten::mv", "aten::dot", "aten::vdot", "aten::_int_mm"),
+    *("aten::linear", "aten::mkldnn_linear", "aten::_mkl_linear", "mkldnn::_linear_pointwise"),
+    *("quantized::linear", "quantized::linear_relu", "quantized::linear_dynamic"),
+    *("quantized::linear_relu_dynamic", "quantized::linear_dynamic_fp16"),
+)
 def _product(left: Shape, right: Shape, *rest: object, output: Shape, **options: object) -> int:
     return matmul_macs(left, output)
 
 
-@register_cost("aten::addmm")
-@register_cost("aten::addmv")
-@register_cost("aten::baddbmm")
-@register_cost("aten::_addmm_activation")
+@register_cost("aten::addmm", "aten::addmv", "aten::baddbmm", "aten::_addmm_activation")
 def _added_product(added: Shape, left: Shape, right: Shape, *rest: object, output: Shape, **options: object) -> int:
     return matmul_macs(left, output)
 
@@ -75,14 +69,6 @@ def _added_product(added: Shape, left: Shape, right: Shape, *rest: object, outpu
 @register_cost("aten::addbmm")
 def _summed_products(added: Shape, left: Shape, right: Shape, *rest: object, output: Shape, **options: object) -> int:
     return prod(left) * right[-1]
-
-
-@register_cost("aten::linear")
-@register_cost("aten::mkldnn_linear")
-@register_cost("aten::_mkl_linear")
-@register_cost("mkldnn::_linear_pointwise")
-def _linear(input: Shape, weight: Shape, *rest: object, output: Shape, **options: object) -> int:
-    return matmul_macs(input, output)
 
 
 @register_cost("aten::_trilinear")
@@ -111,20 +97,17 @@ def _with_axes(shape: Shape, axes: Any) -> list[int]:
     return sizes
 
 
-@register_cost("aten::_scaled_dot_product_flash_attention")
-@register_cost("aten::_scaled_dot_product_flash_attention_for_cpu")
-@register_cost("aten::_scaled_dot_product_efficient_attention")
-@register_cost("aten::_scaled_dot_product_cudnn_attention")
-@register_cost("aten::_scaled_dot_product_fused_attention_overrideable")
-@register_cost("aten::_scaled_dot_product_attention_math")
-@register_cost("aten::_scaled_dot_product_attention_math_for_mps")
+@register_cost(
+    *("aten::_scaled_dot_product_flash_attention", "aten::_scaled_dot_product_flash_attention_for_cpu"),
+    *("aten::_scaled_dot_product_efficient_attention", "aten::_scaled_dot_product_cudnn_attention"),
+    *("aten::_scaled_dot_product_fused_attention_overrideable", "aten::_scaled_dot_product_attention_math"),
+    "aten::_scaled_dot_product_attention_math_for_mps",
+)
 def _attention(query: Shape, key: Shape, value: Shape, *rest: object, output: object, **options: object) -> Cost:
     return Cost(attention_macs(query, key, value), attention_elementwise(query, key, masked=False))
 
 
-@register_cost("aten::native_batch_norm")
-@register_cost("aten::_native_batch_norm_legit")
-@register_cost("aten::_batch_norm_with_update")
+@register_cost("aten::native_batch_norm", "aten::_native_batch_norm_legit", "aten::_batch_norm_with_update")
 def _batch_norm(
     input: Shape, weight: Shape | None, bias: Shape | None, *rest: Any, output: object, **options: object
 ) -> Cost:
@@ -132,14 +115,12 @@ def _batch_norm(
     return Cost(0, normalisation(prod(input), static=not training, affine=weight is not None))
 
 
-@register_cost("aten::_native_batch_norm_legit_no_training")
-@register_cost("aten::_batch_norm_no_update")
+@register_cost("aten::_native_batch_norm_legit_no_training", "aten::_batch_norm_no_update")
 def _static_batch_norm(input: Shape, *rest: object, output: object, **options: object) -> Cost:
     return Cost(0, normalisation(prod(input), static=True))
 
 
-@register_cost("aten::cudnn_batch_norm")
-@register_cost("aten::miopen_batch_norm")
+@register_cost("aten::cudnn_batch_norm", "aten::miopen_batch_norm")
 def _cudnn_batch_norm(
     input: Shape, weight: Shape, bias: Any, mean: Any, variance: Any, training: bool, *rest: object, output: object
 ) -> Cost:
@@ -161,23 +142,15 @@ def _rms_norm(input: Shape, shape: Any, weight: Shape | None, *rest: object, out
     return Cost(0, rms_normalisation(prod(input), affine=weight is not None))
 
 
-@register_cost("aten::_softmax")
-@register_cost("aten::_log_softmax")
-@register_cost("aten::_safe_softmax")
-@register_cost("aten::softmax")
-@register_cost("aten::log_softmax")
+@register_cost("aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax", "aten::softmax", "aten::log_softmax")
 def _softmax(input: Shape, *rest: object, output: object, **options: object) -> Cost:
-    return Cost(0, SOFTMAX * prod(input))
+    return Cost(0, SOFTMAX_PER_ELEMENT * prod(input))
 
 
-@register_cost("aten::max_pool1d")
-@register_cost("aten::max_pool2d")
-@register_cost("aten::max_pool3d")
-@register_cost("aten::max_pool2d_with_indices")
-@register_cost("aten::max_pool3d_with_indices")
-@register_cost("aten::avg_pool1d")
-@register_cost("aten::avg_pool2d")
-@register_cost("aten::avg_pool3d")
+@register_cost(
+    *("aten::max_pool1d", "aten::max_pool2d", "aten::max_pool3d", "aten::max_pool2d_with_indices"),
+    *("aten::max_pool3d_with_indices", "aten::avg_pool1d", "aten::avg_pool2d", "aten::avg_pool3d"),
+)
 def _pooling(input: Shape, kernel: Any, *rest: object, output: Any, **options: object) -> Cost:
     shape = output[0] if isinstance(output[0], tuple) else output
     return Cost(0, prod(shape) * prod(expand(kernel, _axes(kernel, len(shape)))))
@@ -187,43 +160,38 @@ def _axes(kernel: Any, dimensions: int) -> int:
     return len(kernel) if isinstance(kernel, (list, tuple)) and len(kernel) > 1 else max(1, min(3, dimensions - 2))
 
 
-@register_cost("aten::fractional_max_pool2d")
-@register_cost("aten::fractional_max_pool3d")
+@register_cost("aten::fractional_max_pool2d", "aten::fractional_max_pool3d")
 def _fractional_pooling(input: Shape, kernel: Any, *rest: object, output: Any) -> Cost:
     return Cost(0, prod(output[0]) * prod(kernel))
 
 
 @register_cost("aten::native_dropout")
 def _dropout(input: Shape, p: float, train: bool | None, *, output: Any) -> Cost:
-    return Cost(0, 2 * prod(input) if train else 0)
+    return Cost(0, DROPOUT_PER_ELEMENT * prod(input) if train else 0)
 
 
-@register_cost("aten::upsample_nearest1d")
-@register_cost("aten::upsample_nearest2d")
-@register_cost("aten::upsample_nearest3d")
-@register_cost("aten::_upsample_nearest_exact1d")
-@register_cost("aten::_upsample_nearest_exact2d")
-@register_cost("aten::_upsample_nearest_exact3d")
+@register_cost(
+    *("aten::upsample_nearest1d", "aten::upsample_nearest2d", "aten::upsample_nearest3d"),
+    *("aten::_upsample_nearest_exact1d", "aten::_upsample_nearest_exact2d", "aten::_upsample_nearest_exact3d"),
+)
 def _nearest(input: Shape, *rest: object, output: Shape, **options: object) -> Cost:
     return Cost(0, prod(output))
 
 
-@register_cost("aten::upsample_linear1d")
-@register_cost("aten::upsample_bilinear2d")
-@register_cost("aten::_upsample_bilinear2d_aa")
-@register_cost("aten::upsample_trilinear3d")
+@register_cost(
+    *("aten::upsample_linear1d", "aten::upsample_bilinear2d", "aten::_upsample_bilinear2d_aa"),
+    "aten::upsample_trilinear3d",
+)
 def _linear_interpolation(input: Shape, *rest: object, output: Shape, **options: object) -> Cost:
     return Cost(0, 2 * 2 ** (len(output) - 2) * prod(output))
 
 
-@register_cost("aten::upsample_bicubic2d")
-@register_cost("aten::_upsample_bicubic2d_aa")
+@register_cost("aten::upsample_bicubic2d", "aten::_upsample_bicubic2d_aa")
 def _cubic_interpolation(input: Shape, *rest: object, output: Shape, **options: object) -> Cost:
     return Cost(0, 2 * 4 ** (len(output) - 2) * prod(output))
 
 
-@register_cost("aten::grid_sampler_2d")
-@register_cost("aten::grid_sampler_3d")
+@register_cost("aten::grid_sampler_2d", "aten::grid_sampler_3d")
 def _grid_sample(input: Shape, grid: Shape, mode: int, *rest: object, output: Shape) -> Cost:
     neighbours = {0: 2, 1: 0, 2: 4}[mode] ** (len(output) - 2)
     return Cost(0, max(1, 2 * neighbours) * prod(output))
@@ -234,34 +202,17 @@ def _distances(left: Shape, right: Shape, *rest: object, output: Shape) -> Cost:
     return Cost(0, 3 * left[-1] * prod(output))  # difference, power, sum
 
 
-@register_cost("torchvision::deform_conv2d")
-def _deformable_convolution(input: Shape, weight: Shape, *rest: object, output: Shape) -> int:
-    return convolution_macs(input, weight, output, transposed=False)
-
-
 @register_cost("torchvision::roi_align")
 def _region_pooling(
     input: Shape, regions: Shape, scale: Any, height: Any, width: Any, samples: int, *rest: object, output: Shape
 ) -> Cost:
-    # Each sample mixes four neighbours; as many samples a cell as it takes, if none are said, are at least one.
+    # Each sample mixes four neighbours; as many samples per cell as it takes, if none are said, are at least one.
     return Cost(0, prod(output) * max(1, samples) ** 2 * 8)
 
 
-@register_cost("quantized::linear")
-@register_cost("quantized::linear_relu")
-@register_cost("quantized::linear_dynamic")
-@register_cost("quantized::linear_relu_dynamic")
-@register_cost("quantized::linear_dynamic_fp16")
-def _quantised_linear(input: Shape, *rest: object, output: Shape, **options: object) -> int:
-    return matmul_macs(input, output)
-
-
-@register_cost("quantized::conv1d")
-@register_cost("quantized::conv1d_relu")
-@register_cost("quantized::conv2d")
-@register_cost("quantized::conv2d_relu")
-@register_cost("quantized::conv3d")
-@register_cost("quantized::conv3d_relu")
-@register_cost("quantized::conv2d_dynamic")
+@register_cost(
+    *("quantized::conv1d", "quantized::conv1d_relu", "quantized::conv2d", "quantized::conv2d_relu"),
+    *("quantized::conv3d", "quantized::conv3d_relu", "quantized::conv2d_dynamic"),
+)
 def _quantised_convolution(input: Shape, packed: Any, *rest: object, output: Shape, **options: object) -> int:
     return convolution_macs(input, tuple(packed.unpack()[0].shape), output, transposed=False)

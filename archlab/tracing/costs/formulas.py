@@ -5,15 +5,15 @@ Counting semantics
 MACs are the multiply-accumulates of convolutions, linear layers, matrix products, recurrent layers and attention. A
 bias, a residual sum or a scaling is no MAC. `elementwise` counts the arithmetic apart from them:
 
-- activations and pointwise arithmetic: 1 an output element (whatever the function takes inside: an exponential is 1);
-- batch and instance normalisation: 2 an element with running statistics (scale, shift), 5 with the batch's own
+- activations and pointwise arithmetic: 1 per output element (whatever the function takes inside: an exponential is 1);
+- batch and instance normalisation: 2 per element with running statistics (scale, shift), 5 with the batch's own
   (mean, variance, scale, and the affine pair), 4 without the affine pair; layer and group normalisation 5 and 4; RMS
   normalisation 4 (square, mean, scale, weight) and 3;
-- softmax: 5 an element (maximum, difference, exponential, sum, quotient);
+- softmax: 5 per element (maximum, difference, exponential, sum, quotient);
 - pooling by windows: the window's elements for each output element; global and adaptive pooling, and reductions such as
-  `mean`: 1 an input element;
-- dropout: 2 an element while training (mask, scale), none in evaluation;
-- interpolation: 1 an output element where it picks the nearest, 2 a neighbour where it mixes several.
+  `mean`: 1 per input element;
+- dropout: 2 per element while training (mask, scale), none in evaluation;
+- interpolation: 1 per output element where it picks the nearest, 2 per neighbour where it mixes several.
 
 Views, copies, indexing, padding, comparisons, random numbers and look-ups (`embedding`) cost nothing. Attention is
 counted in full also where it is causal, when half the work would do; the row's `detail` says so.
@@ -39,15 +39,12 @@ class Cost(NamedTuple):
 
 FREE = Cost()
 
-NORMALISATION_STATIC = 2
-NORMALISATION_PLAIN = 4
-NORMALISATION_AFFINE = 5
-SOFTMAX = 5
-DROPOUT = 2
+SOFTMAX_PER_ELEMENT = 5
+DROPOUT_PER_ELEMENT = 2
 
 
 def expand(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
-    """A setting as one number an axis: `3` and `[3]` are `(3, 3)` on two axes."""
+    """A setting as one number per axis: `3` and `[3]` are `(3, 3)` on two axes."""
     if isinstance(value, int):
         return (value,) * axes
     return tuple(value) if len(value) == axes else tuple(value) * axes
@@ -132,14 +129,12 @@ def attention_macs(query: Shape, key: Shape, value: Shape) -> int:
 
 def attention_elementwise(query: Shape, key: Shape, *, masked: bool) -> int:
     """Scale and softmax of each pair of positions, and the mask's sum where there is one."""
-    return prod(query[:-1]) * key[-2] * (1 + SOFTMAX + masked)
+    return prod(query[:-1]) * key[-2] * (1 + SOFTMAX_PER_ELEMENT + masked)
 
 
 def normalisation(elements: int, *, static: bool = False, affine: bool = True) -> int:
-    """Elementwise operations of a normalisation over so many elements."""
-    if static:
-        return NORMALISATION_STATIC * elements
-    return (NORMALISATION_AFFINE if affine else NORMALISATION_PLAIN) * elements
+    """Elementwise operations of a normalisation; `static` with statistics that are known."""
+    return (2 if static else 5 if affine else 4) * elements
 
 
 def rms_normalisation(elements: int, *, affine: bool) -> int:

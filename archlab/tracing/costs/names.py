@@ -7,7 +7,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-FREE = _words(
+FREE_OPERATIONS = _words(
     """
     _assert_async _assert_scalar _assert_tensor_metadata _conj _conj_physical _copy_from _embedding_bag_no_grad
     _fw_primal _index_put_impl _local_scalar_dense _neg_view _pack_padded_sequence _reshape_alias _reshape_copy
@@ -44,16 +44,16 @@ REDUCTIONS = _words(
     std_mean sum trace var var_mean
     """
 )
-"""As the dispatcher calls them: 1 elementwise operation an element of the first argument."""
+"""As the dispatcher calls them: 1 elementwise operation per element of the first argument."""
 
 POINTWISE = _words(
     """
-    _prelu_kernel _weight_norm_interface addcdiv addcmul binary_cross_entropy celu cross glu hardshrink
-    hardswish huber_loss log_sigmoid_forward mse_loss rrelu_with_noise smooth_l1_loss soft_margin_loss
+    _prelu_kernel _weight_norm_interface abs addcdiv addcmul binary_cross_entropy celu cross glu hardshrink
+    hardswish huber_loss log_sigmoid_forward mish mse_loss rrelu_with_noise smooth_l1_loss soft_margin_loss
     softshrink
     """
 )
-"""As the dispatcher calls them: 1 an element of the results, though torch doesn't mark them as pointwise."""
+"""As the dispatcher calls them: 1 per element of the results, though torch doesn't mark them as pointwise."""
 
 VIEWS = _words(
     """
@@ -66,11 +66,7 @@ VIEWS = _words(
 )
 """Functions and tensor methods that are free, and no use of a parameter."""
 
-CONVERSIONS = _words(
-    """
-    cpu cuda mps to xpu
-    """
-)
+CONVERSIONS = _words("cpu cuda mps to xpu")
 """Methods that change a tensor's device."""
 
 READS = _words(
@@ -107,7 +103,7 @@ ACTIVATIONS = _words(
     sigmoid silu sin sqrt square tanh
     """
 )
-"""Functions of one tensor that cost 1 elementwise operation an element."""
+"""Functions of one tensor that cost 1 elementwise operation per element."""
 
 FACTORIES = _words(
     """

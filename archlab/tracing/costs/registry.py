@@ -10,39 +10,38 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archlab.tracing.costs.formulas import FREE, Cost
-from archlab.tracing.costs.names import FREE as FREE_NAMES
-from archlab.tracing.costs.names import POINTWISE, REDUCTIONS
-from archlab.tracing.pytree import convert, shape_of
+from archlab.tracing.costs.names import FREE_OPERATIONS, POINTWISE, REDUCTIONS
+from archlab.tracing.pytree import convert, shape_of, tensors
 
 Formula = TypeVar("Formula", bound=Callable[..., "int | Cost"])
 
 _COSTS: dict[str, Callable[..., int | Cost]] = {}
 
 
-def register_cost(operation: object) -> Callable[[Formula], Formula]:
-    """A decorator that gives an operation a cost, and returns the function as it is.
+def register_cost(*operations: object) -> Callable[[Formula], Formula]:
+    """A decorator that gives one or more operations a cost, and returns the function as it is.
 
     The function is called with the operation's own arguments, each tensor replaced by its shape (a tuple of integers),
     and with the keyword `output`: the shape of the result, or a tuple of shapes if there are several. It returns the
     MACs as an integer, or a `Cost` with `macs` and `elementwise`.
 
     Args:
-        operation: what torch dispatches: `torch.ops.mylib.sparse_conv`, one of its overloads, or its name
+        operations: what torch dispatches: `torch.ops.mylib.sparse_conv`, one of its overloads, or its name
             `"mylib::sparse_conv"`. All overloads of a name share one cost.
 
     Raises:
-        ValueError: the operation has a cost already.
+        ValueError: an operation has a cost already.
 
     >>> @register_cost("example::gather_product")
     ... def gather_product(input, weight, indices, *, output):
     ...     return indices[0] * weight[0] * weight[1]  # a matrix-vector product for each index
     """
-    name = operation_name(operation)
 
     def add(formula: Formula) -> Formula:
-        if name in _COSTS:
-            raise ValueError(f"{name} has a cost already: {_COSTS[name].__qualname__} in {_COSTS[name].__module__}")
-        _COSTS[name] = formula
+        for name in map(operation_name, operations):
+            if name in _COSTS:
+                raise ValueError(f"{name} has a cost already: {_COSTS[name].__qualname__} in {_COSTS[name].__module__}")
+            _COSTS[name] = formula
         return formula
 
     return add
@@ -86,7 +85,9 @@ def cost_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: objec
     """What a dispatched operation takes; None if nobody knows."""
     name = operation_name(func)
     short = name.rpartition("::")[2].removesuffix("_")
-    if short not in FREE_NAMES and any(isinstance(item, Tensor) and item.layout is not torch.strided for item in args):
+    if short not in FREE_OPERATIONS and any(
+        isinstance(item, Tensor) and item.layout is not torch.strided for item in args
+    ):
         return None  # the work depends on the values of a sparse tensor
     formula = _COSTS.get(name)
     if formula is not None:
@@ -94,16 +95,10 @@ def cost_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: objec
         named = convert(kwargs, shape_of)
         cost = formula(*shapes, **named, output=convert(out, shape_of))
         return cost if isinstance(cost, Cost) else Cost(int(cost))
-    if short in FREE_NAMES or getattr(func, "is_view", False):
+    if short in FREE_OPERATIONS or getattr(func, "is_view", False):
         return FREE
     if short in REDUCTIONS:
         return Cost(0, args[0].numel())
     if torch.Tag.pointwise in getattr(func, "tags", ()) or short in POINTWISE:
-        return Cost(0, sum(item.numel() for item in _results(out)))
+        return Cost(0, sum(item.numel() for item in tensors(out)))
     return None
-
-
-def _results(out: object) -> list[Tensor]:
-    if isinstance(out, Tensor):
-        return [out]
-    return [item for item in out if isinstance(item, Tensor)] if isinstance(out, (tuple, list)) else []

@@ -13,9 +13,8 @@ from archlab.errors import ForwardError
 from archlab.records import Failure, Shape, Trace
 from archlab.tracing.costs.formulas import broadcast, expand, matmul_shape
 from archlab.tracing.forward import location
-from archlab.tracing.forward.nodes import Node
-from archlab.tracing.forward.tracer import Tracer
-from archlab.tracing.inputs import text
+from archlab.tracing.forward.call_tree import Call
+from archlab.tracing.inputs import shape_text
 
 
 class Diagnosis(NamedTuple):
@@ -28,31 +27,30 @@ class Diagnosis(NamedTuple):
 
 
 def forward_error(
-    tracer: Tracer, trace: Trace, error: BaseException, sizes: str = "", *, is_theirs: bool = True
+    failed: Call, trace: Trace, error: BaseException, sizes: str = "", *, is_theirs: bool = True
 ) -> ForwardError:
     """The error that names the layer which a run ended at.
 
     Args:
-        tracer: the run.
+        failed: the innermost call that the error left.
         trace: the layers up to there.
         error: what the network raised.
         sizes: a sentence about the inputs that the network would take.
         is_theirs: whether the user can change the network, so that a layer that would fit is worth naming.
     """
-    node = tracer.failed[0] if tracer.failed is not None else Node(-1, None, "", type(tracer.network).__name__, None, 1)
-    found = diagnosis(node, str(error))
+    found = diagnosis(failed, str(error))
     remedy = "; ".join(part for part in (sizes, found.remedy if is_theirs or not sizes else "") if part)
-    place = f"{trace.network}: {node.path} ({node.kind})" if node.path else trace.network
+    place = f"{trace.network}: {failed.path} ({failed.kind})" if failed.path else trace.network
     if found.expected:
         sentence = f"{place} got {found.got}, expected {found.expected}"
     else:
-        sentence = f"{place} got {found.got or 'no tensor'} and fails: {_first_line(error)}"
+        sentence = f"{place} got {found.got or 'no tensor'} and fails: {location.first_line(error)}"
     if remedy:
         sentence = f"{sentence.rstrip('.')}; {remedy}"
     failure = Failure(
-        path=node.path,
-        kind=node.kind,
-        source=_source(node, error),
+        path=failed.path,
+        kind=failed.kind,
+        source=_source(failed, error),
         got=found.got,
         expected=found.expected,
         remedy=remedy,
@@ -61,23 +59,23 @@ def forward_error(
     return ForwardError(sentence, failure, replace(trace, failure=failure))
 
 
-def diagnosis(node: Node, message: str) -> Diagnosis:
+def diagnosis(call: Call, message: str) -> Diagnosis:
     """What is wrong, from the shapes that a layer got and the settings that it has."""
-    shapes = ", ".join(map(text, node.inputs))
-    if node.module is not None:
+    shapes = ", ".join(map(shape_text, call.inputs))
+    if call.module is not None:
         for kinds, examine in _LAYERS:
-            if isinstance(node.module, kinds):
-                found = examine(node.module, node.inputs[0], message) if node.inputs else None
+            if isinstance(call.module, kinds):
+                found = examine(call.module, call.inputs[0], message) if call.inputs else None
                 return found or Diagnosis(shapes)
-    elif node.kind in _OPERATIONS:
-        return _OPERATIONS[node.kind](node.inputs, message) or Diagnosis(shapes)
+    elif call.kind in _OPERATIONS:
+        return _OPERATIONS[call.kind](call.inputs, message) or Diagnosis(shapes)
     return Diagnosis(shapes)
 
 
-def _source(node: Node, error: BaseException) -> str:
+def _source(call: Call, error: BaseException) -> str:
     """The user's line that failed; else the class of the nearest module that isn't torch's own."""
     line = location.of_error(error)
-    above: Node | None = node
+    above: Call | None = call
     while not line and above is not None:
         if above.module is not None and not type(above.module).__module__.startswith("torch."):
             line = location.of_class(type(above.module))
@@ -85,36 +83,27 @@ def _source(node: Node, error: BaseException) -> str:
     return line
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
 def _plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _linear(module: Any, shape: Shape, message: str) -> Diagnosis | None:
-    if shape[-1] == module.in_features:
+def _wrong(count: int, noun: str, shape: Shape, wanted: int, setting: str) -> Diagnosis | None:
+    """What is wrong with so many channels or features, where as many as a setting says belong."""
+    if count == wanted:
         return None
-    features = shape[-1]
-    return Diagnosis(
-        f"{_plural(features, 'feature')} ({text(shape)})",
-        f"{module.in_features:,}",
-        f"in_features={features} would fit",
-    )
+    return Diagnosis(f"{_plural(count, noun)} ({shape_text(shape)})", f"{wanted:,}", f"{setting}={count} would fit")
+
+
+def _linear(module: Any, shape: Shape, message: str) -> Diagnosis | None:
+    return _wrong(shape[-1], "feature", shape, module.in_features, "in_features")
 
 
 def _convolution(module: Any, shape: Shape, message: str) -> Diagnosis | None:
     axes = len(module.kernel_size)
     if len(shape) not in (axes + 1, axes + 2):
-        return Diagnosis(f"{_plural(len(shape), 'dimension')} ({text(shape)})", f"{axes + 2}, the batch first")
-    channels = shape[-axes - 1]
-    if channels != module.in_channels:
-        expected = f"{module.in_channels:,}"
-        return Diagnosis(
-            f"{_plural(channels, 'channel')} ({text(shape)})", expected, f"in_channels={channels} would fit"
-        )
+        return Diagnosis(f"{_plural(len(shape), 'dimension')} ({shape_text(shape)})", f"{axes + 2}, the batch first")
+    if shape[-axes - 1] != module.in_channels:
+        return _wrong(shape[-axes - 1], "channel", shape, module.in_channels, "in_channels")
     padding = (0,) * axes if isinstance(module.padding, str) else module.padding
     return _window(shape[-axes:], module.kernel_size, padding, module.dilation)
 
@@ -123,7 +112,7 @@ def _pooling(module: Any, shape: Shape, message: str) -> Diagnosis | None:
     axes = int(type(module).__name__[-2]) if type(module).__name__[-2:-1].isdigit() else len(shape) - 2
     settings = (module.kernel_size, module.padding, getattr(module, "dilation", 1))
     if len(shape) not in (axes + 1, axes + 2):
-        return Diagnosis(f"{_plural(len(shape), 'dimension')} ({text(shape)})", f"{axes + 2}, the batch first")
+        return Diagnosis(f"{_plural(len(shape), 'dimension')} ({shape_text(shape)})", f"{axes + 2}, the batch first")
     kernel, padding, dilation = (expand(setting, axes) for setting in settings)
     return _window(shape[-axes:], kernel, padding, dilation)
 
@@ -134,16 +123,15 @@ def _window(spatial: Shape, kernel: Any, padding: Any, dilation: Any) -> Diagnos
     least = tuple((size - 1) * gap + 1 - 2 * pad for size, pad, gap in parts)
     if all(size >= needed for size, needed in zip(spatial, least, strict=True)):
         return None
-    return Diagnosis(f"{text(spatial)} positions", f"at least {text([max(1, size) for size in least])}")
+    return Diagnosis(f"{shape_text(spatial)} positions", f"at least {shape_text([max(1, size) for size in least])}")
 
 
 def _normalisation(module: Any, shape: Shape, message: str) -> Diagnosis | None:
     wanted = getattr(module, "num_features", None) or getattr(module, "num_channels", None)
-    if wanted is None or len(shape) < 2 or shape[1] == wanted:
+    if wanted is None or len(shape) < 2:
         return None
     name = "num_features" if hasattr(module, "num_features") else "num_channels"
-    channels = shape[1]
-    return Diagnosis(f"{_plural(channels, 'channel')} ({text(shape)})", f"{wanted:,}", f"{name}={channels} would fit")
+    return _wrong(shape[1], "channel", shape, wanted, name)
 
 
 def _layer_normalisation(module: Any, shape: Shape, message: str) -> Diagnosis | None:
@@ -152,28 +140,20 @@ def _layer_normalisation(module: Any, shape: Shape, message: str) -> Diagnosis |
     if last == wanted:
         return None
     value = last[0] if len(last) == 1 else last
-    return Diagnosis(
-        f"{text(last)} as the last sizes ({text(shape)})", text(wanted), f"normalized_shape={value} would fit"
-    )
+    got = f"{shape_text(last)} as the last sizes ({shape_text(shape)})"
+    return Diagnosis(got, shape_text(wanted), f"normalized_shape={value} would fit")
 
 
 def _embedding(module: Any, shape: Shape, message: str) -> Diagnosis | None:
     found = re.search(r"got (?:torch\.)?(\w+)", message)
     if "indices" not in message:
         return None
-    given = found[1] if found else "other"
-    return Diagnosis(
-        f"{given} elements ({text(shape)})", "int64 or int32", f"give indices, as in --input {text(shape)}:int64"
-    )
+    given, sizes = found[1] if found else "other", shape_text(shape)
+    return Diagnosis(f"{given} elements ({sizes})", "int64 or int32", f"give indices, as in --input {sizes}:int64")
 
 
 def _recurrent(module: Any, shape: Shape, message: str) -> Diagnosis | None:
-    features = shape[-1]
-    if features == module.input_size:
-        return None
-    return Diagnosis(
-        f"{_plural(features, 'feature')} ({text(shape)})", f"{module.input_size:,}", f"input_size={features} would fit"
-    )
+    return _wrong(shape[-1], "feature", shape, module.input_size, "input_size")
 
 
 _LAYERS: list[tuple[tuple[type[nn.Module], ...], Callable[[Any, Shape, str], Diagnosis | None]]] = [
@@ -193,33 +173,32 @@ def _linear_function(shapes: tuple[Shape, ...], message: str) -> Diagnosis | Non
     if len(shapes) < 2 or shapes[0][-1] == shapes[1][-1]:
         return None
     return Diagnosis(
-        f"{_plural(shapes[0][-1], 'feature')} ({text(shapes[0])})", f"{shapes[1][-1]:,}, as its weight has"
+        f"{_plural(shapes[0][-1], 'feature')} ({shape_text(shapes[0])})", f"{shapes[1][-1]:,}, as its weight has"
     )
 
 
 def _product(shapes: tuple[Shape, ...], message: str) -> Diagnosis | None:
     if len(shapes) < 2 or matmul_shape(shapes[0], shapes[1]) is not None:
         return None
-    return Diagnosis(f"{text(shapes[0])} times {text(shapes[1])}", "inner sizes that agree")
+    return Diagnosis(f"{shape_text(shapes[0])} times {shape_text(shapes[1])}", "inner sizes that agree")
 
 
 def _concatenation(shapes: tuple[Shape, ...], message: str) -> Diagnosis | None:
-    return Diagnosis(", ".join(map(text, shapes)), "equal sizes along all other axes")
+    return Diagnosis(", ".join(map(shape_text, shapes)), "equal sizes along all other axes")
 
 
 def _pointwise(shapes: tuple[Shape, ...], message: str) -> Diagnosis | None:
     if len(shapes) < 2 or broadcast(shapes[0], shapes[1]) is not None:
         return None
-    return Diagnosis(f"{text(shapes[0])} and {text(shapes[1])}", "equal sizes, or 1, along every axis")
+    return Diagnosis(f"{shape_text(shapes[0])} and {shape_text(shapes[1])}", "equal sizes, or 1, along every axis")
 
 
 def _reshape(shapes: tuple[Shape, ...], message: str) -> Diagnosis | None:
     found = re.search(r"shape '\[([^]]*)\]' is invalid for input of size (\d+)", message)
     if not found:
         return None
-    return Diagnosis(
-        f"{_plural(int(found[2]), 'element')} ({text(shapes[0])})", f"as many as {found[1].replace(', ', 'x')} holds"
-    )
+    got = f"{_plural(int(found[2]), 'element')} ({shape_text(shapes[0])})"
+    return Diagnosis(got, f"as many as {found[1].replace(', ', 'x')} holds")
 
 
 _OPERATIONS: dict[str, Callable[[tuple[Shape, ...], str], Diagnosis | None]] = {

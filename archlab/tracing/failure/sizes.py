@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 
 from archlab.records import Shape
-from archlab.tracing.inputs import text
+from archlab.tracing.inputs import shape_text
 
-SECONDS = 3.0
+SEARCH_SECONDS = 3.0
 """How long sizes are tried."""
-_USUAL = (224, 96, 64, 32, 28, 128, 256, 299, 384, 512)
-_STEPS = (2, 4, 7, 8, 14, 16, 32)
+_USUAL_SIZES = (224, 96, 64, 32, 28, 128, 256, 299, 384, 512)
+_SIZE_STEPS = (2, 4, 7, 8, 14, 16, 32)
 
 
 class OutOfTimeError(Exception):
@@ -24,7 +24,7 @@ class Sizes:
     def __init__(self, takes: Callable[[int], bool]) -> None:
         self.takes = takes
         self.known: dict[int, bool] = {}
-        self.end = time.monotonic() + SECONDS
+        self.end = time.monotonic() + SEARCH_SECONDS
 
     def fit(self, size: int) -> bool:
         """Whether the network takes a size.
@@ -63,15 +63,17 @@ def sizes_that_fit(network: str, takes: Callable[[int], bool], default: Shape, g
     anchor: int | None = None
 
     def square(size: int) -> str:
-        return text((size,) * axes)
+        return shape_text((size,) * axes)
 
     try:
-        anchor = next((size for size in (*default[-1:], *_USUAL) if sizes.fit(size)), None)
+        anchor = next((size for size in (*default[-1:], *_USUAL_SIZES) if sizes.fit(size)), None)
         if anchor is None:
             return ""
         sentence = f"{network} takes {square(anchor)}"
         if not sizes.fit(anchor + 1) and not sizes.fit(anchor - 1):
-            step = next((step for step in _STEPS if sizes.fit(anchor + step) and sizes.fit(anchor + 2 * step)), None)
+            step = next(
+                (step for step in _SIZE_STEPS if sizes.fit(anchor + step) and sizes.fit(anchor + 2 * step)), None
+            )
             return f"{sentence} and others in steps of {step}" if step else sentence
         least = 1 if sizes.fit(1) else sizes.edge(anchor, given if given < anchor else 1)
         if given > anchor:

@@ -1,22 +1,20 @@
-"""Hears torch's functions while a network runs, and files those that are operations."""
+"""Hears torch's functions while a network runs, and files those that are operations in the tree of calls."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C._functorch import maybe_current_level
 from torch.overrides import TorchFunctionMode
 
-from archlab.tracing.forward.nodes import Node, State
+from archlab.tracing.forward.call_tree import Call, CallTree, is_under_vmap
+from archlab.tracing.forward.module_tree import State
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
 from archlab.tracing.forward.saved import fused_attention
 from archlab.tracing.pytree import convert, shape_of, tensors, version
-from archlab.tracing.quick.functions import ALWAYS_BY_FORMULA, function_result
-
-if TYPE_CHECKING:
-    from archlab.tracing.forward.tracer import Tracer
+from archlab.tracing.quick.layers import VARYING_FUNCTIONS
+from archlab.tracing.quick.shape_function import Result, registered_function
 
 
 class DataDependentError(Exception):
@@ -24,27 +22,27 @@ class DataDependentError(Exception):
 
 
 class Listener(TorchFunctionMode):
-    """Passes every torch function by, on a tracer's behalf.
+    """A context in which every function of torch's passes by here.
 
     Operations on data become rows. Views of parameters don't: whoever takes the view takes the parameter. What is
     computed from constants and buffers alone (a mask, a grid of positions) has no row either, unless it has MACs.
     """
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tree: CallTree) -> None:
         super().__init__()
-        self.tracer = tracer
+        self.tree = tree
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs a function, or what stands for it; the mode is off meanwhile."""
         known = operation(func)
-        if known.role is Role.QUERY or self.tracer.parent is None:
+        if known.role is Role.QUERY or self.tree.parent is None:
             return func(*args, **(kwargs or {}))
         return self._hear(known, func, args, kwargs or {})
 
     def _hear(self, known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         role = known.role
         if role is Role.COMPOSITE:
-            with Listener(self.tracer):
+            with Listener(self.tree):
                 return opened(function)(*args, **kwargs)
         given = tensors((args, kwargs))
         origins: dict[int, None] = {}
@@ -62,11 +60,11 @@ class Listener(TorchFunctionMode):
                 mixed = True
         if role is Role.READ:
             if meta:
-                parent = self.tracer.parent
+                parent = self.tree.parent
                 where = parent.path if parent is not None else ""
                 raise DataDependentError(f"{where or 'the network'} reads a tensor's values ({known.name})")
             return function(*args, **kwargs)
-        if meta and not self.tracer.real:
+        if meta and not self.tree.real:
             if role is Role.CONVERSION:
                 tensor, dtype = args[0], _converted_type(args, kwargs)
                 if dtype is tensor.dtype:
@@ -74,14 +72,12 @@ class Listener(TorchFunctionMode):
                 function, args, kwargs = Tensor.to, (tensor, dtype), {}
             elif mixed and known.name not in _KEEP_DEVICE:
                 args, kwargs = convert((args, kwargs), _to_meta)
-        if role is Role.FACTORY or (not origins and not self._is_worth_a_row(role, states)):
+        is_row = origins or role is Role.PRODUCT
+        if not is_row and role is not Role.VIEW:
+            is_row = any(state.is_parameter for state in states)
+        if role is Role.FACTORY or not is_row:
             return self._constant(known, function, args, kwargs, states)
         return self._operation(known, function, args, kwargs, given, origins, states)
-
-    def _is_worth_a_row(self, role: Role, states: dict[State, None]) -> bool:
-        if role is Role.PRODUCT:
-            return True
-        return role is not Role.VIEW and any(state.is_parameter for state in states)
 
     def _constant(
         self,
@@ -91,7 +87,7 @@ class Listener(TorchFunctionMode):
         kwargs: dict[str, Any],
         states: dict[State, None],
     ) -> Any:
-        result = function_result(function, known, args, kwargs) if self.tracer.is_quick() else None
+        result = _result(known, function, args, kwargs) if self.tree.is_quick else None
         out = function(*args, **kwargs) if result is None else result[0]
         if states and known.role is not Role.FACTORY:
             for tensor in tensors(out):
@@ -109,66 +105,72 @@ class Listener(TorchFunctionMode):
         origins: dict[int, None],
         states: dict[State, None],
     ) -> Any:
-        tracer = self.tracer
-        parent = tracer.parent
+        tree = self.tree
+        parent = tree.parent
         assert parent is not None
-        node = Node(-1, parent, "", known.name, None, parent.call)
-        node.inputs = tuple([shape_of(tensor) for tensor in given])
-        node.origins = tuple(origins)
-        counted, unknown = tracer.counted, dict(tracer.unknown)
+        call = Call(parent, "", known.name, None, parent.number)
+        call.inputs = tuple([shape_of(tensor) for tensor in given])
+        call.origins = tuple(origins)
         try:
-            out = self._run(node, known, function, args, kwargs)
+            out = self._run(call, known, function, args, kwargs)
         except Exception as error:
-            node.path = _path(parent, known.name)
-            tracer.add(node)
-            tracer.fail(node, error)
+            call.path = _path(parent, known.name)
+            tree.add(call)
+            tree.fail(call, error)
             raise
         result = args[0] if known.name == "setitem" else out
         same = any(result is tensor for tensor in given)
         if not tensors(result) or (same and known.role is not Role.COMPUTE):
-            tracer.counted, tracer.unknown = counted, unknown  # nothing happened that is worth a row
-            return out
-        node.path = _path(parent, known.name)
-        node.detail = detail(known.name, args, kwargs, out)
-        if tracer.locate is not None:
-            node.source = tracer.locate()
-        tracer.add(node)
+            return out  # nothing happened that is worth a row
+        call.path = _path(parent, known.name)
+        call.detail = detail(known.name, args, kwargs, out)
+        if tree.locate is not None:
+            call.source = tree.locate()
+        tree.add(call)
         for state in states:
             if state.taken_by is None:
-                state.taken_by = node
-        tracer.leave(node, result, leaf=True)
+                state.taken_by = call
+        tree.leave(call, result, leaf=True)
         if same and result._is_view() and result._base is not None:
-            result._base._archlab = node.index
+            result._base._archlab = call.index
         return out
 
-    def _run(self, node: Node, known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What the function returns, or what stands for it; its cost goes to the node."""
-        by_formula = known.name in ALWAYS_BY_FORMULA and maybe_current_level() is None
-        if self.tracer.saves and known.name == "scaled_dot_product_attention" and not self.tracer.real:
+    def _run(self, call: Call, known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What the function returns, or what stands for it; its cost goes to the call."""
+        tree, quick = self.tree, self.tree.is_quick
+        if tree.saves and known.name == "scaled_dot_product_attention" and not tree.real:
             function = fused_attention
-        quick = self.tracer.is_quick()
-        if quick or by_formula:
-            result = function_result(function, known, args, kwargs)
+        if quick or (known.name in VARYING_FUNCTIONS and not is_under_vmap()):
+            result = _result(known, function, args, kwargs)
             if result is not None:
-                out = result[0]
-                if not quick:
-                    out = self.tracer.count(node, function, args, kwargs)
-                else:
-                    self.tracer.counted += 1
-                node.macs, node.elementwise = result[1:]
+                out = result[0] if quick else tree.count(call, function, args, kwargs)
+                call.macs, call.elementwise = result[1:]
+                call.uncounted = call.uncounted or ()
                 return out
         before = version(args[0]) if args and isinstance(args[0], Tensor) else -1
-        out = self.tracer.count(node, function, args, kwargs)
+        out = tree.count(call, function, args, kwargs)
         if known.role is Role.COMPUTE and isinstance(out, Tensor) and out is args[0] and version(out) == before:
             out = out.view_as(out)  # passed on as it is (dropout in evaluation): an edge of its own
         return out
+
+
+def _result(known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Result | None:
+    """What an operation gives and takes by its shape function; views are run, since that takes no arithmetic."""
+    registration = registered_function(known.name) if known.is_torchs else None
+    if registration is None:
+        return (function(*args, **kwargs), 0, 0) if known.role is Role.VIEW else None
+    result = registration.result(args, kwargs)
+    if result is None or not known.in_place or known.name == "setitem":
+        return result
+    target, made = args[0], result[0]
+    return (target, *result[1:]) if target.shape == made.shape and target.dtype is made.dtype else None
 
 
 _KEEP_DEVICE = frozenset(["pack_padded_sequence", "pad_packed_sequence"])
 """Functions that want one of their tensors on the CPU."""
 
 
-def _path(parent: Node, name: str) -> str:
+def _path(parent: Call, name: str) -> str:
     """The dotted name of an operation, numbered from its second use in one call of its module."""
     if parent.suffixes is None:
         parent.suffixes = {}

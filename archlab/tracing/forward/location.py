@@ -1,4 +1,4 @@
-"""Where in somebody's source something stands, as `file:line`."""
+"""Where in somebody's source something stands, as `file:line`, and what an exception says in one line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import traceback
 from functools import cache
 from pathlib import Path
+from types import FrameType
 
 import torch
 
@@ -16,13 +17,11 @@ _TORCH = str(Path(torch.__file__).parent)
 
 def of_call() -> str:
     """The line outside torch and the tracer that called what is being traced; empty if there is none."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
         if _is_theirs(name):
             return f"{_short(name)}:{frame.f_lineno}"
-        if frame.f_back is None:
-            break
         frame = frame.f_back
     return ""
 
@@ -35,20 +34,23 @@ def of_error(error: BaseException) -> str:
     return ""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message; its class if it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def of_class(kind: type) -> str:
     """The line that a class begins at; empty if its source isn't there."""
-    known = _CLASSES.get(kind)
-    if known is None:
+    if kind not in _CLASS_LINES:
         try:
             name = inspect.getsourcefile(kind)
-            known = f"{_short(name)}:{inspect.getsourcelines(kind)[1]}" if name else ""
+            _CLASS_LINES[kind] = f"{_short(name)}:{inspect.getsourcelines(kind)[1]}" if name else ""
         except (OSError, TypeError):
-            known = ""
-        _CLASSES[kind] = known
-    return known
+            _CLASS_LINES[kind] = ""
+    return _CLASS_LINES[kind]
 
 
-_CLASSES: dict[type, str] = {}
+_CLASS_LINES: dict[type, str] = {}
 
 
 def _is_theirs(name: str) -> bool:

@@ -18,6 +18,7 @@ import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cache
 from typing import Any
 
 import torch.nn.functional as F
@@ -61,20 +62,12 @@ class Operation:
     """Whether it means what its name does in torch."""
 
 
-_KNOWN: dict[Any, Operation] = {}
-
-
+@cache
 def operation(function: Any) -> Operation:
-    """What a function announced by torch is."""
-    known = _KNOWN.get(function)
-    if known is None:
-        known = _classify(function)
-        # Getters are made anew at each access; keeping them would grow without end only if torch had as many.
-        _KNOWN[function] = known
-    return known
+    """What a function announced by torch is.
 
-
-def _classify(function: Any) -> Operation:
+    A getter (`Tensor.shape.__get__`) is a new object at each access, but equal to the last one: it is kept once.
+    """
     raw = str(getattr(function, "__name__", function))
     if not _is_torchs(function):
         return Operation(raw.split(".")[0], Role.COMPUTE, is_torchs=False)
@@ -110,24 +103,21 @@ def _is_torchs(function: Any) -> bool:
 
 
 _COMPOSITES = frozenset(["multi_head_attention_forward"])
-_opened: dict[Any, Callable[..., Any]] = {}
 
 
+@cache
 def opened(function: Any) -> Callable[..., Any]:
     """The same Python function, that doesn't announce itself as a whole but lets its parts announce themselves.
 
     `torch.nn.functional`'s functions first ask whether somebody overrides them. This is a copy of the function whose
     module answers no; nothing in torch is changed.
     """
-    known = _opened.get(function)
-    if known is None:
-        never = {name: lambda *args: False for name in F.__dict__ if name.startswith("has_torch_function")}
-        known = types.FunctionType(
-            function.__code__, {**F.__dict__, **never}, function.__name__, function.__defaults__, function.__closure__
-        )
-        known.__kwdefaults__ = function.__kwdefaults__
-        _opened[function] = known
-    return known
+    never = {name: lambda *args: False for name in F.__dict__ if name.startswith("has_torch_function")}
+    copied = types.FunctionType(
+        function.__code__, {**F.__dict__, **never}, function.__name__, function.__defaults__, function.__closure__
+    )
+    copied.__kwdefaults__ = function.__kwdefaults__
+    return copied
 
 
 def detail(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: object) -> str:
@@ -166,14 +156,8 @@ def _scalar(args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> str:
 
 
 _DETAILS: dict[str, Callable[[tuple[Any, ...], dict[str, Any], Any], str]] = {
-    "cat": _cat,
-    "concat": _cat,
-    "concatenate": _cat,
+    **dict.fromkeys(["cat", "concat", "concatenate"], _cat),
+    **dict.fromkeys(["add", "sub", "mul", "div", "pow"], _scalar),
     "scaled_dot_product_attention": _attention,
     "einsum": _einsum,
-    "add": _scalar,
-    "sub": _scalar,
-    "mul": _scalar,
-    "div": _scalar,
-    "pow": _scalar,
 }

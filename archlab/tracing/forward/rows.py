@@ -1,4 +1,4 @@
-"""From what a tracer wrote down to the layers of a trace.
+"""From the calls of a run to the layers of a trace.
 
 Counting semantics
 ------------------
@@ -15,222 +15,216 @@ A module that is never called and whose parameters nobody takes is unused: a row
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from torch import Tensor, nn
 
 from archlab.records import Layer, ReceptiveField, Totals
-from archlab.tracing.forward.nodes import Node, Outline, State
-from archlab.tracing.forward.tracer import Tracer
+from archlab.tracing.forward.call_tree import Call, CallTree
+from archlab.tracing.forward.module_tree import ModuleTree, State
 from archlab.tracing.pytree import shape_of
 
 
 class Rows:
     """Turns one run into layers and totals."""
 
-    def __init__(self, tracer: Tracer) -> None:
-        self.tracer = tracer
-        self.outline = tracer.outline
-        self.states = tracer.outline.states
-        self.sizes = {id(state): state.size for state in self.states}
+    def __init__(self, modules: ModuleTree, tree: CallTree) -> None:
+        self.modules = modules
+        self.tree = tree
+        self.states = modules.states
+        modules.measure()
         self.used: set[int] = set()
         """Modules that ran, or hold something that did, or hold something that was taken."""
-        self.notes = _notes(self.outline)
+        self.notes = _notes(modules)
 
     def layers(self) -> tuple[Layer, ...]:
         """The rows in order, parents before children, with sums over everything inside each."""
-        if not self.tracer.nodes:
+        if not self.tree.calls:
             return ()  # it failed before it began
-        root = self.tracer.nodes[0]
+        root = self.tree.calls[0]
         self._find_used()
         for state in self.states:
             self._file(state)
-        if self.tracer.failed is None:
+        if self.tree.failed is None:
             self._add_unused()
         rows = [root] if not root.children else root.children
-        ordered: list[Node] = []
-        for node in rows:
-            self._flatten(node, 1, ordered)
-        places = {node.index: place for place, node in enumerate(ordered) if node.index >= 0}
-        for node in reversed(ordered):
-            if node.parent is not None:
-                _sum_into(node.parent, node)
-        return tuple([self._layer(node, places) for node in ordered])
+        ordered: list[Call] = []
+        stack = [(call, 1) for call in reversed(rows)]
+        while stack:
+            call, depth = stack.pop()
+            call.depth = depth
+            ordered.append(call)
+            stack.extend((child, depth + 1) for child in reversed(call.children))
+        places = {call.index: place for place, call in enumerate(ordered) if call.index >= 0}
+        for call in reversed(ordered):
+            if call.parent is not None:
+                _sum_into(call.parent, call)
+        return tuple([self._layer(call, places) for call in ordered])
 
     def totals(self) -> Totals:
         """The sums over the network, once its layers are made."""
-        root = self.tracer.nodes[0] if self.tracer.nodes else Node(0, None, "", "", None, 1)
+        root = self.tree.calls[0] if self.tree.calls else Call(None, "", "")
+        parameters = [state for state in self.states if state.is_parameter]
+        uncounted = Counter(name for call in self.tree.calls for name in call.uncounted or ())
         return Totals(
-            parameters=sum(self.sizes[id(state)] for state in self.states if state.is_parameter),
-            trainable_parameters=sum(
-                self.sizes[id(state)] for state in self.states if state.is_parameter and state.tensor.requires_grad
-            ),
-            buffers=sum(self.sizes[id(state)] for state in self.states if not state.is_parameter),
+            parameters=sum(state.size for state in parameters),
+            trainable_parameters=sum(state.size for state in parameters if state.tensor.requires_grad),
+            buffers=sum(state.size for state in self.states if not state.is_parameter),
             macs=root.macs,
             flops=2 * root.macs,
-            uncounted_operations=dict(sorted(self.tracer.unknown.items())),
-            counted_operations=self.tracer.counted,
+            uncounted_operations=dict(sorted(uncounted.items())),
+            counted_operations=sum(call.uncounted == () for call in self.tree.calls),
             elementwise=root.elementwise,
-            output_bytes=sum(node.output_bytes for node in self.tracer.nodes if not node.children),
-            saved_bytes=(root.saved or 0) if self.tracer.saves else None,
+            output_bytes=sum(call.output_bytes for call in self.tree.calls if not call.children),
+            saved_bytes=(root.saved or 0) if self.tree.saves else None,
         )
-
-    def _calls(self, module: nn.Module) -> list[Node]:
-        return self.tracer.calls.get(id(module), [])
 
     def _find_used(self) -> None:
         taken = {id(holder) for state in self.states if state.taken_by is not None for holder in state.holders}
-        calls = self.tracer.calls
-        waiting = [module for key, module in self.outline.modules.items() if key in taken or calls.get(key)]
+        calls = self.tree.by_module
+        waiting = [module for key, module in self.modules.modules.items() if key in taken or calls.get(key)]
         while waiting:
             module = waiting.pop()
             if id(module) not in self.used:
                 self.used.add(id(module))
-                waiting.extend(self.outline.parents.get(id(module), ()))
+                waiting.extend(self.modules.parents.get(id(module), ()))
 
-    def _row_of(self, module: nn.Module) -> Node:
+    def _row_of(self, module: nn.Module) -> Call:
         """The row of a module's first call, or of the nearest module around it that was called."""
-        while not self._calls(module):
-            module = self.outline.parents[id(module)][0]
-        return self._calls(module)[0]
+        while not self.tree.by_module.get(id(module)):
+            module = self.modules.parents[id(module)][0]
+        return self.tree.by_module[id(module)][0]
 
     def _file(self, state: State) -> None:
         """Counts a state in the row that it belongs to."""
-        size = self.sizes[id(state)]
         place = state.taken_by
         if place is None and len(state.holders) == 1:
-            calls = self.tracer.calls.get(id(state.holders[0]))
+            calls = self.tree.by_module.get(id(state.holders[0]))
             if calls and not calls[0].children:  # the usual case, and the quickest
-                _add(calls[0], state, size)
-                calls[0].own_parameters += size if state.is_parameter else 0
+                _add(calls[0], state)
+                calls[0].own_parameters += state.size if state.is_parameter else 0
                 return
         for holder in state.holders:
-            node = self._row_of(holder)
-            if not node.children and (node.module is holder or node.whole):
-                place = node if place is None or node.index < place.index else place
+            call = self._row_of(holder)
+            if not call.children and (call.module is holder or call.whole):
+                place = call if place is None or call.index < place.index else place
         if place is None:
             user = next((holder for holder in state.holders if id(holder) in self.used), None)
-            if user is None or self.tracer.failed is not None:
+            if user is None or self.tree.failed is not None:
                 return  # in the row of the unused module; or nobody knows who would have used it
             above = self._row_of(user)
-            place = Node(-1, above, state.path, "Parameter" if state.is_parameter else "Buffer", None, above.call)
+            place = Call(above, state.path, "Parameter" if state.is_parameter else "Buffer", None, above.number)
             place.outputs = (shape_of(state.tensor),)
             position = sum(child.index < 0 for child in above.children)
             above.children.insert(position, place)
-        _add(place, state, size)
+        _add(place, state)
         if state.is_parameter:
-            rows = [calls[0] for holder in state.holders if (calls := self._calls(holder))]
+            rows = [calls[0] for holder in state.holders if (calls := self.tree.by_module.get(id(holder)))]
             home = next((row for row in rows if row.parent is not None), place)  # the network itself has no row
-            home.own_parameters += size
+            home.own_parameters += state.size
 
     def _add_unused(self) -> None:
-        unused = [(key, module) for key, module in self.outline.modules.items() if key not in self.used]
+        unused = [(key, module) for key, module in self.modules.modules.items() if key not in self.used]
         if not unused:
             return
-        made: dict[int, Node] = {}
+        made: dict[int, Call] = {}
         held: dict[int, list[State]] = {}
         for state in self.states:
             if all(id(holder) not in self.used for holder in state.holders):
                 held.setdefault(id(state.holders[0]), []).append(state)
         for key, module in unused:
-            if type(module) in _HOLDERS and not module._modules and not module._parameters:
+            if type(module) in _CONTAINERS and not module._modules and not module._parameters:
                 continue
-            registered = self.outline.parents[key][0]
+            registered = self.modules.parents[key][0]
             above = made.get(id(registered)) or self._row_of(registered)
             if above.whole:
                 continue
-            node = Node(-1, above, self.outline.paths[key], type(module).__name__, module, 0)
-            made[key] = node
-            self._insert(above, node)
+            call = Call(above, self.modules.paths[key], type(module).__name__, module, 0)
+            made[key] = call
+            self._insert(above, call)
             for state in held.get(key, ()):
-                _add(node, state, self.sizes[id(state)])
-                node.own_parameters += self.sizes[id(state)] if state.is_parameter else 0
+                _add(call, state)
+                call.own_parameters += state.size if state.is_parameter else 0
 
-    def _insert(self, above: Node, node: Node) -> None:
+    def _insert(self, above: Call, call: Call) -> None:
         """Puts a row behind the one of the module that is registered before it."""
-        number = self.outline.order[id(node.module)]
+        number = self.modules.order[id(call.module)]
         position = sum(child.module is None and child.index < 0 for child in above.children)
         for place, child in enumerate(above.children):
-            if child.module is not None and self.outline.order[id(child.module)] < number:
+            if child.module is not None and self.modules.order[id(child.module)] < number:
                 position = place + 1
-        above.children.insert(position, node)
+        above.children.insert(position, call)
 
-    def _flatten(self, node: Node, depth: int, ordered: list[Node]) -> None:
-        stack = [(node, depth)]
-        while stack:
-            current, level = stack.pop()
-            current.depth = level
-            ordered.append(current)
-            stack.extend((child, level + 1) for child in reversed(current.children))
-
-    def _layer(self, node: Node, places: dict[int, int]) -> Layer:
+    def _layer(self, call: Call, places: dict[int, int]) -> Layer:
         return Layer(
-            path=node.path,
-            kind=node.kind,
-            depth=node.depth,
-            input_shapes=node.inputs,
-            output_shapes=node.outputs,
-            parameters=node.parameters,
-            macs=node.macs,
-            operation=node.module is None and node.index >= 0,
-            own_parameters=node.own_parameters,
-            trainable_parameters=node.trainable,
-            buffers=node.buffers,
-            elementwise=node.elementwise,
-            output_bytes=node.output_bytes,
-            saved_bytes=(node.saved or 0) if self.tracer.saves else None,
-            receptive_field=self._receptive_field(node) if node.seen else None,
-            dtype=node.dtype,
-            call=node.call,
-            calls=self._call_count(node),
-            source=node.source,
-            detail=node.detail,
-            inputs=tuple([origin if origin < 0 else places[origin] for origin in node.origins]),
+            path=call.path,
+            kind=call.kind,
+            depth=call.depth,
+            input_shapes=call.inputs,
+            output_shapes=call.outputs,
+            parameters=call.parameters,
+            macs=call.macs,
+            operation=call.module is None and call.index >= 0,
+            own_parameters=call.own_parameters,
+            trainable_parameters=call.trainable,
+            buffers=call.buffers,
+            elementwise=call.elementwise,
+            output_bytes=call.output_bytes,
+            saved_bytes=(call.saved or 0) if self.tree.saves else None,
+            receptive_field=_receptive_field(call) if call.regions else None,
+            dtype=call.dtype,
+            call=call.number,
+            calls=self._call_count(call),
+            source=call.source,
+            detail=call.detail,
+            inputs=tuple([origin if origin < 0 else places[origin] for origin in call.origins]),
         )
 
-    def _receptive_field(self, node: Node) -> ReceptiveField | None:
-        from archlab.tracing.receptive.terms import receptive_field
-
-        return receptive_field(node.seen)
-
-    def _call_count(self, node: Node) -> int:
-        owner = node
+    def _call_count(self, call: Call) -> int:
+        owner = call
         while owner.module is None and owner.parent is not None:
             owner = owner.parent
-        return len(self.tracer.calls.get(id(owner.module), ()))
+        return len(self.tree.by_module.get(id(owner.module), ()))
 
 
-_HOLDERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict, nn.Sequential)
+def _receptive_field(call: Call) -> ReceptiveField | None:
+    from archlab.tracing.receptive.regions import receptive_field
+
+    return receptive_field(call.regions)
 
 
-def _sum_into(above: Node, node: Node) -> None:
-    above.parameters += node.parameters
-    above.trainable += node.trainable
-    above.buffers += node.buffers
-    above.macs += node.macs
-    above.elementwise += node.elementwise
-    if node.saved is not None:
-        above.saved = (above.saved or 0) + node.saved
+_CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict, nn.Sequential)
 
 
-def _add(node: Node, state: State, size: int) -> None:
+def _sum_into(above: Call, call: Call) -> None:
+    above.parameters += call.parameters
+    above.trainable += call.trainable
+    above.buffers += call.buffers
+    above.macs += call.macs
+    above.elementwise += call.elementwise
+    if call.saved is not None:
+        above.saved = (above.saved or 0) + call.saved
+
+
+def _add(call: Call, state: State) -> None:
     if not state.is_parameter:
-        node.buffers += size
+        call.buffers += state.size
         return
-    node.parameters += size
+    call.parameters += state.size
     if state.tensor.requires_grad:
-        node.trainable += size
+        call.trainable += state.size
 
 
-def _notes(outline: Outline) -> list[str]:
+def _notes(modules: ModuleTree) -> list[str]:
     """What the counts leave out: the packed weights of quantised layers."""
     packed = {}
-    for key, module in outline.modules.items():
+    for key, module in modules.modules.items():
         weight: Any = getattr(module, "weight", None)
         bias: Any = getattr(module, "bias", None)
         if type(module).__module__.startswith("torch.ao.nn.") and callable(weight):
             parts = (weight(), bias() if callable(bias) else None)
-            packed[outline.paths[key]] = sum(part.numel() for part in parts if isinstance(part, Tensor))
+            packed[modules.paths[key]] = sum(part.numel() for part in parts if isinstance(part, Tensor))
     if not packed:
         return []
     places = ", ".join(list(packed)[:3]) + (", ..." if len(packed) > 3 else "")

@@ -11,23 +11,21 @@ are saved.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-if TYPE_CHECKING:
-    from archlab.tracing.forward.tracer import Tracer
+from archlab.tracing.forward.call_tree import CallTree
 
 
 class SavedBytes(saved_tensors_hooks):
-    """A context in which every tensor that autograd saves is counted in the tracer's running row."""
+    """A context in which every tensor that autograd saves is counted in the row that runs."""
 
-    def __init__(self, tracer: Tracer, without: Iterable[Tensor]) -> None:
+    def __init__(self, tree: CallTree, without: Iterable[Tensor]) -> None:
         super().__init__(self._pack, _unpack)
-        self.tracer = tracer
+        self.tree = tree
         self.storages = {_key(tensor): tensor for tensor in without}
         """Storages that are counted or left out; a tensor of each is held, so that no address is used twice."""
 
@@ -35,9 +33,9 @@ class SavedBytes(saved_tensors_hooks):
         key = _key(tensor)
         if key not in self.storages:
             self.storages[key] = tensor
-            node = self.tracer.running or self.tracer.parent
-            if node is not None and not _is_idle_statistic(node.module, tensor):
-                node.saved = (node.saved or 0) + tensor.untyped_storage().nbytes()
+            call = self.tree.counting or self.tree.parent
+            if call is not None and not _is_idle_statistic(call.module, tensor):
+                call.saved = (call.saved or 0) + tensor.untyped_storage().nbytes()
         return tensor
 
 

@@ -11,7 +11,8 @@ from torch import nn
 from archlab.errors import ForwardError, InputError, nearest
 from archlab.records import Value
 from archlab.records.memory import MemoryEstimate, Optimizer, Precision
-from archlab.tracing.inputs import Arguments, arguments, text
+from archlab.tracing.forward.location import first_line
+from archlab.tracing.inputs import Arguments, arguments, shape_text
 from archlab.tracing.measurement import found_network
 from archlab.tracing.memory.step import pretended_step
 from archlab.tracing.memory.timeline import Timeline
@@ -20,11 +21,11 @@ from archlab.tracing.pytree import shape_of, tensors
 if TYPE_CHECKING:
     from archlab.networks import Source
 
-UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-SMALL = 2
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+"""Bytes."""
+FIRST_BATCH = 2
 """The batch that a search starts at: batch normalisation over single values takes none of 1."""
-MOST = 2**24
+LARGEST_BATCH = 2**24
 """Batches aren't looked for beyond this."""
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([kmgt]?i?)b?", re.I)
@@ -40,12 +41,11 @@ def parse_bytes(text: str | float) -> int:
     (24000000000, 1610612736)
     """
     found = _SIZE.fullmatch(str(text).strip())
-    units = UNITS | BINARY_UNITS
-    if found is None or found[2].lower() not in units or float(found[1]) <= 0:
+    if found is None or found[2].lower() not in UNITS or float(found[1]) <= 0:
         raise InputError(
             f"{text!r} is no size of memory: expected a number with a unit, as in 24GB, 80G (10^9 each) or 24GiB (2^30)"
         )
-    return int(float(found[1]) * units[found[2].lower()])
+    return int(float(found[1]) * UNITS[found[2].lower()])
 
 
 def fits(
@@ -94,11 +94,11 @@ def fits(
         try:
             return pretended_step(built, given(size), chosen, arithmetic)  # type: ignore[arg-type]
         except Exception as error:  # whatever the network raises
-            shapes = ", ".join(text(shape_of(tensor)) for tensor in tensors(given(size)))
+            shapes = ", ".join(shape_text(shape_of(tensor)) for tensor in tensors(given(size)))
             raise ForwardError(_no_step(name, shapes, error)) from error
 
     search = _Search(step)
-    start = batch or SMALL
+    start = batch or FIRST_BATCH
     largest = None if limit is None else search.largest(limit, start)
     timeline = step(batch) if limit is None else search.measured(batch or largest or start)
     peak = timeline.peak()
@@ -149,7 +149,7 @@ class _Search:
         """
         self.measured(start)
         self.measured(2 * start)
-        high = MOST
+        high = LARGEST_BATCH
         while True:
             low = 0
             while high - low > 1:
@@ -177,7 +177,7 @@ def _one_of(value: str, name: str, known: tuple[str, ...]) -> str:
 
 
 def _no_step(name: str, shapes: str, error: Exception) -> str:
-    message = f"{name} can't be trained on {shapes}: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    message = f"{name} can't be trained on {shapes}: {type(error).__name__}: {first_line(error)}"
     if "more than 1 value per channel" in str(error):
         return f"{message}; take a larger batch"
     return message

@@ -41,14 +41,13 @@ def pretended_step(network: nn.Module, given: Arguments, optimizer: Optimizer, p
     """
     batch = next((int(tensor.shape[0]) for tensor in tensors(given) if tensor.dim()), 1)
     with (
-        isolated(network),
         FakeTensorMode(allow_non_fake_inputs=True),
+        isolated(network, device="cpu"),
         torch.inference_mode(False),
         torch.enable_grad(),
     ):
-        _pretend(network)
         network.train()
-        args, kwargs = convert(given, _fake)
+        args, kwargs = convert(given, lambda item: torch.empty_strided(item.shape, item.stride(), dtype=item.dtype))
         parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         stepper = OPTIMIZERS[optimizer](parameters) if parameters else None
         if stepper is not None:
@@ -62,8 +61,9 @@ def pretended_step(network: nn.Module, given: Arguments, optimizer: Optimizer, p
             use.hold((tensor for state in states for tensor in tensors(state)), "optimizer_state")
             for parameter in parameters:
                 parameter.register_post_accumulate_grad_hook(lambda own: use.rename(own.grad, "gradients"))  # type: ignore[no-untyped-call]
+            is_language = not any(tensor.is_floating_point() for tensor in tensors((args, kwargs)))
             with _mixed() if precision == "bf16" else nullcontext():
-                value = _loss(network(*args, **kwargs), is_language=not _has_floats((args, kwargs)))
+                value = _loss(network(*args, **kwargs), is_language=is_language)
             use.part, use.moment = "workspace", "backward"
             if value.requires_grad:
                 value.backward()  # type: ignore[no-untyped-call]
@@ -89,37 +89,12 @@ def _loss(out: object, *, is_language: bool) -> Tensor:
     return torch.stack(losses).sum() if losses else torch.zeros(())
 
 
-def _has_floats(given: object) -> bool:
-    return any(tensor.is_floating_point() for tensor in tensors(given))
-
-
 def _make_state(stepper: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> None:
     """Lets the optimiser make what it keeps from step to step."""
     for parameter in parameters:
         parameter.grad = torch.empty_like(parameter)
     stepper.step()
     stepper.zero_grad()
-
-
-# Tensors without values
-
-
-def _pretend(network: nn.Module) -> None:
-    """Puts fake tensors in the place of all parameters and buffers; shared ones stay shared."""
-    fakes: dict[int, Tensor] = {}
-    for module in network.modules():
-        both: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
-        for registered in both:
-            for name, tensor in registered.items():
-                if tensor is not None:
-                    registered[name] = fakes.setdefault(id(tensor), _fake(tensor))
-        if isinstance(module, nn.RNNBase):
-            module._flat_weights = [getattr(module, name) for name in module._flat_weights_names]
-
-
-def _fake(tensor: Tensor) -> Any:
-    fake = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
-    return nn.Parameter(fake, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
 
 
 # Mixed precision

@@ -24,13 +24,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from archlab.records.memory import MemoryParts, Moment
 from archlab.tracing.pytree import tensors
 
-Part = Literal["parameters", "buffers", "optimizer_state", "inputs", "gradients", "activations", "workspace"]
+MemoryPart = Literal["parameters", "buffers", "optimizer_state", "inputs", "gradients", "activations", "workspace"]
 
 
 class Event(NamedTuple):
     """Bytes that are taken (positive) or given back (negative)."""
 
-    part: Part
+    part: MemoryPart
     moment: Moment
     amount: int
 
@@ -52,8 +52,8 @@ class Timeline:
 
     def peak(self) -> Peak:
         """The moment at which the most is held; the first of several."""
-        held: dict[Part, int] = {}
-        worst: dict[Part, int] = {}
+        held: dict[MemoryPart, int] = {}
+        worst: dict[MemoryPart, int] = {}
         moment: Moment = "forward"
         total = most = 0
         for part, when, amount in self.events:
@@ -84,10 +84,10 @@ class MemoryUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.part: Part = "activations"
+        self.part: MemoryPart = "activations"
         self.moment: Moment = "forward"
         self.events: list[Event] = []
-        self.held: dict[int, tuple[Part, int]] = {}
+        self.held: dict[int, tuple[MemoryPart, int]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs the operation, and files its results."""
@@ -95,7 +95,7 @@ class MemoryUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.hold([out] if isinstance(out, Tensor) else tensors(out), self.part)
         return out
 
-    def hold(self, held: Iterable[Tensor], part: Part) -> None:
+    def hold(self, held: Iterable[Tensor], part: MemoryPart) -> None:
         """Files storages that aren't known yet."""
         for tensor in held:
             storage = tensor.untyped_storage()
@@ -105,7 +105,7 @@ class MemoryUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.events.append(Event(part, self.moment, storage.nbytes()))
                 weakref.finalize(storage, self._let_go, key).atexit = False
 
-    def rename(self, tensor: Tensor, part: Part) -> None:
+    def rename(self, tensor: Tensor, part: MemoryPart) -> None:
         """Files a known storage under another part."""
         key = tensor.untyped_storage()._cdata
         before, amount = self.held[key]

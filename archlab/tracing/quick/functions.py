@@ -1,72 +1,48 @@
-"""Quick handlers of torch's functions and tensor methods, by their name in the table."""
+"""Shape functions of arithmetic on tensors, and of what makes, moves, joins and copies them."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from archlab.tracing.costs.formulas import (
-    broadcast,
-)
+from archlab.records import Shape
+from archlab.tracing.costs.formulas import broadcast
 from archlab.tracing.costs.names import ACTIVATIONS
-from archlab.tracing.forward.operations import Operation, Role
-from archlab.tracing.quick.results import Handler, Result, attempt, like, new
-
-Registered = TypeVar("Registered", bound=Handler)
-
-_HANDLERS: dict[str, Handler] = {}
+from archlab.tracing.quick.results import axis_of, check_tensors, like, new, view_of
+from archlab.tracing.quick.shape_function import Result, UnknownCallError, for_functions, for_modules, is_dense
 
 
-def function_result(function: Any, known: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Result | None:
-    """What a function returns and takes, without running it; None if nothing is foreseen.
-
-    Views are run as they are, since making one takes no arithmetic.
-    """
-    handler = _HANDLERS.get(known.name) if known.is_torchs else None
-    if handler is None:
-        return (function(*args, **kwargs), 0, 0) if known.role is Role.VIEW else None
-    result = attempt(handler, args, kwargs)
-    if result is None or not known.in_place or known.name == "setitem":
-        return result
-    target, made = args[0], result[0]
-    return (target, *result[1:]) if target.shape == made.shape and target.dtype is made.dtype else None
-
-
-ALWAYS_BY_FORMULA = frozenset(["div", "linear", "rms_norm", "scaled_dot_product_attention"])
-"""What torch runs in ways that differ by device and version: counted by its formula also where it is dispatched."""
-
-
-def handles(*names: str) -> Callable[[Registered], Registered]:
-    """A decorator that makes a function the handler of some of torch's."""
-
-    def add(handler: Registered) -> Registered:
-        for name in names:
-            _HANDLERS[name] = handler
-        return handler
-
-    return add
-
-
-@handles(*ACTIVATIONS)
-def _unary(input: Tensor, *rest: Any, inplace: bool = False, **options: Any) -> Result | None:
-    if not input.is_floating_point() or any(isinstance(item, (Tensor, torch.dtype)) for item in rest) or options:
+@for_functions(*ACTIVATIONS)
+@for_modules(
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.SiLU, nn.Mish),
+    settings=("inplace",),
+)
+@for_modules(nn.Sigmoid, nn.Tanh, settings=())
+def _unary(input: Tensor, *settings: Any, inplace: bool = False, **named: Any) -> Result | None:
+    if not input.is_floating_point():
         return None
+    if settings or named:
+        if not all(isinstance(setting, (int, float)) for setting in (*settings, *named.values())):
+            return None
+        inplace = inplace or any(setting is True for setting in settings)
     return (input if inplace else like(input)), 0, input.numel()
 
 
-@handles("add", "sub", "mul", "div", "pow", "maximum", "minimum")
+@for_functions("add", "sub", "mul", "div", "pow", "maximum", "minimum", first=object)
 def _binary(input: Any, other: Any) -> Result | None:
     if not isinstance(input, Tensor):
         input, other = other, input
+    check_tensors(input)
     if not input.is_floating_point():
         return None
     if not isinstance(other, Tensor):
         return (like(input), 0, input.numel()) if isinstance(other, (int, float)) else None
+    check_tensors(other)
     if not other.is_floating_point():
         return None
     shape = broadcast(tuple(input.shape), tuple(other.shape))
@@ -79,128 +55,156 @@ def _binary(input: Any, other: Any) -> Result | None:
     return new(shape, dtype), 0, prod(shape)
 
 
-@handles("cumsum")
+@for_functions("cumsum")
 def _cumulative(input: Tensor, dim: int) -> Result | None:
+    axis_of(dim, max(1, input.dim()))
     return (like(input), 0, input.numel()) if input.is_floating_point() else None
 
 
-@handles("eq", "ne", "lt", "le", "gt", "ge")
+@for_functions("eq", "ne", "lt", "le", "gt", "ge")
 def _comparison(input: Tensor, other: Any) -> Result | None:
+    if not isinstance(other, (Tensor, int, float)) or not is_dense(other):
+        return None
     shape = broadcast(tuple(input.shape), tuple(other.shape) if isinstance(other, Tensor) else ())
     return None if shape is None else (new(shape, torch.bool), 0, 0)
 
 
-@handles("masked_fill")
+@for_functions("masked_fill")
 def _masked_fill(input: Tensor, mask: Tensor, value: Any) -> Result | None:
-    if broadcast(tuple(input.shape), tuple(mask.shape)) != tuple(input.shape):
+    check_tensors(mask)
+    if not isinstance(value, (int, float)) or broadcast(tuple(input.shape), tuple(mask.shape)) != tuple(input.shape):
         return None
     return like(input), 0, 0
 
 
-@handles("cat", "concat", "concatenate")
+@for_functions("cat", "concat", "concatenate", first=(tuple, list))
 def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Result | None:
+    check_tensors(*tensors)
+    if not tensors:
+        return None
     first = tensors[0]
+    axis = axis_of(dim, first.dim())
     shape = list(first.shape)
     total = 0
     for tensor in tensors:
         sizes = list(tensor.shape)
-        total += sizes[dim]
-        sizes[dim] = shape[dim]
-        if sizes != shape or tensor.dtype is not first.dtype:
+        if len(sizes) != len(shape) or tensor.dtype is not first.dtype:
             return None
-    shape[dim] = total
+        total += sizes[axis]
+        sizes[axis] = shape[axis]
+        if sizes != shape:
+            return None
+    shape[axis] = total
     return new(tuple(shape), first.dtype), 0, 0
 
 
-@handles("stack")
+@for_functions("stack", first=(tuple, list))
 def _stack(tensors: Sequence[Tensor], dim: int = 0) -> Result | None:
+    check_tensors(*tensors)
+    if not tensors:
+        return None
     first = tensors[0]
     if any(item.shape != first.shape or item.dtype is not first.dtype for item in tensors):
         return None
     shape = list(first.shape)
-    shape.insert(dim if dim >= 0 else dim + len(shape) + 1, len(tensors))
+    shape.insert(axis_of(dim, len(shape) + 1), len(tensors))
     return new(tuple(shape), first.dtype), 0, 0
 
 
-@handles("repeat_interleave")
+@for_functions("repeat_interleave")
 def _repeat_interleave(input: Tensor, repeats: Any, dim: int) -> Result | None:
     if not isinstance(repeats, int):
         return None
     sizes = list(input.shape)
-    sizes[dim] *= repeats
+    sizes[axis_of(dim, len(sizes))] *= repeats
     return new(tuple(sizes), input.dtype), 0, 0
 
 
-@handles("repeat")
+@for_functions("repeat")
 def _repeat(input: Tensor, *repeats: Any) -> Result | None:
-    times = list(repeats[0] if isinstance(repeats[0], (list, tuple)) else repeats)
+    times = _sizes(repeats)
+    if len(times) < input.dim():
+        return None
     sizes = [1] * (len(times) - input.dim()) + list(input.shape)
     return new(tuple(size * time for size, time in zip(sizes, times, strict=True)), input.dtype), 0, 0
 
 
-@handles("mean", "sum")
+@for_functions("mean", "sum")
 def _reduction(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Result | None:
     if not input.is_floating_point() or dtype is not None:
         return None
     sizes = list(input.shape)
-    axes = range(len(sizes)) if dim is None or dim == [] else [dim] if isinstance(dim, int) else dim
-    dropped = {axis % len(sizes) for axis in axes}
+    if dim is None or dim == [] or dim == ():
+        dropped = set(range(len(sizes)))
+    else:
+        dropped = {axis_of(axis, len(sizes)) for axis in ([dim] if isinstance(dim, int) else dim)}
     shape = [1 if axis in dropped else size for axis, size in enumerate(sizes) if keepdim or axis not in dropped]
     return new(tuple(shape), input.dtype), 0, input.numel()
 
 
-@handles("clamp", "clip")
+@for_functions("clamp", "clip")
 def _clamp(input: Tensor, min: Any = None, max: Any = None) -> Result | None:
     if isinstance(min, Tensor) or isinstance(max, Tensor) or not input.is_floating_point():
         return None
     return like(input), 0, input.numel()
 
 
-@handles("setitem")
+@for_functions("setitem")
 def _setitem(input: Tensor, index: Any, value: Any) -> Result | None:
     if isinstance(value, Tensor):
-        target = input[index]
+        check_tensors(value)
+        target = view_of(input.__getitem__, index)
         if broadcast(tuple(target.shape), tuple(value.shape)) != tuple(target.shape):
             return None
     return None, 0, 0
 
 
-@handles("roll")
-def _roll(input: Tensor, *rest: Any, **options: Any) -> Result | None:
+@for_functions("roll")
+def _roll(input: Tensor, shifts: Any, dims: Any = ()) -> Result | None:
+    moved = shifts if isinstance(shifts, (tuple, list)) else (shifts,)
+    axes = [axis_of(dim, input.dim()) for dim in (dims if isinstance(dims, (tuple, list)) else (dims,))]
+    if len(moved) != (len(axes) or 1):
+        return None
     return new(input.shape, input.dtype), 0, 0
 
 
-@handles("contiguous")
+@for_functions("contiguous")
 def _contiguous(input: Tensor) -> Result | None:
     return _dense(input), 0, 0
 
 
-@handles("clone")
+@for_functions("clone")
 def _clone(input: Tensor) -> Result | None:
     return like(input), 0, 0
 
 
-@handles("getitem")
+@for_modules(nn.Identity, settings=())
+def _identity(input: Tensor) -> Result | None:
+    return input.detach(), 0, 0
+
+
+@for_functions("getitem")
 def _getitem(input: Tensor, index: Any) -> Result | None:
     if isinstance(index, Tensor):
-        if index.dtype not in (torch.int64, torch.int32):
+        if index.dtype not in (torch.int64, torch.int32) or not input.dim():
             return None
         return new((*index.shape, *input.shape[1:]), input.dtype), 0, 0
     if isinstance(index, list) or (
         isinstance(index, tuple) and any(isinstance(item, (Tensor, list)) for item in index)
     ):
         return None
-    return input[index], 0, 0
+    return view_of(input.__getitem__, index), 0, 0
 
 
-@handles("flatten")
-def _flatten(input: Tensor, *rest: Any, **options: Any) -> Result | None:
-    return _viewed(input, _dense(input).flatten(*rest, **options)), 0, 0
+@for_functions("flatten")
+@for_modules(nn.Flatten, settings=("start_dim", "end_dim"))
+def _flatten(input: Tensor, *axes: Any, **options: Any) -> Result | None:
+    return _viewed(input, view_of(_dense(input).flatten, *axes, **options)), 0, 0
 
 
-@handles("reshape")
-def _reshape(input: Tensor, *rest: Any, **options: Any) -> Result | None:
-    return _viewed(input, _dense(input).reshape(*rest, **options)), 0, 0
+@for_functions("reshape")
+def _reshape(input: Tensor, *shape: Any, **options: Any) -> Result | None:
+    return _viewed(input, view_of(_dense(input).reshape, *shape, **options)), 0, 0
 
 
 def _viewed(input: Tensor, reshaped: Tensor) -> Tensor:
@@ -213,3 +217,61 @@ def _viewed(input: Tensor, reshaped: Tensor) -> Tensor:
 
 def _dense(input: Tensor) -> Tensor:
     return input if input.is_contiguous() else new(input.shape, input.dtype)
+
+
+# Tensors that hold nothing of the data: masks, grids, positions
+
+
+@for_functions("zeros_like", "ones_like", "empty_like", "rand_like", "randn_like", "full_like")
+def _filled_like(input: Tensor, value: Any = 0, *, dtype: Any = None, device: Any = None) -> Result | None:
+    if not input.is_meta or device not in (None, input.device):
+        return None
+    return like(input, dtype), 0, 0
+
+
+@for_functions("new_zeros", "new_ones", "new_empty")
+def _new_filled(input: Tensor, *size: Any, dtype: Any = None, device: Any = None) -> Result | None:
+    if not input.is_meta or device not in (None, input.device):
+        return None
+    return new(_sizes(size), dtype or input.dtype), 0, 0
+
+
+@for_functions("zeros", "ones", "empty", "rand", "randn", first=(int, tuple, list))
+def _filled(*size: Any, dtype: Any = None, device: Any = None) -> Result | None:
+    if not _is_meta(device):
+        return None
+    return new(_sizes(size), dtype or torch.get_default_dtype()), 0, 0
+
+
+@for_functions("arange", first=int)
+def _range(start: int, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Result | None:
+    if end is None:
+        start, end = 0, start
+    if not _is_meta(device) or not all(type(value) is int for value in (start, end, step)) or not step:
+        return None
+    return new((max(0, -((start - end) // step)),), dtype or torch.int64), 0, 0
+
+
+@for_functions("outer")
+def _outer(input: Tensor, vec2: Tensor) -> Result | None:
+    check_tensors(vec2)
+    if not (input.is_meta and vec2.is_meta) or input.dim() != 1 or vec2.dim() != 1 or input.dtype is not vec2.dtype:
+        return None
+    return new((input.shape[0], vec2.shape[0]), input.dtype), 0, input.shape[0] * vec2.shape[0]
+
+
+@for_functions("tril", "triu")
+def _triangle(input: Tensor, diagonal: int = 0) -> Result | None:
+    return (like(input), 0, 0) if input.is_meta and input.dim() > 1 else None
+
+
+def _is_meta(device: object) -> bool:
+    return str(device).partition(":")[0] == "meta"
+
+
+def _sizes(given: tuple[Any, ...]) -> Shape:
+    """Sizes as torch takes them: `(2, 3)` of `f(2, 3)` and of `f((2, 3))`."""
+    sizes = tuple(given[0]) if given and isinstance(given[0], (tuple, list)) else given
+    if not all(type(size) is int for size in sizes):
+        raise UnknownCallError
+    return sizes

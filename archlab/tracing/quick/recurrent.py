@@ -1,4 +1,4 @@
-"""Quick handlers of recurrent layers.
+"""Shape functions of recurrent layers.
 
 Counting semantics
 ------------------
@@ -6,7 +6,7 @@ At each time step, in each layer and direction, every gate multiplies the layer'
 weight matrix: gates * hidden * (inputs + outputs) MACs, with 4 gates in an LSTM, 3 in a GRU and 1 in a plain RNN; a
 projection (`proj_size`) adds hidden * outputs. Biases are no MACs. A packed sequence counts its real steps only.
 
-`elementwise` a hidden unit and step: 13 in an LSTM (4 sums of the two products, 4 gate activations, 3 products, a sum
+`elementwise` per hidden unit and step: 13 in an LSTM (4 sums of the two products, 4 gate activations, 3 products, a sum
 and a tanh for the state), 11 in a GRU (3 sums, 3 activations, 3 products, a difference and a sum), 2 in a plain RNN.
 """
 
@@ -17,8 +17,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from archlab.tracing.quick.modules import handles
-from archlab.tracing.quick.results import Result, check_same_type, new
+from archlab.tracing.quick.results import check_same_type, check_tensors, new
+from archlab.tracing.quick.shape_function import Result, for_modules
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 _ELEMENTWISE = {4: 13, 3: 11, 1: 2}
@@ -34,12 +34,12 @@ def recurrent_macs(inputs: int, hidden: int, gates: int, projection: int = 0) ->
     return gates * hidden * (inputs + outputs) + (hidden * outputs if projection else 0)
 
 
-@handles(nn.RNN, nn.LSTM, nn.GRU)
+@for_modules(nn.RNN, nn.LSTM, nn.GRU)
 def _recurrent(module: Any, input: Tensor | PackedSequence, hx: Any = None) -> Result | None:
     packed = isinstance(input, PackedSequence)
     data: Tensor = input.data if isinstance(input, PackedSequence) else input
     shape = tuple(data.shape)
-    if shape[-1] != module.input_size or (not packed and len(shape) not in (2, 3)):
+    if not shape or shape[-1] != module.input_size or (not packed and len(shape) not in (2, 3)):
         return None
     check_same_type(data, module._parameters["weight_ih_l0"])
     directions = 2 if module.bidirectional else 1
@@ -67,8 +67,9 @@ def _recurrent(module: Any, input: Tensor | PackedSequence, hx: Any = None) -> R
     return (out, state), macs, elementwise
 
 
-@handles(nn.RNNCell, nn.LSTMCell, nn.GRUCell)
+@for_modules(nn.RNNCell, nn.LSTMCell, nn.GRUCell)
 def _cell(module: Any, input: Tensor, hx: Any = None) -> Result | None:
+    check_tensors(input)
     if input.dim() not in (1, 2) or input.shape[-1] != module.input_size:
         return None
     gates = {nn.LSTMCell: 4, nn.GRUCell: 3, nn.RNNCell: 1}[type(module)]

@@ -14,8 +14,8 @@ convolution) the largest counts.
 - `whole input`: everything is seen from everywhere.
 
 The spatial axes are those behind the channels, or the second axis of a batch of token numbers. Shapes alone would not
-do: `x[:, :, ::2]` and a convolution may give the same one. The rules in `receptive_rules` therefore read the operations
-of torch's dispatcher, of which there are few and whose arguments are always the same.
+do: `x[:, :, ::2]` and a convolution may give the same one. The rules (in `rules` and `windows`) therefore go by the
+operations of torch's dispatcher, of which there are few and whose arguments are always the same.
 """
 
 from __future__ import annotations
@@ -28,68 +28,68 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from archlab.tracing.pytree import tensors
 from archlab.tracing.receptive import windows as windows  # registers its rules
-from archlab.tracing.receptive.rules import Call, terms_after
-from archlab.tracing.receptive.spans import IDENTITY
-from archlab.tracing.receptive.terms import Factor, Term, simplified
+from archlab.tracing.receptive.regions import Factor, Region, simplified
+from archlab.tracing.receptive.rules import DispatchedCall, regions_after
+from archlab.tracing.receptive.stencils import IDENTITY
 
 
 class ReceptiveFields(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A context in which every tensor keeps what it sees of the inputs, in `_archlab_seen`."""
+    """A context in which every tensor keeps the regions of the inputs that it sees, in `_archlab_regions`."""
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         for source, tensor in enumerate(inputs):
             first = 2 if tensor.dim() > 2 else 1 if tensor.dim() == 2 and not tensor.is_floating_point() else None
             if first is not None:
-                _see(tensor, (_input_term(source, tensor, first),))
+                _file(tensor, (_input_region(source, tensor, first),))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Runs the operation, and files what its results see."""
+        """Runs the operation, and files the regions that its results see."""
         kwargs = kwargs or {}
-        given = [tensor for tensor in tensors((args, kwargs)) if seen(tensor)]
+        given = [tensor for tensor in tensors((args, kwargs)) if regions_of(tensor)]
         out = func(*args, **kwargs)
         if not given:
             return out
         name = str(func._schema.name).rpartition("::")[2]
         results = [out] if isinstance(out, Tensor) else tensors(out)
         named = {argument.name: value for argument, value in zip(func._schema.arguments, args, strict=False)}
-        call = Call(name.removesuffix("_"), named | kwargs, results, func, seen)
-        for result, terms in zip(results, terms_after(call), strict=True):
-            _see(result, simplified(terms))
+        call = DispatchedCall(name.removesuffix("_"), named | kwargs, results, func, regions_of)
+        for result, regions in zip(results, regions_after(call), strict=True):
+            _file(result, simplified(regions))
         if name.endswith("_") and results and results[0]._is_view() and results[0]._base is not None:
             _write_through(results[0], results[0]._base)
         return out
 
 
-def seen(tensor: Tensor) -> tuple[Term, ...]:
+def regions_of(tensor: Tensor) -> tuple[Region, ...]:
     """The regions that a tensor's elements see."""
-    terms: tuple[Term, ...] = getattr(tensor, "_archlab_seen", ())
-    return terms
+    regions: tuple[Region, ...] = getattr(tensor, "_archlab_regions", ())
+    return regions
 
 
-def _see(tensor: Tensor, terms: tuple[Term, ...]) -> None:
-    tensor._archlab_seen = terms  # type: ignore[attr-defined]
+def _file(tensor: Tensor, regions: tuple[Region, ...]) -> None:
+    tensor._archlab_regions = regions  # type: ignore[attr-defined]
 
 
-def _input_term(source: int, tensor: Tensor, first: int) -> Term:
+def _input_region(source: int, tensor: Tensor, first: int) -> Region:
     sizes = tuple(tensor.shape)
     layout = tuple(
         (Factor(size, (axis - first,)) if axis >= first else Factor(size),) for axis, size in enumerate(sizes)
     )
-    return Term(source, sizes[first:], (IDENTITY,) * (len(sizes) - first), layout)
+    return Region(source, sizes[first:], (IDENTITY,) * (len(sizes) - first), layout)
 
 
 def _write_through(view: Tensor, base: Tensor) -> None:
     """After an operation in place on a view: its base sees that too."""
     shape = tuple(base.shape)
     written = []
-    for term in seen(view):
-        placed = term if len(shape) == view.dim() else term.lost(shape)
+    for region in regions_of(view):
+        placed = region if len(shape) == view.dim() else region.unknown(shape)
         for axis, size in enumerate(shape):
             if len(shape) == view.dim() and view.shape[axis] != size:
-                if any(factor.axes for factor in term.layout[axis]):
-                    placed = term.lost(shape)  # a part of the positions: the others keep what they had
+                if any(factor.axes for factor in region.layout[axis]):
+                    placed = region.unknown(shape)  # a part of the positions: the others keep what they had
                     break
                 placed = placed.sliced(axis, 0, 1, size)
         written.append(placed)
-    _see(base, simplified((*seen(base), *written)))
+    _file(base, simplified((*regions_of(base), *written)))

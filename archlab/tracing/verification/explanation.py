@@ -1,10 +1,10 @@
 """Holds a trace against torchinfo, row by row, and explains every difference by arithmetic, or lists it as unexplained.
 
-torchinfo counts what a module's parameters would take if each were multiplied once a sample (for convolutions, once
-an output position). So it counts biases and the scales of normalisations, leaves functional operations out, and knows
-no transposed convolution, no look-up and no position of a linear layer beyond the sample. An explanation is written
-only where these sums make up the difference to the last multiply-accumulate, and where archlab's own value is what
-the layer's parameters and shapes give by an independent formula.
+torchinfo counts what a module's parameters would take if each were multiplied once per sample (for convolutions,
+once per output position). So it counts biases and the scales of normalisations, leaves functional operations out, and
+knows no transposed convolution, no look-up and no position of a linear layer beyond the sample. An explanation is
+written only where these sums make up the difference to the last multiply-accumulate, and where archlab's own value is
+what the layer's parameters and shapes give by an independent formula.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from torch import Tensor, nn
 
 from archlab.errors import ArchlabError
 from archlab.records import Discrepancy, Layer, Shape, Trace, Value, Verification
-from archlab.tracing.inputs import Arguments, text, with_values, without_values
+from archlab.tracing.inputs import Arguments, shape_text, with_values, without_values
 from archlab.tracing.isolation import isolated
 from archlab.tracing.measurement import Measurement, prepare
-from archlab.tracing.verification.torchinfo import Statement, Testimony, mult_adds, testify
+from archlab.tracing.verification.torchinfo import Summary, SummaryRow, mult_adds, summarise
 
 if TYPE_CHECKING:
     from archlab.networks import Source
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _NORMALISATIONS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
@@ -48,41 +47,41 @@ def verify(
     """
     measurement = prepare(network, inputs, batch, options)
     trace = measurement.trace()
-    statement = _statement(measurement.network, measurement.given)
-    return Comparison(measurement, trace, statement).verification()
+    summary = _summary(measurement.network, measurement.given)
+    return Reconciliation(measurement, trace, summary).verification()
 
 
-def _statement(network: nn.Module, given: Arguments) -> Statement:
+def _summary(network: nn.Module, given: Arguments) -> Summary:
     try:
         with isolated(network), torch.no_grad():
-            return testify(network, without_values(given))
+            return summarise(network, without_values(given))
     except ArchlabError:  # it asks for values
-        with isolated(network, real=True), torch.no_grad():
-            return testify(network, with_values(given))
+        with isolated(network, device="cpu", values=True), torch.no_grad():
+            return summarise(network, with_values(given))
 
 
-class Comparison:
-    """A trace and torchinfo's statement about the same network."""
+class Reconciliation:
+    """A trace and torchinfo's summary of the same network, difference by difference."""
 
-    def __init__(self, measurement: Measurement, trace: Trace, statement: Statement) -> None:
+    def __init__(self, measurement: Measurement, trace: Trace, summary: Summary) -> None:
         self.network = measurement.network
         self.trace = trace
-        self.statement = statement
+        self.summary = summary
         self.paths = {id(module): path for path, module in self.network.named_modules()}
         self.rows = {(layer.path, layer.call): place for place, layer in enumerate(trace.layers) if not layer.operation}
         self.compared = 0
-        self.found: list[Discrepancy] = []
+        self.discrepancies: list[Discrepancy] = []
 
     def verification(self) -> Verification:
         """Everything that differs."""
-        for row in self.statement.rows:
+        for row in self.summary.rows:
             path = self.paths[id(row.module)]
             place = self.rows.get((path, row.call))
             if place is not None:
                 self._row(self.trace.layers[place], place, row)
             elif path:
                 kind = type(row.module).__name__
-                self.found.append(Discrepancy(path, kind, "output shape", "no row", text(row.outputs)))
+                self.discrepancies.append(Discrepancy(path, kind, "output shape", "no row", shape_text(row.outputs)))
         self._totals()
         operations = [layer for layer in self.trace.layers if layer.operation]
         notes = (
@@ -91,14 +90,14 @@ class Comparison:
         )
         return Verification(
             network=self.trace.network,
-            witness=f"torchinfo {self.statement.version}",
+            witness=f"torchinfo {self.summary.version}",
             compared=self.compared,
-            discrepancies=tuple(self.found),
+            discrepancies=tuple(self.discrepancies),
             notes=notes if operations else self.trace.notes,
             inputs=self.trace.inputs,
         )
 
-    def _row(self, layer: Layer, place: int, row: Testimony) -> None:
+    def _row(self, layer: Layer, place: int, row: SummaryRow) -> None:
         self._shape(layer, "input shape", layer.input_shapes, row.inputs)
         self._shape(layer, "output shape", layer.output_shapes, row.outputs)
         self.compared += 1
@@ -117,13 +116,14 @@ class Comparison:
         self.compared += 1
         if theirs not in ours:
             explanation = "torchinfo doesn't look into this kind of object" if not theirs else ""
-            shapes = ", ".join(map(text, ours))
-            self.found.append(Discrepancy(layer.path, layer.kind, quantity, shapes, text(theirs), explanation))
+            self._differs(layer, quantity, ", ".join(map(shape_text, ours)), shape_text(theirs), explanation)
 
-    def _differs(self, layer: Layer, quantity: Any, ours: int, theirs: int, explanation: str) -> None:
-        self.found.append(Discrepancy(layer.path, layer.kind, quantity, str(ours), str(theirs), explanation))
+    def _differs(self, layer: Layer | None, quantity: Any, ours: object, theirs: object, explanation: str = "") -> None:
+        """Files a difference; without a layer it is one of the totals."""
+        path, kind = (layer.path, layer.kind) if layer is not None else ("", "")
+        self.discrepancies.append(Discrepancy(path, kind, quantity, str(ours), str(theirs), explanation))
 
-    def _parameters(self, place: int, layer: Layer, row: Testimony) -> str:
+    def _parameters(self, place: int, layer: Layer, row: SummaryRow) -> str:
         """Why archlab has fewer parameters in a row: it has counted them before."""
         if layer.call > 1:
             return f"archlab counts parameters in a module's first call; this is call {layer.call}"
@@ -164,7 +164,7 @@ class Comparison:
             found.append(layer)
         return found
 
-    def _macs(self, place: int, layer: Layer, row: Testimony) -> str:
+    def _macs(self, place: int, layer: Layer, row: SummaryRow) -> str:
         """The sums that make up the difference in a leaf layer; empty if they don't."""
         module = row.module
         counted = {
@@ -183,7 +183,7 @@ class Comparison:
             parts.append(f"{weights - layer.macs:+,} {reason}")
         return "torchinfo counts " + " and ".join(parts)
 
-    def _reason(self, place: int, layer: Layer, row: Testimony, weights: int) -> str:
+    def _reason(self, place: int, layer: Layer, row: SummaryRow, weights: int) -> str:
         """Why the weights' share differs, where archlab's value is what the layer's formula gives."""
         module: Any = row.module
         if isinstance(module, _NORMALISATIONS) and layer.macs == 0:
@@ -200,7 +200,7 @@ class Comparison:
         if isinstance(module, nn.Linear) and isinstance(weight, Tensor):
             positions = prod(row.outputs[:-1])
             if layer.macs == weight.numel() * positions:
-                return f"since it multiplies once a sample, and the layer does so at {positions:,} positions in all"
+                return f"since it multiplies once per sample, and the layer does so at {positions:,} positions in all"
         operations = [inner for inner in self._inside(place) if inner.operation]
         if operations and layer.macs == sum(inner.macs for inner in operations):
             return "since it doesn't see the operations inside: " + ", ".join(
@@ -211,22 +211,19 @@ class Comparison:
     def _totals(self) -> None:
         """Compares the totals; the explanations are the rows' own sums."""
         self.compared += 2
-        totals, statement = self.trace.totals, self.statement
-        if totals.parameters != statement.parameters:
-            explanation = self._total_parameters()
-            ours, theirs = str(totals.parameters), str(statement.parameters)
-            self.found.append(Discrepancy("", "", "parameters", ours, theirs, explanation))
-        if totals.macs != statement.macs:
-            ours, theirs = str(totals.macs), str(statement.macs)
-            self.found.append(Discrepancy("", "", "macs", ours, theirs, self._total_macs()))
+        totals, summary = self.trace.totals, self.summary
+        if totals.parameters != summary.parameters:
+            self._differs(None, "parameters", totals.parameters, summary.parameters, self._total_parameters())
+        if totals.macs != summary.macs:
+            self._differs(None, "macs", totals.macs, summary.macs, self._total_macs())
 
     def _total_parameters(self) -> str:
-        firsts = [row.module for row in self.statement.rows if row.call == 1]
+        firsts = [row.module for row in self.summary.rows if row.call == 1]
         held = [parameter for module in firsts for parameter in module.parameters(recurse=False)]
         unique = {id(parameter): parameter.numel() for parameter in held}
         doubled = sum(parameter.numel() for parameter in held) - sum(unique.values())
         missed = sum(p.numel() for p in self.network.parameters() if id(p) not in unique)
-        if self.statement.parameters - self.trace.totals.parameters != doubled - missed:
+        if self.summary.parameters - self.trace.totals.parameters != doubled - missed:
             return ""
         parts = [f"{doubled:+,} for shared ones that it counts again"] if doubled else []
         return "torchinfo counts " + " and ".join(
@@ -234,14 +231,14 @@ class Comparison:
         )
 
     def _total_macs(self) -> str:
-        leaves = [row for row in self.statement.rows if row.is_leaf]
-        places = [self.rows.get((self.paths[id(row.module)], row.call)) for row in leaves]
+        leaf_rows = [row for row in self.summary.rows if row.is_leaf]
+        places = [self.rows.get((self.paths[id(row.module)], row.call)) for row in leaf_rows]
         known = [self.trace.layers[place] for place in places if place is not None]
         inside = {id(inner) for place in places if place is not None for inner in self._inside(place)}
         outside = sum(layer.macs for layer in self.trace.layers if layer.operation and id(layer) not in inside)
-        rows = sum(row.macs for row in leaves) - sum(layer.macs for layer in known)
-        explained = all(item.explanation for item in self.found if item.quantity == "macs")
-        if not explained or self.statement.macs - self.trace.totals.macs != rows - outside:
+        rows = sum(row.macs for row in leaf_rows) - sum(layer.macs for layer in known)
+        explained = all(item.explanation for item in self.discrepancies if item.quantity == "macs")
+        if not explained or self.summary.macs - self.trace.totals.macs != rows - outside:
             return ""
         parts = [f"{rows:+,} in the layers above"] if rows else []
         return "torchinfo counts " + " and ".join(

@@ -10,12 +10,13 @@ from torch import nn
 
 from archlab.errors import ArchlabError
 from archlab.records import Shape
+from archlab.tracing.forward.location import first_line
 from archlab.tracing.inputs import Arguments
 
 
 @dataclass(frozen=True, slots=True)
-class Testimony:
-    """One row of torchinfo."""
+class SummaryRow:
+    """One row of torchinfo's summary."""
 
     module: nn.Module
     call: int
@@ -25,21 +26,20 @@ class Testimony:
     parameters: int
     macs: int
     is_leaf: bool
-    is_repeated: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """Everything that torchinfo says."""
+class Summary:
+    """All of torchinfo's summary."""
 
     version: str
-    rows: tuple[Testimony, ...]
+    rows: tuple[SummaryRow, ...]
     parameters: int
     macs: int
 
 
-def testify(network: nn.Module, given: Arguments) -> Statement:
-    """Torchinfo's rows and totals for a network that it may change.
+def summarise(network: nn.Module, given: Arguments) -> Summary:
+    """Torchinfo's summary of a network that it may change.
 
     Raises:
         ArchlabError: torchinfo can't run the network.
@@ -58,7 +58,9 @@ def testify(network: nn.Module, given: Arguments) -> Statement:
             **(kwargs if args else {}),
         )
     except Exception as error:
-        raise ArchlabError(f"torchinfo can't run {type(network).__name__}: {_reason(error)}") from error
+        cause = error.__cause__ or error
+        reason = f"{type(cause).__name__}: {first_line(cause)}"
+        raise ArchlabError(f"torchinfo can't run {type(network).__name__}: {reason}") from error
     calls: dict[int, int] = {}
     rows = []
     for info in found.summary_list:
@@ -66,18 +68,17 @@ def testify(network: nn.Module, given: Arguments) -> Statement:
             continue
         calls[info.layer_id] = calls.get(info.layer_id, 0) + 1
         rows.append(
-            Testimony(
+            SummaryRow(
                 info.module,
                 calls[info.layer_id],
-                _plain(info.input_size),
-                _plain(info.output_size),
+                _shape(info.input_size),
+                _shape(info.output_size),
                 info.num_params,
                 info.macs if info.is_leaf_layer else 0,
                 info.is_leaf_layer,
-                info.is_recursive,
             )
         )
-    return Statement(torchinfo.__version__, tuple(rows), found.total_params, found.total_mult_adds)
+    return Summary(torchinfo.__version__, tuple(rows), found.total_params, found.total_mult_adds)
 
 
 def mult_adds(name: str, size: int, kind: str, output: Shape) -> int:
@@ -88,11 +89,6 @@ def mult_adds(name: str, size: int, kind: str, output: Shape) -> int:
     return size * prod(output[:2]) if "weight" in name or "bias" in name else 0
 
 
-def _plain(shape: Any) -> Shape:
+def _shape(shape: Any) -> Shape:
     sizes = shape[0] if shape and isinstance(shape[0], (list, tuple)) else shape
     return tuple(int(size) for size in sizes or ())
-
-
-def _reason(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}"

@@ -1,9 +1,25 @@
 """Where a tensor's axes stand in the network's input, and what each of its elements sees of it.
 
-An element may see several regions: one for each way that leads to it. A `Term` is one such region, a box with a `Span`
-along each spatial axis of the input. Its `layout` says which axes of the tensor the position along an input's axis is
-spread over, so that it survives being permuted, flattened, or split into windows: a position is the sum of
-`digit * weight` over the factors of the layout that belong to it.
+An element may see several regions: one for each way that leads to it. A `Region` is a box, with a `Stencil` along each
+spatial axis of the input. Its `layout` says which axes of the tensor the position along an input's axis is spread over,
+so that it survives being permuted, flattened, or split into windows: a position is the sum of `digit * weight` over the
+factors of the layout that belong to it. Position 11 of 16, split into 4 windows of 4, is digit 2 of weight 4 and digit
+3 of weight 1:
+
+>>> row = Region(0, (16,), (IDENTITY,), ((Factor(16, (0,)),),))
+>>> row.regrouped((4, 4)).layout
+((Factor(size=4, axes=(0,), weight=4),), (Factor(size=4, axes=(0,), weight=1),))
+
+How regions join: behind a skip connection an element sees what it saw before and what the block added, which are two
+regions; where one holds the other, or both differ along one axis only, they become one (`simplified`), with the sets of
+positions united:
+
+>>> block = row.tapped(0, lambda q: range(q - 1, q + 2), 16)  # a convolution with kernel 3
+>>> simplified([row, block]) == (block,)
+True
+>>> apart = row.tapped(0, lambda q: (q + 2,), 16)
+>>> simplified([row, apart])[0].stencils[0].at(0)  # positions 0 and 2: a hole between, so that it is no exact field
+(0, 5)
 """
 
 from __future__ import annotations
@@ -13,10 +29,11 @@ from math import prod
 from typing import NamedTuple
 
 from archlab.records import ReceptiveField, Shape
-from archlab.tracing.receptive.spans import PeriodError, Span
+from archlab.tracing.receptive.stencils import IDENTITY as IDENTITY
+from archlab.tracing.receptive.stencils import PeriodError, Stencil
 
-MOST_TERMS = 16
-"""More regions than this are taken as one that may hold everything."""
+REGION_LIMIT = 16
+"""Regions per tensor; more are taken as one that may hold everything."""
 
 
 class Factor(NamedTuple):
@@ -24,7 +41,7 @@ class Factor(NamedTuple):
 
     size: int
     axes: tuple[int, ...] = ()
-    """The input's spatial axis whose position it counts; none for channels; several where that is muddled up."""
+    """The input's spatial axis whose position it counts; none for channels; several where their order is lost."""
     weight: int = 1
 
 
@@ -32,65 +49,65 @@ Layout = tuple[tuple[Factor, ...], ...]
 """The factors of each axis of a tensor, outermost first."""
 
 
-class Term(NamedTuple):
+class Region(NamedTuple):
     """A box of the input that the elements of a tensor see."""
 
     source: int
     """Which of the network's inputs it lies in."""
     sizes: Shape
     """That input's spatial sizes."""
-    spans: tuple[Span | None, ...]
+    stencils: tuple[Stencil | None, ...]
     """One for each spatial axis; None where all of it is seen, or may be, if the layout still has factors of it."""
     layout: Layout
     loose: bool = False
     """Whether the box is only known to hold whatever is seen."""
 
-    # What becomes of a term when its tensor is viewed differently
+    # What becomes of a region when its tensor is viewed differently
 
-    def permuted(self, order: Sequence[int]) -> Term:
+    def permuted(self, order: Sequence[int]) -> Region:
         """With the tensor's axes in another order."""
         return self._replace(layout=tuple(self.layout[axis] for axis in order))
 
-    def inserted(self, axis: int, size: int = 1) -> Term:
+    def inserted(self, axis: int, size: int = 1) -> Region:
         """With a new axis of the tensor, along which nothing changes."""
         return self._replace(layout=(*self.layout[:axis], (Factor(size),), *self.layout[axis:]))
 
-    def removed(self, axis: int) -> Term:
+    def removed(self, axis: int) -> Region:
         """Without an axis that has one step."""
         return self.reduced(axis)._without(axis)
 
-    def _without(self, axis: int) -> Term:
+    def _without(self, axis: int) -> Region:
         return self._replace(layout=(*self.layout[:axis], *self.layout[axis + 1 :]))
 
-    def _with(self, axis: int, *factors: Factor) -> Term:
+    def _with(self, axis: int, *factors: Factor) -> Region:
         return self._replace(layout=(*self.layout[:axis], factors, *self.layout[axis + 1 :]))
 
-    def regrouped(self, shape: Shape) -> Term:
+    def regrouped(self, shape: Shape) -> Region:
         """With the tensor viewed in another shape, in the order of its elements."""
         if tuple(map(_length, self.layout)) == shape:
             return self
         layout = _regroup([factor for factors in self.layout for factor in factors], shape)
         if layout is None:
-            return self.lost(shape)
-        term = self._replace(layout=layout)
+            return self.unknown(shape)
+        region = self._replace(layout=layout)
         for axis in range(len(shape)):
-            term = term._unwindowed(axis)
-        return term
+            region = region._unwindowed(axis)
+        return region
 
-    def selected(self, axis: int, index: int) -> Term:
+    def selected(self, axis: int, index: int) -> Region:
         """With one step along an axis taken, and the axis dropped."""
-        term = self
+        region = self
         for factor in reversed(self.layout[axis]):
             index, digit = divmod(index, factor.size)
             for place in factor.axes:
-                span = term.spans[place]
-                if span is None:
-                    term = term._replace(loose=True)
+                stencil = region.stencils[place]
+                if stencil is None:
+                    region = region._replace(loose=True)
                 else:
-                    term = term._spanning(place, span.moved(digit * factor.weight))
-        return term._without(axis)._settled()
+                    region = region._with_stencil(place, stencil.moved(digit * factor.weight))
+        return region._without(axis)._settled()
 
-    def sliced(self, axis: int, start: int, step: int, size: int) -> Term:
+    def sliced(self, axis: int, start: int, step: int, size: int) -> Region:
         """With steps `start`, `start + step`, ... along an axis taken, `size` of them."""
         factors = [factor for factor in self.layout[axis] if factor.axes]
         if not factors:
@@ -99,98 +116,98 @@ class Term(NamedTuple):
             return self
         if len(factors) == 1 and len(self.layout[axis]) == 1:
             ((_, (place, *others), weight),) = factors
-            span = self.spans[place]
-            if span is not None and not others:
-                moved = self._spanning(place, span.moved(start * weight))
+            stencil = self.stencils[place]
+            if stencil is not None and not others:
+                moved = self._with_stencil(place, stencil.moved(start * weight))
                 return moved._with(axis, Factor(size, (place,), weight * step))._normal(place)
-        return self.muddled(axis, size)._replace(loose=True)
+        return self.unordered(axis, size)._replace(loose=True)
 
-    def aligned(self, shape: Shape) -> Term:
+    def aligned(self, shape: Shape) -> Region:
         """With the tensor broadcast to a shape."""
-        term = self._replace(layout=((Factor(1),),) * (len(shape) - len(self.layout)) + self.layout)
+        region = self._replace(layout=((Factor(1),),) * (len(shape) - len(self.layout)) + self.layout)
         for axis, size in enumerate(shape):
-            if _length(term.layout[axis]) != size:
-                term = term.reduced(axis, size)
-        return term
+            if _length(region.layout[axis]) != size:
+                region = region.reduced(axis, size)
+        return region
 
-    # What becomes of a term in a layer
+    # What becomes of a region in a layer
 
-    def reduced(self, axis: int, size: int = 1) -> Term:
+    def reduced(self, axis: int, size: int = 1) -> Region:
         """With everything along an axis put together, and the result the same along it."""
-        term = self._with(axis, Factor(size))
+        region = self._with(axis, Factor(size))
         for factor in self.layout[axis]:
             for place in factor.axes:
-                span = term.spans[place]
-                if span is not None:
-                    term = term._spanning(place, span.swept(factor.size, factor.weight))
-        return term._settled()
+                stencil = region.stencils[place]
+                if stencil is not None:
+                    region = region._with_stencil(place, stencil.swept(factor.size, factor.weight))
+        return region._settled()
 
     def tapped(
         self, axis: int, taps: Callable[[int], Iterable[int]], size: int, period: int = 1, shift: int = 1
-    ) -> Term:
-        """With a layer's taps applied along an axis, as `Span.through` takes them."""
+    ) -> Region:
+        """With a layer's taps applied along an axis, as `Stencil.through` takes them."""
         factors = [factor for factor in self.layout[axis] if factor.axes]
         if not factors:
             return self._with(axis, Factor(size))
         if len(factors) > 1 or len(self.layout[axis]) > 1 or len(factors[0].axes) > 1:
-            return self.muddled(axis, size)._replace(loose=True)
+            return self.unordered(axis, size)._replace(loose=True)
         place, weight = factors[0].axes[0], factors[0].weight
-        span = self.spans[place]
-        if span is None or self._count(place) > 1:
-            return self.muddled(axis, size)._replace(loose=True)
+        stencil = self.stencils[place]
+        if stencil is None or self._count(place) > 1:
+            return self.unordered(axis, size)._replace(loose=True)
         try:
-            span = span.moved(0, weight).through(taps, period, shift)
+            stencil = stencil.moved(0, weight).through(taps, period, shift)
         except PeriodError:
-            return self.muddled(axis, size)._replace(loose=True)
-        return self._spanning(place, span)._with(axis, Factor(size, (place,)))
+            return self.unordered(axis, size)._replace(loose=True)
+        return self._with_stencil(place, stencil)._with(axis, Factor(size, (place,)))
 
-    def muddled(self, axis: int, size: int) -> Term:
-        """With an axis along which it isn't known any more what stands where, but everything is there."""
+    def unordered(self, axis: int, size: int) -> Region:
+        """With everything along an axis still there, but in an order that isn't followed."""
         places = tuple(dict.fromkeys(place for factor in self.layout[axis] for place in factor.axes))
         whole = self.reduced(axis)
-        term = self
+        region = self
         for place in places:
-            loose = whole.spans[place] is not None
-            term = term._spanning(place, None)._replace(loose=term.loose or loose)
-        return term._with(axis, Factor(size, places))
+            loose = whole.stencils[place] is not None
+            region = region._with_stencil(place, None)._replace(loose=region.loose or loose)
+        return region._with(axis, Factor(size, places))
 
-    def lost(self, shape: Shape) -> Term:
+    def unknown(self, shape: Shape) -> Region:
         """With nothing known but that it comes from this input."""
         layout = tuple((Factor(size),) for size in shape)
-        return self._replace(spans=(None,) * len(self.spans), layout=layout, loose=True)
+        return self._replace(stencils=(None,) * len(self.stencils), layout=layout, loose=True)
 
     # Bookkeeping
 
-    def _spanning(self, place: int, span: Span | None) -> Term:
-        return self._replace(spans=(*self.spans[:place], span, *self.spans[place + 1 :]))
+    def _with_stencil(self, place: int, stencil: Stencil | None) -> Region:
+        return self._replace(stencils=(*self.stencils[:place], stencil, *self.stencils[place + 1 :]))
 
     def _count(self, place: int) -> int:
         return sum(place in factor.axes for factors in self.layout for factor in factors)
 
-    def _settled(self) -> Term:
-        """With the spans that no axis of the tensor belongs to any more made the same for every position."""
-        term = self
-        for place, span in enumerate(self.spans):
-            if span is not None and not (span.shift == 0 and len(span.phases) == 1) and not self._count(place):
-                term = term._spanning(place, span.fixed(self.sizes[place]))
-        return term
+    def _settled(self) -> Region:
+        """With the stencils that no axis of the tensor belongs to any more made the same for every position."""
+        region = self
+        for place, stencil in enumerate(self.stencils):
+            if stencil is not None and not (stencil.shift == 0 and len(stencil.phases) == 1) and not self._count(place):
+                region = region._with_stencil(place, stencil.fixed(self.sizes[place]))
+        return region
 
-    def _unwindowed(self, axis: int) -> Term:
+    def _unwindowed(self, axis: int) -> Region:
         """With windows that lie side by side along an axis, each the same throughout, written as positions again."""
         factors = self.layout[axis]
         if len(factors) != 2 or len(factors[0].axes) != 1 or factors[1].axes:
             return self
         (outer, (place,), weight), inner = factors[0], factors[1].size
-        span = self.spans[place]
-        if span is None or self._count(place) > 1:
+        stencil = self.stencils[place]
+        if stencil is None or self._count(place) > 1:
             return self
-        steps = span.through(lambda q: (q // inner * weight,), inner, weight)
-        return self._spanning(place, steps)._with(axis, Factor(outer * inner, (place,)))
+        steps = stencil.through(lambda q: (q // inner * weight,), inner, weight)
+        return self._with_stencil(place, steps)._with(axis, Factor(outer * inner, (place,)))
 
-    def _normal(self, place: int) -> Term:
+    def _normal(self, place: int) -> Region:
         """With a weight of 1, where one factor has all of an axis."""
-        span = self.spans[place]
-        if span is None or self._count(place) != 1:
+        stencil = self.stencils[place]
+        if stencil is None or self._count(place) != 1:
             return self
         axis, position, factor = next(
             (axis, position, factor)
@@ -202,7 +219,7 @@ class Term(NamedTuple):
             return self
         factors = list(self.layout[axis])
         factors[position] = Factor(factor.size, (place,))
-        return self._spanning(place, span.moved(0, factor.weight))._with(axis, *factors)
+        return self._with_stencil(place, stencil.moved(0, factor.weight))._with(axis, *factors)
 
     def steps(self, place: int) -> tuple[tuple[int, int, int], ...]:
         """Which axes of the tensor an input's axis is spread over: (axis, size, weight) each."""
@@ -227,7 +244,9 @@ class Term(NamedTuple):
     @property
     def is_loose(self) -> bool:
         """Whether less may be seen than the box holds."""
-        return self.loose or any(span is None and self._count(place) > 0 for place, span in enumerate(self.spans))
+        return self.loose or any(
+            stencil is None and self._count(place) > 0 for place, stencil in enumerate(self.stencils)
+        )
 
 
 def _length(factors: Sequence[Factor]) -> int:
@@ -277,11 +296,11 @@ def _joined(factors: Sequence[Factor]) -> list[Factor]:
     return joined or list(factors[:1])
 
 
-def simplified(terms: Iterable[Term]) -> tuple[Term, ...]:
-    """The same regions in fewer terms: those within others are left out, those that make one box are joined."""
-    kept: list[Term] = []
-    for term in terms:
-        waiting = term
+def simplified(regions: Iterable[Region]) -> tuple[Region, ...]:
+    """The same regions in fewer: those within others are left out, those that make one box are joined."""
+    kept: list[Region] = []
+    for region in regions:
+        waiting = region
         place = 0
         while place < len(kept):
             both = _together(kept[place], waiting)
@@ -292,23 +311,23 @@ def simplified(terms: Iterable[Term]) -> tuple[Term, ...]:
                 del kept[place]
                 place = 0
         kept.append(waiting)
-    if len(kept) > MOST_TERMS:
+    if len(kept) > REGION_LIMIT:
         shape = tuple(map(_length, kept[0].layout))
-        return simplified({term.source: term.lost(shape) for term in kept}.values())
+        return simplified({region.source: region.unknown(shape) for region in kept}.values())
     return tuple(kept)
 
 
-def _together(one: Term, other: Term) -> Term | None:
-    """One term for two, where one holds the other or both make a box; None otherwise."""
+def _together(one: Region, other: Region) -> Region | None:
+    """One region for two, where one holds the other or both make a box; None otherwise."""
     if one.source != other.source:
         return None
     for large in (one, other):
-        if not large.is_loose and all(span is None for span in large.spans):
+        if not large.is_loose and all(stencil is None for stencil in large.stencils):
             return large
     for large in (one, other):
-        if large.loose and all(span is None for span in large.spans):
+        if large.loose and all(stencil is None for stencil in large.stencils):
             return large
-    differing = [place for place in range(len(one.spans)) if not _equal(one, other, place)]
+    differing = [place for place in range(len(one.stencils)) if not _equal(one, other, place)]
     if not differing:
         return one if other.loose else other
     for large, small in ((one, other), (other, one)):
@@ -317,19 +336,19 @@ def _together(one: Term, other: Term) -> Term | None:
     if len(differing) > 1:
         return None
     (place,) = differing
-    first, second = one.spans[place], other.spans[place]
+    first, second = one.stencils[place], other.stencils[place]
     if first is None or second is None or one.steps(place) != other.steps(place):
         return None
-    span = first.united(second)
-    return None if span is None else one._spanning(place, span)._replace(loose=one.loose or other.loose)
+    stencil = first.united(second)
+    return None if stencil is None else one._with_stencil(place, stencil)._replace(loose=one.loose or other.loose)
 
 
-def _equal(one: Term, other: Term, place: int) -> bool:
-    return one.spans[place] == other.spans[place] and one.steps(place) == other.steps(place)
+def _equal(one: Region, other: Region, place: int) -> bool:
+    return one.stencils[place] == other.stencils[place] and one.steps(place) == other.steps(place)
 
 
-def _holds(large: Term, small: Term, place: int) -> bool:
-    outer, inner = large.spans[place], small.spans[place]
+def _holds(large: Region, small: Region, place: int) -> bool:
+    outer, inner = large.stencils[place], small.stencils[place]
     if outer is None:
         return not large.steps(place) or large.steps(place) == small.steps(place)
     more = set(small.steps(place)) - set(large.steps(place))
@@ -340,36 +359,39 @@ def _holds(large: Term, small: Term, place: int) -> bool:
     return outer.united(inner) == outer
 
 
-def receptive_field(terms: Sequence[Term]) -> ReceptiveField | None:
+def receptive_field(regions: Sequence[Region]) -> ReceptiveField | None:
     """The receptive field of a tensor's elements, in the first of the inputs that they see; None if they see none."""
-    if not terms:
+    if not regions:
         return None
-    first = min(term.source for term in terms)
-    boxes = [term for term in terms if term.source == first]
+    first = min(region.source for region in regions)
+    boxes = [region for region in regions if region.source == first]
     sizes = boxes[0].sizes
     kind = "exact"
-    spans: list[Span | None] = []
+    stencils: list[Stencil | None] = []
     for place in range(len(sizes)):
-        together = _fine(boxes[0], place)
-        for term in boxes[1:]:
-            more = _fine(term, place)
+        together = _at_positions(boxes[0], place)
+        for region in boxes[1:]:
+            more = _at_positions(region, place)
             together = together.united(more) if together is not None and more is not None else None
-        spans.append(together)
-    if len(boxes) > 1 or boxes[0].is_loose or not all(span is None or span.is_dense for span in spans):
+        stencils.append(together)
+    if len(boxes) > 1 or boxes[0].is_loose or not all(stencil is None or stencil.is_dense for stencil in stencils):
         kind = "upper bound"
-    elif all(span is None for span in spans):
+    elif all(stencil is None for stencil in stencils):
         kind = "whole input"
-    jumps = [abs(span.jump) / boxes[0].repeats(place) if span is not None else 0 for place, span in enumerate(spans)]
+    jumps = [
+        abs(stencil.jump) / boxes[0].repeats(place) if stencil is not None else 0
+        for place, stencil in enumerate(stencils)
+    ]
     return ReceptiveField(
-        tuple(size if span is None else span.size for size, span in zip(sizes, spans, strict=True)),
+        tuple(size if stencil is None else stencil.size for size, stencil in zip(sizes, stencils, strict=True)),
         tuple(int(jump) if jump == int(jump) else float(jump) for jump in jumps),
         kind,  # type: ignore[arg-type]
     )
 
 
-def _fine(term: Term, place: int) -> Span | None:
-    """The span at the positions that the tensor has."""
-    span = term.spans[place]
-    if span is None or not term.steps(place):
-        return span
-    return span.moved(0, min(weight for _, _, weight in term.steps(place)))
+def _at_positions(region: Region, place: int) -> Stencil | None:
+    """The stencil at the positions that the tensor has."""
+    stencil = region.stencils[place]
+    if stencil is None or not region.steps(place):
+        return stencil
+    return stencil.moved(0, min(weight for _, _, weight in region.steps(place)))

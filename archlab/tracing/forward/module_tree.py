@@ -1,62 +1,13 @@
-"""What a tracer writes down while a network runs: a node for each row, and the state that the rows hold."""
+"""The modules of a network, and the parameters and buffers that they hold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from archlab.records import Shape
-
-if TYPE_CHECKING:
-    from archlab.tracing.receptive.terms import Term
-
-
-class Node:
-    """A row while it is being measured.
-
-    A network makes thousands: what most of them never set is a default of the class, and no attribute.
-    """
-
-    inputs: tuple[Shape, ...] = ()
-    outputs: tuple[Shape, ...] = ()
-    output_bytes = 0
-    dtype = ""
-    macs = 0
-    elementwise = 0
-    origins: tuple[int, ...] = ()
-    """Where its inputs come from: indices of nodes, -1 - k for the network's k-th input."""
-    detail = ""
-    source = ""
-    saved: int | None = None
-    seen: tuple[Term, ...] = ()
-    """What the first result sees of the inputs, if that is followed."""
-    version = 0
-    """Version of the first tensor that the module was given: how often it had been changed in place."""
-    suffixes: dict[str, int] | None = None
-    """How often each operation's name was used for a child."""
-    whole = False
-    """Whether the module was measured as a whole, with all that it holds."""
-    depth = 0
-    parameters = 0
-    own_parameters = 0
-    trainable = 0
-    buffers = 0
-
-    def __init__(
-        self, index: int, parent: Node | None, path: str, kind: str, module: nn.Module | None, call: int
-    ) -> None:
-        self.index = index
-        """Position in the order of execution; -1 for rows that are added afterwards."""
-        self.parent = parent
-        self.path = path
-        self.kind = kind
-        self.module = module
-        """None for an operation."""
-        self.call = call
-        self.children: list[Node] = []
+from archlab.tracing.forward.call_tree import Call
 
 
 @dataclass(slots=True, eq=False)
@@ -68,19 +19,16 @@ class State:
     is_parameter: bool
     holders: list[nn.Module] = field(default_factory=list)
     """Modules that hold it directly, in the order of registration."""
-    taken_by: Node | None = None
+    taken_by: Call | None = None
     """The first operation that took it as an argument."""
-
-    @property
-    def size(self) -> int:
-        """Elements; none while a lazy module hasn't seen its input."""
-        return 0 if type(self.tensor) in _UNINITIALISED else self.tensor.numel()
+    size: int = 0
+    """Elements, once a run has initialised what a lazy module holds."""
 
 
 _UNINITIALISED = (UninitializedParameter, UninitializedBuffer)
 
 
-class Outline:
+class ModuleTree:
     """The modules of a network and what they hold, each once, in the order of registration."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -92,9 +40,9 @@ class Outline:
         self.parents: dict[int, list[nn.Module]] = {}
         self.order: dict[int, int] = {}
         known: dict[int, State] = {}
-        waiting: list[tuple[str, nn.Module]] = [("", network)]
-        while waiting:
-            path, module = waiting.pop()
+        pending: list[tuple[str, nn.Module]] = [("", network)]
+        while pending:
+            path, module = pending.pop()
             key = id(module)
             if key in self.modules:
                 continue
@@ -112,15 +60,20 @@ class Outline:
             children = [(prefix + name, child) for name, child in module._modules.items() if child is not None]
             for _, child in children:
                 self.parents.setdefault(id(child), []).append(module)
-            waiting.extend(reversed(children))
+            pending.extend(reversed(children))
         self.states = list(known.values())
 
     def mark(self) -> None:
-        """Lets each parameter and buffer say which it is, for the operations that take it."""
+        """Let each parameter and buffer say which it is, for the operations that take it."""
         for state in self.states:
             state.tensor._archlab = (state,)  # type: ignore[attr-defined]
 
+    def measure(self) -> None:
+        """Let each parameter and buffer know its size; it is 0 while a lazy module hasn't been given its input."""
+        for state in self.states:
+            state.size = 0 if type(state.tensor) in _UNINITIALISED else state.tensor.numel()
+
     def unmark(self) -> None:
-        """Takes that back, for tensors that aren't the tracer's own."""
+        """Take that back, for tensors that aren't the tracer's own."""
         for state in self.states:
             state.tensor.__dict__.pop("_archlab", None)

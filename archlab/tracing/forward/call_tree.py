@@ -1,0 +1,176 @@
+"""What is written down while a network runs: its calls as a tree, and where each tensor comes from.
+
+How a tensor carries its origin: torch lets tensors have attributes, and each has `_archlab`. Of
+
+    def forward(self, x):                 # x._archlab == -1: the network's first input; -2 would be the second
+        y = self.conv(x)                  # y._archlab == 1: made by call 1 (call 0 is the network's own)
+        z = y + x                         # call 2: its origins are (1, -1), which are its edges in the diagram
+        return F.linear(z, self.w.t())    # self.w._archlab == (state,), and so has the view self.w.t()
+
+the last call, 3, has the origin 2, and takes the parameter `w`, which thereby counts in its row. A tensor without the
+attribute is a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from archlab.records import Shape
+from archlab.tracing.costs.registry import CostCounter
+from archlab.tracing.pytree import dtype_name, nbytes, shape_of, tensors, version
+
+if TYPE_CHECKING:
+    from archlab.tracing.receptive.regions import Region
+
+
+class Call:
+    """A module call or an operation: a row while it is being measured.
+
+    A network makes thousands: what most of them never set is a default of the class, and no attribute.
+    """
+
+    index = -1
+    """Position in the order of execution; -1 for rows without a call, which are added afterwards."""
+    inputs: tuple[Shape, ...] = ()
+    outputs: tuple[Shape, ...] = ()
+    output_bytes = 0
+    dtype = ""
+    macs = 0
+    elementwise = 0
+    uncounted: tuple[str, ...] | None = None
+    """Operations inside without a formula; None if nothing inside was measured as part of this row."""
+    origins: tuple[int, ...] = ()
+    """Where its inputs come from: indices of calls, -1 - k for the network's k-th input."""
+    detail = ""
+    source = ""
+    saved: int | None = None
+    regions: tuple[Region, ...] = ()
+    """What the first result sees of the inputs, if that is followed."""
+    version = 0
+    """Version of the first tensor that the module was given: how often it had been changed in place."""
+    suffixes: dict[str, int] | None = None
+    """How often each operation's name was used for a child."""
+    whole = False
+    """Whether the module was measured as a whole, with all that it holds."""
+    depth = 0
+    parameters = 0
+    own_parameters = 0
+    trainable = 0
+    buffers = 0
+
+    def __init__(
+        self, parent: Call | None, path: str, kind: str, module: nn.Module | None = None, number: int = 1
+    ) -> None:
+        self.parent = parent
+        self.path = path
+        self.kind = kind
+        self.module = module
+        """None for an operation."""
+        self.number = number
+        """Which of the module's calls this is, from 1; 0 for a module that is never called."""
+        self.children: list[Call] = []
+
+
+class CallTree:
+    """The calls of one run, and how they are measured."""
+
+    def __init__(
+        self,
+        *,
+        quick: bool = False,
+        real: bool = False,
+        saves: bool = False,
+        locate: Callable[[], str] | None = None,
+    ) -> None:
+        self.quick = quick and not real
+        """Whether shape functions may stand for running."""
+        self.real = real
+        """Whether tensors have values."""
+        self.saves = saves
+        """Whether somebody files what autograd saves."""
+        self.locate = locate
+        """Says where in the source an operation is called; None if nobody asks."""
+        self.calls: list[Call] = []
+        """In the order of execution, the network's own first."""
+        self.by_module: dict[int, list[Call]] = {}
+        """By the module's identity."""
+        self.parent: Call | None = None
+        """The module call that is running."""
+        self.counting: Call | None = None
+        """The row whose operations are being dispatched."""
+        self.notes: dict[str, None] = {}
+        self.failed: Call | None = None
+        """The innermost call that an exception left."""
+        self._error: BaseException | None = None
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether shape functions may stand for running, here and now."""
+        return self.quick and not is_under_vmap()
+
+    def enter(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """File a module call with what it was given."""
+        if len(args) == 1 and not kwargs and type(args[0]) is Tensor:
+            tensor = args[0]
+            call.inputs = (shape_of(tensor),)
+            origin = getattr(tensor, "_archlab", None)
+            if type(origin) is int:
+                call.origins = (origin,)
+            call.version = version(tensor)
+        else:
+            given = tensors((args, kwargs))
+            call.inputs = tuple([shape_of(tensor) for tensor in given])
+            origins = [getattr(tensor, "_archlab", None) for tensor in given]
+            call.origins = tuple(dict.fromkeys([origin for origin in origins if type(origin) is int]))
+            if given:
+                call.version = version(given[0])
+        self.add(call)
+
+    def add(self, call: Call) -> None:
+        """File a call below its parent."""
+        call.index = len(self.calls)
+        self.calls.append(call)
+        if call.parent is not None:
+            call.parent.children.append(call)
+
+    def leave(self, call: Call, out: Any, *, leaf: bool) -> None:
+        """Complete a call with what it gave back; a leaf is where its results come from."""
+        results = (out,) if type(out) is Tensor else tensors(out)
+        call.outputs = tuple([shape_of(tensor) for tensor in results])
+        if results:
+            call.dtype = dtype_name(results[0])
+            call.regions = getattr(results[0], "_archlab_regions", ())
+            call.output_bytes = sum([nbytes(tensor) for tensor in results])
+        if not leaf:
+            call.origins = ()
+            return
+        for tensor in results:
+            if type(getattr(tensor, "_archlab", None)) is not tuple:
+                tensor._archlab = call.index  # type: ignore[attr-defined]
+
+    def count(self, call: Call, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What a function returns; its cost, as it is dispatched, goes to the call."""
+        outer, self.counting = self.counting, call
+        try:
+            with CostCounter() as counter:
+                out = function(*args, **kwargs)
+        finally:
+            self.counting = outer
+        call.macs = counter.macs
+        call.elementwise = counter.elementwise
+        call.uncounted = tuple(counter.unknown)
+        return out
+
+    def fail(self, call: Call, error: BaseException) -> None:
+        """Remember the innermost call that an exception leaves."""
+        if self._error is not error:
+            self.failed, self._error = call, error
+
+
+def is_under_vmap() -> bool:
+    """Whether shapes lack the batch, so that no formula of shapes holds."""
+    return torch._C._functorch.maybe_current_level() is not None
