@@ -36,7 +36,9 @@ _HOMES = {
     "trace": "archlab.tracing",
     "train": "archlab.training",
 }
-_MODULES = {"analysis", "comparing", "networks", "records", "reports", "store", "tables", "tracing", "training"}
+_ROOMS = ("analysis", "comparing", "networks", "records", "reports", "store", "tables", "tracing", "training")
+_MODULES = {name: f"archlab.{name}" for name in _ROOMS} | {"_drawing": "archlab.tables.display"}
+"""Attribute -> module. This file alone knows every room, so records ask it what draws them (`records.display`)."""
 
 __all__ = [*_HOMES, "__version__"]
 
@@ -45,7 +47,7 @@ def __getattr__(name: str) -> object:
     if name in _HOMES:
         value: object = getattr(importlib.import_module(_HOMES[name]), name)
     elif name in _MODULES:
-        value = importlib.import_module(f"archlab.{name}")
+        value = importlib.import_module(_MODULES[name])
     else:
         raise AttributeError(f"module 'archlab' has no attribute {name!r}")
     globals()[name] = value

@@ -132,8 +132,6 @@ def rooms() -> dict[str, tuple[Path, set[str]]]:
 
 HEADING = "| folder | what it holds | may import |"
 ROOMS = rooms()
-DISPLAY = ROOT / "archlab" / "records" / "display.py"
-"""The one file that asks a room above it, by name."""
 
 
 def room_of(module: str) -> str:
@@ -169,13 +167,13 @@ def test_a_room_imports_what_the_table_lets_it(room: str) -> None:
     path, allowed = ROOMS[room]
     for file in sources(path):
         found = {room_of(name) for name in imported(file)} - {"", room}
-        assert found <= allowed | ({"tables"} if file == DISPLAY else set()), file
+        assert found <= allowed, file
 
 
 def test_no_import_goes_round_the_rooms_in_a_circle() -> None:
     assert_no_cycle(
         {
-            room: {room_of(name) for file in sources(path) if file != DISPLAY for name in imported(file, types=False)}
+            room: {room_of(name) for file in sources(path) for name in imported(file, types=False)}
             for room, (path, _) in ROOMS.items()
         }
     )

@@ -4,17 +4,18 @@ Tables are made of records, so `archlab.tables` imports this room and never the 
 a trace that was the only thing imported:
 
     from archlab import Trace
-    Trace.read("trace.json")     # IPython calls _repr_html_(), which loads archlab.tables.display and asks its `html`
+    Trace.read("trace.json")     # IPython calls _repr_html_(), which asks archlab for what draws
 
-So the drawing room is loaded by its name, here alone, when somebody looks for the first time. A class that derives
-from `Displayed` has an implementation of `html` there.
+So records ask the package's front, `archlab/__init__.py`, which knows every room and loads the one that draws,
+`archlab.tables.display`, when somebody looks for the first time. A class that derives from `Displayed` has an
+implementation of `html` there.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
+import archlab
 from archlab.records.document import Document
 
 
@@ -30,5 +31,5 @@ class Displayed(Document):
 
 
 def drawing() -> Any:
-    """The module `archlab.tables.display`, with a function for each form that a record is shown in."""
-    return importlib.import_module("archlab.tables.display")
+    """The module that draws records, with a function for each form that they are shown in."""
+    return archlab._drawing

@@ -1,6 +1,6 @@
 """How records show themselves: `print(trace)`, and a trace, a run or a comparison in a notebook.
 
-`archlab.records.display` loads this module by its name; a new `Displayed` record needs an implementation of `html`.
+`archlab.records.display` asks for this module; a new `Displayed` record needs an implementation of `html`.
 """
 
 from __future__ import annotations
