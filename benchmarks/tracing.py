@@ -33,7 +33,7 @@ from archlab.tables import text
 from archlab.tables.trace import trace_table
 from archlab.tracing import trace
 
-HUNGRY = ("vit_h_14", "regnet_y_128gf")
+LARGEST_MODELS = ("vit_h_14", "regnet_y_128gf")
 """Models with the most parameters."""
 DECODER = f"{Path(__file__).parent / 'decoder_70b.py'}:decoder"
 
@@ -114,7 +114,7 @@ def main() -> int:
     models = given.models.split(",") if given.models else torchvision.models.list_models(module=torchvision.models)
     good = compare(models, given.repeat)
     if Path("/proc/self/status").exists():
-        memory = max(alone(f"torchvision:{name}")[1] for name in HUNGRY)
+        memory = max(alone(f"torchvision:{name}")[1] for name in LARGEST_MODELS)
         print(f"peak memory above the imports: {memory / 1e6:.0f} MB")
         good &= memory < 150e6
         if not given.no_decoder:
