@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from archlab.analysis.findings import findings
 from archlab.analysis.metrics import METRICS
 from archlab.analysis.statistics import estimate, paired_difference
-from archlab.analysis.variants import by_variant
+from archlab.analysis.variants import by_variant, shared_items
 from archlab.errors import InputError
 from archlab.records import Comparison, Difference, Run, Value, VariantResult
 
@@ -36,7 +36,7 @@ def summarise(runs: Sequence[Run], *, command: str = "") -> Comparison:
     variants = _by_variant(runs)
     seeds = tuple(dict.fromkeys(run.config.seed for run in runs))
     settings = {name: next(iter(group.values())).config.deciding for name, group in variants.items()}
-    shared = _shared(list(settings.values()))
+    shared = shared_items(list(settings.values()))
     results = tuple(
         _condense(name, group, seeds, {key: value for key, value in settings[name].items() if key not in shared})
         for name, group in variants.items()
@@ -49,7 +49,7 @@ def summarise(runs: Sequence[Run], *, command: str = "") -> Comparison:
         differences=_differences(results),
         runs=tuple(group[seed].key for group in variants.values() for seed in seeds if seed in group),
         settings={name: value for name, value in shared.items() if name not in ("network", "dataset")},
-        environment=_shared([run.environment for run in runs]),
+        environment=shared_items([run.environment for run in runs]),
         command=command,
         created=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
     )
@@ -74,12 +74,6 @@ def _by_variant(runs: Sequence[Run]) -> dict[str, dict[int, Run]]:
                     "runs of one variant must share their settings"
                 )
     return variants
-
-
-def _shared(many: Sequence[Mapping[str, Value]]) -> dict[str, Value]:
-    """What all have in common."""
-    first, *others = many
-    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
 
 
 def _condense(name: str, group: Mapping[int, Run], seeds: Sequence[int], options: dict[str, Value]) -> VariantResult:

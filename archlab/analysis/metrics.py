@@ -66,7 +66,7 @@ class Metric:
     """What people call it."""
     unit: Unit
     field: str
-    """The field of `Epoch` that holds it."""
+    """The field or property of `Epoch` that holds it."""
     first_epoch: bool = False
     """Taken at the end of the first epoch, not of the last."""
 

@@ -55,7 +55,7 @@ class TrainingConfig(Document):
         holds=lambda weight: 0 < weight <= 1,
         expected="a number above 0 and at most 1",
         varies=True,
-        since=3,
+        since="2026-11",
         phrase="momentum {:g}",
     )
     probe_every: int = setting(
@@ -64,7 +64,7 @@ class TrainingConfig(Document):
         "(Santurkar et al. 2018). A look costs about 9 steps and changes no weight; 0 for none.",
         least=0,
         decides=False,
-        since=2,
+        since="2026-11",
     )
     landscape: int = setting(
         0,
@@ -73,7 +73,7 @@ class TrainingConfig(Document):
         holds=lambda points: points == 0 or (points >= 3 and points % 2 == 1),
         expected="0 for none, or an odd number from 3 on: the trained weights are the point in the middle",
         decides=False,
-        since=2,
+        since="2026-11",
     )
 
     @property

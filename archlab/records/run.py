@@ -26,7 +26,7 @@ class Epoch:
     step: int
     """Optimiser steps so far."""
     seconds: float
-    """Training time so far, evaluation left out."""
+    """Training time of all epochs up to this one, evaluation left out; the other two times are this epoch's alone."""
     train_loss: float
     """Mean over the epoch's batches as they were trained on."""
     train_accuracy: float

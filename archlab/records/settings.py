@@ -42,9 +42,9 @@ class Setting:
     """Whether a comparison can vary it."""
     decides: bool = True
     """Whether it decides what is trained; if not, it only says what is measured besides, or which run it is."""
-    since: int = 1
-    """The version of the store's keys that knows it first. Where a later one has its default, a run keeps the key that
-    it had before the setting came."""
+    since: str = ""
+    """The month that brought it, if runs were kept before: `2026-11`. Where such a setting has its default, a run keeps
+    the key that it had without it, and titles don't mention it."""
     phrase: str = ""
     """How a title says it, as a format: `batch {:,d}`; empty for settings that titles leave out."""
     field: str = ""
@@ -60,12 +60,11 @@ class Setting:
         if value is None and self.optional:
             return ""
         if self.kind in (int, float):
-            known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            if not known or (self.kind is int and not isinstance(value, int)):
+            if isinstance(value, bool) or not isinstance(value, int if self.kind is int else int | float):
                 return self.expected or self._noun
-            if self.above is not None and not value > self.above:  # type: ignore[operator]
+            if not math.isfinite(value) or (self.above is not None and value <= self.above):
                 return self.expected or self._noun
-            if self.least is not None and value < self.least:  # type: ignore[operator]
+            if self.least is not None and value < self.least:
                 return self.expected or f"{self.least:g} or more"
         return self.expected if self.holds is not None and not self.holds(value) else ""
 
@@ -101,8 +100,13 @@ class Setting:
             return [self.parse(part.strip()) for part in text.split(",")]
         except InputError as error:
             what = {int: "whole numbers", float: "numbers"}.get(self.kind, "values")
-            bound = " above 0" if self.above == 0 or self.least == 1 else ""
+            above = " above 0" if self.above == 0 or self.least == 1 else ""
+            bound = f", each {self.expected}" if self.expected else above
             raise InputError(f"{self.flag} is {text!r}, expected {what}{bound}: one, or several as A,B") from error
+
+    def is_silent(self, value: object) -> bool:
+        """Whether a value says nothing that runs without the setting wouldn't: the default of a later one."""
+        return bool(self.since) and bool(value == self.default)
 
     @property
     def flag(self) -> str:
@@ -182,15 +186,15 @@ def phrases(record: type, values: Mapping[str, Any]) -> list[str]:
     found = [
         item.phrase.format(values[name])
         for name, item in settings(record).items()
-        if item.phrase and values.get(name) is not None
+        if item.phrase and values.get(name) is not None and not item.is_silent(values[name])
     ]
     return [text.removesuffix("s") if text.startswith("1 ") else text for text in found]
 
 
 def keyed(values: Mapping[str, Any], known: Iterable[Setting]) -> dict[str, Any]:
     """The values that a run's key is made from: without those of later settings that have their default."""
-    later = {item.field: item.default for item in known if item.since > 1}
-    return {name: value for name, value in values.items() if name not in later or value != later[name]}
+    silent = {item.field for item in known if item.field in values and item.is_silent(values[item.field])}
+    return {name: value for name, value in values.items() if name not in silent}
 
 
 def _number(value: object, kind: type) -> int | float | None:

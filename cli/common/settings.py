@@ -28,12 +28,12 @@ InProcess = NewType("InProcess", Execution)
 
 def option(item: Setting, *, several: bool = False) -> Any:
     """What typer needs to know of a setting's option; `several` values are divided by commas."""
-    bounds = {} if several or item.least is None else {"min": int(item.least)}
+    bounds = {} if several or item.least is None else {"min": item.least}
     return typer.Option(
         item.flag,
         metavar=None if item.kind is bool else f"{item.metavar},{item.metavar}" if several else item.metavar,
         show_default=item.default is not None,
-        help=f"{item.help.removesuffix('.')}; several are compared." if several and not item.optional else item.help,
+        help=f"{item.help} (Several are compared.)" if several else item.help,
         **bounds,  # type: ignore[arg-type]
     )
 

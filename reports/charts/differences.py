@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from archlab.records import Comparison, Difference, Estimate, VariantResult
-from archlab.reports.charts.outcome import axis_of, error_bars
-from archlab.reports.charts.parts import line, points
+from archlab.reports.charts.parts import axis_of, error_bars, line, points
 from archlab.reports.panel import Chart, Color, Control, Panel, Switch, series_color
 from archlab.reports.text import label, metric
 

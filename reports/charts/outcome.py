@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from archlab.analysis.metrics import SHARE, Metric
-from archlab.records import Comparison, Estimate, VariantResult
-from archlab.reports.charts.parts import points
+from archlab.records import Comparison, VariantResult
+from archlab.reports.charts.parts import error_bars, has_metric, points
 from archlab.reports.panel import Chart, Color, series_color
 from archlab.reports.text import label
 
@@ -53,11 +51,6 @@ def accuracy_chart(comparison: Comparison) -> Chart:
     )
 
 
-def has_metric(comparison: Comparison, name: str) -> bool:
-    """Whether any variant has it."""
-    return any(name in variant.metrics for variant in comparison.variants)
-
-
 def _strip(
     variant: VariantResult, name: str, height: float, index: int, symbol: str, title: str
 ) -> list[dict[str, Any]]:
@@ -86,25 +79,3 @@ def _strip(
 
 def _legend_entry(title: str, symbol: str) -> dict[str, Any]:
     return points(title, [None], [None], {"symbol": symbol, "size": 9, "color": Color("muted")}, hoverinfo="skip")
-
-
-def error_bars(name: str, estimates: Sequence[Estimate], color: Color) -> dict[str, Any]:
-    """The intervals of some means, for plotly's `error_x` or `error_y`; nothing where one has none."""
-    if any(estimate.low is None or estimate.high is None for estimate in estimates):
-        return {}
-    bars = {
-        "type": "data",
-        "symmetric": False,
-        "array": [estimate.high - estimate.mean for estimate in estimates if estimate.high is not None],
-        "arrayminus": [estimate.mean - estimate.low for estimate in estimates if estimate.low is not None],
-        "color": color,
-        "thickness": 2,
-        "width": 5,
-    }
-    return {name: bars}
-
-
-def axis_of(measured: Metric) -> dict[str, Any]:
-    """An axis for a metric's values."""
-    unit = f", {measured.unit.name}" if measured.unit.name and measured.unit is not SHARE else ""
-    return {"title": {"text": f"{measured.title}{unit}"}, "tickformat": ".1~%" if measured.unit is SHARE else ""}

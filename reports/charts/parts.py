@@ -1,10 +1,12 @@
-"""What several charts are drawn from: the axis of steps, lines, points and bands, and the words for n."""
+"""What several charts are drawn from: axes, lines, points, intervals and bands, and the words for n."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from archlab.analysis.metrics import SHARE, Metric
+from archlab.records import Comparison, Estimate
 from archlab.reports.panel import Color
 
 STEP_AXIS = {"title": {"text": "optimiser step"}}
@@ -47,3 +49,30 @@ def sizes_text(sizes: Mapping[str, int]) -> str:
     if len(set(sizes.values())) == 1:
         return f"n = {max(sizes.values())}"
     return "n: " + ", ".join(f"{variant} {n}" for variant, n in sizes.items())
+
+
+def has_metric(comparison: Comparison, name: str) -> bool:
+    """Whether any variant has it."""
+    return any(name in variant.metrics for variant in comparison.variants)
+
+
+def error_bars(name: str, estimates: Sequence[Estimate], color: Color) -> dict[str, Any]:
+    """The intervals of some means, for plotly's `error_x` or `error_y`; nothing where one has none."""
+    if any(estimate.low is None or estimate.high is None for estimate in estimates):
+        return {}
+    bars = {
+        "type": "data",
+        "symmetric": False,
+        "array": [estimate.high - estimate.mean for estimate in estimates if estimate.high is not None],
+        "arrayminus": [estimate.mean - estimate.low for estimate in estimates if estimate.low is not None],
+        "color": color,
+        "thickness": 2,
+        "width": 5,
+    }
+    return {name: bars}
+
+
+def axis_of(measured: Metric) -> dict[str, Any]:
+    """An axis for a metric's values."""
+    unit = f", {measured.unit.name}" if measured.unit.name and measured.unit is not SHARE else ""
+    return {"title": {"text": f"{measured.title}{unit}"}, "tickformat": ".1~%" if measured.unit is SHARE else ""}

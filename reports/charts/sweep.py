@@ -7,8 +7,7 @@ from typing import Any
 
 from archlab.analysis.metrics import BY_NAME
 from archlab.records import Comparison, Estimate, Value, VariantResult
-from archlab.reports.charts.outcome import axis_of, has_metric
-from archlab.reports.charts.parts import HIDDEN_EDGE, band, bounds_of, line
+from archlab.reports.charts.parts import HIDDEN_EDGE, axis_of, band, bounds_of, has_metric, line
 from archlab.reports.panel import Chart, Control, Panel, Switch, band_shade, series_color
 from archlab.reports.text import label, metric
 

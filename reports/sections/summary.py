@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from archlab.analysis.metrics import METRICS
-from archlab.records import Comparison, Estimate, Examination, Run
+from archlab.analysis.variants import shared_items
+from archlab.records import Comparison, Estimate, Examination
 from archlab.reports.material import Experiment, Material
 from archlab.reports.strip import Series, Strip, strip
 from archlab.reports.templating import Section, render
@@ -150,19 +151,27 @@ def _range(values: list[float], low: str, high: str) -> str:
 
 def facts(experiment: Experiment) -> dict[str, str]:
     """What was run, as pairs of a name and a value."""
-    comparison = experiment.comparison
+    comparison, runs = experiment.comparison, experiment.runs
     if comparison is None:
-        return _facts_of_runs(experiment.runs)
+        settings = shared_items([run.config.deciding for run in runs])
+        count, seeds = len(runs), tuple(sorted({run.config.seed for run in runs}))
+        parameters = {name: found[0].parameters for name, found in experiment.variants.items() if found}
+        last = {"started": moment(runs[0].created)}
+    else:
+        settings, count, seeds = comparison.settings, len(comparison.runs), comparison.seeds
+        parameters = {one.name: one.parameters for one in comparison.variants}
+        last = {"made": moment(comparison.created)}
+    about = comparison or runs[0].config
     pairs = {
-        "network": comparison.network,
-        "data": comparison.dataset,
-        "variants": "; ".join(variant.name for variant in comparison.variants),
-        "seeds": _listed(comparison.seeds),
-        "runs": f"{len(comparison.runs):,}" if comparison.runs else "",
+        "network": about.network,
+        "data": about.dataset,
+        "variants": "; ".join(variant.name for variant in comparison.variants) if comparison else "",
+        "seeds": _listed(seeds),
+        "runs": f"{count:,}" if count else "",
     }
-    pairs |= {name.replace("_", " "): str(value) for name, value in comparison.settings.items()}
-    pairs |= _parameters({one.name: one.parameters for one in comparison.variants if one.parameters})
-    pairs["made"] = moment(comparison.created)
+    named = {name: value for name, value in settings.items() if name not in ("network", "dataset")}
+    pairs |= {name.replace("_", " "): str(value) for name, value in named.items()}
+    pairs |= _parameters({name: held for name, held in parameters.items() if held}) | last
     return {name: value for name, value in pairs.items() if value}
 
 
@@ -172,22 +181,6 @@ def _parameters(counts: Mapping[str, int]) -> dict[str, str]:
     if len(distinct) > 1 and len(counts) <= COLUMN_VARIANTS:
         return {f"parameters of {name}": f"{count:,}" for name, count in counts.items()}
     return {"parameters": " to ".join(f"{count:,}" for count in dict.fromkeys((*distinct[:1], *distinct[-1:])))}
-
-
-def _facts_of_runs(runs: tuple[Run, ...]) -> dict[str, str]:
-    config = runs[0].config
-    pairs = {
-        "network": config.network,
-        "data": config.dataset,
-        "seeds": _listed(tuple(sorted({run.config.seed for run in runs}))),
-        "runs": f"{len(runs):,}",
-        "epochs": str(config.epochs),
-        "batch size": str(config.batch_size),
-        "learning rate": str(config.learning_rate),
-        "parameters": f"{runs[0].parameters:,}" if runs[0].parameters else "",
-        "started": moment(runs[0].created),
-    }
-    return {name: value for name, value in pairs.items() if value}
 
 
 def _listed(seeds: tuple[int, ...]) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from archlab.analysis.comparison import summarise
 from archlab.errors import InputError
-from archlab.records import Comparison
+from archlab.records import Comparison, TrainingConfig
 from tests.analysis.runs import pair, run
 
 BASELINE = [0.90, 0.92, 0.91]
@@ -54,7 +54,9 @@ def test_one_epoch_has_no_first_epoch_apart() -> None:
 def test_what_varies_belongs_to_the_variant_and_the_rest_to_all() -> None:
     comparison = summarise(pair(BASELINE, VARIANT), command="archlab compare --bn off")
     assert [variant.options for variant in comparison.variants] == [{"norm": "batch"}, {"norm": "none"}]
-    assert comparison.settings == {"epochs": 5, "batch_size": 256, "learning_rate": 0.001, "precise_batches": 50}
+    shared = {name: value for name, value in TrainingConfig().deciding.items() if name not in ("network", "dataset")}
+    assert comparison.settings == shared
+    assert shared.items() >= {"epochs": 5, "batch_size": 256, "learning_rate": 0.001, "precise_batches": 50}.items()
     assert (comparison.network, comparison.dataset) == ("lenet", "digits")
     assert comparison.environment == {"torch": "2.14"}  # pid differs from run to run
     assert comparison.command == "archlab compare --bn off"

@@ -20,7 +20,14 @@ class Oven:
     degrees: float = setting(180.0, "How hot.", name="heat", above=0, varies=True, phrase="{:g} degrees")
     trays: int = setting(1, "How many.", least=1, varies=True, phrase="{:,d} trays")
     minutes: int | None = setting(None, "How long. Default: until done.", least=1)
-    steam: int = setting(0, "How much.", holds=lambda value: value % 2 == 0, expected="an even number", since=2)
+    steam: int = setting(
+        0,
+        "How much.",
+        holds=lambda value: value % 2 == 0,
+        expected="an even number",
+        since="2026-11",
+        phrase="steam {:d}",
+    )
 
 
 def test_a_setting_knows_its_field_its_type_and_its_default() -> None:
@@ -96,7 +103,9 @@ def test_arguments_of_a_call_go_to_the_record_that_has_them() -> None:
 
 def test_titles_say_what_is_there_in_words() -> None:
     assert phrases(Oven, {"trays": 1, "degrees": 0.5}) == ["0.5 degrees", "1 tray"]
-    assert phrases(Oven, {"trays": 1_000}) == ["1,000 trays"]
+    assert phrases(Oven, {"trays": 1_000, "minutes": None}) == ["1,000 trays"]
+    assert phrases(Oven, {"steam": 0}) == []  # it came later: its default goes without saying
+    assert phrases(Oven, {"steam": 2}) == ["steam 2"]
 
 
 def test_a_later_setting_changes_no_key_while_it_has_its_default() -> None:

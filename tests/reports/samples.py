@@ -21,7 +21,9 @@ from archlab.records import (
 )
 from archlab.store import Store, open_store
 
-STEPS_AN_EPOCH = 6
+STEPS_PER_EPOCH = 6
+CHARTS = 18
+"""On the page of `lenet_trace` and the comparison."""
 ENVIRONMENT: dict[str, Value] = {
     "python": "3.11.9",
     "torch": "2.9.0",
@@ -84,7 +86,7 @@ def add_run(
     seed: int,
     *,
     epochs: int = 3,
-    steps_an_epoch: int = STEPS_AN_EPOCH,
+    steps_an_epoch: int = STEPS_PER_EPOCH,
     recorded: bool = True,
 ) -> Run:
     """A finished run in the store whose curves fall as curves do; `norm=none` learns more slowly."""

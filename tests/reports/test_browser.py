@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archlab.reports import index, save
-from tests.reports.samples import experiment, lenet_trace
+from tests.reports.samples import CHARTS, experiment, lenet_trace
 from tests.reports.test_page import HOSTILE
 from tests.reports.waiting import wait_until
 
@@ -58,7 +58,7 @@ def page(browser: Browser, report: Path) -> Iterator[Page]:
         shown.wait_for_timeout(300)
         # Charts wait until they come near the window.
         assert shown.locator(f"figure[data-panel='{NORM}'][data-drawn]").count() == 0
-        assert draw_all(shown) == 18
+        assert draw_all(shown) == CHARTS
         yield shown
 
 

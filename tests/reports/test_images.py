@@ -18,7 +18,7 @@ from archlab.reports.images import figures, save_images
 from archlab.reports.panel import Chart, Switch
 from archlab.store import Store
 from tests.cli.conftest import archlab as archlab
-from tests.reports.samples import experiment, lenet_trace
+from tests.reports.samples import CHARTS, experiment, lenet_trace
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_a_name_in_a_title_is_no_markup() -> None:
 def test_every_chart_of_a_page_gives_one(material: tuple[Store, Comparison]) -> None:
     store, comparison = material
     found = figures([lenet_trace(), comparison], store=store)
-    assert len(found) == 18  # as many as the page draws
+    assert len(found) == CHARTS  # as many as the page draws
     assert all(isinstance(figure, plotly.graph_objects.Figure) for figure in found.values())
     assert len(found["lenet-on-digits-training-test-loss"].data[2].y) == 3  # epochs
 

@@ -1,13 +1,14 @@
-"""Names of torch's operations, sorted by what they are to a tracer."""
+"""Names of the dispatcher's operations, and of pointwise functions, sorted by what they cost."""
 
 from __future__ import annotations
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """The words of a text, as a set."""
     return frozenset(text.split())
 
 
-FREE_OPERATIONS = _words(
+FREE_OPERATIONS = words(
     """
     _assert_async _assert_scalar _assert_tensor_metadata _conj _conj_physical _copy_from _embedding_bag_no_grad
     _fw_primal _index_put_impl _local_scalar_dense _neg_view _pack_padded_sequence _reshape_alias _reshape_copy
@@ -35,7 +36,7 @@ FREE_OPERATIONS = _words(
 )
 """As the dispatcher calls them: they move, look up, compare, select or draw at random, without arithmetic."""
 
-REDUCTIONS = _words(
+REDUCTIONS = words(
     """
     _adaptive_avg_pool2d _adaptive_avg_pool3d _embedding_bag _embedding_bag_forward_only adaptive_avg_pool1d
     adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d amax amin aminmax cummax cummin cumprod cumsum
@@ -46,7 +47,7 @@ REDUCTIONS = _words(
 )
 """As the dispatcher calls them: 1 elementwise operation per element of the first argument."""
 
-POINTWISE = _words(
+POINTWISE = words(
     """
     _prelu_kernel _weight_norm_interface abs addcdiv addcmul binary_cross_entropy celu cross glu hardshrink
     hardswish huber_loss log_sigmoid_forward mish mse_loss rrelu_with_noise smooth_l1_loss soft_margin_loss
@@ -55,61 +56,10 @@ POINTWISE = _words(
 )
 """As the dispatcher calls them: 1 per element of the results, though torch doesn't mark them as pointwise."""
 
-VIEWS = _words(
-    """
-    H T adjoint alias as_strided as_tensor bfloat16 bool broadcast_to byte cdouble cfloat char chunk clone conj
-    contiguous data detach diagonal double dsplit expand expand_as fill flatten float getitem half hsplit imag
-    int long mH mT moveaxis movedim narrow permute positive ravel real requires_grad_ reshape reshape_as select
-    short split split_with_sizes squeeze swapaxes swapdims t tensor_split transpose type type_as unbind
-    unflatten unfold unsafe_chunk unsafe_split unsqueeze view view_as view_as_complex view_as_real vsplit zero
-    """
-)
-"""Functions and tensor methods that are free, and no use of a parameter."""
-
-CONVERSIONS = _words("cpu cuda mps to xpu")
-"""Methods that change a tensor's device."""
-
-READS = _words(
-    """
-    __array__ __bool__ __complex__ __contains__ __float__ __index__ __int__ allclose equal is_nonzero item numpy
-    tolist
-    """
-)
-"""Methods that need a tensor's values."""
-
-QUERIES = _words(
-    """
-    __deepcopy__ __format__ __hash__ __len__ __reduce_ex__ __repr__ _is_view _set_grad_enabled broadcast_shapes
-    can_cast data_ptr dim element_size get_default_dtype get_device has_names is_coalesced is_complex is_conj
-    is_contiguous is_floating_point is_inference is_neg is_pinned is_same_size is_set_to is_shared is_signed
-    is_storage is_tensor ndimension nelement numel promote_types register_hook requires_grad_ result_type
-    retain_grad size storage storage_offset stride type_ untyped_storage
-    """
-)
-"""Functions that ask for shape, type or state."""
-
-PRODUCTS = _words(
-    """
-    addbmm addmm addmv baddbmm bilinear bmm chain_matmul conv1d conv2d conv3d conv_transpose1d conv_transpose2d
-    conv_transpose3d dot einsum gru gru_cell inner linear lstm lstm_cell matmul mm mv rnn_relu rnn_relu_cell
-    rnn_tanh rnn_tanh_cell scaled_dot_product_attention tensordot vdot
-    """
-)
-"""Functions with MACs: rows even between constants."""
-
-ACTIVATIONS = _words(
+ACTIVATIONS = words(
     """
     abs cos elu erf exp hardsigmoid hardswish hardtanh leaky_relu log mish neg reciprocal relu relu6 rsqrt
     sigmoid silu sin sqrt square tanh
     """
 )
 """Functions of one tensor that cost 1 elementwise operation per element."""
-
-FACTORIES = _words(
-    """
-    arange empty empty_like empty_permuted empty_strided eye from_numpy full full_like linspace logspace
-    new_empty new_empty_strided new_full new_ones new_tensor new_zeros ones ones_like rand rand_like randint
-    randint_like randn randn_like randperm scalar_tensor tensor tril_indices triu_indices zeros zeros_like
-    """
-)
-"""Functions whose result holds nothing of the tensor that they are asked on."""

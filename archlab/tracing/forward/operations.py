@@ -23,7 +23,7 @@ from typing import Any
 
 import torch.nn.functional as F
 
-from archlab.tracing.costs.names import CONVERSIONS, FACTORIES, PRODUCTS, QUERIES, READS, VIEWS
+from archlab.tracing.forward.names import CONVERSIONS, FACTORIES, PRODUCTS, QUERIES, READS, VIEWS
 
 
 class Role(Enum):
