@@ -169,7 +169,7 @@ def board(group: Group, read: ReadCurves) -> Board:
 
 
 def _size(config: TrainingConfig) -> tuple[int, int | None]:
-    """What decides how many steps an epoch has, within one experiment."""
+    """What decides the number of steps per epoch, within one experiment."""
     return config.batch_size, config.train_samples
 
 

@@ -44,7 +44,7 @@ def test_equals_torch_in_output_and_gradients(shape: tuple[int, ...], seed: int)
         results.append([y.detach(), x.grad, *(parameter.grad for parameter in layer.parameters())])
     for mine, theirs in zip(*results, strict=True):
         assert mine is not None
-        # Two values a channel can be nearly equal: then 1 / sqrt(variance + eps) magnifies rounding up to 300 times.
+        # Two values per channel can be nearly equal: then 1 / sqrt(variance + eps) magnifies rounding up to 300 times.
         torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-10)
 
 
