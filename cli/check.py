@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.common.console import Output, emit, message, write
+from archlab.cli.common.console import emit, message, write
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import Subject
+from archlab.cli.common.output import Output
 from archlab.errors import InputError
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.common.console import Format, Output, emit, message, prints_aside, write, write_item
+from archlab.cli.common.console import emit, message, prints_aside, write, write_item
 from archlab.cli.common.curves import show_courses
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import OptionOption, network_options
+from archlab.cli.common.output import Format, Output
 from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import Levels
 from archlab.cli.common.verdicts import show_worst_verdicts
@@ -91,6 +92,7 @@ def compare(
         raise InputError("--report and --no-report were both given: leave one of them out")
     varied, shared = _varied(vary), network_options(options)
     from archlab.comparing import conduct, design, traces
+    from archlab.training.preparation import Preparer
 
     with prints_aside():
         designed = design(network, bn=bn, skip=skip, vary=varied, seeds=seeds, options=shared, **levels)
@@ -98,7 +100,8 @@ def compare(
     execution = replace(execution, store=home)
     configs = designed.configs
     followed = follow(context, home, configs, fresh=execution.fresh, show=opened) if live else None
-    announce(configs, execution)
+    preparer = Preparer(execution)
+    announce(configs, preparer)
     with showing_progress(len(configs)) as watch:
         try:
             comparison = conduct(designed, execution, watch, command=shlex.join(["archlab", *sys.argv[1:]]))
@@ -114,7 +117,7 @@ def compare(
     show_worst_verdicts(comparison, home, target)
     if not no_report:
         with prints_aside():
-            networks = traces(designed.variants, execution)
+            networks = traces(designed.variants, preparer)
         written = write_report(comparison, networks, home, report)
         tell = write if target == Output() else message
         tell(f"\nReport: {written}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from archlab.cli.common.console import Output, emit
+from archlab.cli.common.console import emit
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import (
     BatchOption,
@@ -17,6 +17,7 @@ from archlab.cli.common.options import (
     network_options,
     traced,
 )
+from archlab.cli.common.output import Output
 
 
 @grouped

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from archlab.cli.common.console import Output, emit
+from archlab.cli.common.console import emit
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import DepthOption, Subject, depth_limit
+from archlab.cli.common.output import Output
 
 
 @grouped

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.common.console import Output, emit
+from archlab.cli.common.console import emit
 from archlab.cli.common.groups import grouped
+from archlab.cli.common.output import Output
 
 if TYPE_CHECKING:
     from archlab.networks import Entry

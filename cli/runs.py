@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.common.console import Output, emit, message, progress, write
+from archlab.cli.common.console import emit, message, progress, write
 from archlab.cli.common.curves import show_course, show_courses
 from archlab.cli.common.groups import grouped
+from archlab.cli.common.output import Output
 from archlab.cli.common.settings import StoreOption
 from archlab.cli.common.verdicts import show_run_verdicts, show_worst_verdicts
 from archlab.cli.compare import show as show_comparison
@@ -49,7 +50,7 @@ def list_runs(
     archlab runs list
     archlab runs list --format csv -o runs.csv
     """
-    from archlab.cli.common.console import Format
+    from archlab.cli.common.output import Format
     from archlab.store import open_store
     from archlab.tables.runs import comparisons_table, runs_table
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.common.console import Format, Output, emit, message, prints_aside
+from archlab.cli.common.console import emit, message, prints_aside
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import DepthOption, Subject, depth_limit
+from archlab.cli.common.output import Format, Output
 from archlab.errors import ForwardError
 
 if TYPE_CHECKING:

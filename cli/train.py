@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from archlab.cli.common.console import Output, emit, message, prints_aside
+from archlab.cli.common.console import emit, message, prints_aside
 from archlab.cli.common.curves import show_course
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import NetworkOptions
+from archlab.cli.common.output import Output
 from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import Chosen, InProcess
-from archlab.records import TrainingConfig
+from archlab.records.config import configured
 
 
 @grouped
@@ -43,13 +44,14 @@ def train(
     from archlab import training
     from archlab.networks import resolve
     from archlab.tables.runs import run_table
+    from archlab.training.preparation import Preparer
 
     with prints_aside():
         source = resolve(network, given)
-    config = TrainingConfig(network, options=dict(source.options), **chosen)
+    config = configured(network, {**chosen, "options": dict(source.options)})
     home = execution.home
     where = replace(execution, store=home)
-    announce([config], where)
+    announce([config], Preparer(where))
     with showing_progress(1) as watch:
         run = training.train(config, execution=where, progress=watch)
     emit(target, lambda: run_table(run), run.to_json)

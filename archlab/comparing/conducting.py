@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from archlab.comparing.design import Design, design
+from archlab.comparing.designing import Design, design
 from archlab.records import Comparison, Trace, TrainingConfig, Value
 from archlab.records.settings import divided
 from archlab.training.execution import Execution
 
 if TYPE_CHECKING:
     from archlab.training import Progress
+    from archlab.training.preparation import Preparer
 
 
 def compare(
@@ -81,12 +82,12 @@ def conduct(
     return execution.home.save_comparison(summarise(train_all(designed.configs, execution, progress), command=command))
 
 
-def traces(configs: Iterable[TrainingConfig], execution: Execution = Execution()) -> list[Trace]:
+def traces(configs: Iterable[TrainingConfig], where: Execution | Preparer = Execution()) -> list[Trace]:
     """A trace of each different network of some configurations, fitted to its data and on inputs as it is trained.
 
     Args:
         configs: a design's variants, for instance, or the configurations of runs.
-        execution: where the data lies.
+        where: where the data lies; or a preparer, whose networks and images are used.
 
     Raises:
         InputError: the data can't be had.
@@ -95,7 +96,7 @@ def traces(configs: Iterable[TrainingConfig], execution: Execution = Execution()
     from archlab.tracing import trace
     from archlab.training.preparation import Preparer
 
-    preparer = Preparer(execution)
+    preparer = Preparer.of(where)
     found: list[Trace] = []
     different = {
         (config.network, tuple(sorted(config.options.items())), config.dataset, config.size): config

@@ -62,23 +62,15 @@ def make_activation(kind: Activation) -> nn.Module:
 
 
 def check_positive(owner: str, **values: int | float | tuple[int, ...]) -> None:
-    """Raise an `InputError` for the first value that is not above zero, or is an empty tuple."""
+    """Nothing, if all values are above zero and no tuple is empty.
+
+    Raises:
+        InputError: for the first value that is not.
+    """
     for name, value in values.items():
         numbers = value if isinstance(value, tuple) else (value,)
         if not numbers or min(numbers) <= 0:
             raise InputError(f"{owner} was given {name}={value}, expected above 0")
-
-
-def blocks_of_depth(owner: str, depth: int, step: int, offset: int) -> int:
-    """The n of a network whose depth is step * n + offset, at least 1.
-
-    Raises:
-        InputError: the depth is none of those, with the nearest two.
-    """
-    if depth < step + offset or (depth - offset) % step:
-        below = max(step + offset, depth - (depth - offset) % step)
-        raise InputError(f"{owner} was given depth={depth}, expected {step}n + {offset}: try {below} or {below + step}")
-    return (depth - offset) // step
 
 
 class Chain(nn.Sequential):

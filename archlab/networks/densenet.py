@@ -15,7 +15,6 @@ from archlab.networks.blocks import (
     Norm,
     Switch,
     Transition,
-    blocks_of_depth,
     check_positive,
     large_stem,
     make_activation,
@@ -125,7 +124,7 @@ def cifar_densenet(
     """A `DenseNet` for small images (Huang et al. 2017, section 3): three equal dense blocks, a 3x3 stem.
 
     Args:
-        depth: layers with weights: 3n + 4, or with bottlenecks 6n + 4, for n layers per block.
+        depth: layers with weights: 3n + 4, or with bottlenecks 6n + 4, for n layers a block.
         growth_rate: channels that each layer adds (or, with skip off, has).
         bottleneck: on for DenseNet-BC: bottlenecks, transitions that keep half the channels, 2 * growth_rate channels
             to begin with; off keeps all channels and begins with 16.
@@ -139,11 +138,17 @@ def cifar_densenet(
         InputError: the depth is none of those, or a number is not above zero.
     """
     is_narrow = bottleneck == "on"
-    owner = f"a densely connected network for small images, bottleneck={bottleneck},"
+    step = 6 if is_narrow else 3
+    if depth < step + 4 or (depth - 4) % step:
+        below = max(step + 4, depth - (depth - 4) % step)
+        raise InputError(
+            f"a densely connected network for small images, bottleneck={bottleneck}, was given depth={depth}, "
+            f"expected {step}n + 4: try {below} or {below + step}"
+        )
     return DenseNet(
         in_channels,
         classes,
-        blocks=(blocks_of_depth(owner, depth, 6 if is_narrow else 3, 4),) * 3,
+        blocks=((depth - 4) // step,) * 3,
         width=2 * growth_rate if is_narrow else 16,
         growth_rate=growth_rate,
         bottleneck=bottleneck,

@@ -8,7 +8,7 @@ from archlab.errors import InputError
 from archlab.networks.blocks import Activation, Chain, Norm, check_positive, make_activation, make_norm
 from archlab.networks.registry import register
 
-SMALLEST_SIZE = 16
+SMALLEST = 16
 """Below this height and width nothing is left after the second pooling."""
 
 
@@ -43,8 +43,8 @@ class LeNet(Chain):
         norm: Norm = "batch",
     ) -> None:
         check_positive("LeNet", in_channels=in_channels, classes=classes, width=width)
-        if size < SMALLEST_SIZE:
-            raise InputError(f"LeNet was given size={size}, expected {SMALLEST_SIZE} or more: enlarge the images")
+        if size < SMALLEST:
+            raise InputError(f"LeNet was given size={size}, expected {SMALLEST} or more: enlarge the images")
         convolutions = [max(1, round(width * channels)) for channels in (6, 16)]
         features = [max(1, round(width * count)) for count in (120, 84)]
         layers: dict[str, nn.Module | None] = {}

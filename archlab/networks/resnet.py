@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import nn
 
+from archlab.errors import InputError
 from archlab.networks.blocks import (
     Activation,
     Chain,
@@ -14,7 +15,6 @@ from archlab.networks.blocks import (
     Residual,
     Shortcut,
     Switch,
-    blocks_of_depth,
     check_positive,
     large_stem,
     make_activation,
@@ -127,10 +127,15 @@ def cifar_resnet(
     Raises:
         InputError: the depth is not 6n + 2, or a number is not above zero.
     """
+    if depth < 8 or depth % 6 != 2:
+        below = max(8, depth - (depth - 2) % 6)
+        raise InputError(
+            f"a residual network for small images was given depth={depth}, expected 6n + 2: try {below} or {below + 6}"
+        )
     return ResNet(
         in_channels,
         classes,
-        blocks=(blocks_of_depth("a residual network for small images", depth, 6, 2),) * 3,
+        blocks=((depth - 2) // 6,) * 3,
         width=width,
         stem="3x3",
         shortcut=shortcut,

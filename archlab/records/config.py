@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar
 
+from archlab.errors import InputError
 from archlab.records.document import Document
-from archlab.records.settings import setting, settings
+from archlab.records.settings import setting, settings, settled
 
 Value = bool | int | float | str
+
+NORMS = {"on": "batch", "off": "none", "scratch": "scratch"}
+"""What `bn` stands for, as values of a network's option `norm`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +97,22 @@ class TrainingConfig(Document):
         ]
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None} | self.options
+
+
+def configured(network: object, chosen: Mapping[str, Any]) -> TrainingConfig:
+    """The configuration of a network's source, or a whole one, with some fields replaced; every setting is checked.
+
+    Raises:
+        InputError: the network is neither, or a setting can't be meant.
+    """
+    base = network if isinstance(network, TrainingConfig) else TrainingConfig()
+    named = {} if isinstance(network, TrainingConfig) else {"network": network}
+    config: TrainingConfig = replace(base, **{**named, **chosen})
+    if not isinstance(config.network, str):
+        raise InputError(
+            f"network is of type {type(config.network).__name__}, expected a source: a built-in name, FILE.py:FACTORY, "
+            "torchvision:NAME, ... Each run builds its network anew; a module is given as a factory that returns it"
+        )
+    if not isinstance(config.options, Mapping):
+        raise InputError(f"options is {config.options!r}, expected names and values: {{'norm': 'none'}}")
+    return settled(config)

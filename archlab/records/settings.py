@@ -2,7 +2,7 @@
 
     epochs: int = setting(5, "Passes over the data.", least=1, varies=True)
 
-From that one line derive: the validation of a record (`check`), what a text or an array's number means
+From that one line derive: the validation of a record (`settled`), what a text or an array's number means
 (`Setting.parse`), the options of the command line, what `compare` can vary and under which name, the key of a run in
 the store, and what a run says of itself. Who adds a setting writes such a line, and the code that obeys it.
 """
@@ -10,15 +10,19 @@ the store, and what a run says of itself. Who adds a setting writes such a line,
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
+from numbers import Integral
+from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from archlab.errors import InputError, nearest
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +53,28 @@ class Setting:
     """How a title says it, as a format: `batch {:,d}`; empty for settings that titles leave out."""
     field: str = ""
     """The name of its field; this and what follows is filled in by `settings`."""
-    kind: type = str
-    """`bool`, `int`, `float`, `str` or a class, without the None that stands for unset."""
+    kinds: tuple[type, ...] = ()
+    """What a value may be, without the None that stands for unset: `int`, `float`, `bool`, `str`, or classes."""
     optional: bool = False
     """Whether None may stand for it."""
     default: Any = None
 
-    def fault(self, value: object) -> str:
-        """What is expected where a value can't be meant, in words; empty where it can."""
-        if value is None and self.optional:
-            return ""
-        if self.kind in (int, float):
-            if isinstance(value, bool) or not isinstance(value, int if self.kind is int else int | float):
-                return self.expected or self._noun
-            if not math.isfinite(value) or (self.above is not None and value <= self.above):
-                return self.expected or self._noun
-            if self.least is not None and value < self.least:
-                return self.expected or f"{self.least:g} or more"
-        return self.expected if self.holds is not None and not self.holds(value) else ""
+    @property
+    def kind(self) -> type:
+        """The first of `kinds`: what a text is read as."""
+        return self.kinds[0]
 
-    def parse(self, value: object) -> Any:
+    @property
+    def flag(self) -> str:
+        """The option of the command line: `--batch-size`."""
+        return f"--{self.name.replace('_', '-')}"
+
+    def parse(self, value: object, called: str = "") -> Any:
         """A value in the setting's own type, from a text, a number of any type, or itself.
+
+        Args:
+            value: what is given.
+            called: how a message begins; by default with the name that it varies under.
 
         Raises:
             InputError: it can't be one, or lies outside the bounds.
@@ -80,14 +85,16 @@ class Setting:
         """
         if value is None and self.optional:
             return None
-        found = value
+        found: Any = value
         if self.kind in (int, float):
             found = _number(value, self.kind)
-        elif self.kind is str:
-            found = str(value)
-        fault = (self.expected or self._noun) if found is None else self.fault(found)
-        if fault:
-            raise InputError(f"{self.name} is to be {value!r}, expected {fault}")
+        elif self.kind is str and isinstance(value, os.PathLike):
+            found = os.fspath(value)
+        elif not isinstance(value, (*self.kinds, str) if Path in self.kinds else self.kinds):
+            found = None
+        expected = self._noun if found is None else self._bound(found)
+        if expected:
+            raise InputError(f"{called or f'{self.name} is to be'} {value!r}, expected {self.expected or expected}")
         return found
 
     def parse_several(self, text: str) -> list[Any]:
@@ -100,22 +107,26 @@ class Setting:
             return [self.parse(part.strip()) for part in text.split(",")]
         except InputError as error:
             what = {int: "whole numbers", float: "numbers"}.get(self.kind, "values")
-            above = " above 0" if self.above == 0 or self.least == 1 else ""
-            bound = f", each {self.expected}" if self.expected else above
-            raise InputError(f"{self.flag} is {text!r}, expected {what}{bound}: one, or several as A,B") from error
+            bound = f", each {self.expected or f'{self.least} or more'}" if self.expected or self.least else ""
+            above = " above 0" if self.above == 0 or self.least == 1 else bound
+            raise InputError(f"{self.flag} is {text!r}, expected {what}{above}: one, or several as A,B") from error
 
     def is_silent(self, value: object) -> bool:
         """Whether a value says nothing that runs without the setting wouldn't: the default of a later one."""
         return bool(self.since) and bool(value == self.default)
 
-    @property
-    def flag(self) -> str:
-        """The option of the command line: `--batch-size`."""
-        return f"--{self.name.replace('_', '-')}"
+    def _bound(self, value: Any) -> str:
+        """The bound that a value of the right type breaks, in words; empty where it breaks none."""
+        if self.above is not None and not value > self.above:
+            return self._noun
+        if self.least is not None and value < self.least:
+            return f"{self.least:g} or more"
+        return self.expected if self.holds is not None and not self.holds(value) else ""
 
     @property
     def _noun(self) -> str:
-        noun = {int: "a whole number", float: "a number"}.get(self.kind, "a text")
+        nouns = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", Path: "a path"}
+        noun = nouns[self.kind]
         return noun if self.above is None else f"{noun} above {self.above:g}"
 
 
@@ -138,7 +149,7 @@ def settings(record: type) -> dict[str, Setting]:
                 known,
                 field=item.name,
                 name=known.name or item.name,
-                kind=next(kind for kind in kinds if kind is not NoneType),
+                kinds=tuple(kind for kind in kinds if kind is not NoneType),
                 optional=NoneType in kinds,
                 default=None if item.default is MISSING else item.default,
             )
@@ -151,18 +162,20 @@ def varying(record: type) -> dict[str, Setting]:
     return {item.name: item for item in settings(record).values() if item.varies}
 
 
-def check(record: Any) -> None:
-    """Hold every setting of a record to its bounds.
+def settled(record: R) -> R:
+    """The record with every setting in its own type: a NumPy number or a whole float as the int or float it stands for.
 
     Raises:
-        InputError: one lies outside.
+        InputError: one of them has another type, or lies outside its bounds.
     """
     kind: type = type(record)
+    changes = {}
     for item in settings(kind).values():
         value = getattr(record, item.field)
-        fault = item.fault(value)
-        if fault:
-            raise InputError(f"{item.field} is {value!r}, expected {fault}")
+        found = item.parse(value, f"{item.field} is")
+        if found is not value:
+            changes[item.field] = found
+    return replace(record, **changes) if changes else record  # type: ignore[type-var]
 
 
 def divided(given: Mapping[str, Any], *records: type) -> list[dict[str, Any]]:
@@ -198,11 +211,15 @@ def keyed(values: Mapping[str, Any], known: Iterable[Setting]) -> dict[str, Any]
 
 
 def _number(value: object, kind: type) -> int | float | None:
-    """A number of a kind; None where there is none in it."""
+    """A finite number of a kind; None where there is none in it."""
+    if isinstance(value, bool):
+        return None
+    if kind is int and isinstance(value, Integral):
+        return int(value) if abs(int(value)) < 2**63 else None  # a large one isn't a float
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return None
-    if kind is float:
-        return number
-    return int(number) if number.is_integer() else None
+    if kind is int:
+        return int(number) if number.is_integer() else None
+    return number if math.isfinite(number) else None

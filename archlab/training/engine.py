@@ -25,7 +25,7 @@ from typing import IO, Self
 
 from archlab.errors import RunError
 from archlab.records import Run, TrainingConfig
-from archlab.records.settings import check
+from archlab.records.settings import settled
 from archlab.training import images
 from archlab.training.execution import Execution
 from archlab.training.progress import Progress
@@ -60,7 +60,7 @@ def train_all(
         InputError: a configuration, a network, the device or the data can't be used; nothing more is trained.
         RunError: the workers don't start.
     """
-    check(execution)
+    execution, configs = settled(execution), [settled(config) for config in configs]
     if execution.download:
         for dataset in sorted({config.dataset for config in configs}):
             images.load_images(dataset, execution.data_dir, download=True)
@@ -236,7 +236,7 @@ def _check_last_batches(configs: Sequence[TrainingConfig], execution: Execution)
     for config in _different([replace(config, seed=0, variant="") for config in configs]):
         available = len(read(config.dataset).train.labels)
         count = min(config.train_samples or available, available)
-        if config.batch_size > 0 and (count - 1) % config.batch_size == 0:
+        if (count - 1) % config.batch_size == 0:
             from archlab.training.last_batch import check_last_batch
             from archlab.training.preparation import Preparer
 

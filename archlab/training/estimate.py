@@ -10,7 +10,6 @@ import torch
 
 from archlab.errors import ArchlabError, RunError
 from archlab.records import Epoch, TrainingConfig
-from archlab.records.settings import check
 from archlab.training import datasets
 from archlab.training.datasets import Dataset
 from archlab.training.engine import default_workers
@@ -36,8 +35,12 @@ class TimeEstimate:
     """What went wrong in those, once per variant."""
 
 
-def estimate_time(configs: Sequence[TrainingConfig], execution: Execution = Execution()) -> TimeEstimate:
+def estimate_time(configs: Sequence[TrainingConfig], where: Execution | Preparer = Execution()) -> TimeEstimate:
     """The time that `train_all` will take, from a few timed steps of each network.
+
+    Args:
+        configs: what is trained.
+        where: where and how; or a preparer that executes so, whose networks and images are used.
 
     It is a guess, good to perhaps a third: workers are taken not to slow each other, and a network whose steps are
     long is timed on small batches. It takes about a second per variant itself; runs in the store are not considered.
@@ -49,8 +52,7 @@ def estimate_time(configs: Sequence[TrainingConfig], execution: Execution = Exec
     >>> estimate_time([TrainingConfig(epochs=1)], Execution(device="cpu")).seconds < 60
     True
     """
-    check(execution)
-    preparer = Preparer(execution)
+    preparer = Preparer.of(where)
     device = preparer.device
     seconds: list[float] = []
     known: list[tuple[TrainingConfig, float]] = []
@@ -75,7 +77,7 @@ def estimate_time(configs: Sequence[TrainingConfig], execution: Execution = Exec
         torch.set_num_threads(threads)
     if not seconds:
         return TimeEstimate(0.0)
-    processes = execution.workers or default_workers(accelerator=device.type != "cpu")
+    processes = preparer.execution.workers or default_workers(accelerator=device.type != "cpu")
     return TimeEstimate(START_SECONDS + max(max(seconds), sum(seconds) / processes), tuple(failures))
 
 

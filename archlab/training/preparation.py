@@ -18,7 +18,7 @@ from archlab import networks
 from archlab.errors import InputError
 from archlab.networks import Source
 from archlab.records import TrainingConfig, Value
-from archlab.records.settings import check
+from archlab.records.settings import settled
 from archlab.training import datasets, images, seeding
 from archlab.training.datasets import Dataset
 from archlab.training.environment import find_device
@@ -61,10 +61,15 @@ class Preparer:
     """Prepares runs that are executed alike."""
 
     def __init__(self, execution: Execution) -> None:
-        self.execution = execution
+        self.execution = settled(execution)
         self._sources: dict[str, Source] = {}
         self._read = cache(self._images)
         self._prepared = lru_cache(maxsize=1)(self._dataset)
+
+    @classmethod
+    def of(cls, where: Execution | Preparer) -> Preparer:
+        """A preparer as it is, or a new one for an execution."""
+        return where if isinstance(where, Preparer) else cls(where)
 
     @cached_property
     def device(self) -> torch.device:
@@ -81,7 +86,7 @@ class Preparer:
         Raises:
             InputError: a setting, the network, an option or the data can't be used.
         """
-        check(config)
+        config = settled(config)
         known = self._sources.get(config.network)
         source = known.with_options(config.options) if known else networks.resolve(config.network, config.options)
         self._sources[config.network] = source

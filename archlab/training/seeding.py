@@ -18,6 +18,7 @@ once with the seed; they are repeatable, but not apart by name.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -61,7 +62,8 @@ def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
     with preserved():
         _seed_others(seed)
         with _DrawOrigins() as watch:
-            names = watch.names(make())
+            first = make()
+            names = watch.names(first)
         _seed_others(seed)
         with _Reseed(seed, names) as reseed:
             network = make()
@@ -70,7 +72,14 @@ def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
             f"the network drew {len(names)} times when it was built first and {reseed.drawn} times when it was built "
             "again: its factory must do the same each time it is called"
         )
-    return network
+    # A factory may give what lies in its module, the same for every run: each trains a copy of its own, and what the
+    # module holds stays as it was.
+    shared = {id(tensor) for tensor in _tensors(first)} & {id(tensor) for tensor in _tensors(network)}
+    return copy.deepcopy(network) if shared else network
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]
 
 
 @contextmanager

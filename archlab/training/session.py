@@ -12,7 +12,8 @@ import torch
 
 from archlab.errors import RunError
 from archlab.records import Run, TrainingConfig, Value
-from archlab.records.settings import check, divided
+from archlab.records.config import configured
+from archlab.records.settings import divided, settled
 from archlab.store import Store, run_key
 from archlab.training.environment import describe
 from archlab.training.execution import Execution
@@ -40,7 +41,8 @@ def train(
 
     Args:
         network: its source; or a whole `TrainingConfig`, of which the settings then replace fields.
-        execution: where and how; without a store nothing is kept but what is returned.
+        execution: where and how. Without a store nothing is kept but what is returned; without an execution a run that
+            the store has is trained again.
         progress: called with each event.
         settings: fields of `TrainingConfig` (`epochs=1`, `learning_rate=0.01`, ...) and of `Execution` (`store=...`,
             `device="cpu"`, ...).
@@ -53,9 +55,8 @@ def train(
     6
     """
     chosen, where = divided(settings, TrainingConfig, Execution)
-    config = replace(TrainingConfig(network) if isinstance(network, str) else network, **chosen)
-    execution = replace(execution or Execution(), **{"fresh": True, **where})
-    check(execution)
+    config = configured(network, chosen)
+    execution = settled(replace(execution or Execution(fresh=True), **where))
     if execution.store is None:
         with TemporaryDirectory() as folder:
             return run(config, Preparer(replace(execution, store=folder)), progress)

@@ -11,12 +11,11 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from archlab import files
+from archlab.cli.common.output import Format, Output
 from archlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,43 +23,6 @@ if TYPE_CHECKING:
 
     from archlab.tables import Table
     from archlab.tables.text import Guides
-
-
-class Format(StrEnum):
-    """The forms that data is shown in."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
-    markdown = "markdown"
-    html = "html"
-
-
-SUFFIXES = {".json": Format.json, ".csv": Format.csv, ".md": Format.markdown, ".html": Format.html, ".htm": Format.html}
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Where data goes, and in which form."""
-
-    form: Format = Format.table
-    path: Path | None = None
-    """None is stdout."""
-
-
-def output(form: Format | None = None, as_json: bool = False, path: Path | None = None) -> Output:
-    """The output that `--format`, `--json` and `-o FILE` ask for; the file's suffix decides where no form is named.
-
-    Raises:
-        InputError: `--json` stands beside another `--format`.
-    """
-    if as_json and form not in (None, Format.json):
-        raise InputError(f"--json means --format json, but --format {form} was given too: leave one of them out")
-    if str(path) == "-":
-        path = None
-    if form is None:
-        form = Format.json if as_json else SUFFIXES.get(path.suffix.lower(), Format.table) if path else Format.table
-    return Output(form, path)
 
 
 def emit(target: Output, tables: Callable[[], Table | Sequence[Table]], document: Callable[[], str]) -> None:

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from archlab.cli.common.console import Output, is_terminal, show, write
+from archlab.cli.common.console import is_terminal, show, write
+from archlab.cli.common.output import Output
 from archlab.errors import StoreError
 
 if TYPE_CHECKING:

@@ -13,7 +13,9 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_origin
+
+import typer
 
 MAKERS: dict[Any, tuple[Sequence[inspect.Parameter], Callable[..., Any]]] = {}
 """A parameter's type -> the options of its group, and what makes the group of their values."""
@@ -30,6 +32,8 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     parameters: list[inspect.Parameter] = []
     groups: dict[str, tuple[list[str], Callable[..., Any]]] = {}
     for parameter in signature.parameters.values():
+        if get_origin(parameter.annotation) is None and parameter.annotation not in (*MAKERS, typer.Context):
+            raise TypeError(f"{command.__name__}: {parameter.name} is neither an option nor a group that is registered")
         if parameter.annotation in MAKERS:
             own, make = MAKERS[parameter.annotation]
             groups[parameter.name] = [option.name for option in own], make

@@ -4,31 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, NewType, TypeAlias
 
 import typer
 
-from archlab.cli.common.console import Format, Output, output, prints_aside
+from archlab.cli.common.console import prints_aside
 from archlab.cli.common.groups import register
-from archlab.comparing.design import NORMS
 from archlab.errors import InputError
 from archlab.records import Trace, Value
+from archlab.records.config import NORMS
 
-FormatOption: TypeAlias = Annotated[
-    Format | None,
-    typer.Option(
-        "--format",
-        metavar="FORM",
-        show_default=False,
-        help="table, json, csv, markdown or html. Default: what the suffix of -o says, else table.",
-    ),
-]
-JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
-FileOption: TypeAlias = Annotated[
-    Path | None,
-    typer.Option("-o", "--output", metavar="FILE", help="Write there and not to stdout; - is stdout."),
-]
 NetworkArgument: TypeAlias = Annotated[
     str,
     typer.Argument(
@@ -124,12 +109,7 @@ class Subject:
         return traced(self.network, self.inputs, self.batch, self.chosen, columns)
 
 
-def _output(form: FormatOption = None, as_json: JsonOption = False, path: FileOption = None) -> Output:
-    return output(form, as_json, path)
-
-
 register(Subject, Subject)
-register(Output, _output)
 register(NetworkOptions, network_options)
 
 

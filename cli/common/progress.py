@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from archlab.records import TrainingConfig
-    from archlab.training import Execution, Progress
+    from archlab.training import Progress
+    from archlab.training.preparation import Preparer
 
 LONG_SECONDS = 600
 """From here on the user is told how to make it shorter."""
 
 
-def announce(configs: Sequence[TrainingConfig], execution: Execution) -> None:
+def announce(configs: Sequence[TrainingConfig], preparer: Preparer) -> None:
     """Say what will be trained and how long it will take, and how to shorten it where that is long.
 
     Raises:
@@ -30,7 +31,7 @@ def announce(configs: Sequence[TrainingConfig], execution: Execution) -> None:
     count = "1 run" if len(configs) == 1 else f"{len(configs)} runs"
     what = f"{count} of {configs[0].network} on {configs[0].dataset}"
     with prints_aside():
-        estimate = estimate_time(configs, execution)
+        estimate = estimate_time(configs, preparer)
     seconds = estimate.seconds
     without = f", without what already failed when it was tried: {estimate.failures[0]}" if estimate.failures else ""
     message(f"{what}: about {duration(seconds)} on this machine{without}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from archlab.cli.common.console import Output, message, write, write_item
+from archlab.cli.common.console import message, write, write_item
+from archlab.cli.common.output import Output
 from archlab.errors import InputError, StoreError
 
 if TYPE_CHECKING:

@@ -98,3 +98,14 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     program.stdout.close()  # before anything is written
     _, err = program.communicate()
     assert (program.returncode, err) == (141, b"")
+
+
+@pytest.mark.parametrize("command", app.COMMANDS)
+def test_every_command_knows_its_groups_of_options_by_itself(command: str) -> None:
+    """In a process of its own, where nothing else has imported what registers them."""
+    program = "import sys; from archlab.cli.app import main; sys.argv[0] = 'archlab'; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, command, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "target" not in done.stdout.lower()

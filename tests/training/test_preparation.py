@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from archlab.records import TrainingConfig
-from archlab.training import Execution, images
+from archlab.training import Execution, estimate_time, images, train
 from archlab.training.preparation import Preparer
 
 FILE = """
@@ -63,3 +63,22 @@ def test_a_network_gets_what_it_asks_for_of_the_data(configs: list[TrainingConfi
     assert prepared.source.options == {"classes": 10, "width": 3}
     assert prepared.image_shape == (1, 8, 8)
     assert prepared.samples == (64, 20)
+
+
+SHARED = """
+from torch import nn
+
+network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+def make() -> nn.Module:
+    return network
+"""
+
+
+def test_what_a_factory_shares_is_trained_by_no_run(tmp_path: Path) -> None:
+    (tmp_path / "shared.py").write_text(SHARED)
+    config = TrainingConfig(f"{tmp_path / 'shared.py'}:make", epochs=1, train_samples=64, test_samples=20)
+    estimate_time([config], Execution(device="cpu"))
+    first, second = (train(config, device="cpu") for _ in range(2))
+    assert first.key == second.key
+    assert first.epochs[0].train_loss == second.epochs[0].train_loss

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from archlab.cli.common import console
-from archlab.cli.common.console import Format, Output, emit, output, write
+from archlab.cli.common.console import emit, write
+from archlab.cli.common.output import Format, Output, output
 from archlab.errors import InputError
 from archlab.tables import Column, Row, Table
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from archlab.cli.common import curves
-from archlab.cli.common.console import Format, Output
+from archlab.cli.common.output import Format, Output
 from archlab.store import open_store
 from tests.reports.samples import add_run, comparison_of
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archlab.comparing.design import design
+from archlab.comparing.designing import design
 from archlab.errors import InputError
 from archlab.records import TrainingConfig
 
@@ -62,6 +62,16 @@ def test_runs_go_seed_by_seed_so_that_an_interruption_leaves_whole_pairs() -> No
     ]
 
 
+def test_several_values_of_a_setting_are_the_setting_s_though_the_network_has_such_an_option() -> None:
+    found = design("lenet", batch_size=[16, 32], size=[28, 32], learning_rate=[0.1, 0.2]).variants
+    assert {variant.size for variant in found} == {28, 32}
+    assert all("size" not in variant.options for variant in found)
+    # The learning rate first: a run's key holds its variant's name, and stored ones are called so.
+    assert found[0].variant == "lr=0.1, batch_size=16, size=28"
+    option = design("lenet", vary={"size": [28, 32]}).variants
+    assert [(variant.size, variant.options) for variant in option] == [(None, {"size": 28}), (None, {"size": 32})]
+
+
 def test_seeds_can_be_named() -> None:
     assert design(TrainingConfig(), bn="off", seeds=[7, 3]).seeds == (7, 3)
 
@@ -104,6 +114,7 @@ def test_values_can_come_as_an_array() -> None:
         ({"bn": "off", "seeds": [-1]}, r"seeds is \[-1\]"),
         ({"bn": "off", "seeds": ["a"]}, r"seeds is \['a'\], expected how many"),
         ({"bn": "off", "seeds": 2.0}, r"seeds is 2.0, expected how many"),
+        ({"bn": "off", "seeds": True}, r"seeds is True, expected how many"),
     ],
 )
 def test_what_makes_no_experiment_is_refused_before_anything_trains(what: dict[str, Any], message: str) -> None:

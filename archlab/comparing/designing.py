@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from archlab.errors import InputError, SourceError, nearest
 from archlab.records import TrainingConfig, Value
-from archlab.records.settings import check, settings, varying
+from archlab.records.config import NORMS, configured
+from archlab.records.settings import settings, varying
 
 if TYPE_CHECKING:
     from archlab.networks import Source
-
-NORMS = {"on": "batch", "off": "none", "scratch": "scratch"}
-"""What `bn` stands for, as values of a network's option `norm`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +59,8 @@ def design(
     for name in ("seed", "variant"):
         if name in chosen:
             raise InputError(f"{name} was given, which a comparison decides itself: name its seeds as seeds=[3, 4]")
-    single, several = _singled(chosen)
-    base = replace(TrainingConfig(network) if isinstance(network, str) else network, **single)
-    check(base)
+    single, several = _divided(chosen)
+    base = configured(network, single)
     source = resolve(base.network, base.options)
     base = replace(base, options=dict(source.options))
     factors: dict[str, tuple[Value, ...]] = {}
@@ -76,39 +73,46 @@ def design(
                 factors[name] = (current, wanted)
     switched, pairs = set(factors), list(vary.items() if isinstance(vary, Mapping) else vary)
     for name, values in [*several.items(), *pairs]:
-        if name in switched or name in source.options:
+        if name in switched or (name in source.options and name not in several):
             raise InputError(f"{name} is set or varied already: leave one of them out")
         if name in factors:
             raise InputError(f"{name} is varied twice: leave one of them out")
-        factors[name] = _levels(source, name, values)
+        factors[name] = _levels(source, name, values, as_setting=name in several)
     if not factors:
         raise InputError(
             f"nothing varies, so that there is nothing to compare {base.network} with: vary its normalisation (--bn "
             "off), skip connections (--skip off), the learning rate (--lr 0.001,0.01), or any option (--vary K=V,V)"
         )
     variants = tuple(
-        _variant(base, dict(zip(factors, values, strict=True)), source)
+        _variant(base, dict(zip(factors, values, strict=True)), source, several)
         for values in itertools.product(*factors.values())
     )
     return Design(variants, _seeds(seeds))
 
 
-def _singled(chosen: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Sequence[Value]]]:
-    """The settings that have one value, by their field; and those that have several, by the name they vary under."""
+def _divided(chosen: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Sequence[Value]]]:
+    """The settings that have one value, by their field; and those that have several, by the name they vary under.
+
+    The learning rate comes first: variants are named in this order, and a run's key holds its variant's name.
+    """
     known = settings(TrainingConfig)
     single: dict[str, Any] = {}
     several: dict[str, Sequence[Value]] = {}
     for name, value in chosen.items():
-        if name not in known or not known[name].varies or isinstance(value, str) or not isinstance(value, Iterable):
+        scalar = isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0
+        if scalar or name not in known or not known[name].varies:
             single[name] = value
             continue
-        values = list(value)
+        values = _listed(value)
+        if isinstance(value, (Set, Mapping)):
+            raise InputError(f"{name} is {value!r}, expected values in an order, the baseline's first: {name}=[A, B]")
         if not values:
             raise InputError(f"no value was given where one or more are expected: {name}={known[name].default}")
-        single[name] = known[name].parse(values[0])
-        if len(values) > 1:
+        if len(values) == 1:
+            single[name] = values[0]
+        else:
             several[known[name].name] = values
-    return single, several
+    return single, dict(sorted(several.items(), key=lambda item: item[0] != "lr"))
 
 
 def _norm(bn: str | None) -> str | None:
@@ -132,8 +136,12 @@ def _switch(source: Source, name: str, value: str) -> tuple[Value, Value]:
     return current, plain_value(option.convert(value, source.name))
 
 
-def _levels(source: Source, name: str, values: Sequence[Value]) -> tuple[Value, ...]:
-    """The values that vary, in their own types; an option of the network comes before a setting of the same name."""
+def _levels(source: Source, name: str, values: Sequence[Value], *, as_setting: bool) -> tuple[Value, ...]:
+    """The values that vary, in their own types.
+
+    Of an option of the network and a setting of the same name, `vary` means the option; `momentum=[0.1, 0.2]` in a call
+    and `--momentum 0.1,0.2` mean the setting.
+    """
     from archlab.networks.options import plain_value
 
     listed = _listed(values)
@@ -143,7 +151,7 @@ def _levels(source: Source, name: str, values: Sequence[Value]) -> tuple[Value, 
             "What is the same for all is set as an option"
         )
     known = varying(TrainingConfig)
-    if name in source.available:
+    if name in source.available and not as_setting:
         found = tuple(plain_value(source.available[name].convert(value, source.name)) for value in listed)
     elif name in known:
         found = tuple(known[name].parse(value) for value in listed)
@@ -154,8 +162,10 @@ def _levels(source: Source, name: str, values: Sequence[Value]) -> tuple[Value, 
     return found
 
 
-def _variant(base: TrainingConfig, chosen: Mapping[str, Value], source: Source) -> TrainingConfig:
-    options = {name: value for name, value in chosen.items() if name in source.available}
+def _variant(
+    base: TrainingConfig, chosen: Mapping[str, Value], source: Source, as_settings: Collection[str]
+) -> TrainingConfig:
+    options = {name: value for name, value in chosen.items() if name in source.available and name not in as_settings}
     fields = {varying(TrainingConfig)[name].field: value for name, value in chosen.items() if name not in options}
     name = ", ".join(
         f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in chosen.items()
@@ -166,7 +176,8 @@ def _variant(base: TrainingConfig, chosen: Mapping[str, Value], source: Source) 
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    found = tuple(range(seeds)) if isinstance(seeds, int) else _listed(seeds)
+    counted = isinstance(seeds, Integral) and not isinstance(seeds, bool)
+    found = tuple(range(int(seeds))) if counted else _listed(seeds)  # type: ignore[arg-type]
     whole = all(isinstance(seed, Integral) and int(seed) >= 0 for seed in found)
     if not found or not whole or len(set(found)) < len(found):
         raise InputError(f"seeds is {seeds!r}, expected how many (1 or more), or different ones from 0 on")
