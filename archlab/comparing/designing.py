@@ -87,7 +87,17 @@ def design(
         _variant(base, dict(zip(factors, values, strict=True)), source, several)
         for values in itertools.product(*factors.values())
     )
+    if "momentum" in several and not any(_has_batchnorm(source, variant) for variant in variants):
+        raise InputError(
+            f"momentum is varied, and no layer of {base.network} is BatchNorm: all variants would be equal"
+        )
     return Design(variants, _seeds(seeds))
+
+
+def _has_batchnorm(source: Source, variant: TrainingConfig) -> bool:
+    from archlab.training.norms import norm_layers
+
+    return bool(norm_layers(source.with_options(variant.options).build("meta").train()))
 
 
 def _divided(chosen: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Sequence[Value]]]:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from archlab import files
 from archlab.cli.common.output import Format, Output
 from archlab.errors import InputError
 
@@ -57,6 +56,8 @@ def write(content: str, path: Path | None = None) -> None:
         sys.stdout.write(content)
         return
     try:
+        from archlab import files
+
         files.replace_text(path, content)
     except OSError as error:
         raise InputError(f"{path} can't be written: {error.strerror}") from error

@@ -230,9 +230,7 @@ def _standing(experiment: Experiment, name: str, names: Sequence[str], total: in
     ended = [run for run in experiment.variants[name] if run.status == "finished" and run.epochs]
     mean = basis = ""
     if ended:
-        found = estimate([run.epochs[-1].test_accuracy for run in ended])
-        mean, basis = ACCURACY.written(found.mean), f"n = {found.n}"
-        if found.low is not None and found.high is not None:
-            low, high = max(found.low, 0.0), min(found.high, ACCURACY.unit.most)
-            basis = f"{ACCURACY.unit.number(low)} to {ACCURACY.unit.number(high)}, {basis}"
+        found = ACCURACY.unit.limited(estimate([run.epochs[-1].test_accuracy for run in ended]))
+        mean = ACCURACY.written(found.mean)
+        basis = ", ".join(text for text in (ACCURACY.unit.interval(found), f"n = {found.n}") if text)
     return Standing(name, names.index(name), len(ended), total, mean, basis)

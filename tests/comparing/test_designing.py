@@ -114,6 +114,10 @@ def test_values_can_come_as_an_array() -> None:
         ({"bn": "off", "seeds": [-1]}, r"seeds is \[-1\]"),
         ({"bn": "off", "seeds": ["a"]}, r"seeds is \['a'\], expected how many"),
         ({"bn": "off", "seeds": 2.0}, r"seeds is 2.0, expected how many"),
+        (
+            {"options": {"norm": "none"}, "momentum": [0.1, 0.2]},
+            "momentum is varied, and no layer of lenet is BatchNorm",
+        ),
         ({"bn": "off", "seeds": True}, r"seeds is True, expected how many"),
     ],
 )
