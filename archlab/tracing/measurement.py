@@ -192,7 +192,7 @@ class Measurement:
 
         Raises:
             DataDependentError: the network needs arithmetic.
-            ShapeFunctionError: a shape function has a fault.
+            ShapeFunctionError: a shape function fails at a call that torch accepts.
             _BrokenError: the network raised an exception.
         """
         args, kwargs = given = with_values(self.given) if real else without_values(self.given)

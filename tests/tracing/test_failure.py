@@ -13,6 +13,7 @@ from archlab.errors import ForwardError
 from archlab.records import Trace
 from archlab.tracing import trace
 from archlab.tracing.failure.sizes import sizes_that_fit
+from tests.tracing.test_isolation import assert_same, state
 
 
 def failure(network: Any, inputs: Any, **options: Any) -> ForwardError:
@@ -193,3 +194,60 @@ def test_mixed_types_under_autocast_are_left_alone() -> None:
             return result
 
     assert trace(Casts(), [(2, 3)]).totals.macs == 24
+
+
+def calls(function: Any) -> nn.Module:
+    return Function(lambda x, weight: function(x + 0))
+
+
+WORD: Any = "a"
+"""What no setting may be."""
+MISTAKES: list[tuple[nn.Module, str, str]] = [
+    (calls(lambda x: x.repeat(2, 2, -1, 1)), "repeat", "Repeats cannot be negative, found -1 at index 2"),
+    (calls(lambda x: torch.repeat_interleave(x, -1, 1)), "repeat_interleave", "Repeats must be non-negative"),
+    (calls(lambda x: F.group_norm(x, 0)), "group_norm", "division or modulo by zero"),
+    (calls(lambda x: F.group_norm(x[:, :, :0], 2)), "group_norm", "Expected HxW to be greater than 0"),
+    (calls(lambda x: F.pad(x, (1, WORD))), "pad", "argument 'pad' failed to unpack"),
+    (calls(lambda x: F.conv2d(x, x, stride=(1, WORD))), "conv2d", "argument 'stride' failed to unpack"),
+    (calls(lambda x: F.adaptive_avg_pool2d(x, (WORD, 3))), "adaptive_avg_pool2d", "must be tuple of ints"),
+    (calls(lambda x: F.batch_norm(x, None, None, WORD, training=True)), "batch_norm", "must be Tensor, not str"),
+    (calls(lambda x: F.rms_norm(x, (8,), weight=WORD)), "rms_norm", "must be Tensor, not str"),
+    (calls(lambda x: F.hardtanh(x, 1.0, -1.0)), "hardtanh", "min_val cannot be greater than max_val"),
+    (calls(lambda x: F.dropout(x, 1.5)), "dropout", "dropout probability has to be between 0 and 1"),
+    (calls(lambda x: torch.bmm(x, x.mT)), "bmm", "batch1 must be a 3D tensor"),
+    (calls(lambda x: torch.bmm(x[0], x[0, :1].mT)), "bmm", "Expected size for first two dimensions"),
+    (calls(lambda x: torch.mm(x[0], x[0].mT)), "mm", "must be 2D"),
+    (nn.AdaptiveAvgPool2d((WORD, 3)), "AdaptiveAvgPool2d", "must be tuple of ints"),
+]
+"""Calls that torch refuses, and that shape functions stumble over or once let pass."""
+
+
+@pytest.mark.parametrize(("network", "kind", "words"), MISTAKES)
+@pytest.mark.parametrize("columns", [(), ("saved",)])
+def test_a_mistake_gets_the_answer_of_torch(
+    network: nn.Module, kind: str, words: str, columns: tuple[str, ...]
+) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), network)
+    with pytest.raises((RuntimeError, TypeError, ValueError, ZeroDivisionError)):
+        network(torch.zeros(2, 3, 6, 8))
+    before = state(network)
+    error = failure(network, [(2, 3, 6, 8)], columns=columns)
+    assert_same(before, state(network))
+    assert words in str(error)
+    assert error.failure is not None
+    assert error.failure.kind == kind
+    assert error.failure.path.startswith("2")
+    assert error.failure.source.partition(":")[0] == ("tests/tracing/test_failure.py" if kind.islower() else "")
+    assert words in str(error.__cause__)
+    assert error.trace is not None
+    assert [layer.kind for layer in error.trace.layers][:2] == ["Conv2d", "BatchNorm2d"]
+
+
+def test_a_network_may_catch_what_torch_refuses() -> None:
+    def repeated(x: Tensor) -> Tensor:
+        try:
+            return x.repeat(2, -1)
+        except RuntimeError:
+            return x.repeat(2, 1)
+
+    assert trace(calls(repeated), [(2, 3)]).layers[-1].output_shapes == ((4, 3),)

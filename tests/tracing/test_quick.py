@@ -189,6 +189,9 @@ FUNCTIONS: list[Callable[[Tensor], Any]] = [
     lambda x: torch.stack([x, x], -1),
     lambda x: x @ x.transpose(-1, -2),
     lambda x: torch.bmm(x[0], x[1].mT),
+    lambda x: torch.mm(x[0, 0], x[1, 1].mT),
+    lambda x: F.hardtanh(x, -2.0, 2.0),
+    lambda x: F.hardtanh(x, inplace=True),
     lambda x: F.softmax(x, -1),
     lambda x: x.softmax(dim=1),
     lambda x: F.layer_norm(x, (8,)),
@@ -305,15 +308,45 @@ def assert_same_ways(measurement: Measurement) -> None:
     assert (real.totals.macs, real.totals.elementwise) == (quick.totals.macs, quick.totals.elementwise)
 
 
-def test_faults_of_shape_functions_surface(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "function", "columns", "called"),
+    [
+        ("relu", F.relu, (), "relu, called with 'float32[2, 4, 6, 8]', inplace=False"),
+        ("repeat", lambda x: x.repeat(2, 1, 1, 1), (), "repeat, called with 'float32[2, 4, 6, 8]', 2, 1, 1, 1"),
+        ("div", lambda x: x / 2, ("saved",), "div, called with 'float32[2, 4, 6, 8]', 2"),
+    ],
+)
+def test_faults_of_shape_functions_surface(
+    name: str,
+    function: Callable[[Tensor], Any],
+    columns: tuple[str, ...],
+    called: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Torch accepts the calls: the fault is no mistake of the network's."""
     monkeypatch.setattr(shape_function, "_FUNCTIONS", dict(shape_function._FUNCTIONS))
 
-    @shape_function.for_functions("relu")
-    def _faulty(input: Tensor, **options: Any) -> None:
+    @shape_function.for_functions(name)
+    def _faulty(*args: Any, **options: Any) -> None:
         raise ValueError("a fault")
 
-    with pytest.raises(shape_function.ShapeFunctionError, match=r"_faulty fails: ValueError: a fault"):
-        trace(Does(F.relu), [SHAPE])
+    with pytest.raises(shape_function.ShapeFunctionError, match=r"_faulty fails: ValueError: a fault") as error:
+        trace(Does(function), [SHAPE], columns=columns)
+    assert str(error.value).endswith(f"it stands for {called}")
+
+
+@pytest.mark.parametrize("columns", [(), ("saved",)])
+def test_faults_of_layers_surface(columns: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shape_function, "_MODULES", dict(shape_function._MODULES))
+    monkeypatch.setattr(shape_function, "_BY_CLASS", {})
+
+    @shape_function.for_modules(nn.Linear, settings=("in_features",))
+    def _faulty(input: Tensor, features: int) -> None:
+        raise ValueError("a fault")
+
+    with pytest.raises(shape_function.ShapeFunctionError) as error:
+        trace(nn.Sequential(nn.Linear(3, 4)), [(2, 3)], columns=columns)
+    assert str(error.value).endswith("a fault; it stands for Linear, called with 'float32[2, 3]', 3")
 
 
 def test_a_call_with_other_parameters_is_left_to_torch() -> None:

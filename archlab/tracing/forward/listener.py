@@ -14,7 +14,7 @@ from archlab.tracing.forward.operations import Operation, Role, detail, opened, 
 from archlab.tracing.forward.saved import fused_attention
 from archlab.tracing.pytree import convert, shape_of, tensors, version
 from archlab.tracing.quick.layers import VARYING_FUNCTIONS
-from archlab.tracing.quick.shape_function import Result, registered_function
+from archlab.tracing.quick.shape_function import Result, ShapeFunctionError, raise_refusal, registered_function
 
 
 class DataDependentError(Exception):
@@ -159,7 +159,10 @@ def _result(known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict
     registration = registered_function(known.name) if known.is_torchs else None
     if registration is None:
         return (function(*args, **kwargs), 0, 0) if known.role is Role.VIEW else None
-    result = registration.result(args, kwargs)
+    try:
+        result = registration.result(args, kwargs)
+    except ShapeFunctionError as fault:
+        raise_refusal(fault, function, args, kwargs)
     if result is None or not known.in_place or known.name == "setitem":
         return result
     target, made = args[0], result[0]

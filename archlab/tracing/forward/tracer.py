@@ -19,7 +19,7 @@ from archlab.tracing.forward.listener import DataDependentError, Listener
 from archlab.tracing.forward.module_tree import ModuleTree
 from archlab.tracing.pytree import tensors, version
 from archlab.tracing.quick.layers import VARYING_LAYERS, has_one_value
-from archlab.tracing.quick.shape_function import MismatchError, ShapeFunctionError, registered_module
+from archlab.tracing.quick.shape_function import ShapeFunctionError, raise_refusal, registered_module
 
 without_functions = torch._C.DisableTorchFunction
 """No function mode hears what is called within: measuring is not to be measured."""
@@ -119,8 +119,11 @@ class Tracer:
                     tree.notes[_ONE_VALUE.format(path or call.kind)] = None
                 if refused or tree.is_quick:
                     try:
-                        result = registration.module_result(module, args, kwargs)
-                    except MismatchError as error:
+                        try:
+                            result = registration.module_result(module, args, kwargs)
+                        except ShapeFunctionError as fault:
+                            raise_refusal(fault, original, args, kwargs)
+                    except Exception as error:
                         tree.fail(call, error)
                         raise
                     if result is not None:

@@ -17,7 +17,7 @@ from archlab.tracing.quick.results import axis_of, check_tensors, like, new, vie
 from archlab.tracing.quick.shape_function import Result, UnknownCallError, for_functions, for_modules, is_dense
 
 
-@for_functions(*ACTIVATIONS)
+@for_functions(*ACTIVATIONS - {"hardtanh"})
 @for_modules(
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.SiLU, nn.Mish),
     settings=("inplace",),
@@ -31,6 +31,11 @@ def _unary(input: Tensor, *settings: Any, inplace: bool = False, **named: Any) -
             return None
         inplace = inplace or any(setting is True for setting in settings)
     return (input if inplace else like(input)), 0, input.numel()
+
+
+@for_functions("hardtanh")
+def _hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Result | None:
+    return None if min_val > max_val else _unary(input, inplace=inplace)
 
 
 @for_functions("add", "sub", "mul", "div", "pow", "maximum", "minimum", first=object)

@@ -39,7 +39,7 @@ VARYING_LAYERS = frozenset(
 # Products
 
 
-@for_functions("matmul", "mm", "bmm")
+@for_functions("matmul")
 def _matmul(input: Tensor, other: Tensor) -> Result | None:
     check_tensors(other)
     left = tuple(input.shape)
@@ -48,6 +48,17 @@ def _matmul(input: Tensor, other: Tensor) -> Result | None:
         return None
     check_same_type(input, other)
     return new(shape, input.dtype), matmul_macs(left, shape), 0
+
+
+@for_functions("mm")
+def _mm(input: Tensor, mat2: Tensor) -> Result | None:
+    return _matmul(input, mat2) if input.dim() == mat2.dim() == 2 else None
+
+
+@for_functions("bmm")
+def _bmm(input: Tensor, mat2: Tensor) -> Result | None:
+    """Unlike `matmul` it makes the batches equal by no broadcast."""
+    return _matmul(input, mat2) if input.dim() == mat2.dim() == 3 and input.size(0) == mat2.size(0) else None
 
 
 @for_functions("linear")
@@ -273,7 +284,7 @@ def _ends_with(input: Tensor, shape: Sequence[int]) -> bool:
 def _group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Result | None:
-    if input.dim() < 2 or input.shape[1] % num_groups or not input.is_contiguous():
+    if input.dim() < 2 or not input.numel() or input.shape[1] % num_groups or not input.is_contiguous():
         return None
     if any(part is not None and part.shape != input.shape[1:2] for part in (weight, bias)):
         return None
@@ -314,7 +325,7 @@ def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool
     if not training or p == 0:
         return like(input), 0, 0
     check_floating(input)
-    if p == 1:
+    if not 0 < p < 1:
         return None
     return (input if inplace else like(input)), 0, DROPOUT_PER_ELEMENT * input.numel()
 

@@ -6,7 +6,9 @@ result is an empty tensor on the meta device. Three things may happen otherwise,
 - it returns None, or raises `UnknownCallError`, for a call that it doesn't know (an index by a mask, a sum over
   integers): torch runs the operation;
 - it raises `MismatchError` for a call that torch would refuse too (3 channels for a convolution over 4);
-- anything else that it raises is its own fault, and leaves as `ShapeFunctionError`.
+- anything else that it raises leaves as `ShapeFunctionError`, and torch is asked. `x.repeat(2, -1)` makes a shape
+  function fail at a size of -3, and torch refuses it too: its refusal is what the network gets. What torch accepts is
+  a fault of the shape function's own, and surfaces.
 
 >>> input, weight = torch.empty(2, 3, device="meta"), torch.empty(5, 3, device="meta")
 >>> result, macs, elementwise = registered_function("linear").result((input, weight), {})
@@ -17,11 +19,13 @@ result is an empty tensor on the meta device. Three things may happen otherwise,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
+
+from archlab.tracing.pytree import convert, dtype_name, shape_of
 
 Result = tuple[Any, int, int]
 """What the operation returns, its MACs and its elementwise operations."""
@@ -38,13 +42,15 @@ class UnknownCallError(Exception):
 
 
 class ShapeFunctionError(Exception):
-    """A shape function failed by its own fault, and not by the network's."""
+    """A shape function failed, and said nothing of the call."""
 
 
 class Registration(NamedTuple):
     """A shape function, and how it is called for a function or a module."""
 
     shape_function: ShapeFunction
+    name: str
+    """The function, or the module's class, that it is registered for."""
     first: type | tuple[type, ...] = Tensor
     """What a function's first argument must be: for anything else torch says what is wrong."""
     settings: tuple[str, ...] | None = None
@@ -85,8 +91,33 @@ class Registration(NamedTuple):
             traceback = error.__traceback__
             if isinstance(error, TypeError) and traceback is not None and traceback.tb_next is None:
                 return None  # it has no such parameter, so that not a line of it was run: a call that it doesn't know
-            name = getattr(self.shape_function, "__qualname__", repr(self.shape_function))
-            raise ShapeFunctionError(f"the shape function {name} fails: {type(error).__name__}: {error}") from error
+            name = getattr(self.shape_function, "func", self.shape_function).__qualname__  # of a partial: what it calls
+            raise ShapeFunctionError(
+                f"the shape function {name} fails: {type(error).__name__}: {error}; "
+                f"it stands for {self.name}, called with {_described(args, kwargs)}"
+            ) from error
+
+
+def _described(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Arguments with element type and sizes in each tensor's place: `'float32[2, 3]', 1, dtype=None`."""
+    args, kwargs = convert((args, kwargs), lambda tensor: f"{dtype_name(tensor)}{list(shape_of(tensor))}")
+    return ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])
+
+
+def raise_refusal(
+    fault: ShapeFunctionError, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> NoReturn:
+    """Let torch decide of a call that a shape function failed at.
+
+    Raises:
+        Exception: torch refuses the call too: the mistake is the network's.
+        ShapeFunctionError: torch accepts it: the fault is the shape function's.
+    """
+    try:
+        function(*args, **kwargs)
+    except Exception as refusal:
+        raise refusal from refusal.__cause__  # that the shape function failed before tells the user nothing
+    raise fault
 
 
 def is_dense(value: object) -> bool:
@@ -109,7 +140,7 @@ def for_functions(*names: str, first: type | tuple[type, ...] = Tensor) -> Calla
     """
 
     def add(function: Registered) -> Registered:
-        _FUNCTIONS.update(dict.fromkeys(names, Registration(function, first)))
+        _FUNCTIONS.update((name, Registration(function, name, first)) for name in names)
         return function
 
     return add
@@ -125,8 +156,8 @@ def for_modules(*kinds: type[nn.Module], settings: Sequence[str] | None = None) 
     """
 
     def add(function: Registered) -> Registered:
-        entry = Registration(function, settings=None if settings is None else tuple(settings))
-        _MODULES.update((kind.forward, entry) for kind in kinds)
+        names = None if settings is None else tuple(settings)
+        _MODULES.update((kind.forward, Registration(function, kind.__name__, settings=names)) for kind in kinds)
         return function
 
     return add
