@@ -9,7 +9,8 @@
 
 A folder is called `KEY~TOKEN.partial` until the run has ended, then `KEY`. Its writer holds the lock `locks/TOKEN` of
 the store, which the system releases however the process goes: a `.partial` without a holder is an interrupted run. The
-lock lies outside the folder, since Windows renames no folder with an open file in it.
+lock lies outside the folder, since Windows renames no folder with an open file in it. A writer of an older
+archlab, which ran under POSIX alone, holds the file `lock` in the folder instead.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
 
 RUNS, LOCKS = "runs", "locks"
 """The store's folders of runs and of their locks."""
+OLDER_LOCK = "lock"
 PARTIAL = ".partial"
 RUN, EPOCHS, CURVES = "run.json", "metrics.jsonl", "curves.safetensors"
 STEPS = "steps.bin"
 """Pairs of float32, little-endian: 8 bytes per step; of a file cut within a step, all steps before it can be read."""
 
-Fingerprint = tuple[int, int, int, int, bool]
+Fingerprint = tuple[int, int, int, int, bool | None]
 """Changes when a folder does: time and size of its run.json, sizes of what is appended, whether its lock is held."""
 
 
@@ -56,9 +58,12 @@ class RunFolder:
         return self.path.name.rpartition("~")[0] if self.is_partial else self.path.name
 
     @property
-    def is_held(self) -> bool:
-        """Whether a process is writing it."""
-        return self.is_partial and is_held(self.lock_path)
+    def is_held(self) -> bool | None:
+        """Whether a process is writing it; None where that can't be found out."""
+        if not self.is_partial:
+            return False
+        answers = [is_held(path, self.lock_path.parent) for path in (self.lock_path, self.path / OLDER_LOCK)]
+        return None if None in answers and not any(answers) else any(answers)
 
     @property
     def lock_path(self) -> Path:

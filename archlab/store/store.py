@@ -175,7 +175,7 @@ class Store:
 
         Raises:
             InputError: there is none of that name.
-            StoreError: the run is being written, or the folder can't be changed.
+            StoreError: the run is being written or may be, or the folder can't be changed.
         """
         comparison = self._comparisons.find(key)
         if comparison is not None:
@@ -185,8 +185,11 @@ class Store:
             return
         self._folder(key)
         partials = self._partials(key)
-        if any(folder.is_held for folder in partials):
+        held = [folder.is_held for folder in partials]
+        if any(held):
             raise StoreError(f"run {key} is being written: stop its process first")
+        if None in held:
+            raise StoreError(f"run {key} may be going, its lock in {self.path} can't be read: ask whoever trains it")
         for path in (self.path / RUNS / key, *(folder.path for folder in partials)):
             if path.exists():
                 with files.writing(path):
@@ -216,7 +219,7 @@ class Store:
             InputError: there is no interrupted run of that name.
             StoreError: the folder can't be written.
         """
-        folder = next((item for item in self._partials(key) if not item.is_held), None)
+        folder = next((item for item in self._partials(key) if item.is_held is False), None)
         if folder is None:
             raise InputError(f"no interrupted run {key!r} in {self.path}")
         run = replace(folder.run(), status="failed", error=error)
@@ -239,13 +242,13 @@ class Store:
     def _partials(self, key: str) -> list[RunFolder]:
         """Partial folders of a run, held ones first, then the newest."""
         found = [folder for folder in self.run_folders() if folder.is_partial and folder.key == key]
-        return sorted(found, key=lambda folder: (folder.is_held, folder.modified), reverse=True)
+        return sorted(found, key=lambda folder: (bool(folder.is_held), folder.modified), reverse=True)
 
     def _publish(self, partial: RunFolder) -> None:
         """Give a folder its final name, in the place of an older one, and clear what was interrupted before it."""
         files.replace_folder(partial.path, self.path / RUNS / partial.key)
         for folder in self._partials(partial.key):
-            if not folder.is_held:
+            if folder.is_held is False:  # nothing is deleted on a guess
                 shutil.rmtree(folder.path, ignore_errors=True)
 
     def _scan_runs(self) -> tuple[list[Run], list[Problem]]:

@@ -1,4 +1,6 @@
+import errno
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -11,6 +13,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import pytest
 
@@ -40,6 +43,8 @@ CURVES: dict[str, np.ndarray[Any, Any]] = {
 }
 
 
+needs_flock = pytest.mark.skipif(importlib.util.find_spec("fcntl") is None, reason="there is no flock")
+
 FIRST_SETTINGS = {
     "schema", "network", "options", "variant", "dataset", "seed", "epochs", "batch_size", "learning_rate", "size",
     "train_samples", "test_samples", "record_every", "precise_batches",
@@ -62,6 +67,10 @@ def write(store: Store, config: TrainingConfig = CONFIG, epochs: int = 2) -> Run
         for number in range(1, epochs + 1):
             writer.append(epoch(number))
         return writer.finish(CURVES, recording())
+
+
+def statuses(store: Store) -> list[str]:
+    return [run.status for run in store.runs()]
 
 
 @pytest.fixture
@@ -257,6 +266,115 @@ def test_interrupted_rerun_does_not_hide_the_finished_run(store: Store) -> None:
     assert store.run(run.key) == run
     store.delete(run.key)
     assert store.runs() == []
+
+
+OLDER = """
+import fcntl, sys
+file = open(sys.argv[1], "wb")
+fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@needs_flock
+def test_writer_of_the_older_archlab_is_seen_until_it_is_gone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = kill_a_writer(store)
+    (folder,) = (store.path / "runs").iterdir()
+    shutil.rmtree(store.path / "locks")  # which the older one knew nothing of
+    older = folder / "lock"
+    pipe = subprocess.PIPE  # closed at the end, whereupon the process ends too
+    with subprocess.Popen([sys.executable, "-c", OLDER, older], stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        inode = older.stat().st_ino
+        with ThreadPoolExecutor(8) as pool:
+            assert {status for (status,) in pool.map(statuses, [store] * 64)} == {"running"}
+        with pytest.raises(StoreError, match="is being written"):
+            store.delete(key)
+        with pytest.raises(InputError, match="no interrupted run"):
+            store.fail(key, "killed")
+        write(store)
+        assert folder.is_dir()  # what ends clears only what is interrupted
+        assert older.stat().st_ino == inode
+        shutil.rmtree(store.path / "runs" / key)
+        process.kill()
+    with ThreadPoolExecutor(8) as pool:
+        assert {status for (status,) in pool.map(statuses, [store] * 64)} == {"interrupted"}
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    assert statuses(store) == ["interrupted"]  # whoever has no flock has no older writer
+    assert sorted(item.name for item in folder.iterdir()) == ["lock", "metrics.jsonl", "run.json"]
+    store.delete(key)
+    assert [*(store.path / "runs").iterdir()] == []
+
+
+@pytest.fixture
+def unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever would write finds a read-only file system; root, whom no permission binds, included."""
+    os_open = os.open
+
+    def open_to_read(path: Any, flags: int, *arguments: Any, **keywords: Any) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return os_open(path, flags, *arguments, **keywords)
+
+    def refuse(path: Any, *_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    monkeypatch.setattr(os, "open", open_to_read)
+    for name in ("unlink", "mkdir", "rename", "replace", "rmdir"):
+        monkeypatch.setattr(os, name, refuse)
+
+
+@needs_flock
+def test_read_only_store_shows_what_goes_and_what_was_interrupted(store: Store, request: pytest.FixtureRequest) -> None:
+    kill_a_writer(store)
+    with store.writer(replace(CONFIG, seed=1), ENVIRONMENT):
+        request.getfixturevalue("unwritable")
+        before = sorted(store.path.rglob("*"))
+        assert {run.config.seed: run.status for run in store.runs()} == {0: "interrupted", 1: "running"}
+        assert sorted(store.path.rglob("*")) == before
+        request.getfixturevalue("monkeypatch").undo()
+
+
+@pytest.mark.parametrize("has_flock", [pytest.param(True, marks=needs_flock), False])
+def test_run_whose_lock_cannot_be_asked_is_interrupted_and_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch, has_flock: bool
+) -> None:
+    key = kill_a_writer(store)
+    (folder,) = store.run_folders()
+    place, name, refused = (Path, "open", folder.lock_path) if has_flock else (
+        filelock.FileLock, "acquire", folder.lock_path.with_name("turn")
+    )  # fmt: skip
+    real = getattr(place, name)
+
+    def refuse(target: Any, *arguments: Any, **keywords: Any) -> Any:
+        if Path(getattr(target, "lock_file", target)) == refused:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(refused))
+        return real(target, *arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, refuse)
+        if not has_flock:
+            patch.setitem(sys.modules, "fcntl", None)
+        assert folder.is_held is None
+        assert statuses(store) == ["interrupted"]
+        with pytest.raises(StoreError, match="may be going"):
+            store.delete(key)
+        with pytest.raises(InputError, match="no interrupted run"):
+            store.fail(key, "killed")
+        write(store, replace(CONFIG, seed=1))
+        write(store)
+        assert folder.path.is_dir()
+    store.delete(key)
+    assert [run.config.seed for run in store.runs()] == [1]
+
+
+def test_looking_at_ended_runs_writes_nothing(store: Store) -> None:
+    write(store)
+    before = {path: path.stat().st_mtime_ns for path in (store.path, *store.path.rglob("*"))}
+    assert (statuses(store), store.problems()) == (["finished"], [])
+    assert {path: path.stat().st_mtime_ns for path in (store.path, *store.path.rglob("*"))} == before
 
 
 def test_line_cut_short_by_a_kill_is_left_out(store: Store) -> None:
