@@ -16,6 +16,7 @@ archlab, which ran under POSIX alone, holds the file `lock` in the folder instea
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,10 @@ PARTIAL = ".partial"
 RUN, EPOCHS, CURVES = "run.json", "metrics.jsonl", "curves.safetensors"
 STEPS = "steps.bin"
 """Pairs of float32, little-endian: 8 bytes per step; of a file cut within a step, all steps before it can be read."""
+
+FRESH_SECONDS = 120
+"""Where a lock can't be asked, a run counts as going for so long after it was last written; while it trains, that is
+every second."""
 
 Fingerprint = tuple[int, int, int, int, bool | None]
 """Changes when a folder does: time and size of its run.json, sizes of what is appended, whether its lock is held."""
@@ -78,6 +83,12 @@ class RunFolder:
         except FileNotFoundError:
             return 0.0
 
+    @property
+    def _written(self) -> float:
+        """When one of the files that grow as a run goes was last written, in seconds since 1970."""
+        paths = [self.path / name for name in (RUN, EPOCHS, STEPS)]
+        return max(path.stat().st_mtime for path in paths if path.exists())
+
     def fingerprint(self) -> Fingerprint | None:
         """What differs once the folder has changed, by a few calls of the system; None where it is gone."""
         try:
@@ -97,7 +108,9 @@ class RunFolder:
             run = Run.read(self.path / RUN)
             if not self.is_partial:
                 return run
-            status: Status = "running" if self.is_held else "interrupted"
+            held = self.is_held
+            going = held or (held is None and time.time() - self._written < FRESH_SECONDS)
+            status: Status = "running" if going else "interrupted"
             return replace(run, status=status, epochs=_read_epochs(self.path / EPOCHS))
         except (ArchlabError, OSError) as error:
             raise StoreError(f"the run in {self.path} can't be read: {error}") from error
