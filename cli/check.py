@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from archlab.records import Check, Trace
     from archlab.tables import Table
 
-SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+SUFFIX_FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 @grouped
@@ -116,7 +116,7 @@ def whole_number(name: str, text: str | None) -> int | None:
         raise InputError(f"{name} {text!r} is no number: expected 2500000, 2.5M or 1G (K, M, G, T are powers of 1,000)")
     from decimal import Decimal
 
-    return int(Decimal(match[1]) * SUFFIXES[match[2].upper()])
+    return int(Decimal(match[1]) * SUFFIX_FACTORS[match[2].upper()])
 
 
 def _specs(kept: Trace) -> list[str]:

@@ -38,7 +38,7 @@ class Colour(StrEnum):
 
 
 PICTURES = (".svg", ".html", ".png")
-SUFFIXES = {
+FORMATS = {
     ".dot": GraphFormat.dot,
     ".gv": GraphFormat.dot,
     ".mmd": GraphFormat.mermaid,
@@ -117,13 +117,13 @@ def _write(
 
         message(f"wrote {save(path, found, only=only or None, depth=limit, colour=colour, scale=scale)}")
         return
-    if form is None and path is not None and suffix not in SUFFIXES:
-        known = ", ".join([*PICTURES, *SUFFIXES])
+    if form is None and path is not None and suffix not in FORMATS:
+        known = ", ".join([*PICTURES, *FORMATS])
         raise InputError(f"{path} has no suffix that says what to write: expected one of {known}, or a --format")
     from archlab.analysis import graph as graphs
 
     made = graphs.graph(found, only, limit)
-    match form or SUFFIXES.get(suffix, GraphFormat.dot):
+    match form or FORMATS.get(suffix, GraphFormat.dot):
         case GraphFormat.dot:
             text = graphs.dot(made)
         case GraphFormat.mermaid:

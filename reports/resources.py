@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent
+REPORTS_FOLDER = Path(__file__).parent
 STYLES = ("theme", "page", "content", "tables", "panels", "diagram", "narrow-print")
 SCRIPTS = ("values", "theme", "charts", "controls", "tables", "start")
 DIAGRAM_SCRIPTS = ("diagram-places", "diagram-drawing", "diagram-reader", "diagram-controls")
@@ -19,7 +19,7 @@ DIAGRAM_SCRIPTS = ("diagram-places", "diagram-drawing", "diagram-reader", "diagr
 @functools.cache
 def asset(name: str) -> str:
     """A file of the assets folder."""
-    return (HERE / "assets" / name).read_text(encoding="utf-8")
+    return (REPORTS_FOLDER / "assets" / name).read_text(encoding="utf-8")
 
 
 @functools.cache

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
-LEVEL = 0.95
+CONFIDENCE = 0.95
 SIGNIFICANT = 0.05
 
 _ENUMERATED_RESAMPLES = 8
@@ -279,11 +279,11 @@ def _correlation(before: Array, after: Array) -> float | None:
 
 @cache
 def student_quantile(freedom: int) -> float:
-    """The t that a share `LEVEL` of Student's distribution lies within, on both sides of 0.
+    """The t that a share `CONFIDENCE` of Student's distribution lies within, on both sides of 0.
 
     >>> round(student_quantile(5), 4)
     2.5706
     """
     from scipy.special import stdtrit  # scipy.stats has the same, and takes three times as long to import
 
-    return float(stdtrit(freedom, (1 + LEVEL) / 2))
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Writer = Callable[[Iterable[History], Path, Path], None]
 """Writes the runs, each read when its turn comes, into a folder; the other is what that folder will be called."""
 
-FORMS: dict[str, Writer] = {
+WRITERS: dict[str, Writer] = {
     "csv": write_csv,
     "parquet": write_parquet,
     "tensorboard": write_tensorboard,
@@ -58,8 +58,8 @@ def export(
             one, or holds files that no export wrote.
         StoreError: the folder can't be written.
     """
-    if form not in FORMS:
-        raise InputError(f"runs can't be exported to {form!r}: {nearest(form, FORMS)}")
+    if form not in WRITERS:
+        raise InputError(f"runs can't be exported to {form!r}: {nearest(form, WRITERS)}")
     if not runs:
         raise InputError("there is no run to export: archlab compare --bn off makes some")
     target = Path(folder)
@@ -69,7 +69,7 @@ def export(
     with files.writing(target):
         try:
             draft.mkdir(parents=True)
-            FORMS[form](_histories(list(unique.values()), store, progress), draft, target)
+            WRITERS[form](_histories(list(unique.values()), store, progress), draft, target)
             manifest = {
                 "schema": "archlab.export/1",
                 "form": form,

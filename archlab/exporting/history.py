@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from archlab.store import Store
 
 TAGS = ("key", "status", "created", "error", "network", "variant", "dataset")
-CURVES = ("train_loss", "train_accuracy")
+STEP_CURVES = ("train_loss", "train_accuracy")
 MEASURED = tuple(item.name for item in fields(Epoch) if item.name not in ("epoch", "step"))
 
 
@@ -92,5 +92,5 @@ def _steps(run: Run, store: Store | None) -> tuple[tuple[int, float, float], ...
         curves = {}
     if not curves:
         return ()
-    rows = zip(curves["step"].tolist(), *(curves[name].tolist() for name in CURVES), strict=True)
+    rows = zip(curves["step"].tolist(), *(curves[name].tolist() for name in STEP_CURVES), strict=True)
     return tuple((int(step), float(loss), float(accuracy)) for step, loss, accuracy in rows)

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archlab.errors import InputError
-from archlab.exporting.history import CURVES, History
+from archlab.exporting.history import STEP_CURVES, History
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-FILE = "mlflow.db"
+DATABASE_FILE = "mlflow.db"
 METRICS_PER_CALL = 1000
 """MLflow takes no more."""
 TELEMETRY = "MLFLOW_DISABLE_TELEMETRY"
 """The environment variable that MLflow reads when it is imported."""
-STATUSES = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+MLFLOW_STATUSES = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
 
 def write_mlflow(histories: Iterable[History], folder: Path, target: Path) -> None:
@@ -41,7 +41,7 @@ def write_mlflow(histories: Iterable[History], folder: Path, target: Path) -> No
                 f"MLflow's database needs {error.name}, which is not installed: pip install 'archlab[mlflow]'"
             ) from error
         with _quiet():
-            client = MlflowClient(tracking_uri=f"sqlite:///{(folder / FILE).resolve()}")
+            client = MlflowClient(tracking_uri=f"sqlite:///{(folder / DATABASE_FILE).resolve()}")
             experiments: dict[str, str] = {}
             for one in histories:
                 name = f"{one.tags['network']} on {one.tags['dataset']}"
@@ -68,13 +68,13 @@ def _add(client: MlflowClient, experiment: str, one: History) -> None:
     metrics += [
         Metric(f"batch.{name}", value, started + round(1000 * after), step)
         for after, (step, *values) in zip(one.step_seconds(), one.steps, strict=True)
-        for name, value in zip(CURVES, values, strict=True)
+        for name, value in zip(STEP_CURVES, values, strict=True)
     ]
     for start in range(0, len(metrics), METRICS_PER_CALL):
         client.log_batch(run, metrics=metrics[start : start + METRICS_PER_CALL])
     ended = started + round(1000 * one.epochs[-1].seconds) if one.epochs else started
-    if one.tags["status"] in STATUSES:
-        client.set_terminated(run, STATUSES[one.tags["status"]], end_time=ended)
+    if one.tags["status"] in MLFLOW_STATUSES:
+        client.set_terminated(run, MLFLOW_STATUSES[one.tags["status"]], end_time=ended)
 
 
 @contextmanager

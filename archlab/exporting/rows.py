@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from archlab.errors import InputError
-from archlab.exporting.history import CURVES, History, union
+from archlab.exporting.history import STEP_CURVES, History, union
 from archlab.records import Epoch, TrainingConfig, Value
 from archlab.tables.markup import inert
 
@@ -33,7 +33,7 @@ def tables(histories: Iterable[History]) -> dict[str, tuple[list[str], Rows]]:
     return {
         "runs": ([*tags, *parameters], runs),
         "epochs": (["run", *(item.name for item in fields(Epoch))], epochs),
-        "steps": (["run", "step", *CURVES], steps),
+        "steps": (["run", "step", *STEP_CURVES], steps),
     }
 
 

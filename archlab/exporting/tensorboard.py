@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from archlab.errors import InputError
-from archlab.exporting.history import CURVES, History
+from archlab.exporting.history import STEP_CURVES, History
 
 STEP_GROUP = "batch"
 """What scalars by step are called, beside those by epoch: `batch/train_loss` and `train_loss`."""
-STATUSES = {"finished": "STATUS_SUCCESS", "failed": "STATUS_FAILURE", "running": "STATUS_RUNNING"}
+TENSORBOARD_STATUSES = {"finished": "STATUS_SUCCESS", "failed": "STATUS_FAILURE", "running": "STATUS_RUNNING"}
 
 
 def write_tensorboard(histories: Iterable[History], folder: Path, target: Path) -> None:
@@ -61,14 +61,14 @@ def _events(one: History) -> Iterator[Any]:
     for after, (step, *values) in zip(one.step_seconds(), one.steps, strict=True):
         scalars = [
             Summary.Value(tag=f"{STEP_GROUP}/{name}", simple_value=value)
-            for name, value in zip(CURVES, values, strict=True)
+            for name, value in zip(STEP_CURVES, values, strict=True)
         ]
         yield Event(wall_time=started + after, step=step, summary=Summary(value=scalars))
     for epoch in one.epochs:
         scalars = [Summary.Value(tag=name, simple_value=value) for name, value in one.metrics(epoch).items()]
         yield Event(wall_time=started + epoch.seconds, step=epoch.step, summary=Summary(value=scalars))
     end = SessionEndInfo(
-        status=api_pb2.Status.Value(STATUSES.get(one.tags["status"], "STATUS_UNKNOWN")),
+        status=api_pb2.Status.Value(TENSORBOARD_STATUSES.get(one.tags["status"], "STATUS_UNKNOWN")),
         end_time_secs=started + (one.epochs[-1].seconds if one.epochs else 0.0),
     )
     yield Event(wall_time=started, summary=_session_end(HParamsPluginData(session_end_info=end)))

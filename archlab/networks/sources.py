@@ -30,7 +30,7 @@ from archlab.networks.options import Option, Signature, plain_value, read_signat
 from archlab.networks.weightless import build_weightless
 from archlab.records import Shape, Value
 
-FORMS = "a registered name, torchvision:NAME, timm:NAME, FILE.py:FACTORY, package.module:FACTORY or FILE.pt2"
+SOURCE_FORMS = "a registered name, torchvision:NAME, timm:NAME, FILE.py:FACTORY, package.module:FACTORY or FILE.pt2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def resolve(source: str, options: Mapping[str, Value] | None = None) -> Source:
     if before in ("torchvision", "timm"):
         return _zoo(source, zoos.torchvision_model(after) if before == "torchvision" else zoos.timm_model(after), given)
     if not after:
-        raise SourceError(f"{source!r} names no factory after the colon; expected {FORMS}")
+        raise SourceError(f"{source!r} names no factory after the colon; expected {SOURCE_FORMS}")
     if before.endswith(".py"):
         path = Path(before).expanduser()
         with torch.random.fork_rng(devices=[]):  # what a file draws or seeds when it is run is no business of ours
@@ -135,7 +135,7 @@ def resolve(source: str, options: Mapping[str, Value] | None = None) -> Source:
         return _found(source, imports.find(module, after, before), path, given)
     if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", before):
         return _found(source, imports.find(imports.load_module(before), after, before), None, given)
-    raise SourceError(f"{source!r} is no source: expected {FORMS}")
+    raise SourceError(f"{source!r} is no source: expected {SOURCE_FORMS}")
 
 
 def build(source: str, /, **options: Value) -> nn.Module:

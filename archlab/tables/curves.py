@@ -24,13 +24,13 @@ CURVE_WIDTH = 32
 """Characters of a curve."""
 SHOWN_LAYERS = 20
 """BatchNorm layers that are shown."""
-CURVES = {"train_loss": ("train loss", ".4f"), "train_accuracy": ("train accuracy", ".1%")}
+CURVE_TITLES = {"train_loss": ("train loss", ".4f"), "train_accuracy": ("train accuracy", ".1%")}
 
 
 def curves_table(curves: Mapping[str, Array], *, plain: bool = False) -> Table:
     """One row per curve by step: its first and last value, and its course; `plain` draws in ASCII."""
     rows = []
-    for name, (title, form) in CURVES.items():
+    for name, (title, form) in CURVE_TITLES.items():
         values: Sequence[float] = curves[name].tolist()
         rows.append(
             Row((title, format(values[0], form), sparkline(values, CURVE_WIDTH, plain=plain), format(values[-1], form)))
@@ -59,7 +59,7 @@ def courses_table(variants: Mapping[str, Sequence[Mapping[str, Array]]], *, plai
 
     rows: list[Row] = []
     lengths = {len(curves["step"]) for runs in variants.values() for curves in runs}
-    for name, (title, form) in CURVES.items():
+    for name, (title, form) in CURVE_TITLES.items():
         means = {}
         for variant, runs in variants.items():
             means[variant] = band(stacked([curves[name] for curves in runs])).mean

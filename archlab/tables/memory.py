@@ -15,7 +15,11 @@ PARTS = {
     "buffers": "buffers",
     "inputs": "inputs and labels",
 }
-MOMENTS = {"forward": "in the forward pass", "backward": "in the backward pass", "step": "in the optimiser's step"}
+MOMENTS = {
+    "forward": "in the forward pass",
+    "backward": "in the backward pass",
+    "step": "in the optimiser's step",
+}
 
 
 def memory_table(estimate: MemoryEstimate) -> Table:

@@ -79,11 +79,11 @@ def show(tables: Sequence[Table]) -> None:
         if number:
             console.print()
         for line in lines(table, width(), guides):
-            spans = [(span.text, STYLES.get(span.role, "")) for span in line]
+            spans = [(span.text, ROLE_STYLES.get(span.role, "")) for span in line]
             console.print(Text.assemble(*spans), soft_wrap=True)
 
 
-STYLES = {
+ROLE_STYLES = {
     "title": "bold",
     "heading": "bold cyan",
     "rule": "bright_black",

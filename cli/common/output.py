@@ -23,7 +23,13 @@ class Format(StrEnum):
     html = "html"
 
 
-SUFFIXES = {".json": Format.json, ".csv": Format.csv, ".md": Format.markdown, ".html": Format.html, ".htm": Format.html}
+FORMATS = {
+    ".json": Format.json,
+    ".csv": Format.csv,
+    ".md": Format.markdown,
+    ".html": Format.html,
+    ".htm": Format.html,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ def output(form: FormatOption = None, as_json: JsonOption = False, path: FileOpt
     if str(path) == "-":
         path = None
     if form is None:
-        form = Format.json if as_json else SUFFIXES.get(path.suffix.lower(), Format.table) if path else Format.table
+        form = Format.json if as_json else FORMATS.get(path.suffix.lower(), Format.table) if path else Format.table
     return Output(form, path)
 
 

@@ -24,7 +24,7 @@ QUANTITIES = {
 }
 CENTRES = {"running_mean": 0, "batch_mean": 0, "beta": 0, "gamma": 1}
 """What a colour scale with two sides is centred on."""
-MOMENTS = (("mean", "mean", "mean"), ("var", "variance", "variance"))
+MOMENT_NAMES = (("mean", "mean", "mean"), ("var", "variance", "variance"))
 """How a moment is called in the recording, in the population, and on the page."""
 
 
@@ -51,10 +51,10 @@ def normalisation_panel(
     }
     charts = (
         _heat_map(choices, state),
-        *(_channel_chart(choices, *moment, state) for moment in MOMENTS),
+        *(_channel_chart(choices, *moment, state) for moment in MOMENT_NAMES),
         _fan(choices, state),
         _affine(choices, state),
-        *(_profile(choices, *moment, state) for moment in MOMENTS),
+        *(_profile(choices, *moment, state) for moment in MOMENT_NAMES),
         *lag_charts(choices, state),
     )
     layers = choices.by_run(lambda view: [[path, label(path)] for path in view.recording.layers])

@@ -13,7 +13,7 @@ from archlab.reports.text import label
 
 Probed = TypeVar("Probed")
 
-POINTS = 400
+BAND_POINTS = 400
 """Probed steps that are drawn at most; where there are more, the extremes are kept."""
 EDGE_NAMES = ("least", "greatest")
 """What the edges of one run's band are called."""
@@ -59,8 +59,8 @@ def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -
         for variant, holes in _holes(found).items()
     ]
     longest = max(len(probed.steps) for runs in found.values() for probed in runs.values())
-    if longest > POINTS:
-        notes.append(f"{longest:,} probed steps are drawn as {POINTS}; each stretch keeps its extremes.")
+    if longest > BAND_POINTS:
+        notes.append(f"{longest:,} probed steps are drawn as {BAND_POINTS}; each stretch keeps its extremes.")
     return Panel(name, charts, (control,), tuple(notes))
 
 
@@ -202,11 +202,11 @@ def _band_traces(
     """A band between two series, and a line that belongs to it."""
     import numpy as np
 
-    low, high, middle = (np.ascontiguousarray(part) for part in curves.thinned(np.stack(values, axis=1), POINTS).T)
+    low, high, middle = (np.ascontiguousarray(part) for part in curves.thinned(np.stack(values, axis=1), BAND_POINTS).T)
     base = {
         "type": "scatter",
         "mode": "lines",
-        "x": curves.thinned_steps(np.asarray(steps, dtype=np.int64), POINTS),
+        "x": curves.thinned_steps(np.asarray(steps, dtype=np.int64), BAND_POINTS),
         "legendgroup": str(index),
         "hovertemplate": "%{y:.4g}",
     }

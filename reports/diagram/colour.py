@@ -18,7 +18,7 @@ from archlab.reports.text import brief
 
 Colour = Literal["kind", "parameters", "macs", "saved", "receptive-field"]
 COLOURS: tuple[Colour, ...] = get_args(Colour)
-STEPS = 5
+COLOUR_STEPS = 5
 
 TITLES: dict[Colour, str] = {
     "kind": "Kind of layer",
@@ -136,10 +136,10 @@ def _limits(numbers: Sequence[int]) -> list[float]:
     if not numbers:
         return []
     low, high = min(numbers), max(numbers)
-    ratio = min(10.0, (high / low) ** (1 / STEPS))
+    ratio = min(10.0, (high / low) ** (1 / COLOUR_STEPS))
     if ratio < 1.05:
         return [float(high)]
-    return [*(_rounded(high / ratio ** (STEPS - step)) for step in range(1, STEPS)), float(high)]
+    return [*(_rounded(high / ratio ** (COLOUR_STEPS - step)) for step in range(1, COLOUR_STEPS)), float(high)]
 
 
 def _rounded(number: float) -> float:

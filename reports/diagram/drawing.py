@@ -20,7 +20,7 @@ from archlab.reports.diagram.scene import HEADER_HEIGHT, TERMINAL_SIZE, Box, Con
 from archlab.reports.text import shortened
 
 MARGIN = 16.0
-ROUNDING = 6.0
+CORNER_PIXELS = 6.0
 TITLE_LETTER_WIDTH, SUBTITLE_LETTER_WIDTH = 7.7, 5.9
 """The widths of the letters on a node."""
 NOTICE_LETTER_WIDTH, NOTICE_LINE_HEIGHT = 6.6, 17.0
@@ -225,7 +225,7 @@ def rounded(corners: Sequence[Point]) -> str:
 def _towards(corner: Point, other: Point) -> Point:
     across, down = other[0] - corner[0], other[1] - corner[1]
     length = abs(across) + abs(down)
-    share = min(ROUNDING, length / 2) / length
+    share = min(CORNER_PIXELS, length / 2) / length
     return corner[0] + across * share, corner[1] + down * share
 
 

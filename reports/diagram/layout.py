@@ -44,7 +44,7 @@ SPINE = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class WireSegment:
     """A vertical line that nodes or a rail lie on. Row r is 2r, the gap under it 2r + 1."""
 
     column: int
@@ -80,7 +80,7 @@ class Plan:
     """The row of each node."""
     homes: tuple[int, ...]
     """The segment of each node."""
-    segments: tuple[Segment, ...]
+    segments: tuple[WireSegment, ...]
     wires: tuple[Wire, ...]
     forks: tuple[int, ...]
     """Tracks at the top of the gap under each row."""
@@ -146,7 +146,7 @@ class _Placement:
         forks = self._tracks(wires, height, at_source=True)
         taps = self._tracks(wires, height, at_source=False)
         tracked = [replace(wire, fork=forks[1].get(wire.source, 0), tap=taps[1].get(wire.target, 0)) for wire in wires]
-        segments = [Segment(column, *span) for column, span in zip(self.columns, self.spans, strict=True)]
+        segments = [WireSegment(column, *span) for column, span in zip(self.columns, self.spans, strict=True)]
         return Plan(tuple(self.rows), tuple(self.homes), tuple(segments), tuple(tracked), forks[0], taps[0])
 
     # Chains

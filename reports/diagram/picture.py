@@ -19,7 +19,7 @@ BROWSER_PATHS = (
 )
 SIDE_PIXELS = 16_000
 """Pixels along a side that Chromium draws at most."""
-REMEDY = "install Chromium or Chrome, or set BROWSER_PATH to one; or write .svg or .html, which need none"
+DRAWING_REMEDY = "install Chromium or Chrome, or set BROWSER_PATH to one; or write .svg or .html, which need none"
 
 
 def png(svg: str) -> bytes:
@@ -45,10 +45,10 @@ def png(svg: str) -> bytes:
         try:
             done = subprocess.run([*command, page.as_uri()], capture_output=True, timeout=120, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise InputError(f"{browser} drew no PNG: {error}; {REMEDY}") from error
+            raise InputError(f"{browser} drew no PNG: {error}; {DRAWING_REMEDY}") from error
         if not picture.exists():
             last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-            raise InputError(f"{browser} drew no PNG: {last[0]}; {REMEDY}")
+            raise InputError(f"{browser} drew no PNG: {last[0]}; {DRAWING_REMEDY}")
         return picture.read_bytes()
 
 
@@ -64,5 +64,5 @@ def find_browser() -> str:
     found = next(filter(None, map(shutil.which, BROWSER_COMMANDS)), None)
     found = found or next((place for place in BROWSER_PATHS if Path(place).exists()), None)
     if found is None:
-        raise InputError(f"a PNG needs a browser, and none was found ({', '.join(BROWSER_COMMANDS)}): {REMEDY}")
+        raise InputError(f"a PNG needs a browser, and none was found ({', '.join(BROWSER_COMMANDS)}): {DRAWING_REMEDY}")
     return found

@@ -27,7 +27,7 @@ ReadCurves = Callable[[Run], Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True)
-class Group:
+class RunSet:
     """The runs of one experiment, those that are planned among them."""
 
     anchor: str
@@ -100,16 +100,16 @@ class Board:
         return fmean(going) if going else 1.0
 
 
-def planned(plan: Sequence[TrainingConfig], runs: Iterable[Run]) -> Group:
+def planned(plan: Sequence[TrainingConfig], runs: Iterable[Run]) -> RunSet:
     """The experiment that trains these configurations, the baseline's first, without the store's other runs."""
     found = {_identity(run.config): run for run in runs}
-    return Group(
+    return RunSet(
         "experiment",
         tuple({_identity(config): (config, found.get(_identity(config))) for config in plan}.values()),
     )
 
 
-def groups(runs: Iterable[Run]) -> list[Group]:
+def groups(runs: Iterable[Run]) -> list[RunSet]:
     """The experiments that a store's runs belong to, the one that started last first.
 
     Runs belong together if they share everything but the seed and what their variants' names vary.
@@ -117,11 +117,11 @@ def groups(runs: Iterable[Run]) -> list[Group]:
     together: dict[str, list[Run]] = {}
     for run in runs:
         together.setdefault(_shared(run.config), []).append(run)
-    found: list[Group] = []
+    found: list[RunSet] = []
     for shared, members in together.items():
         newest = {_identity(run.config): run for run in members}  # of two machines' runs the later one
         anchor = f"{slug(f'{members[0].config.network} {members[0].config.dataset}')}-{_short(shared)}"
-        found.append(Group(anchor, tuple((run.config, run) for run in newest.values())))
+        found.append(RunSet(anchor, tuple((run.config, run) for run in newest.values())))
     return sorted(found, key=_latest, reverse=True)
 
 
@@ -130,7 +130,7 @@ def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _latest(group: Group) -> str:
+def _latest(group: RunSet) -> str:
     return max(run.created for _, run in group.members if run is not None)
 
 
@@ -147,7 +147,7 @@ def _shared(config: TrainingConfig) -> str:
     return _identity(replace(config, seed=0, variant=",".join(varied), options=options, **settings))
 
 
-def board(group: Group, read: ReadCurves) -> Board:
+def board(group: RunSet, read: ReadCurves) -> Board:
     """How an experiment stands."""
     members = group.members
     config = members[0][0]

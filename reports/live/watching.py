@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from archlab.errors import StoreError
 from archlab.records import Run, TrainingConfig
-from archlab.reports.live.board import Board, Group, board, groups, planned
+from archlab.reports.live.board import Board, RunSet, board, groups, planned
 
 if TYPE_CHECKING:
     from archlab.store import RunFolder, Store
@@ -57,8 +57,8 @@ class Watch:
     """Of all folders, as they were when they were last looked at."""
     _shown: dict[str, _Snapshot] = field(default_factory=dict)
     """The one that is shown, by the key of its run."""
-    _groups: list[Group] = field(default_factory=list)
-    _boards: dict[str, tuple[Group, Board]] = field(default_factory=dict)
+    _groups: list[RunSet] = field(default_factory=list)
+    _boards: dict[str, tuple[RunSet, Board]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class Watch:
             chosen = self._groups[(page - 1) * BOARDS_PER_PAGE : page * BOARDS_PER_PAGE]
             return Shown([self._board(group) for group in chosen], page, len(self._groups))
 
-    def _board(self, group: Group) -> Board:
+    def _board(self, group: RunSet) -> Board:
         known, found = self._boards.get(group.anchor, (None, None))
         if found is None or known is None or not _same(known, group):
             found = board(group, self._curves)
@@ -99,7 +99,7 @@ class Watch:
         anchors = {group.anchor for group in self._groups}
         self._boards = {anchor: known for anchor, known in self._boards.items() if anchor in anchors}
 
-    def _grouped(self, runs: Sequence[Run]) -> list[Group]:
+    def _grouped(self, runs: Sequence[Run]) -> list[RunSet]:
         return [planned(self.plan, runs)] if self.plan else groups(runs)
 
     def _take_snapshots(self) -> bool:
@@ -159,7 +159,7 @@ class _Snapshot:
             return None
 
 
-def _same(one: Group, other: Group) -> bool:
+def _same(one: RunSet, other: RunSet) -> bool:
     """Whether the groups hold the same records: a run that has changed is another object."""
     return len(one.members) == len(other.members) and all(
         mine is theirs for (_, mine), (_, theirs) in zip(one.members, other.members, strict=True)

@@ -19,7 +19,7 @@ COLUMN_VARIANTS = 4
 
 
 @dataclass(frozen=True)
-class Measurement:
+class MetricCell:
     """One metric of one variant: the mean, and what it rests on."""
 
     mean: str
@@ -27,7 +27,7 @@ class Measurement:
     estimate: Estimate | None = None
 
 
-NO_MEASUREMENT = Measurement("–", "")
+NO_MEASUREMENT = MetricCell("–", "")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ExperimentSummary:
     metrics: tuple[str, ...]
     """Titles of the metrics that some variant has."""
     variants: tuple[str, ...]
-    cells: tuple[tuple[Measurement, ...], ...]
+    cells: tuple[tuple[MetricCell, ...], ...]
     """One row per metric, one column per variant."""
     upright: bool
     """Whether the table is written so, and not turned."""
@@ -89,7 +89,7 @@ def _summary(experiment: Experiment, anchor: str, examination: Examination) -> E
     )
 
 
-def _strips(cells: Mapping[str, tuple[Measurement, ...]], upright: bool) -> tuple[Strip | None, ...]:
+def _strips(cells: Mapping[str, tuple[MetricCell, ...]], upright: bool) -> tuple[Strip | None, ...]:
     """Pictures of the metrics, of which running and precise ones share a scale; or of each variant's first metric."""
     rows = {
         name: [_series(place, cell) for place, cell in enumerate(row) if cell.estimate] for name, row in cells.items()
@@ -109,32 +109,32 @@ def _scale(name: str) -> str:
     return name.removesuffix("_running")
 
 
-def _series(place: int, cell: Measurement) -> Series:
+def _series(place: int, cell: MetricCell) -> Series:
     assert cell.estimate is not None
     return Series(place, cell.estimate.mean, cell.estimate.low, cell.estimate.high, cell.estimate.values)
 
 
-def _compared(comparison: Comparison) -> dict[str, dict[str, Measurement]]:
+def _compared(comparison: Comparison) -> dict[str, dict[str, MetricCell]]:
     return {
         variant.name: {name: _cell(name, estimate) for name, estimate in variant.metrics.items()}
         for variant in comparison.variants
     }
 
 
-def _cell(name: str, estimate: Estimate) -> Measurement:
+def _cell(name: str, estimate: Estimate) -> MetricCell:
     measured = metric(name)
     basis = ", ".join(filter(None, (measured.unit.interval(estimate), f"n = {estimate.n}")))
-    return Measurement(measured.written(estimate.mean), basis, estimate)
+    return MetricCell(measured.written(estimate.mean), basis, estimate)
 
 
-def _measured(experiment: Experiment) -> dict[str, dict[str, Measurement]]:
+def _measured(experiment: Experiment) -> dict[str, dict[str, MetricCell]]:
     """Of loose runs: means with n, and no interval, since nobody paired or planned them."""
-    found: dict[str, dict[str, Measurement]] = {}
+    found: dict[str, dict[str, MetricCell]] = {}
     for variant, runs in experiment.variants.items():
         ended = [run for run in runs if run.epochs]
         values = {one: [value for run in ended if (value := one.of(run)) is not None] for one in METRICS}
         found[variant] = {
-            one.name: Measurement(
+            one.name: MetricCell(
                 one.written(fmean(held)),
                 _range(held, one.unit.number(min(held)), one.unit.number(max(held))),
                 Estimate(len(held), fmean(held), None, None, tuple(held)),

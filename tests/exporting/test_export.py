@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from archlab.errors import InputError, StoreError
-from archlab.exporting import FORMS, export
+from archlab.exporting import WRITERS, export
 from archlab.exporting.export import MANIFEST
 from archlab.exporting.history import history
 from archlab.records import Epoch, Run, TrainingConfig, Value
@@ -229,7 +229,7 @@ def test_a_failure_leaves_what_was_there(store: Store, tmp_path: Path, monkeypat
         (folder / "runs.csv").write_text("half")
         raise OSError("no space left on device")
 
-    monkeypatch.setitem(FORMS, "csv", break_off)
+    monkeypatch.setitem(WRITERS, "csv", break_off)
     with pytest.raises(StoreError, match=r"out can't be written: no space left on device"):
         export(store.runs(), "csv", target, store=store)
     assert (target / "runs.csv").read_text() == before

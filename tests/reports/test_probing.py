@@ -11,7 +11,7 @@ import pytest
 
 from archlab.records import Comparison, Epoch, Landscape, Probes, Smoothness, TrainingConfig
 from archlab.reports import page
-from archlab.reports.charts.probing import POINTS, landscape_panel, smoothness_panel
+from archlab.reports.charts.probing import BAND_POINTS, landscape_panel, smoothness_panel
 from archlab.store import Store, open_store
 from tests.reports.samples import ENVIRONMENT, comparison_of
 
@@ -98,9 +98,9 @@ def test_what_is_not_finite_is_counted_and_what_is_long_thinned() -> None:
     panel = smoothness_panel({"a": {0: replace(held, losses=losses)}}, "smoothness")
     assert panel.notes == (
         "a: not finite, and so not drawn: 2 of 3,000 losses along the gradient.",
-        f"1,000 probed steps are drawn as {POINTS}; each stretch keeps its extremes.",
+        f"1,000 probed steps are drawn as {BAND_POINTS}; each stretch keeps its extremes.",
     )
-    assert len(panel.charts[0].figure().data[0].y) <= POINTS
+    assert len(panel.charts[0].figure().data[0].y) <= BAND_POINTS
 
 
 def test_landscapes_share_levels_and_axes() -> None:
