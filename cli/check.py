@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.cli.common.console import emit, message, write
+from archlab.cli.common.console import emit, message, prints_aside, write
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import Subject
 from archlab.cli.common.output import Output
 from archlab.errors import InputError
 
 if TYPE_CHECKING:
-    from archlab.records import Check, Trace
+    from archlab.records import Check, MemoryEstimate, Trace
     from archlab.tables import Table
 
 SUFFIX_FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -44,6 +44,14 @@ def check(
     max_macs: Annotated[
         str | None, typer.Option(metavar="N", show_default=False, help="Most multiply-accumulates: 1.8G, for instance.")
     ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            show_default=False,
+            help="Most memory that a training step with Adam takes at the batch of the inputs: 24GB, 24GiB.",
+        ),
+    ] = None,
     target: Output,
 ) -> None:
     """Hold a network to limits or a kept trace.
@@ -52,6 +60,7 @@ def check(
 
     \b
     archlab check resnet18 --max-parameters 12M --max-macs 2G
+    archlab check resnet18 --batch 64 --max-memory 24GB
     archlab check mine.py:build --input 3x64x64 --save shapes.json
     archlab check mine.py:build --against shapes.json
     """
@@ -59,8 +68,14 @@ def check(
         "max_parameters": whole_number("--max-parameters", max_parameters),
         "max_macs": whole_number("--max-macs", max_macs),
     }
-    if save is None and against is None and not any(limit is not None for limit in limits.values()):
-        raise InputError("nothing to check: give --max-parameters, --max-macs, --against FILE, or --save FILE to begin")
+    limited = max_memory is not None or any(limit is not None for limit in limits.values())
+    if save is None and against is None and not limited:
+        raise InputError(
+            "nothing to check: give --max-parameters, --max-macs, --max-memory, --against FILE, or --save FILE to begin"
+        )
+    if max_memory is not None and subject.network.endswith(".json"):
+        raise InputError(f"--max-memory needs the network itself, and {subject.network} is a trace: name its source")
+    allowed = None if max_memory is None else _bytes(max_memory)
     from archlab.analysis.check import check as judge
     from archlab.records import Trace
 
@@ -71,12 +86,28 @@ def check(
     if save is not None:
         write(found.to_json(), save)
         message(f"kept {len(found.layers):,} layers in {save}")
-    if kept is None and not any(limit is not None for limit in limits.values()):
+    if kept is None and not limited:
         return
-    verdict = judge(found, kept, **limits)
+    memory = None if allowed is None else _memory(subject)
+    verdict = judge(found, kept, **limits, memory=memory, max_memory=allowed)
     emit(target, lambda: _table(verdict), verdict.to_json)
     if not verdict.passed:
         raise typer.Exit(1)
+
+
+def _bytes(limit: str) -> int:
+    from archlab.tracing.memory.fitting import parse_bytes
+
+    return parse_bytes(limit)
+
+
+def _memory(subject: Subject) -> MemoryEstimate:
+    """What a training step takes on the inputs."""
+    from archlab.networks import resolve
+    from archlab.tracing import fits
+
+    with prints_aside():
+        return fits(resolve(subject.network, subject.chosen), subject.inputs or None, batch=subject.batch)
 
 
 def _table(verdict: Check) -> Table:

@@ -21,7 +21,7 @@ COLUMNS_HELP = (
 )
 FITS_HELP = (
     "Show the memory that a training step takes at its peak instead, and the largest batch that fits into SIZE: 24GB, "
-    "80G (10^9 bytes) or 24GiB (2^30)."
+    "80G (10^9 bytes) or 24GiB (2^30); exit 1 if the batch that --batch names does not fit."
 )
 
 
@@ -124,6 +124,8 @@ def _fits(target: Output, subject: Subject, budget: str, optimizer: str, precisi
             batch=subject.batch,
         )
     emit(target, lambda: memory_table(found), found.to_json)
+    if found.fits is False:
+        raise typer.Exit(1)
 
 
 def _show_columns(target: Output) -> None:

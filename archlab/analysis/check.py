@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archlab.analysis.diff import diff
 from archlab.analysis.wording import shape_text
-from archlab.records import Check, Finding, LayerDiff, Trace
+from archlab.records import Check, Finding, LayerDiff, MemoryEstimate, Trace
 
 
 def check(
@@ -13,8 +13,12 @@ def check(
     *,
     max_parameters: int | None = None,
     max_macs: int | None = None,
+    memory: MemoryEstimate | None = None,
+    max_memory: int | None = None,
 ) -> Check:
     """What was found for each limit, and for each layer that differs from the trace that was kept.
+
+    `memory` is what a training step takes, and `max_memory` its limit in bytes.
 
     Where an operation of the network has no formula, its MACs are a lower bound: a limit on them can be broken but not
     kept, and the check fails.
@@ -29,6 +33,9 @@ def check(
         findings.append(_held("parameters", "parameters", trace.totals.parameters, max_parameters))
     if max_macs is not None:
         findings.append(_held_macs(trace, max_macs))
+    if memory is not None and max_memory is not None:
+        step = f"bytes at the peak of a training step (batch {memory.batch:,}, {memory.optimizer}, {memory.precision})"
+        findings.append(_held("memory", step, memory.peak, max_memory))
     if against is not None:
         findings += _same(trace, against)
     return Check(trace.network, tuple(findings))

@@ -74,11 +74,30 @@ def test_json_says_what_failed() -> None:
     ]
 
 
+@pytest.mark.parametrize(("limit", "code", "side"), [("1GB", 0, "under"), ("2MB", 1, "over")])
+def test_memory_of_a_training_step_is_held_to_a_limit(limit: str, code: int, side: str) -> None:
+    outcome = run("check", "lenet", "--batch", "64", "--max-memory", limit, "--json")
+    assert outcome.code == code
+    (finding,) = json.loads(outcome.out)["findings"]
+    # Weights, gradients and Adam's two moments: 4 x 4 bytes x 44,878 parameters, before any activation.
+    assert finding["found"] > 16 * 44_878
+    assert finding["limit"] == {"1GB": 10**9, "2MB": 2 * 10**6}[limit]
+    assert "bytes at the peak of a training step (batch 64, adam, fp32)" in finding["text"]
+    assert side in finding["text"]
+
+
+def test_memory_of_a_kept_trace_cannot_be_known() -> None:
+    outcome = run("check", "kept.json", "--max-memory", "1GB")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "--max-memory needs the network itself, and kept.json is a trace" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "nothing to check"),
         (["--max-macs", "x"], "is no number"),
+        (["--max-memory", "much"], "'much' is no size of memory"),
         (["--against", "missing.json"], "missing.json can't be read"),
     ],
 )

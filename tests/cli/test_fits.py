@@ -15,6 +15,11 @@ def test_fits_as_json() -> None:
     assert estimate.fits
 
 
+@pytest.mark.parametrize(("batch", "code"), [("8", 0), ("4096", 1)])
+def test_a_batch_that_does_not_fit_leaves_with_1(batch: str, code: int) -> None:
+    assert run("shapes", "lenet", "--fits", "20MB", "--batch", batch).code == code
+
+
 def test_fits_as_table() -> None:
     out = run("shapes", "lenet", "--fits", "20MB").out
     assert "activations" in out
