@@ -28,10 +28,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from archlab.errors import SourceError
+from archlab.networks.dispatching import DispatchMode
 
 
 def derive(seed: int, *names: object) -> int:
@@ -107,16 +107,12 @@ def _is_draw(operation: Any) -> bool:
     return torch.Tag.nondeterministic_seeded in operation.tags
 
 
-class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Mode(DispatchMode):  # type: ignore[no-untyped-call]
     """Counts draws."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.drawn = 0
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # else the first use would import torch's compiler, which takes over a second
 
 
 class _DrawOrigins(_Mode):  # type: ignore[no-untyped-call]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -81,3 +83,15 @@ def test_a_custom_operation_of_a_library() -> None:
 def test_a_second_cost_is_refused() -> None:
     with pytest.raises(ValueError, match="has a cost already"):
         register_cost("aten::mm")(lambda *args, output: 0)
+
+
+def test_counting_loads_no_compiler() -> None:
+    """torch's own mode would import torch._dynamo at the first operation; Python decompositions of torch still do."""
+    program = (
+        "import sys, torch, archlab\n"
+        "class Sorted(torch.nn.Module):\n"
+        "    def forward(self, x): return x.sort().values\n"
+        "archlab.trace(Sorted(), [(2, 8)]); print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "False\n", done.stderr

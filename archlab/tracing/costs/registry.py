@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from archlab.networks.dispatching import DispatchMode
 from archlab.tracing.costs.formulas import FREE, Cost
 from archlab.tracing.costs.names import FREE_OPERATIONS, POINTWISE, REDUCTIONS
 from archlab.tracing.pytree import convert, shape_of, tensors
@@ -57,14 +57,14 @@ def operation_name(operation: object) -> str:
     return str(getattr(operation, "_qualified_op_name", operation))
 
 
-class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class CostCounter(DispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the cost of everything that is dispatched while it is active.
 
     `macs` and `elementwise` are sums; `unknown` names the operations without a formula.
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.macs = 0
         self.elementwise = 0
         self.unknown: set[str] = set()

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from archlab.networks.dispatching import DispatchMode
 from archlab.records.memory import MemoryParts, Moment
 from archlab.tracing.pytree import tensors
 
@@ -76,14 +76,14 @@ class Timeline:
         return Timeline(batch, tuple(events))
 
 
-class MemoryUse(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class MemoryUse(DispatchMode):  # type: ignore[no-untyped-call]
     """A context that writes down when storages are made and let go.
 
     `part` and `moment` say what new ones are for. Storages that exist already are told by `hold`.
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.part: MemoryPart = "activations"
         self.moment: Moment = "forward"
         self.events: list[Event] = []

@@ -24,8 +24,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from archlab.networks.dispatching import DispatchMode
 from archlab.tracing.pytree import tensors
 from archlab.tracing.receptive import windows as windows  # registers its rules
 from archlab.tracing.receptive.regions import Factor, Region, simplified
@@ -33,11 +33,11 @@ from archlab.tracing.receptive.rules import DispatchedCall, regions_after
 from archlab.tracing.receptive.stencils import IDENTITY
 
 
-class ReceptiveFields(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class ReceptiveFields(DispatchMode):  # type: ignore[no-untyped-call]
     """A context in which every tensor keeps the regions of the inputs that it sees, in `_archlab_regions`."""
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         for source, tensor in enumerate(inputs):
             first = 2 if tensor.dim() > 2 else 1 if tensor.dim() == 2 and not tensor.is_floating_point() else None
             if first is not None:
