@@ -52,6 +52,14 @@ def check(
             help="Most memory that a training step with Adam takes at the batch of the inputs: 24GB, 24GiB.",
         ),
     ] = None,
+    lint: Annotated[
+        bool,
+        typer.Option(
+            "--lint",
+            help="Name layers that can't earn their keep (a bias before BatchNorm, a stride that drops pixels), each "
+            "with the evidence, a remedy and a source.",
+        ),
+    ] = False,
     target: Output,
 ) -> None:
     """Hold a network to limits or a kept trace.
@@ -61,6 +69,7 @@ def check(
     \b
     archlab check resnet18 --max-parameters 12M --max-macs 2G
     archlab check resnet18 --batch 64 --max-memory 24GB
+    archlab check mine.py:build --lint
     archlab check mine.py:build --input 3x64x64 --save shapes.json
     archlab check mine.py:build --against shapes.json
     """
@@ -68,10 +77,11 @@ def check(
         "max_parameters": whole_number("--max-parameters", max_parameters),
         "max_macs": whole_number("--max-macs", max_macs),
     }
-    limited = max_memory is not None or any(limit is not None for limit in limits.values())
+    limited = lint or max_memory is not None or any(limit is not None for limit in limits.values())
     if save is None and against is None and not limited:
         raise InputError(
-            "nothing to check: give --max-parameters, --max-macs, --max-memory, --against FILE, or --save FILE to begin"
+            "nothing to check: give --max-parameters, --max-macs, --max-memory, --lint, --against FILE, or --save FILE "
+            "to begin"
         )
     if max_memory is not None and subject.network.endswith(".json"):
         raise InputError(f"--max-memory needs the network itself, and {subject.network} is a trace: name its source")
@@ -82,14 +92,14 @@ def check(
     kept = None if against is None else Trace.read(against)
     if kept is not None and not subject.inputs:
         subject = replace(subject, inputs=_specs(kept))
-    found = subject.trace()
+    found = subject.trace(("receptive-field",) if lint else ())
     if save is not None:
         write(found.to_json(), save)
         message(f"kept {len(found.layers):,} layers in {save}")
     if kept is None and not limited:
         return
     memory = None if allowed is None else _memory(subject)
-    verdict = judge(found, kept, **limits, memory=memory, max_memory=allowed)
+    verdict = judge(found, kept, **limits, memory=memory, max_memory=allowed, lint=lint)
     emit(target, lambda: _table(verdict), verdict.to_json)
     if not verdict.passed:
         raise typer.Exit(1)

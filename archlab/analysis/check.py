@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from archlab.analysis.diff import diff
+from archlab.analysis.lint import lint as linted
 from archlab.analysis.wording import shape_text
 from archlab.records import Check, Finding, LayerDiff, MemoryEstimate, Trace
 
@@ -15,10 +16,12 @@ def check(
     max_macs: int | None = None,
     memory: MemoryEstimate | None = None,
     max_memory: int | None = None,
+    lint: bool = False,
 ) -> Check:
     """What was found for each limit, and for each layer that differs from the trace that was kept.
 
-    `memory` is what a training step takes, and `max_memory` its limit in bytes.
+    `memory` is what a training step takes, and `max_memory` its limit in bytes. `lint` asks the rules of
+    `archlab.analysis.lint` too, of a trace with the column `receptive-field`.
 
     Where an operation of the network has no formula, its MACs are a lower bound: a limit on them can be broken but not
     kept, and the check fails.
@@ -38,6 +41,8 @@ def check(
         findings.append(_held("memory", step, memory.peak, max_memory))
     if against is not None:
         findings += _same(trace, against)
+    if lint:
+        findings += linted(trace) or [Finding("lint", True, "no layer that can't earn its keep")]
     return Check(trace.network, tuple(findings))
 
 

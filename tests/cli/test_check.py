@@ -86,6 +86,17 @@ def test_memory_of_a_training_step_is_held_to_a_limit(limit: str, code: int, sid
     assert side in finding["text"]
 
 
+@pytest.mark.parametrize(
+    ("network", "code", "subjects"),
+    [("lenet", 1, ["conv_1", "conv_2", "linear_1", "linear_2"]), ("torchvision:mobilenet_v2", 0, ["lint"])],
+)
+def test_lint_names_layers_and_leaves_with_1_where_there_are_any(network: str, code: int, subjects: list[str]) -> None:
+    outcome = run("check", network, "--lint", "--json")
+    assert outcome.code == code
+    findings = json.loads(outcome.out)["findings"]
+    assert [finding["subject"] for finding in findings][: len(subjects)] == subjects
+
+
 def test_memory_of_a_kept_trace_cannot_be_known() -> None:
     outcome = run("check", "kept.json", "--max-memory", "1GB")
     assert (outcome.code, outcome.out) == (2, "")
