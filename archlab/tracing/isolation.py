@@ -24,6 +24,7 @@ import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -70,6 +71,7 @@ class _StandIns:
     """What is in the place of each tensor, made when it is first asked for."""
 
     def __init__(self, held: Snapshot, device: str, values: bool) -> None:
+        self.tensors = held.tensors
         self.registered = held.registered
         self.device = device
         self.values = values
@@ -94,10 +96,15 @@ class _StandIns:
             self._carry_attributes(tensor, self.made[key])
         return self.made[key]
 
+    @cached_property
+    def _storages(self) -> set[int]:
+        """The memory of parameters and buffers: a view of one is on the same device as its stand-in."""
+        return {_storage(tensor) for key, tensor in self.tensors.items() if key in self.registered} - {0}
+
     def _made(self, tensor: Tensor, is_registered: bool) -> Any:
         if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
             return type(tensor)(device=torch.device(self.device), dtype=tensor.dtype)  # type: ignore[call-arg]
-        if is_registered:
+        if is_registered or _storage(tensor) in self._storages:
             return self._stand_in(tensor)
         if tensor.is_meta and not self.values:
             return _of_class(
@@ -163,6 +170,14 @@ def _is_opaque(tensor: Tensor) -> bool:
         return tensor.untyped_storage().data_ptr() == 0
     except (RuntimeError, NotImplementedError):
         return True
+
+
+def _storage(tensor: Tensor) -> int:
+    """Which memory a tensor's values are in, by identity; 0 where it has none of its own."""
+    try:
+        return 0 if _is_opaque(tensor) else int(tensor.untyped_storage()._cdata)
+    except (RuntimeError, NotImplementedError):
+        return 0
 
 
 def _copied(tensor: Tensor, device: str | torch.device) -> Tensor:
