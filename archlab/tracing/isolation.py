@@ -53,7 +53,7 @@ def isolated(network: nn.Module, *, device: str = "meta", values: bool = False) 
     """
     held = Snapshot(network)
     _refuse_sharded(network, held.modules)
-    stand_ins = _StandIns(held, device, values)
+    stand_ins = _StandIns(network, held, device, values)
     with ExitStack() as stack:
         stack.callback(_random_states())
         stack.callback(held.restore)
@@ -67,10 +67,15 @@ def isolated(network: nn.Module, *, device: str = "meta", values: bool = False) 
 # Stand-ins
 
 
+_USUAL = (nn.Parameter, Tensor)
+"""The classes of nearly all tensors."""
+
+
 class _StandIns:
     """What is in the place of each tensor, made when it is first asked for."""
 
-    def __init__(self, held: Snapshot, device: str, values: bool) -> None:
+    def __init__(self, network: nn.Module, held: Snapshot, device: str, values: bool) -> None:
+        self.network = network
         self.tensors = held.tensors
         self.registered = held.registered
         self.device = device
@@ -84,17 +89,19 @@ class _StandIns:
             InputError: there can be none.
         """
         key = id(tensor)
-        if key not in self.made:
+        made = self.made.get(key)
+        if made is None:
             try:
-                self.made[key] = self._made(tensor, key in self.registered)
+                made = self.made[key] = self._made(tensor, key in self.registered)
             except Exception as error:
                 raise InputError(
-                    f"a tensor of class {_full_name(type(tensor))} and shape {tuple(tensor.shape)} in the network "
-                    f"can't be copied ({type(error).__name__}: {error}), expected tensors that a trace can work on in "
-                    "their place: trace the network before its tensors are converted to this class"
+                    f"{_path(self.network, tensor) or 'a tensor'} (class {_full_name(type(tensor))}, shape "
+                    f"{tuple(tensor.shape)}) can't be copied ({type(error).__name__}: {error}), expected tensors whose "
+                    "copies a trace can work on: trace the network before its tensors are converted to this class"
                 ) from error
-            self._carry_attributes(tensor, self.made[key])
-        return self.made[key]
+            if tensor.__dict__:
+                self._carry_attributes(tensor, made)
+        return made
 
     @cached_property
     def _storages(self) -> set[int]:
@@ -102,22 +109,19 @@ class _StandIns:
         return {_storage(tensor) for key, tensor in self.tensors.items() if key in self.registered} - {0}
 
     def _made(self, tensor: Tensor, is_registered: bool) -> Any:
+        if type(tensor) in _USUAL and is_registered and not self.values and _is_strided(tensor):
+            return _of_class(tensor, _empty(tensor, self.device))
         if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
             return type(tensor)(device=torch.device(self.device), dtype=tensor.dtype)  # type: ignore[call-arg]
         if is_registered or _storage(tensor) in self._storages:
             return self._stand_in(tensor)
-        if tensor.is_meta and not self.values:
-            return _of_class(
-                tensor, torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-            )
         if isinstance(tensor, FakeTensor):
             return tensor.detach()
-        with _disable_current_modes():
-            if self.values and tensor.is_meta:
-                bare = torch.zeros(tensor.shape, dtype=tensor.dtype)
-                return _of_class(tensor, bare)
+        with _disable_current_modes():  # under a fake mode too, a constant has values
             if _is_opaque(tensor):
                 return _cloned(tensor)
+            if tensor.is_meta:
+                return _of_class(tensor, torch.zeros(tensor.shape, dtype=tensor.dtype, device=self.device))
             return _of_class(tensor, _copied(tensor, self.device if self.values else tensor.device))
 
     def _stand_in(self, tensor: Tensor) -> Any:
@@ -128,10 +132,10 @@ class _StandIns:
             return _cloned(tensor)  # only it knows how it is made: it keeps its values
         if self.values and tensor.is_meta:
             bare = torch.zeros(tensor.shape, dtype=tensor.dtype)
-        elif self.values or tensor.layout is not torch.strided or tensor.is_quantized:
+        elif self.values or not _is_strided(tensor):
             bare = _copied(tensor, self.device)
         else:
-            bare = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=self.device)
+            bare = _empty(tensor, self.device)
         return _of_class(tensor, bare)
 
     def _wrapper(self, tensor: Any) -> Any:
@@ -145,7 +149,7 @@ class _StandIns:
 
     def _carry_attributes(self, tensor: Tensor, made: Tensor) -> None:
         """Gives a stand-in what its tensor has as attributes, tensors among them replaced."""
-        if not tensor.__dict__ or isinstance(tensor, FakeTensor) or is_traceable_wrapper_subclass(tensor):
+        if isinstance(tensor, FakeTensor) or is_traceable_wrapper_subclass(tensor):
             return
         for name, value in tensor.__dict__.items():
             made.__dict__.setdefault(name, self.of(value) if isinstance(value, Tensor) else value)
@@ -156,9 +160,19 @@ def _of_class(tensor: Tensor, bare: Tensor) -> Any:
     kind = type(tensor)
     if kind is Tensor:
         return bare.requires_grad_() if tensor.requires_grad else bare
-    if kind is not nn.Parameter and not isinstance(tensor, FakeTensor) and type(bare) is Tensor:
+    if kind is nn.Parameter:
+        return nn.Parameter(bare, tensor.requires_grad)
+    if not isinstance(tensor, FakeTensor) and type(bare) is Tensor:
         return Tensor._make_subclass(kind, bare, tensor.requires_grad)
     return nn.Parameter(bare, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else bare
+
+
+def _empty(tensor: Tensor, device: str) -> Tensor:
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
+
+
+def _is_strided(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_quantized
 
 
 def _is_opaque(tensor: Tensor) -> bool:
@@ -182,11 +196,8 @@ def _storage(tensor: Tensor) -> int:
 
 def _copied(tensor: Tensor, device: str | torch.device) -> Tensor:
     """A copy of a tensor's own values, whatever its class makes of operations."""
-    with torch._C._DisableTorchDispatch() if type(tensor) not in _PLAIN else nullcontext():
+    with torch._C._DisableTorchDispatch() if type(tensor) not in (*_USUAL, FakeTensor) else nullcontext():
         return tensor.detach().to(device, copy=True)
-
-
-_PLAIN = (Tensor, nn.Parameter, FakeTensor)
 
 
 def _cloned(tensor: Tensor) -> Any:
@@ -201,6 +212,12 @@ def _cloned(tensor: Tensor) -> Any:
         raise TypeError(f"its clone is a {_full_name(type(made))}")
     made.requires_grad_(tensor.requires_grad)
     return nn.Parameter(made, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
+
+
+def _path(network: nn.Module, wanted: object) -> str:
+    """The dotted name of a module, parameter or buffer; empty for the network itself and for what has none."""
+    named = (*network.named_modules(), *network.named_parameters(), *network.named_buffers())
+    return next((name for name, held in named if held is wanted), "")
 
 
 def _full_name(kind: type) -> str:
@@ -219,15 +236,13 @@ def _refuse_sharded(network: nn.Module, modules: Iterable[nn.Module]) -> None:
         for parameter in module._parameters.values():
             kinds.setdefault(type(parameter), parameter)
     for kind, example in kinds.items():
-        for base in kind.__mro__:
-            if base.__module__.startswith(_SHARDING):
-                named = (*network.named_modules(), *network.named_parameters())
-                path = next((name for name, held in named if held is example and name), "the network")
-                raise InputError(
-                    f"{path} is sharded over processes ({_full_name(base)}), and its layers fetch their parameters "
-                    "from one another: expected a network that is whole, so trace it before it is sharded (built "
-                    "under torch.device('meta') it takes no memory)"
-                )
+        base = next((base for base in kind.__mro__ if base.__module__.startswith(_SHARDING)), None)
+        if base is not None:
+            raise InputError(
+                f"{_path(network, example) or 'the network'} is sharded over processes ({_full_name(base)}), and its "
+                "layers fetch their parameters from one another: expected a network that is whole, so trace it before "
+                "it is sharded (built under torch.device('meta') it takes no memory)"
+            )
 
 
 _SHARDING = ("torch.distributed.fsdp", "torch.distributed._composable", "torch.distributed.tensor")

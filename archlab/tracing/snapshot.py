@@ -37,6 +37,7 @@ _FOREIGN = frozenset(["torch", "numpy", *sys.stdlib_module_names])
 OBJECT_DEPTH = 4
 """Objects within objects that are looked into, counted from a module: a helper's helper, not the trainer's data."""
 
+_FIXED = frozenset([type(None), bool, int, float, str])
 _ATOM, _TENSOR, _TUPLE, _MODULE, _OBJECT, _GENERATOR = range(6)
 """What to do with a value; or its family, for a container."""
 
@@ -80,14 +81,22 @@ class Snapshot:
     def _look(self, value: Any, depth: int) -> bool:
         """Notes a value for later if it can change; whether it is a tensor or a tuple with one."""
         kind = type(value)
+        if kind in _FIXED:
+            return False
         sort = self._sorts.get(kind)
         if sort is None:
             sort = self._sorts[kind] = _sorted(kind)
+        if sort is kind and not value:
+            self._empty.append((value, kind))
+            return False
         if sort is _ATOM:
             return False
         if sort is _TUPLE:
-            found = [self._look(item, depth) for item in value]  # every item, whatever the first ones are
-            return any(found)
+            carries = False
+            for item in value:
+                if type(item) not in _FIXED and self._look(item, depth):
+                    carries = True
+            return carries
         key = id(value)
         if key not in self._known:
             self._known.add(key)
@@ -129,10 +138,12 @@ class Snapshot:
             look = self._look
             carries = False
             for item in content.values() if type(content) is dict else content:
-                carries |= look(item, depth)
-            if type(content) is dict and not isinstance(next(iter(content)), str):
+                if type(item) not in _FIXED and look(item, depth):
+                    carries = True
+            if type(content) is dict and type(next(iter(content))) not in _FIXED:
                 for item in content:
-                    carries |= look(item, depth)
+                    if look(item, depth):
+                        carries = True
             if carries:
                 self._carriers.append(entry)
         if type(container) is not family:
