@@ -156,15 +156,19 @@ class _StandIns:
 
 
 def _of_class(tensor: Tensor, bare: Tensor) -> Any:
-    """A bare tensor as what another one is: a parameter, or a class of somebody's own."""
+    """A bare tensor as what another one is: a parameter, or a class of somebody's own.
+
+    What is the result of an earlier run and has a gradient from there starts without, as nothing is behind it here.
+    """
     kind = type(tensor)
-    if kind is Tensor:
-        return bare.requires_grad_() if tensor.requires_grad else bare
     if kind is nn.Parameter:
         return nn.Parameter(bare, tensor.requires_grad)
-    if not isinstance(tensor, FakeTensor) and type(bare) is Tensor:
-        return Tensor._make_subclass(kind, bare, tensor.requires_grad)
-    return nn.Parameter(bare, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else bare
+    requires_grad = tensor.requires_grad and tensor.is_leaf
+    if kind is not Tensor and not isinstance(tensor, FakeTensor) and type(bare) is Tensor:
+        return Tensor._make_subclass(kind, bare, requires_grad)
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(bare, requires_grad)
+    return bare.requires_grad_() if requires_grad else bare
 
 
 def _empty(tensor: Tensor, device: str) -> Tensor:
@@ -210,8 +214,7 @@ def _cloned(tensor: Tensor) -> Any:
         made = tensor.detach().clone()
     if type(made) is not type(tensor):
         raise TypeError(f"its clone is a {_full_name(type(made))}")
-    made.requires_grad_(tensor.requires_grad)
-    return nn.Parameter(made, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
+    return nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
 
 
 def _path(network: nn.Module, wanted: object) -> str:

@@ -36,6 +36,8 @@ _FOREIGN = frozenset(["torch", "numpy", *sys.stdlib_module_names])
 """Packages whose objects aren't looked into: a logger, a lock, a process group. A network doesn't own them."""
 OBJECT_DEPTH = 4
 """Objects within objects that are looked into, counted from a module: a helper's helper, not the trainer's data."""
+OBJECTS_AT_MOST = 50_000
+"""Objects that are looked into in all, nearest first: half a second. What is beyond is somebody's data."""
 
 _FIXED = frozenset([type(None), bool, int, float, str])
 _ATOM, _TENSOR, _TUPLE, _MODULE, _OBJECT, _GENERATOR = range(6)
@@ -46,7 +48,7 @@ class Snapshot:
     """Everything that a network holds and may change, as it is now.
 
     Modules are followed wherever they are held, tuples and containers to any depth, other objects up to
-    `OBJECT_DEPTH`; a jitted module is kept as one thing, since its insides aren't Python's.
+    `OBJECT_DEPTH` and `OBJECTS_AT_MOST`; a jitted module is kept as one thing, since its insides aren't Python's.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -67,12 +69,15 @@ class Snapshot:
         self._known: set[int] = set()
         self._pending: deque[tuple[Any, Any, int]] = deque()
         self._look(network, 0)
+        objects = 0
         while self._pending:
             value, sort, depth = self._pending.popleft()
             if sort is _MODULE:
                 self._module(value)
             elif sort is _OBJECT:
-                self._attributes(value, depth + 1)
+                objects += 1
+                if objects <= OBJECTS_AT_MOST:
+                    self._attributes(value, depth + 1)
             else:
                 self._container(value, sort, depth)
 

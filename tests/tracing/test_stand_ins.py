@@ -193,6 +193,45 @@ def test_a_view_of_a_parameter_is_where_the_parameter_is() -> None:
     assert weight.tolist() == values
 
 
+def test_a_buffer_with_a_gradient_from_an_earlier_run() -> None:
+    class Remembers(nn.Linear):
+        last: Tensor
+
+        def forward(self, x: Tensor) -> Tensor:
+            out = super().forward(x)
+            self.last.copy_(out)
+            return out
+
+    network = Remembers(8, 4)
+    network.register_buffer("last", torch.zeros(2, 4))
+    network(torch.ones(2, 8))
+    last = network.last
+    assert last.requires_grad
+    before = last.tolist()
+    for columns in ((), ("saved",)):
+        assert trace(network, [(2, 8)], columns=columns).totals.macs == 64
+    assert network.last is last
+    assert last.tolist() == before
+    assert last.grad_fn is not None
+
+
+def test_a_constant_that_is_learnt_keeps_its_gradient() -> None:
+    class Scales(nn.Linear):
+        scale: Tensor
+
+        def forward(self, x: Tensor) -> Tensor:
+            assert self.scale.requires_grad
+            return super().forward(x) * self.scale
+
+    network = Scales(8, 4)
+    network.scale = torch.ones(4, requires_grad=True)
+    scale = network.scale
+    trace(network, [(2, 8)], columns=["saved"])
+    with isolated(network):
+        assert network.scale is not scale
+    assert network.scale is scale
+
+
 @pytest.fixture
 def group() -> Iterator[None]:
     torch.distributed.init_process_group("gloo", store=torch._C._distributed_c10d.HashStore(), rank=0, world_size=1)
