@@ -19,6 +19,7 @@ from torch.fx.immutable_collections import immutable_dict, immutable_list
 from archlab.errors import ForwardError
 from archlab.tracing import trace
 from archlab.tracing.isolation import isolated
+from archlab.tracing.memory.fitting import fits
 
 
 def refuse(self: object, *args: object, **kwargs: object) -> NoReturn:
@@ -115,6 +116,7 @@ def test_a_frozen_container_is_left_alone(make: Any, columns: tuple[str, ...]) -
     network = Holds(make())
     held, before = network.held, repr(network.held)
     assert trace(network, [(2, 8)], columns=columns).totals.macs == 2 * 8 * 8
+    assert fits(network, [(2, 8)], batch=2).parts.parameters == 4 * (8 * 8 + 8)
     assert network.held is held
     assert repr(held) == before
     assert network(torch.zeros(2, 8)).shape == (2, 8)

@@ -14,6 +14,7 @@ from archlab.errors import ForwardError, InputError
 from archlab.tracing import trace, verify
 from archlab.tracing.inputs import arguments
 from archlab.tracing.isolation import isolated
+from archlab.tracing.memory.fitting import fits
 from archlab.tracing.memory.step import pretended_step
 
 
@@ -155,7 +156,7 @@ def test_a_wrapped_parameter_has_no_values_inside() -> None:
         assert network.weight.is_meta
 
 
-@pytest.mark.parametrize("measure", [trace, verify])
+@pytest.mark.parametrize("measure", [trace, verify, fits])
 def test_what_cannot_be_copied_is_refused_untouched(measure: Any) -> None:
     network = Holds(Sealed(torch.ones(4, 8), torch.ones(4, 8)))
     before = [(name, id(tensor)) for name, tensor in network.state_dict(keep_vars=True).items()]
@@ -254,8 +255,9 @@ def test_a_sharded_network_is_refused_and_runs_afterwards(ran_before: bool) -> N
     if ran_before:
         network(x)
     parameters = [id(parameter) for parameter in network.parameters()]
-    with pytest.raises(InputError, match=r"^2 is sharded over processes .*expected a network that is whole"):
-        trace(network, [(2, 8)])
+    for measure in (trace, fits):
+        with pytest.raises(InputError, match=r"^2 is sharded over processes .*expected a network that is whole"):
+            measure(network, [(2, 8)])
     assert [id(parameter) for parameter in network.parameters()] == parameters
     out = network(x)
     assert torch.equal(out, expected)
