@@ -82,6 +82,23 @@ class Wrapped(Opaque):
         return made
 
 
+class Answers(Wrapped):
+    """The same, which says itself what a linear layer does, and knows little else: as torchao's weights."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.linear:
+            return F.linear(args[0], args[1].first + args[1].second, *args[2:])
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
+        if func is torch.ops.aten.detach.default:
+            return cls(args[0].first, args[0].second)
+        raise NotImplementedError(f"{func} isn't known")
+
+
 class Sealed(Opaque):
     """The same, and it gives no copy of itself."""
 
@@ -147,6 +164,20 @@ def test_a_tensor_made_of_others(kind: Any) -> None:
         assert (found.totals.macs, found.totals.parameters) == (2 * 8 * 4, 8 + 8 + 4 * 8)
     assert network.weight is weight
     assert torch.equal(network.eval()(torch.ones(1, 8)), expected)
+
+
+@pytest.mark.parametrize("columns", [(), ("saved",), ("receptive-field",)])
+def test_a_weight_that_says_what_its_layer_does(columns: tuple[str, ...]) -> None:
+    network: Any = nn.Sequential(nn.Linear(8, 4))
+    network[0].weight = weight = nn.Parameter(Answers(torch.ones(4, 8), torch.ones(4, 8)))
+    expected = network(torch.ones(2, 8))
+    found = trace(network, [(2, 8)], columns=columns)
+    assert (found.totals.macs, found.totals.parameters) == (2 * 8 * 4, 4 * 8 + 4)
+    assert [layer.kind for layer in found.layers] == [
+        layer.kind for layer in trace(nn.Sequential(nn.Linear(8, 4)), [(2, 8)]).layers
+    ]
+    assert network[0].weight is weight
+    assert torch.equal(network(torch.ones(2, 8)), expected)
 
 
 def test_a_wrapped_parameter_has_no_values_inside() -> None:
