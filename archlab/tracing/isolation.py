@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
@@ -44,7 +44,7 @@ def isolated(network: nn.Module, *, device: str = "meta", values: bool = False) 
     Args:
         network: left as it was found when the context ends.
         device: where the stand-ins of parameters and buffers are; with `cpu` under a `FakeTensorMode` they are fake
-            tensors.
+            tensors, which can't be of a class of somebody's own, but have the attributes.
         values: whether they are copies of the values (zeros, if there are none to copy), and other tensors go to the
             device too.
 
@@ -52,7 +52,7 @@ def isolated(network: nn.Module, *, device: str = "meta", values: bool = False) 
         InputError: nothing can stand in for one of its tensors; the network is untouched.
     """
     held = Snapshot(network)
-    _refuse_sharded(network, held.modules)
+    _refuse_sharded(network, held)
     stand_ins = _StandIns(network, held, device, values)
     with ExitStack() as stack:
         stack.callback(_random_states())
@@ -220,24 +220,22 @@ def _cloned(tensor: Tensor) -> Any:
 def _path(network: nn.Module, wanted: object) -> str:
     """The dotted name of a module, parameter or buffer; empty for the network itself and for what has none."""
     named = (*network.named_modules(), *network.named_parameters(), *network.named_buffers())
-    return next((name for name, held in named if held is wanted), "")
+    return next((name for name, item in named if item is wanted), "")
 
 
 def _full_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _refuse_sharded(network: nn.Module, modules: Iterable[nn.Module]) -> None:
+def _refuse_sharded(network: nn.Module, held: Snapshot) -> None:
     """Refuses a network that is spread over processes, whose layers fetch their parameters from one another.
 
     Raises:
         InputError: it is one.
     """
     kinds: dict[type, Any] = {}
-    for module in modules:
-        kinds.setdefault(type(module), module)
-        for parameter in module._parameters.values():
-            kinds.setdefault(type(parameter), parameter)
+    for item in (*held.modules, *held.tensors.values()):
+        kinds.setdefault(type(item), item)
     for kind, example in kinds.items():
         base = next((base for base in kind.__mro__ if base.__module__.startswith(_SHARDING)), None)
         if base is not None:

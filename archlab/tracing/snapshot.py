@@ -241,7 +241,7 @@ def _sorted(kind: type) -> Any:
         return _GENERATOR
     if issubclass(kind, (type, types.FunctionType, types.ModuleType, str, bytes, int, float)):
         return _ATOM
-    if kind not in _NAMESPACES and kind.__module__.partition(".")[0] in _FOREIGN:
+    if kind not in _NAMESPACES and str(kind.__module__).partition(".")[0] in _FOREIGN:
         return _ATOM
     return _OBJECT if getattr(kind, "__dictoffset__", 0) or _slots(kind) else _ATOM
 
