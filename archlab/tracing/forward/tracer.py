@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
+from torch.overrides import _pop_mode, _push_mode
 
 from archlab.tracing.forward import location
 from archlab.tracing.forward.call_tree import Call, CallTree, is_under_vmap
@@ -136,7 +137,7 @@ class Tracer:
         try:
             if is_usual and is_atomic(module):
                 call.whole = True
-                with without_functions():
+                with _without_modes() if _answers_functions(module) else without_functions():
                     out = tree.count(call, original, args, kwargs)
                     if registration is not None and type(module) in VARYING_LAYERS and not is_under_vmap():
                         result = registration.module_result(module, args, kwargs)
@@ -170,6 +171,29 @@ def is_atomic(module: nn.Module) -> bool:
         return True
     home = str(type(module).forward.__module__)
     return home.startswith("torch.ao.nn.") or (not module._modules and home.startswith("torch.nn.modules."))
+
+
+def _answers_functions(module: nn.Module) -> bool:
+    """Whether a parameter's class says itself what torch's functions do with it, as quantised weights do."""
+    return any(
+        type(parameter) is not nn.Parameter
+        and parameter is not None
+        and type(parameter).__torch_function__ is not nn.Parameter.__torch_function__
+        for parameter in module._parameters.values()
+    )
+
+
+@contextmanager
+def _without_modes() -> Iterator[None]:
+    """A context in which no function mode hears anything, while tensors' classes still answer."""
+    modes = []
+    try:
+        while torch._C._len_torch_function_stack():
+            modes.append(_pop_mode())  # type: ignore[no-untyped-call]
+        yield
+    finally:
+        for mode in reversed(modes):
+            _push_mode(mode)  # type: ignore[no-untyped-call]
 
 
 def _unheard(hook: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

@@ -93,6 +93,8 @@ def fits(
     def step(size: int | None) -> Timeline:
         try:
             return pretended_step(built, given(size), chosen, arithmetic)  # type: ignore[arg-type]
+        except InputError:  # nothing can stand in for its tensors
+            raise
         except Exception as error:  # whatever the network raises
             shapes = ", ".join(shape_text(shape_of(tensor)) for tensor in tensors(given(size)))
             raise ForwardError(_no_step(name, shapes, error)) from error
