@@ -14,8 +14,8 @@ A tensor that two containers share has one stand-in (they go by identity), so th
 stand-in is of its tensor's class and has its attributes: a quantised layer asks its weight for its scales.
 
 What is put back, also after an exception, is what has changed of each module's and helper's class, attributes and
-containers (`archlab/tracing/snapshot.py` says which), and the random states. A network whose tensors can't be stood in
-for is refused before anything of it is touched.
+containers (`snapshot.py` beside this says which), and the random states. A network whose tensors can't be stood in for
+is refused before anything of it is touched.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils._python_dispatch import _disable_current_modes, is_traceable_wrapper_subclass
 
 from archlab.errors import InputError
-from archlab.tracing.snapshot import Snapshot
+from archlab.tracing.isolation.snapshot import Snapshot
 
 
 @contextmanager
