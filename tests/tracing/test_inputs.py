@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archlab.errors import InputError
+from archlab.errors import ForwardError, InputError
 from archlab.tracing import trace
 from archlab.tracing.inputs import Input, parse_input
 
@@ -161,6 +161,7 @@ def test_the_floating_type_is_the_networks() -> None:
     assert trace(nn.Linear(3, 4).bfloat16(), [(2, 3)]).input_dtypes == ("bfloat16",)
 
 
+@pytest.mark.filterwarnings("ignore:Complex modules")
 def test_the_floating_type_is_real_also_where_the_first_parameter_is_complex() -> None:
     class Spectral(nn.Module):
         def __init__(self, dtype: torch.dtype) -> None:
@@ -174,6 +175,12 @@ def test_the_floating_type_is_real_also_where_the_first_parameter_is_complex() -
         found = trace(Spectral(dtype), ["1x4x16"])
         assert (found.inputs, found.input_dtypes) == (((1, 4, 16),), (expected,))
         assert found.layers[-1].output_shapes == ((1, 4, 6),)
+        layer = nn.Linear(3, 4, dtype=dtype)
+        assert trace(nn.Sequential(layer), ["2x3"]).input_dtypes == (str(dtype).removeprefix("torch."),)
+        with pytest.raises(
+            ForwardError, match=r"got real elements \(2x3\), expected complex.*; give complex ones, as in "
+        ):
+            trace(nn.Sequential(layer), [f"2x3:{expected}"])
     assert trace(nn.Identity(), ["2:complex64"]).input_dtypes == ("complex64",)
 
 

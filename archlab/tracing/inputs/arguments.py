@@ -208,7 +208,19 @@ def _checked(shape: Sequence[int]) -> Shape:
 
 
 def _floating_type(network: nn.Module) -> torch.dtype:
-    """The type of the first parameter with fractions; a real one also where that is complex."""
+    """The element type of inputs for which none is given: that of the first parameter with fractions.
+
+    Complex weights say nothing about the input, which may be a signal that the network transforms itself: the type is
+    real then. Only where the input goes straight into one of torch's own layers with complex weights, it is complex,
+    since such a layer takes no other.
+    """
+    layer = network
+    while isinstance(layer, nn.Sequential) and len(layer):
+        layer = layer[0]
+    if type(layer).__module__.startswith("torch.nn."):
+        weights = [parameter.dtype for parameter in layer.parameters(recurse=False) if parameter.is_complex()]
+        if weights:
+            return weights[0]
     first: torch.dtype | None = None
     for parameter in network.parameters():
         if parameter.is_floating_point():
