@@ -107,7 +107,8 @@ class _Maker:
 
     def _argument(self, place: int | str, value: Any, default: Shape) -> Any:
         parameter = parameter_at(self.signature, place)
-        is_plain = kind_of(parameter) == "value" or is_size(parameter)
+        kind = kind_of(parameter)
+        is_plain = kind == "value" or (kind == "unknown" and is_size(parameter))
         if is_plain and isinstance(value, (list, tuple)):
             return value
         if _is_shape(value):
