@@ -109,6 +109,10 @@ def test_the_batch_replaces_the_first_size_of_values_that_are_made() -> None:
         ("(3", "'(3' is no value, expected one as Python writes it"),
         ("(4):int64", "is no value"),
         ("1x2:int65=ones", "did you mean int64"),
+        ("9999999999x9999999999", "is larger than any tensor can be"),
+        ("99999999999999999999x3", "is no size"),
+        ("@" + 300 * "a" + ".npy", "which isn't there"),
+        ("@~nobody-of-this-name/x.npy", "which isn't there"),
         ("@missing.npy", "names the file 'missing.npy', which isn't there"),
     ],
 )

@@ -150,7 +150,10 @@ class _Maker:
             shape = (self.batch, *shape[1:])
         if given.values:
             return filled(given.values, shape, given.dtype, self.floating, text)
-        return torch.empty(shape, dtype=given.dtype or self.floating, device="meta")
+        try:
+            return torch.empty(shape, dtype=given.dtype or self.floating, device="meta")
+        except (RuntimeError, TypeError, ValueError) as error:  # more elements than 64 bits can count
+            raise InputError(f"the input {text!r} is larger than any tensor can be: expected smaller sizes") from error
 
 
 def _bound(
@@ -219,11 +222,11 @@ def _floating_type(network: nn.Module) -> torch.dtype:
     while isinstance(layer, nn.Sequential) and len(layer):
         layer = layer[0]
     if type(layer).__module__.startswith("torch.nn."):
-        weights = [parameter.dtype for parameter in layer.parameters(recurse=False) if parameter.is_complex()]
+        weights = [weight.dtype for weight in layer._parameters.values() if weight is not None and weight.is_complex()]
         if weights:
             return weights[0]
     first: torch.dtype | None = None
-    for parameter in network.parameters():
+    for parameter in nn.Module.parameters(network):  # a network may have an attribute of its own by this name
         if parameter.is_floating_point():
             return parameter.dtype
         if parameter.is_complex() and first is None:

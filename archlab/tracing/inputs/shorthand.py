@@ -90,10 +90,10 @@ def beginning(network: nn.Module) -> Shape:
     >>> beginning(nn.Sequential(nn.Embedding(50, 8), nn.Conv1d(8, 6, 3)))
     ()
     """
-    for module in network.modules():
+    for module in nn.Module.modules(network):  # a network may have an attribute of its own by this name
         if isinstance(module, _ConvNd):
             return (1, module.in_channels, *[0] * len(module.kernel_size))
-        is_leaf = bool(module._parameters) and not any(module.children())
+        is_leaf = bool(module._parameters) and not module._modules
         if is_leaf and not isinstance(module, (_NormBase, nn.GroupNorm)):
             return ()
     return ()

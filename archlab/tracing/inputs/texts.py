@@ -18,6 +18,8 @@ from archlab.tracing.inputs.shorthand import completed, unknown
 _NAME = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<body>.*)", re.DOTALL)
 _SHAPE = re.compile(r"(?P<shape>[^:=]*)(?::(?P<dtype>\w+))?(?:=(?P<values>.+))?", re.DOTALL)
 _FORMS = "96 (a square), 3x224x224, 1x3x224x224 or NAME=1x128:int64"
+_SIZE_DIGITS = 18
+"""Sizes of more digits don't fit into 64 bits, which is all that torch has for them."""
 _CONSTANTS: dict[str, bool | float | None] = {"True": True, "true": True, "False": False, "false": False}
 _CONSTANTS |= {word: float(word) for word in ("inf", "-inf", "nan")}  # which Python has no literals for
 _FRACTION = re.compile(r"(\d+\.\d*|\.\d+|\d+(?=e))(e[+-]?\d+)?", re.IGNORECASE)
@@ -86,7 +88,7 @@ def parse_input(spec: str, default: Shape = (), *, is_short: bool = True) -> Inp
     if not written and match["dtype"]:
         return Input((), name, _dtype(match["dtype"], spec), content)
     words = written.replace("×", "x").lower().split("x")
-    if not all(word.isdecimal() for word in words):
+    if not all(word.isdecimal() and len(word) <= _SIZE_DIGITS for word in words):
         raise InputError(f"the input {spec!r} can't be read: {written!r} is no size, expected {_FORMS}")
     sizes = tuple(int(word) for word in words)
     if 0 in sizes:

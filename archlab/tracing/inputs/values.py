@@ -34,7 +34,7 @@ def are_numbers(text: str) -> bool:
 
 def count(text: str) -> int:
     """How many numbers a text lists, at least 1: 2 for `6,4`."""
-    return len(_listed(text))
+    return len(_words(text))
 
 
 def filled(values: str, shape: Shape, dtype: torch.dtype | None, floating: torch.dtype, text: str) -> Tensor:
@@ -104,9 +104,12 @@ def _made(values: str, shape: Shape, dtype: torch.dtype | None, floating: torch.
     return tensor[0].expand(shape).contiguous() if len(numbers) == 1 else tensor.reshape(shape)
 
 
+def _words(values: str) -> list[str]:
+    return [word.strip().lower() for word in values.strip().removesuffix(",").split(",")]
+
+
 def _listed(values: str) -> list[int | float | bool]:
-    words = [word.strip().lower() for word in values.strip().removesuffix(",").split(",")]
-    return [word == "true" if word.isalpha() else _number(word) for word in words]
+    return [word == "true" if word.isalpha() else _number(word) for word in _words(values)]
 
 
 def _number(word: str) -> int | float:
@@ -148,11 +151,11 @@ def from_file(reference: str, text: str) -> Tensor:
         InputError: there is no such file, it can't be read, or it holds no tensor of that name.
     """
     name, _, key = reference.partition("#")
-    path = Path(name).expanduser()
-    if not path.is_file() and Path(reference).expanduser().is_file():
-        path, key = Path(reference).expanduser(), ""
-    if not path.is_file():
+    if not _is_file(name) and _is_file(reference):
+        name, key = reference, ""
+    if not _is_file(name):
         raise InputError(f"the input {text!r} names the file {name!r}, which isn't there")
+    path = Path(name).expanduser()
     try:
         found = _read(path)
     except Exception as error:  # the readers raise whatever they stumble upon
@@ -175,6 +178,13 @@ def from_file(reference: str, text: str) -> Tensor:
         held = ", ".join(sorted(entries)) or f"none, but a {type(found).__name__}"
         raise InputError(f"the input {text!r} needs one tensor of {name}: expected @{name}#KEY, of the tensors {held}")
     return entries[key]
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).expanduser().is_file()
+    except (OSError, RuntimeError, ValueError):  # too long a name, no such user's home, a null character
+        return False
 
 
 def _read(path: Path) -> Any:
