@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
@@ -28,12 +30,12 @@ class Open(nn.Module):
         return inputs, named
 
 
-def given(*inputs: Any, batch: int | None = None) -> Arguments:
+def made(*inputs: Any, batch: int | None = None) -> Arguments:
     return arguments(list(inputs), Open(), (), batch)
 
 
 def tensor(text: str, batch: int | None = None) -> Tensor:
-    found = given(f"x={text}", batch=batch)[1]["x"]
+    found = made(f"x={text}", batch=batch)[1]["x"]
     assert isinstance(found, Tensor)
     return found
 
@@ -153,7 +155,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_files(text: str) -> None:
     assert torch.equal(tensor(text), HELD)
     position = text if text.startswith(("@", "=")) else f"={text.partition('=')[2]}"
-    assert torch.equal(given(position)[0][0], HELD)
+    assert torch.equal(made(position)[0][0], HELD)
 
 
 @pytest.mark.usefixtures("files")
@@ -213,7 +215,7 @@ def test_where_a_trace_needs_no_values_nothing_is_computed() -> None:
     ],
 )
 def test_texts_of_what_is_no_tensor(text: str, expected: object) -> None:
-    for found in (given(f"x={text}")[1]["x"], given("1x2", text)[0][1]):
+    for found in (made(f"x={text}")[1]["x"], made("1x2", text)[0][1]):
         assert found == expected
         assert type(found) is type(expected)
 
@@ -264,7 +266,7 @@ def test_arguments_that_are_no_tensors(inputs: object, macs: int) -> None:
 
 
 def test_containers_keep_their_form_and_get_tensors() -> None:
-    positional, _ = given("1x2", {"a": (2, 3), "b": ["1x3:int64=ones", AsIs((4, 4)), 5, "word"], "c": torch.ones(1)})
+    positional, _ = made("1x2", {"a": (2, 3), "b": ["1x3:int64=ones", AsIs((4, 4)), 5, "word"], "c": torch.ones(1)})
     found = positional[1]
     assert (found["a"].shape, found["a"].is_meta) == ((2, 3), True)
     assert found["b"][0].tolist() == [[1, 1, 1]]
@@ -288,3 +290,40 @@ def test_a_packed_sequence_is_an_input_like_others() -> None:
         assert isinstance(found, PackedSequence)
         assert found.data.device.type == device
         assert found.batch_sizes.tolist() == [3, 2, 2, 1, 1]
+
+
+PARTS = (
+    "1",
+    "x",
+    "3",
+    "=",
+    ",",
+    ":",
+    "(",
+    "[",
+    "'",
+    "@",
+    "#",
+    "~",
+    "-",
+    "+",
+    ".",
+    "9" * 20,
+    " ",
+    "²",
+    "t",
+    "none",
+    "true",
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from([*PARTS, "ones", "arange", "randint(", ":int64", "=6,4"]), max_size=5).map("".join))
+def test_any_text_gives_arguments_or_one_error(text: str) -> None:
+    messages = []
+    for inputs in ([text], ["1x2", text], {"k": text}):
+        try:
+            arguments(inputs, Open(), (), None)
+        except InputError as error:
+            messages.append(str(error))
+    assert all(message.startswith("the input ") for message in messages)
