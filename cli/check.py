@@ -161,7 +161,9 @@ def whole_number(name: str, text: str | None) -> int | None:
 
 
 def _specs(kept: Trace) -> list[str]:
-    """The inputs of a trace as the command line takes them."""
+    """The inputs of a trace as the command line takes them: their shapes, since a trace holds nothing else of them."""
+    if not kept.inputs:
+        return ["none"]
     positional = len(kept.inputs) - len(kept.input_names)
     names = [""] * positional + [f"{name}=" for name in kept.input_names]
     dtypes = [f":{dtype}" for dtype in kept.input_dtypes] or [""] * len(names)

@@ -82,8 +82,8 @@ def network_text(record: Trace | Side | MemoryEstimate) -> str:
 
 
 def subject_text(record: Trace | Side) -> str:
-    """What was traced, on what: `densenet (norm=none) on 1x1x96x96`."""
-    return f"{network_text(record)} on {shapes_text(record.inputs)}"
+    """What was traced, on what: `densenet (norm=none) on 1x1x96x96`; the network alone if it takes no input."""
+    return network_text(record) + (f" on {shapes_text(record.inputs)}" if record.inputs else "")
 
 
 def kind_text(layer: Layer) -> str:

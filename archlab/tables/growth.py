@@ -35,7 +35,7 @@ def growth_table(growth: Growth) -> Table:
             Column("parameters_bar", "", form="bar"),
         ),
         rows=rows,
-        title=f"{growth.network} on {shapes_text(growth.inputs)}",
+        title=growth.network + (f" on {shapes_text(growth.inputs)}" if growth.inputs else ""),
         total=("total", None, None, None, sum(stage.parameters for stage in growth.stages), None),
         footer=("A stage is a block, or neighbouring layers that give the same shape.",),
     )

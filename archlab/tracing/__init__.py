@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from archlab.tracing.costs import aten as aten  # registers the costs of torch's own operations
 from archlab.tracing.costs.formulas import Cost
 from archlab.tracing.costs.registry import register_cost
+from archlab.tracing.inputs import AsIs
 from archlab.tracing.measurement import trace
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 _HOMES = {"fits": "archlab.tracing.memory.fitting", "verify": "archlab.tracing.verification.explanation"}
 
-__all__ = ["Cost", "fits", "register_cost", "trace", "verify"]
+__all__ = ["AsIs", "Cost", "fits", "register_cost", "trace", "verify"]
 
 
 def __getattr__(name: str) -> object:

@@ -53,8 +53,9 @@ def trace(
         network: a source (`densenet`, `torchvision:resnet50`, or what `archlab.networks.resolve` makes of one and of
             options that are named like an argument here), or any module, traced in the mode that it is in.
         inputs: shapes or tensors, as a list in the order of the arguments or a dict of keywords; nested containers are
-            kept. A string is a spec as on the command line (`96`, `3x224x224`, `ids=1x128:int64`). None for the size
-            that the source was made for.
+            kept. A string is a text as on the command line (`96`, `3x224x224`, `ids=1x128:int64=randint(0,1000)`).
+            Numbers, booleans and None are handed over as they are, and whatever is in `archlab.tracing.AsIs`. None for
+            the size that the source was made for, an empty list for no input.
         batch: replaces the first size of every shape.
         columns: what to measure beside the usual, of `saved`, `receptive-field` and `source`.
         strict: whether an operation without a known cost is an error.
@@ -235,7 +236,7 @@ class Measurement:
             totals=rows.totals(),
             options={name: str(value) for name, value in self.source.options.items()} if self.source else {},
             notes=(*self.notes, *rows.tree.notes, *rows.notes),
-            input_names=tuple(given[1]),
+            input_names=tuple(name for name, value in given[1].items() for _ in tensors(value)),
             input_dtypes=tuple(dtype_name(tensor) for tensor in entries),
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from archlab.records import Shape
 
@@ -78,6 +79,10 @@ def convert(value: Any, change: Any) -> Any:
         return change(value)
     if type(value) in (list, tuple, set):
         return type(value)(convert(item, change) for item in value)
+    if isinstance(value, PackedSequence):
+        # Its batch sizes are read by Python, and torch takes them on the CPU alone; the order is of the data's device.
+        orders = (value.sorted_indices, value.unsorted_indices)
+        return PackedSequence(change(value.data), value.batch_sizes, *(convert(order, change) for order in orders))
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(convert(item, change) for item in value))
     if type(value) is dict:

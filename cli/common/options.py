@@ -29,8 +29,9 @@ InputOption: TypeAlias = Annotated[
         "--input",
         metavar="SPEC",
         show_default=False,
-        help="Shape of an input: 96 (square, batch 1), 3x224x224, 1x3x224x224 or NAME=1x128:int64; once for each "
-        "input. Default: what the network was made for.",
+        help="An input, once for each: its shape as 96 (square, batch 1), 3x224x224 (batch 1), 1x3x224x224 or "
+        "NAME=1x128:int64; values behind it, as in NAME=1x128:int64=randint(0,1000), =ones, =6,4 or =@FILE.npy; an "
+        "argument that is no tensor, as in NAME=0.5; none for no input. Default: what the network was made for.",
     ),
 ]
 BatchOption: TypeAlias = Annotated[

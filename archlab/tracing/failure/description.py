@@ -94,7 +94,17 @@ def _wrong(count: int, noun: str, shape: Shape, wanted: int, setting: str) -> Di
     return Diagnosis(f"{_plural(count, noun)} ({shape_text(shape)})", f"{wanted:,}", f"{setting}={count} would fit")
 
 
+def _real(module: Any, shape: Shape, message: str) -> Diagnosis | None:
+    """What is wrong where real elements meet complex weights."""
+    if not module.weight.is_complex() or "complex" not in message.lower():
+        return None
+    wanted, sizes = str(module.weight.dtype).removeprefix("torch."), shape_text(shape)
+    return Diagnosis(f"real elements ({sizes})", wanted, f"give complex ones, as in --input {sizes}:{wanted}")
+
+
 def _linear(module: Any, shape: Shape, message: str) -> Diagnosis | None:
+    if shape[-1] == module.in_features:
+        return _real(module, shape, message)
     return _wrong(shape[-1], "feature", shape, module.in_features, "in_features")
 
 
@@ -105,7 +115,7 @@ def _convolution(module: Any, shape: Shape, message: str) -> Diagnosis | None:
     if shape[-axes - 1] != module.in_channels:
         return _wrong(shape[-axes - 1], "channel", shape, module.in_channels, "in_channels")
     padding = (0,) * axes if isinstance(module.padding, str) else module.padding
-    return _window(shape[-axes:], module.kernel_size, padding, module.dilation)
+    return _real(module, shape, message) or _window(shape[-axes:], module.kernel_size, padding, module.dilation)
 
 
 def _pooling(module: Any, shape: Shape, message: str) -> Diagnosis | None:
