@@ -15,6 +15,7 @@ A module that is never called and whose parameters nobody takes is unused: a row
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from typing import Any
 
@@ -36,6 +37,8 @@ class Rows:
         modules.measure()
         self.used: set[int] = set()
         """Modules that ran, or hold something that did, or hold something that was taken."""
+        self.idle: dict[int, list[Call]] = {}
+        """Rows of what no operation takes, by the identity of the row that they come below."""
         self.notes = _notes(modules)
 
     def layers(self) -> tuple[Layer, ...]:
@@ -46,11 +49,14 @@ class Rows:
         self._find_used()
         for state in self.states:
             self._file(state)
+        for rows in self.idle.values():
+            above = rows[0].parent
+            assert above is not None
+            above.children[:0] = rows
         if self.tree.failed is None:
             self._add_unused()
-        rows = [root] if not root.children else root.children
         ordered: list[Call] = []
-        stack = [(call, 1) for call in reversed(rows)]
+        stack = [(call, 1) for call in reversed(root.children or [root])]
         while stack:
             call, depth = stack.pop()
             call.depth = depth
@@ -101,13 +107,13 @@ class Rows:
         place = state.taken_by
         if place is None and len(state.holders) == 1:
             calls = self.tree.by_module.get(id(state.holders[0]))
-            if calls and not calls[0].children:  # the usual case, and the quickest
+            if calls and not self._has_rows(calls[0]):  # the usual case, and the quickest
                 _add(calls[0], state)
                 calls[0].own_parameters += state.size if state.is_parameter else 0
                 return
         for holder in state.holders:
             call = self._row_of(holder)
-            if not call.children and (call.module is holder or call.whole):
+            if not self._has_rows(call) and (call.module is holder or call.whole):
                 place = call if place is None or call.index < place.index else place
         if place is None:
             user = next((holder for holder in state.holders if id(holder) in self.used), None)
@@ -116,19 +122,22 @@ class Rows:
             above = self._row_of(user)
             place = Call(above, state.path, "Parameter" if state.is_parameter else "Buffer", None, above.number)
             place.outputs = (shape_of(state.tensor),)
-            position = sum(child.index < 0 for child in above.children)
-            above.children.insert(position, place)
+            self.idle.setdefault(id(above), []).append(place)
         _add(place, state)
         if state.is_parameter:
             rows = [calls[0] for holder in state.holders if (calls := self.tree.by_module.get(id(holder)))]
             home = next((row for row in rows if row.parent is not None), place)  # the network itself has no row
             home.own_parameters += state.size
 
+    def _has_rows(self, call: Call) -> bool:
+        return bool(call.children) or id(call) in self.idle
+
     def _add_unused(self) -> None:
         unused = [(key, module) for key, module in self.modules.modules.items() if key not in self.used]
         if not unused:
             return
         made: dict[int, Call] = {}
+        below: dict[int, list[Call]] = {}
         held: dict[int, list[State]] = {}
         for state in self.states:
             if all(id(holder) not in self.used for holder in state.holders):
@@ -142,19 +151,34 @@ class Rows:
                 continue
             call = Call(above, self.modules.paths[key], type(module).__name__, module, 0)
             made[key] = call
-            self._insert(above, call)
+            below.setdefault(id(above), []).append(call)
             for state in held.get(key, ()):
                 _add(call, state)
                 call.own_parameters += state.size if state.is_parameter else 0
+        for rows in below.values():
+            assert rows[0].parent is not None
+            self._insert(rows[0].parent, rows)
 
-    def _insert(self, above: Call, call: Call) -> None:
-        """Puts a row behind the one of the module that is registered before it."""
-        number = self.modules.order[id(call.module)]
-        position = sum(child.module is None and child.index < 0 for child in above.children)
-        for place, child in enumerate(above.children):
-            if child.module is not None and self.modules.order[id(child.module)] < number:
-                position = place + 1
-        above.children.insert(position, call)
+    def _insert(self, above: Call, unused: list[Call]) -> None:
+        """Puts rows, in the order of registration, each behind the rows of modules registered before it.
+
+        Children that ran in the order 3, 1, 4 with 2, 5 unused become 3, 1, 2, 4, 5. Behind which child a row comes
+        is looked up once for each: the last that was registered before number n is the last of those whose smallest
+        number from there to the end (1, 1, 4 in the example) is below n, and these only grow.
+        """
+        order, children = self.modules.order, above.children
+        least = [len(order) if child.module is None else order[id(child.module)] for child in children]
+        for place in range(len(least) - 2, -1, -1):
+            least[place] = min(least[place], least[place + 1])
+        first = sum(child.module is None and child.index < 0 for child in children)
+        merged: list[Call] = []
+        done = 0
+        for call in unused:
+            place = bisect_left(least, order[id(call.module)]) or first
+            merged += children[done:place]
+            merged.append(call)
+            done = max(done, place)
+        above.children = merged + children[done:]
 
     def _layer(self, call: Call, places: dict[int, int]) -> Layer:
         return Layer(
