@@ -22,6 +22,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from archlab.records import Layer, ReceptiveField, Totals
+from archlab.tracing.forward.axes import axes
 from archlab.tracing.forward.call_tree import Call, CallTree
 from archlab.tracing.forward.module_tree import ModuleTree, State
 from archlab.tracing.pytree import shape_of
@@ -203,6 +204,7 @@ class Rows:
             source=call.source,
             detail=call.detail,
             inputs=tuple([origin if origin < 0 else places[origin] for origin in call.origins]),
+            axes=axes(call),
         )
 
     def _call_count(self, call: Call) -> int:
