@@ -18,6 +18,8 @@ MAP_AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "widt
 """The axes of a signal, a picture and a volume, as they are named."""
 FEATURE_AXES = ("channels", "features")
 """The axis that a layer's weights make: `channels` of a map, `features` of a vector, of each token or of each step."""
+SIZE_UNKNOWN = "size not known"
+"""The detail of a row whose parameters nothing has initialised: its count of 0 is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,7 @@ def _checked(shape: Sequence[int]) -> Shape:
 
 
 def _floating_type(network: nn.Module) -> torch.dtype:
-    for parameter in network.parameters():
+    for parameter in nn.Module.parameters(network):
         if parameter.is_floating_point() or parameter.is_complex():
             return parameter.dtype
     return torch.get_default_dtype()
@@ -240,7 +240,7 @@ def _floating_type(network: nn.Module) -> torch.dtype:
 
 def _guess(network: nn.Module) -> tuple[Shape, ...]:
     """A shape with the right rank and channels, as the first convolution tells them, and sizes of 0."""
-    for module in network.modules():
+    for module in nn.Module.modules(network):
         if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
             return ((1, module.in_channels, *[0] * len(module.kernel_size)),)
     return ()

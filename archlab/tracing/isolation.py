@@ -40,10 +40,10 @@ def isolated(network: nn.Module, *, device: str = "meta", values: bool = False) 
     """
     with ExitStack() as stack:
         stack.callback(_random_states())
-        for module in network.modules():
+        for module in nn.Module.modules(network):
             stack.callback(_snapshot(module))
         replacements: dict[int, Tensor] = {}
-        for module in network.modules():
+        for module in nn.Module.modules(network):
             _replace(module, replacements, device, values)
         yield
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from archlab.tracing.forward.call_tree import Call, CallTree, is_under_vmap
-from archlab.tracing.forward.module_tree import State
+from archlab.tracing.forward.module_tree import State, Stray, stray
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
 from archlab.tracing.forward.saved import fused_attention
 from archlab.tracing.pytree import convert, shape_of, tensors, version
@@ -54,6 +54,9 @@ class Listener(TorchFunctionMode):
                 origins[origin] = None
             elif origin is not None:
                 states.update(dict.fromkeys(origin))
+            elif type(tensor) is nn.Parameter and not known.in_place:  # drawing first values is no use of it
+                self.tree.strays.append(stray(tensor, on_meta=not self.tree.real))
+                states[self.tree.strays[-1]] = None
             if tensor.is_meta:
                 meta = True
             elif tensor.dim() > 0:
@@ -197,4 +200,7 @@ def _converted_type(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.dtyp
 def _to_meta(tensor: Tensor) -> Tensor:
     if tensor.is_meta or tensor.dim() == 0:
         return tensor
+    (state, *_) = origin if type(origin := getattr(tensor, "_archlab", None)) is tuple else (None,)
+    if isinstance(state, Stray) and state.original is tensor:
+        return state.tensor
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")

@@ -22,9 +22,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from archlab.records import Layer, ReceptiveField, Totals
+from archlab.records.trace import SIZE_UNKNOWN
 from archlab.tracing.forward.axes import axes
 from archlab.tracing.forward.call_tree import Call, CallTree
-from archlab.tracing.forward.module_tree import ModuleTree, State
+from archlab.tracing.forward.module_tree import ModuleTree, State, Stray, is_uninitialised
 from archlab.tracing.pytree import shape_of
 
 
@@ -34,13 +35,13 @@ class Rows:
     def __init__(self, modules: ModuleTree, tree: CallTree) -> None:
         self.modules = modules
         self.tree = tree
+        loose = modules.measure(tree.strays)
         self.states = modules.states
-        modules.measure()
         self.used: set[int] = set()
         """Modules that ran, or hold something that did, or hold something that was taken."""
         self.idle: dict[int, list[Call]] = {}
         """Rows of what no operation takes, by the identity of the row that they come below."""
-        self.notes = _notes(modules)
+        self.notes = [*_packed(modules), *_loose(loose), *_unknown(modules.states)]
 
     def layers(self) -> tuple[Layer, ...]:
         """The rows in order, parents before children, with sums over everything inside each."""
@@ -122,7 +123,10 @@ class Rows:
                 return  # in the row of the unused module; or nobody knows who would have used it
             above = self._row_of(user)
             place = Call(above, state.path, "Parameter" if state.is_parameter else "Buffer", None, above.number)
-            place.outputs = (shape_of(state.tensor),)
+            if is_uninitialised(state):
+                place.detail = SIZE_UNKNOWN
+            else:
+                place.outputs = (shape_of(state.tensor),)
             self.idle.setdefault(id(above), []).append(place)
         _add(place, state)
         if state.is_parameter:
@@ -141,7 +145,7 @@ class Rows:
         below: dict[int, list[Call]] = {}
         held: dict[int, list[State]] = {}
         for state in self.states:
-            if all(id(holder) not in self.used for holder in state.holders):
+            if state.holders and all(id(holder) not in self.used for holder in state.holders):
                 held.setdefault(id(state.holders[0]), []).append(state)
         for key, module in unused:
             if type(module) in _CONTAINERS and not module._modules and not module._parameters:
@@ -156,6 +160,7 @@ class Rows:
             for state in held.get(key, ()):
                 _add(call, state)
                 call.own_parameters += state.size if state.is_parameter else 0
+                call.detail = SIZE_UNKNOWN if is_uninitialised(state) else call.detail
         for rows in below.values():
             assert rows[0].parent is not None
             self._insert(rows[0].parent, rows)
@@ -242,7 +247,7 @@ def _add(call: Call, state: State) -> None:
         call.trainable += state.size
 
 
-def _notes(modules: ModuleTree) -> list[str]:
+def _packed(modules: ModuleTree) -> list[str]:
     """What the counts leave out: the packed weights of quantised layers."""
     packed = {}
     for key, module in modules.modules.items():
@@ -253,5 +258,34 @@ def _notes(modules: ModuleTree) -> list[str]:
             packed[modules.paths[key]] = sum(part.numel() for part in parts if isinstance(part, Tensor))
     if not packed:
         return []
-    places = ", ".join(list(packed)[:3]) + (", ..." if len(packed) > 3 else "")
-    return [f"{sum(packed.values()):,} quantised weights are packed, and so are no parameters: those of {places}."]
+    count = sum(packed.values())
+    return [f"{count:,} quantised weights are packed, and so are no parameters: those of {_some(list(packed))}."]
+
+
+def _loose(strays: list[Stray]) -> list[str]:
+    """Parameters outside the network: left out on purpose (a frozen network that judges), or forgotten in a list."""
+    if not strays:
+        return []
+    takers = dict.fromkeys(state.taken_by.path for state in strays if state.taken_by is not None)
+    count = sum(state.size for state in strays)
+    by = f", used by {_some(list(takers))}," if takers else ""
+    numbers = f"{count:,} {'number' if count == 1 else 'numbers'}"
+    parameters = f"{len(strays):,} {'parameter' if len(strays) == 1 else 'parameters'}"
+    note = (
+        f"{numbers} in {parameters}{by} stand in no registered module (a plain list or dict holds it, say): they are "
+        "in no total here, in no state_dict() and in no optimiser made from parameters(). nn.ModuleList and "
+        "nn.ModuleDict register what they hold."
+    )
+    return [note]
+
+
+def _unknown(states: list[State]) -> list[str]:
+    """Parameters whose size nothing has settled: lazy ones in layers that never ran."""
+    paths = [state.path for state in states if is_uninitialised(state)]
+    if not paths:
+        return []
+    return [f"Not known, and so in no total, are the sizes of what nothing has initialised: {_some(paths)}."]
+
+
+def _some(paths: list[str]) -> str:
+    return ", ".join(paths[:3]) + (", ..." if len(paths) > 3 else "")
