@@ -16,6 +16,7 @@ alone, and end with the call, also by an exception.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -139,7 +140,7 @@ def _empty_parameters() -> Iterator[None]:
 def _empty_rest(network: nn.Module) -> nn.Module:
     """The network, its remaining tensors on the meta device; single numbers mix with any device and may be read."""
     emptied = _Emptied()
-    for module in network.modules():
+    for module in nn.Module.modules(network):
         held: dict[str, Tensor] = {}
         held.update(module.named_parameters(recurse=False, remove_duplicate=False))
         held.update(module.named_buffers(recurse=False, remove_duplicate=False))
@@ -156,7 +157,9 @@ def build_weightless(make: Callable[[], nn.Module]) -> nn.Module:
     Raises:
         Exception: whatever `make` raises when its parameters have no values.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # Of each tensor of a state dict that the factory loads: it has nowhere to go, as it should here.
+        warnings.filterwarnings("ignore", message=r".*copying from a non-meta parameter .* is a no-op")
         try:
             with _Unfilled(creates_meta=True):
                 network = make()

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 
+MAP_AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+"""The axes of a signal, a picture and a volume, as they are named."""
+FEATURE_AXES = ("channels", "features")
+"""The axis that a layer's weights make: `channels` of a map, `features` of a vector, of each token or of each step."""
+SIZE_UNKNOWN = "size not known"
+"""The detail of a row whose parameters nothing has initialised: its count of 0 is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReceptiveField:
@@ -102,6 +109,9 @@ class Layer:
     """What the shapes don't say: `64+32 -> 96`, `causal`, `5x5, stride 2`."""
     inputs: tuple[int, ...] = ()
     """The rows whose results this one takes, as indices into the trace's layers; -1 - k is the network's k-th input."""
+    axes: tuple[str, ...] = ()
+    """What the axes of the first output are, where the layer says so: `batch`, `channels`, `features`, `heads`,
+    `tokens`, `time`, `length`, `depth`, `height`, `width`; "" for an axis that it leaves open."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from operator import attrgetter
 from archlab.analysis.wording import shape_text
 from archlab.errors import InputError, nearest
 from archlab.records import Layer, MemoryEstimate, ReceptiveField, Shape, Side, Totals, Trace
+from archlab.records.trace import SIZE_UNKNOWN
 from archlab.tables.table import AtLeast, Cell, Column, Row, Table
 
 
@@ -90,8 +91,16 @@ def kind_text(layer: Layer) -> str:
     """What the layer is: `Conv2d`, `cat 64+32 -> 96`, `Linear, call 2 of 3`, `Linear, unused`."""
     text = f"{layer.kind} {layer.detail}" if layer.operation and layer.detail else layer.kind
     if not layer.call:
-        return f"{text}, unused"
+        text += ", unused"
+    if layer.detail == SIZE_UNKNOWN:
+        text += f", {SIZE_UNKNOWN}"
+    if not layer.call:
+        return text
     return f"{text}, call {layer.call} of {layer.calls}" if layer.calls > 1 else text
+
+
+def _parameters(layer: Layer, _: Totals) -> Cell:
+    return layer.parameters or (None if layer.detail == SIZE_UNKNOWN else 0)
 
 
 def field_text(field: ReceptiveField | None) -> str | None:
@@ -131,9 +140,11 @@ COLUMNS: dict[str, Measure] = {
         "shapes that come out",
         lambda layer, _: shapes_text(layer.output_shapes),
     ),
-    "parameters": summed(
+    "parameters": Measure(
         count_column("parameters", "parameters"),
         "parameters of the layer and all inside it, each counted once in the network",
+        _parameters,
+        attrgetter("parameters"),
     ),
     "own-parameters": of_layer(
         count_column("own_parameters", "own parameters", blank_zero=True),

@@ -209,7 +209,7 @@ class Measurement:
             modules.mark()
             tree = CallTree(quick=quick, real=real, locate=locate, saves=saves)
             try:
-                saving = SavedBytes(tree, self.network.parameters()) if saves else nullcontext()
+                saving = SavedBytes(tree, nn.Module.parameters(self.network)) if saves else nullcontext()
                 with saving, _receptive_fields(given) if sees else nullcontext():
                     Tracer(modules, tree).run(args, kwargs)
             except (DataDependentError, ShapeFunctionError):
@@ -223,7 +223,9 @@ class Measurement:
 
     def _left_alone(self, real: bool) -> AbstractContextManager[object]:
         """A context that leaves the network as it is; nothing, if it was built for this trace and has no values."""
-        if self.source is not None and all(parameter.is_meta != real for parameter in self.network.parameters()):
+        if self.source is not None and all(
+            parameter.is_meta != real for parameter in nn.Module.parameters(self.network)
+        ):
             return nullcontext()
         return isolated(self.network, device="cpu" if real else "meta", values=real)
 
@@ -308,7 +310,7 @@ def check_memory(network: nn.Module, name: str, reason: str) -> None:
     Raises:
         ForwardError: they do not.
     """
-    needed = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+    needed = sum(parameter.numel() * parameter.element_size() for parameter in nn.Module.parameters(network))
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else needed
     if needed > free:
         raise ForwardError(

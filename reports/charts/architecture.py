@@ -34,7 +34,7 @@ def growth_chart(growth: Growth) -> Chart:
     hover = [f"{names[place]}<br>{label(shape(stage.shape))}" for place, stage in enumerate(found)]
     rows: tuple[tuple[str, list[Any], str], ...] = (
         ("channels", [stage.channels for stage in found], "series-0"),
-        ("map height", [stage.spatial[0] if stage.spatial else None for stage in found], "series-2"),
+        ("map height", [stage.height for stage in found], "series-2"),
         ("parameters", [stage.parameters for stage in found], "series-1"),
     )
     data: list[dict[str, Any]] = []
@@ -154,7 +154,7 @@ def _overlay(title: str, growth: Growth, measure: str, index: int) -> dict[str, 
     found = [stage for stage in growth.stages if stage.shape]
     values: dict[str, list[int | None]] = {
         "channels": [stage.channels for stage in found],
-        "height": [stage.spatial[0] if stage.spatial else None for stage in found],
+        "height": [stage.height for stage in found],
         "parameters": [*accumulate(stage.parameters for stage in found)],
     }
     return line(

@@ -37,3 +37,23 @@ def test_the_numbers_without_bars() -> None:
 
 def test_a_network_without_stages_is_an_empty_table() -> None:
     assert growth_table(Growth("net", (), ())).rows == ()
+
+
+def test_sequences_name_their_axes_and_series_their_copies() -> None:
+    copies = tuple(f"layers.{number}" for number in range(3))
+    grown = Growth(
+        "net",
+        ((1, 10),),
+        (
+            Stage(("embed",), ("Embedding",), (10, 8), 80, 0, ("tokens", "features")),
+            Stage(copies, ("Block",) * 3, (10, 8), 300, 0, ("tokens", "features"), 3),
+            Stage(("raw",), ("relu",), (10, 8), 0, 0, ("", "")),
+        ),
+    )
+    assert csv(growth_table(grown)).splitlines() == [
+        "stage,channels,size,parameters",
+        "embed,8,10 tokens,80",
+        "layers.0-2 x3,8,10 tokens,300",
+        "raw,,10x8,0",
+    ]
+    assert text(growth_table(grown)).splitlines()[2].split() == ["stage", "features", "size", "parameters"]

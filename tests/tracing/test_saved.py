@@ -10,6 +10,7 @@ import torch.nn.functional as F
 import torchvision.models as zoo
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.checkpoint import checkpoint
 
 from archlab.tracing import trace
 
@@ -97,3 +98,53 @@ def test_attention_keeps_what_a_fused_kernel_keeps(options: dict[str, Any]) -> N
 def test_frozen_networks_save_nothing() -> None:
     network = nn.Sequential(nn.Linear(3, 4), nn.ReLU()).requires_grad_(False)
     assert trace(network, [(2, 3)], columns=["saved"]).totals.saved_bytes == 0
+
+
+class Checkpointed(nn.Module):
+    """A block that is run again in the backward pass, between layers that aren't."""
+
+    def __init__(self, reentrant: bool) -> None:
+        super().__init__()
+        self.first = nn.Linear(16, 16)
+        self.block = nn.Sequential(nn.Linear(16, 64), nn.GELU(), nn.Linear(64, 16))
+        self.head = nn.Linear(16, 4)
+        self.reentrant = reentrant
+
+    def forward(self, x: Tensor) -> Any:
+        return self.head(checkpoint(self.block, self.first(x), use_reentrant=self.reentrant))
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_a_checkpoint_keeps_stands_in_the_row_that_it_runs_again(reentrant: bool, wrapped: bool) -> None:
+    network = Checkpointed(reentrant)
+    found = trace(nn.Sequential(network) if wrapped else network, [(1, 16)], columns=["saved"])
+    rows = {layer.path.removeprefix("0."): layer.saved_bytes for layer in found.layers}
+    # each keeps its input, 16 * 4 bytes; inside the block nothing is kept
+    assert [rows[path] for path in ("first", "block", "head", "block.0", "block.1", "block.2")] == [64, 64, 64, 0, 0, 0]
+    assert sum(layer.saved_bytes or 0 for layer in found.rows(1)) == found.totals.saved_bytes == 192
+    assert really_saved(network, torch.zeros(1, 16)) == 192
+
+
+def test_a_function_of_ones_own_saves_in_its_last_row() -> None:
+    class Exponential(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            result = x.exp()
+            ctx.save_for_backward(result)
+            return result
+
+    class Uses(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.second(Exponential.apply(self.first(x)))
+
+    found = trace(Uses(), [(1, 4)], columns=["saved"])
+    assert [(row.path, row.saved_bytes) for row in found.layers] == [("first", 16), ("exp", 16), ("second", 0)]
+
+
+def test_lazy_layers_save_no_weights() -> None:
+    assert trace(nn.Sequential(nn.LazyLinear(4)), [(2, 3)], columns=["saved"]).totals.saved_bytes == 4 * 2 * 3

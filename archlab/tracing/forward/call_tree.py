@@ -24,6 +24,7 @@ from archlab.tracing.costs.registry import CostCounter
 from archlab.tracing.pytree import dtype_name, nbytes, shape_of, tensors, version
 
 if TYPE_CHECKING:
+    from archlab.tracing.forward.module_tree import Stray
     from archlab.tracing.receptive.regions import Region
 
 
@@ -103,6 +104,8 @@ class CallTree:
         self.counting: Call | None = None
         """The row whose operations are being dispatched."""
         self.notes: dict[str, None] = {}
+        self.strays: list[Stray] = []
+        """Parameters that operations took and that no module had registered."""
         self.failed: Call | None = None
         """The innermost call that an exception left."""
         self._error: BaseException | None = None
@@ -136,6 +139,19 @@ class CallTree:
         self.calls.append(call)
         if call.parent is not None:
             call.parent.children.append(call)
+
+    def replace(self, call: Call, out: Any) -> None:
+        """File what a hook gives back in the place of a call's own result.
+
+        What the hook computed has rows behind the call, and says itself where it comes from; a new tensor, made of
+        nothing that was followed, is the call's.
+        """
+        origins = call.origins
+        for tensor in tensors(out):
+            if getattr(tensor, "_archlab", None) is None:
+                tensor._archlab = call.index  # type: ignore[attr-defined]
+        self.leave(call, out, leaf=False)
+        call.origins = origins
 
     def leave(self, call: Call, out: Any, *, leaf: bool) -> None:
         """Complete a call with what it gave back; a leaf is where its results come from."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from archlab.tracing.forward.call_tree import Call, CallTree, is_under_vmap
-from archlab.tracing.forward.module_tree import State
+from archlab.tracing.forward.constants import base_of, move_constant, write_through
+from archlab.tracing.forward.module_tree import State, Stray, stray
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
 from archlab.tracing.forward.saved import fused_attention
 from archlab.tracing.pytree import convert, shape_of, tensors, version
@@ -48,12 +49,16 @@ class Listener(TorchFunctionMode):
         origins: dict[int, None] = {}
         states: dict[State, None] = {}
         mixed = meta = False
+        stayed: Tensor | None = None
         for tensor in given:
             origin = getattr(tensor, "_archlab", None)
             if type(origin) is int:
                 origins[origin] = None
             elif origin is not None:
                 states.update(dict.fromkeys(origin))
+            elif type(tensor) is nn.Parameter and not known.in_place:  # drawing first values is no use of it
+                self.tree.strays.append(stray(tensor, on_meta=not self.tree.real))
+                states[self.tree.strays[-1]] = None
             if tensor.is_meta:
                 meta = True
             elif tensor.dim() > 0:
@@ -71,13 +76,19 @@ class Listener(TorchFunctionMode):
                     return tensor
                 function, args, kwargs = Tensor.to, (tensor, dtype), {}
             elif mixed and known.name not in _KEEP_DEVICE:
+                stayed = move_constant(args[0]) if known.in_place else None
+                if stayed is not None and type(origin := getattr(base_of(stayed), "_archlab", None)) is int:
+                    origins[origin] = None  # what was written to another part of it
                 args, kwargs = convert((args, kwargs), _to_meta)
         is_row = origins or role is Role.PRODUCT
         if not is_row and role is not Role.VIEW:
             is_row = any(state.is_parameter for state in states)
         if role is Role.FACTORY or not is_row:
             return self._constant(known, function, args, kwargs, states)
-        return self._operation(known, function, args, kwargs, given, origins, states)
+        out = self._operation(known, function, args, kwargs, given, origins, states)
+        if stayed is not None and hasattr(args[0], "_archlab"):
+            write_through(stayed, args[0])
+        return out
 
     def _constant(
         self,
@@ -89,6 +100,8 @@ class Listener(TorchFunctionMode):
     ) -> Any:
         result = _result(known, function, args, kwargs) if self.tree.is_quick else None
         out = function(*args, **kwargs) if result is None else result[0]
+        if known.role is Role.FACTORY and isinstance(out, Tensor):
+            out._archlab_made = True  # type: ignore[attr-defined]
         if states and known.role is not Role.FACTORY:
             for tensor in tensors(out):
                 if getattr(tensor, "_archlab", None) is None:
@@ -197,4 +210,7 @@ def _converted_type(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.dtyp
 def _to_meta(tensor: Tensor) -> Tensor:
     if tensor.is_meta or tensor.dim() == 0:
         return tensor
+    (state, *_) = origin if type(origin := getattr(tensor, "_archlab", None)) is tuple else (None,)
+    if isinstance(state, Stray) and state.original is tensor:
+        return state.tensor
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")

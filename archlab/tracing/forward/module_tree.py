@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
@@ -23,6 +24,31 @@ class State:
     """The first operation that took it as an argument."""
     size: int = 0
     """Elements, once a run has initialised what a lazy module holds."""
+
+
+@dataclass(slots=True, eq=False)
+class Stray(State):
+    """A parameter that an operation takes and no module registered before the run.
+
+    A layer kept in a plain list is such a case (`self.layers = [nn.Linear(4, 4)]`), and so is one made in `forward`.
+    """
+
+    original: Tensor = field(kw_only=True)
+    """The network's own tensor; `tensor` stands in for it where the network runs without values."""
+
+
+def stray(original: Tensor, *, on_meta: bool) -> Stray:
+    """The state of a parameter that is met for the first time in an operation; it is marked as `ModuleTree.mark` does.
+
+    The stand-in on the meta device requires a gradient if the original does, so that autograd saves the same.
+    """
+    tensor = original
+    if on_meta and not original.is_meta:
+        bare = torch.empty_strided(original.shape, original.stride(), dtype=original.dtype, device="meta")
+        tensor = nn.Parameter(bare, requires_grad=original.requires_grad)
+    found = Stray("", tensor, True, original=original, size=original.numel())
+    original._archlab = (found,)  # type: ignore[attr-defined]
+    return found
 
 
 _UNINITIALISED = (UninitializedParameter, UninitializedBuffer)
@@ -68,12 +94,42 @@ class ModuleTree:
         for state in self.states:
             state.tensor._archlab = (state,)  # type: ignore[attr-defined]
 
-    def measure(self) -> None:
-        """Let each parameter and buffer know its size; it is 0 while a lazy module hasn't been given its input."""
+    def measure(self, strays: list[Stray]) -> list[Stray]:
+        """Let each parameter and buffer know its size; it is 0 while nothing has initialised it.
+
+        Args:
+            strays: parameters that were met in operations. What the run has registered meanwhile becomes a state like
+                others: a layer that `forward` makes, or a parameter in the place of an uninitialised one.
+
+        Returns:
+            The strays that no module holds.
+        """
+        loose: list[Stray] = []
+        if strays or any(is_uninitialised(state) for state in self.states):
+            made = dict(nn.Module.named_parameters(self.network))
+            for state in self.states:
+                if is_uninitialised(state):
+                    state.tensor = made.get(state.path, state.tensor)
+            names = {id(tensor): name for name, tensor in made.items()}
+            known = {id(state.tensor): state for state in self.states}
+            for found in strays:
+                if id(found.original) not in names:
+                    loose.append(found)
+                elif id(found.original) in known:
+                    known[id(found.original)].taken_by = found.taken_by
+                else:
+                    found.path = names[id(found.original)]
+                    self.states.append(found)
         for state in self.states:
-            state.size = 0 if type(state.tensor) in _UNINITIALISED else state.tensor.numel()
+            state.size = 0 if is_uninitialised(state) else state.tensor.numel()
+        return loose
 
     def unmark(self) -> None:
         """Take that back, for tensors that aren't the tracer's own."""
         for state in self.states:
             state.tensor.__dict__.pop("_archlab", None)
+
+
+def is_uninitialised(state: State) -> bool:
+    """Whether a parameter or buffer has no shape yet."""
+    return type(state.tensor) in _UNINITIALISED

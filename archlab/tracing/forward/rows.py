@@ -15,14 +15,17 @@ A module that is never called and whose parameters nobody takes is unused: a row
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from typing import Any
 
 from torch import Tensor, nn
 
 from archlab.records import Layer, ReceptiveField, Totals
+from archlab.records.trace import SIZE_UNKNOWN
+from archlab.tracing.forward.axes import axes
 from archlab.tracing.forward.call_tree import Call, CallTree
-from archlab.tracing.forward.module_tree import ModuleTree, State
+from archlab.tracing.forward.module_tree import ModuleTree, State, Stray, is_uninitialised
 from archlab.tracing.pytree import shape_of
 
 
@@ -32,11 +35,13 @@ class Rows:
     def __init__(self, modules: ModuleTree, tree: CallTree) -> None:
         self.modules = modules
         self.tree = tree
+        loose = modules.measure(tree.strays)
         self.states = modules.states
-        modules.measure()
         self.used: set[int] = set()
         """Modules that ran, or hold something that did, or hold something that was taken."""
-        self.notes = _notes(modules)
+        self.idle: dict[int, list[Call]] = {}
+        """Rows of what no operation takes, by the identity of the row that they come below."""
+        self.notes = [*_packed(modules), *_loose(loose), *_unknown(modules.states)]
 
     def layers(self) -> tuple[Layer, ...]:
         """The rows in order, parents before children, with sums over everything inside each."""
@@ -46,11 +51,14 @@ class Rows:
         self._find_used()
         for state in self.states:
             self._file(state)
+        for rows in self.idle.values():
+            above = rows[0].parent
+            assert above is not None
+            above.children[:0] = rows
         if self.tree.failed is None:
             self._add_unused()
-        rows = [root] if not root.children else root.children
         ordered: list[Call] = []
-        stack = [(call, 1) for call in reversed(rows)]
+        stack = [(call, 1) for call in reversed(root.children or [root])]
         while stack:
             call, depth = stack.pop()
             call.depth = depth
@@ -101,13 +109,13 @@ class Rows:
         place = state.taken_by
         if place is None and len(state.holders) == 1:
             calls = self.tree.by_module.get(id(state.holders[0]))
-            if calls and not calls[0].children:  # the usual case, and the quickest
+            if calls and not self._has_rows(calls[0]):  # the usual case, and the quickest
                 _add(calls[0], state)
                 calls[0].own_parameters += state.size if state.is_parameter else 0
                 return
         for holder in state.holders:
             call = self._row_of(holder)
-            if not call.children and (call.module is holder or call.whole):
+            if not self._has_rows(call) and (call.module is holder or call.whole):
                 place = call if place is None or call.index < place.index else place
         if place is None:
             user = next((holder for holder in state.holders if id(holder) in self.used), None)
@@ -115,23 +123,29 @@ class Rows:
                 return  # in the row of the unused module; or nobody knows who would have used it
             above = self._row_of(user)
             place = Call(above, state.path, "Parameter" if state.is_parameter else "Buffer", None, above.number)
-            place.outputs = (shape_of(state.tensor),)
-            position = sum(child.index < 0 for child in above.children)
-            above.children.insert(position, place)
+            if is_uninitialised(state):
+                place.detail = SIZE_UNKNOWN
+            else:
+                place.outputs = (shape_of(state.tensor),)
+            self.idle.setdefault(id(above), []).append(place)
         _add(place, state)
         if state.is_parameter:
             rows = [calls[0] for holder in state.holders if (calls := self.tree.by_module.get(id(holder)))]
             home = next((row for row in rows if row.parent is not None), place)  # the network itself has no row
             home.own_parameters += state.size
 
+    def _has_rows(self, call: Call) -> bool:
+        return bool(call.children) or id(call) in self.idle
+
     def _add_unused(self) -> None:
         unused = [(key, module) for key, module in self.modules.modules.items() if key not in self.used]
         if not unused:
             return
         made: dict[int, Call] = {}
+        below: dict[int, list[Call]] = {}
         held: dict[int, list[State]] = {}
         for state in self.states:
-            if all(id(holder) not in self.used for holder in state.holders):
+            if state.holders and all(id(holder) not in self.used for holder in state.holders):
                 held.setdefault(id(state.holders[0]), []).append(state)
         for key, module in unused:
             if type(module) in _CONTAINERS and not module._modules and not module._parameters:
@@ -142,19 +156,35 @@ class Rows:
                 continue
             call = Call(above, self.modules.paths[key], type(module).__name__, module, 0)
             made[key] = call
-            self._insert(above, call)
+            below.setdefault(id(above), []).append(call)
             for state in held.get(key, ()):
                 _add(call, state)
                 call.own_parameters += state.size if state.is_parameter else 0
+                call.detail = SIZE_UNKNOWN if is_uninitialised(state) else call.detail
+        for rows in below.values():
+            assert rows[0].parent is not None
+            self._insert(rows[0].parent, rows)
 
-    def _insert(self, above: Call, call: Call) -> None:
-        """Puts a row behind the one of the module that is registered before it."""
-        number = self.modules.order[id(call.module)]
-        position = sum(child.module is None and child.index < 0 for child in above.children)
-        for place, child in enumerate(above.children):
-            if child.module is not None and self.modules.order[id(child.module)] < number:
-                position = place + 1
-        above.children.insert(position, call)
+    def _insert(self, above: Call, unused: list[Call]) -> None:
+        """Puts rows, in the order of registration, each behind the rows of modules registered before it.
+
+        Children that ran in the order 3, 1, 4 with 2, 5 unused become 3, 1, 2, 4, 5. Behind which child a row comes
+        is looked up once for each: the last that was registered before number n is the last of those whose smallest
+        number from there to the end (1, 1, 4 in the example) is below n, and these only grow.
+        """
+        order, children = self.modules.order, above.children
+        least = [len(order) if child.module is None else order[id(child.module)] for child in children]
+        for place in range(len(least) - 2, -1, -1):
+            least[place] = min(least[place], least[place + 1])
+        first = sum(child.module is None and child.index < 0 for child in children)
+        merged: list[Call] = []
+        done = 0
+        for call in unused:
+            place = bisect_left(least, order[id(call.module)]) or first
+            merged += children[done:place]
+            merged.append(call)
+            done = max(done, place)
+        above.children = merged + children[done:]
 
     def _layer(self, call: Call, places: dict[int, int]) -> Layer:
         return Layer(
@@ -179,6 +209,7 @@ class Rows:
             source=call.source,
             detail=call.detail,
             inputs=tuple([origin if origin < 0 else places[origin] for origin in call.origins]),
+            axes=axes(call),
         )
 
     def _call_count(self, call: Call) -> int:
@@ -216,7 +247,7 @@ def _add(call: Call, state: State) -> None:
         call.trainable += state.size
 
 
-def _notes(modules: ModuleTree) -> list[str]:
+def _packed(modules: ModuleTree) -> list[str]:
     """What the counts leave out: the packed weights of quantised layers."""
     packed = {}
     for key, module in modules.modules.items():
@@ -227,5 +258,34 @@ def _notes(modules: ModuleTree) -> list[str]:
             packed[modules.paths[key]] = sum(part.numel() for part in parts if isinstance(part, Tensor))
     if not packed:
         return []
-    places = ", ".join(list(packed)[:3]) + (", ..." if len(packed) > 3 else "")
-    return [f"{sum(packed.values()):,} quantised weights are packed, and so are no parameters: those of {places}."]
+    count = sum(packed.values())
+    return [f"{count:,} quantised weights are packed, and so are no parameters: those of {_some(list(packed))}."]
+
+
+def _loose(strays: list[Stray]) -> list[str]:
+    """Parameters outside the network: left out on purpose (a frozen network that judges), or forgotten in a list."""
+    if not strays:
+        return []
+    takers = dict.fromkeys(state.taken_by.path for state in strays if state.taken_by is not None)
+    count = sum(state.size for state in strays)
+    by = f", used by {_some(list(takers))}," if takers else ""
+    numbers = f"{count:,} {'number' if count == 1 else 'numbers'}"
+    parameters = f"{len(strays):,} {'parameter' if len(strays) == 1 else 'parameters'}"
+    note = (
+        f"{numbers} in {parameters}{by} stand in no registered module (a plain list or dict holds it, say): they are "
+        "in no total here, in no state_dict() and in no optimiser made from parameters(). nn.ModuleList and "
+        "nn.ModuleDict register what they hold."
+    )
+    return [note]
+
+
+def _unknown(states: list[State]) -> list[str]:
+    """Parameters whose size nothing has settled: lazy ones in layers that never ran."""
+    paths = [state.path for state in states if is_uninitialised(state)]
+    if not paths:
+        return []
+    return [f"Not known, and so in no total, are the sizes of what nothing has initialised: {_some(paths)}."]
+
+
+def _some(paths: list[str]) -> str:
+    return ", ".join(paths[:3]) + (", ..." if len(paths) > 3 else "")

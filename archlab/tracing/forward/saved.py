@@ -4,20 +4,23 @@ Counting semantics
 ------------------
 What an operation saves is asked of autograd itself, by `saved_tensors_hooks` over tensors without values. Each
 storage counts once, whole, in the row that saved it first: views share their base's, and an operation in place shares
-its argument's. Parameters and buffers are left out, since they are there anyway; the network's inputs count if they
-are saved.
+its argument's. What a checkpoint keeps of its input counts in the row that it will run again. Parameters and buffers
+are left out, since they are there anyway; the network's inputs count if they are saved.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from types import FrameType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.parameter import is_lazy
 
-from archlab.tracing.forward.call_tree import CallTree
+from archlab.tracing.forward.call_tree import Call, CallTree
 
 
 class SavedBytes(saved_tensors_hooks):
@@ -26,22 +29,61 @@ class SavedBytes(saved_tensors_hooks):
     def __init__(self, tree: CallTree, without: Iterable[Tensor]) -> None:
         super().__init__(self._pack, _unpack)
         self.tree = tree
-        self.storages = {_key(tensor): tensor for tensor in without}
+        self.between: list[tuple[Call, int, int]] = []
+        """What no operation with a row saved: the module, the number of its rows up to the one whose it is, bytes."""
+        without = list(without)
+        self.uninitialised = [tensor for tensor in without if is_lazy(tensor)]
+        """Parameters without a storage so far."""
+        self.storages = {_key(tensor): tensor for tensor in without if not is_lazy(tensor)}
         """Storages that are counted or left out; a tensor of each is held, so that no address is used twice."""
 
     def _pack(self, tensor: Tensor) -> Tensor:
         key = _key(tensor)
         if key not in self.storages:
             self.storages[key] = tensor
+            if self._is_late_parameter(key):
+                return tensor
             call = self.tree.counting or self.tree.parent
             if call is not None and not _is_idle_statistic(call.module, tensor):
-                call.saved = (call.saved or 0) + tensor.untyped_storage().nbytes()
+                size = tensor.untyped_storage().nbytes()
+                if call is self.tree.counting:
+                    call.saved = (call.saved or 0) + size
+                else:
+                    self.between.append((call, len(call.children) + _is_checkpoint(), size))
         return tensor
+
+    def __exit__(self, *args: object) -> None:
+        """Count what was saved between the rows of a module: with the row before, or after for a checkpoint."""
+        super().__exit__(*args)
+        for call, place, size in self.between:
+            children = call.children
+            row = children[min(max(place - 1, 0), len(children) - 1)] if children else call
+            row.saved = (row.saved or 0) + size
+        self.between.clear()
+
+    def _is_late_parameter(self, key: int) -> bool:
+        """Whether a storage is that of a parameter which the run has initialised, or met for the first time."""
+        late = [tensor for tensor in self.uninitialised if not is_lazy(tensor)]
+        return any(_key(tensor) == key for tensor in [*late, *(state.tensor for state in self.tree.strays)])
 
 
 def _key(tensor: Tensor) -> int:
     key: int = tensor.untyped_storage()._cdata
     return key
+
+
+def _is_checkpoint() -> bool:
+    """Whether `torch.utils.checkpoint` keeps its inputs before it runs what it was given.
+
+    Its re-entrant kind keeps them afterwards, as any `torch.autograd.Function` saves after its `forward`: then the
+    rows are there already.
+    """
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        if frame.f_code.co_name == "checkpoint" and frame.f_globals.get("__name__") == "torch.utils.checkpoint":
+            return not frame.f_locals.get("use_reentrant")
+        frame = frame.f_back
+    return False
 
 
 def _is_idle_statistic(module: nn.Module | None, tensor: Tensor) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.overrides import _pop_mode, _push_mode
+from torch.utils.hooks import RemovableHandle
 
 from archlab.tracing.forward import location
 from archlab.tracing.forward.call_tree import Call, CallTree, is_under_vmap
@@ -22,6 +24,10 @@ from archlab.tracing.pytree import tensors, version
 from archlab.tracing.quick.layers import VARYING_LAYERS, has_one_value
 from archlab.tracing.quick.shape_function import ShapeFunctionError, raise_refusal, registered_module
 
+FRAMES_PER_FRAME = 3
+"""Of the Python stack, what a traced network takes at most for each frame of its own: of the three that torch spends on
+a level of nesting the tracer makes four, and a function that it hears takes a few more at the innermost."""
+_GLOBAL_HOOKS = nn.modules.module._global_forward_hooks
 without_functions = torch._C.DisableTorchFunction
 """No function mode hears what is called within: measuring is not to be measured."""
 
@@ -48,7 +54,7 @@ class Tracer:
         tree = self.tree
         for position, tensor in enumerate(tensors((args, kwargs))):
             tensor._archlab = -1 - position  # type: ignore[attr-defined]
-        with self._wrapped(), Listener(tree):
+        with self._wrapped(), Listener(tree), _deeper_recursion():
             try:
                 self.modules.network(*args, **kwargs)
                 tree.failed = None  # what failed on the way, the network has caught
@@ -59,10 +65,14 @@ class Tracer:
                     line = line if len(line) <= 120 else f"{line[:117]}..."
                     raise DataDependentError(f"{where} asks for values ({line})") from error
                 raise
+            finally:
+                for state in tree.strays:
+                    state.original.__dict__.pop("_archlab", None)
 
     @contextmanager
     def _wrapped(self) -> Iterator[None]:
         changed: list[tuple[dict[str, Any], Any]] = []
+        handles: list[RemovableHandle] = []
         inside: set[int] = set()
         try:
             for module in self.modules.modules.values():
@@ -74,7 +84,7 @@ class Tracer:
                     if not self.tree.real:
                         name = self.modules.paths[id(module)] or "it"
                         raise DataDependentError(f"{name} is jitted, and runs on its own parameters")
-                    inside.update(id(child) for child in module.modules())
+                    inside.update(id(child) for child in nn.Module.modules(module))
                     original = copy.deepcopy(module).forward  # nothing can stand in for its parameters
                 else:
                     original = module.forward
@@ -83,16 +93,44 @@ class Tracer:
                 place = (module, self.modules.paths[id(module)], calls)
                 own["forward"] = partial(self._module, place, original, is_usual)
                 changed.append((own, before))
+                if (module._forward_hooks or _GLOBAL_HOOKS) and not isinstance(module, torch.jit.ScriptModule):
+                    own["forward"] = self._before_hooks(module, own["forward"], calls, handles)
                 if isinstance(module, LazyModuleMixin) and hasattr(module, "_initialize_hook"):
                     hooks = module._forward_pre_hooks
                     hooks[module._initialize_hook.id] = partial(_unheard, hooks[module._initialize_hook.id])
             yield
         finally:
+            for handle in handles:
+                handle.remove()
             for own, before in changed:
                 if before is _MISSING:
                     own.pop("forward", None)
                 else:
                     own["forward"] = before
+
+    def _before_hooks(
+        self, module: nn.Module, run: Callable[..., Any], calls: list[Call], handles: list[RemovableHandle]
+    ) -> Callable[..., Any]:
+        """What stands in for the `forward` of a module with hooks, which may replace its result.
+
+        A hook of our own comes last, and files again what the module really gives back. It is called right after
+        `run` and the other hooks, but is told nothing of the call: `latest` holds it.
+        """
+        latest: list[tuple[Call, Any]] = []
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            number = len(calls)
+            out = run(*args, **kwargs)
+            latest[:] = [(calls[number], out)]
+            return out
+
+        def refile(_: nn.Module, args: Any, out: Any) -> None:
+            if latest and latest[0][1] is not out:
+                with without_functions():
+                    self.tree.replace(latest[0][0], out)
+
+        handles.append(module.register_forward_hook(refile))
+        return forward
 
     def _module(
         self,
@@ -163,6 +201,17 @@ class Tracer:
             out = out.view_as(out)  # passed on as it is: an edge of its own, for those who take it from here
         self.tree.leave(call, out, leaf=True)
         return out
+
+
+@contextmanager
+def _deeper_recursion() -> Iterator[None]:
+    """A context in which what torch itself can run doesn't fail for the frames that the tracer adds to each level."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(FRAMES_PER_FRAME * limit)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def is_atomic(module: nn.Module) -> bool:

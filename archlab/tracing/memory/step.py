@@ -48,14 +48,14 @@ def pretended_step(network: nn.Module, given: Arguments, optimizer: Optimizer, p
     ):
         network.train()
         args, kwargs = convert(given, lambda item: torch.empty_strided(item.shape, item.stride(), dtype=item.dtype))
-        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        parameters = [parameter for parameter in nn.Module.parameters(network) if parameter.requires_grad]
         stepper = OPTIMIZERS[optimizer](parameters) if parameters else None
         if stepper is not None:
             _make_state(stepper, parameters)
         use = MemoryUse()
         with use:
-            use.hold(network.parameters(), "parameters")
-            use.hold(network.buffers(), "buffers")
+            use.hold(nn.Module.parameters(network), "parameters")
+            use.hold(nn.Module.buffers(network), "buffers")
             use.hold(tensors((args, kwargs)), "inputs")
             states = stepper.state.values() if stepper is not None else ()
             use.hold((tensor for state in states for tensor in tensors(state)), "optimizer_state")

@@ -57,7 +57,7 @@ class ReceptiveFields(DispatchMode):  # type: ignore[no-untyped-call]
         for result, regions in zip(results, regions_after(call), strict=True):
             _file(result, simplified(regions))
         if name.endswith("_") and results and results[0]._is_view() and results[0]._base is not None:
-            _write_through(results[0], results[0]._base)
+            write_through(results[0], results[0]._base)
         return out
 
 
@@ -79,7 +79,7 @@ def _input_region(source: int, tensor: Tensor, first: int) -> Region:
     return Region(source, sizes[first:], (IDENTITY,) * (len(sizes) - first), layout)
 
 
-def _write_through(view: Tensor, base: Tensor) -> None:
+def write_through(view: Tensor, base: Tensor) -> None:
     """After an operation in place on a view: its base sees that too."""
     shape = tuple(base.shape)
     written = []
