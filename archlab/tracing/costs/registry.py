@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from archlab.tracing.costs.formulas import FREE, Cost
 from archlab.tracing.costs.names import FREE_OPERATIONS, POINTWISE, REDUCTIONS
@@ -57,30 +56,6 @@ def operation_name(operation: object) -> str:
     return str(getattr(operation, "_qualified_op_name", operation))
 
 
-class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the cost of everything that is dispatched while it is active.
-
-    `macs` and `elementwise` are sums; `unknown` names the operations without a formula.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.macs = 0
-        self.elementwise = 0
-        self.unknown: set[str] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Runs the operation and counts it."""
-        out = func(*args, **(kwargs or {}))
-        cost = cost_of(func, args, kwargs or {}, out)
-        if cost is None:
-            self.unknown.add(operation_name(func))
-        else:
-            self.macs += cost.macs
-            self.elementwise += cost.elementwise
-        return out
-
-
 def cost_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: object) -> Cost | None:
     """What a dispatched operation takes; None if nobody knows."""
     name = operation_name(func)
@@ -89,7 +64,7 @@ def cost_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: objec
         isinstance(item, Tensor) and item.layout is not torch.strided for item in args
     ):
         return None  # the work depends on the values of a sparse tensor
-    formula = _COSTS.get(name)
+    formula = _COSTS.get(name) or _COSTS.get(name.removesuffix("_"))  # in place: `addmm_` costs what `addmm` does
     if formula is not None:
         shapes = convert(args, shape_of)
         named = convert(kwargs, shape_of)
