@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from archlab.tracing.forward.call_tree import Call, CallTree, UnheardError, is_under_vmap
 from archlab.tracing.forward.dispatch import Dispatched
+from archlab.tracing.forward.grouped import grouped_product
 from archlab.tracing.forward.module_tree import State
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
 from archlab.tracing.forward.saved import fused_attention
@@ -65,7 +66,7 @@ class Listener(TorchFunctionMode):
         if role is Role.COMPOSITE:
             with Listener(self.tree):
                 return opened(function)(*args, **kwargs)
-        if self.tree.is_quick and _is_in_kernel(sys._getframe(2)):
+        if self.tree.quick and _is_in_kernel(sys._getframe(2)):
             self.tree.has_unheard = True
             raise UnheardError
         given = tensors((args, kwargs))
@@ -175,6 +176,8 @@ class Listener(TorchFunctionMode):
         tree, quick = self.tree, self.tree.is_quick
         if tree.saves and known.name == "scaled_dot_product_attention" and not tree.real:
             function = fused_attention
+        if known.name == "grouped_mm" and isinstance(args[0], Tensor) and args[0].is_meta:
+            function = grouped_product
         if quick or (known.name in _BY_FORMULA and not is_under_vmap()):
             result = _result(known, function, args, kwargs)
             if result is not None:
@@ -218,9 +221,9 @@ def _is_in_kernel(frame: FrameType | None) -> bool:
     Whoever is called from there works for an operation that was dispatched, and that nobody announced.
     """
     while frame is not None:
-        module = frame.f_globals.get("__name__", "")
+        module = frame.f_globals.get("__name__")
         if module != "torch._ops":  # which calls what `torch.ops` names
-            return str(module).startswith(_KERNELS)
+            return module is not None and module[:7] == "torch._" and module.startswith(_KERNELS)
         frame = frame.f_back
     return False
 
