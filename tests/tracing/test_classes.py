@@ -115,3 +115,21 @@ def test_complex_products_are_four_real_ones(function: Callable[[Tensor], Any], 
     assert quick.totals.uncounted_operations == {}
     assert quick == measurement.run(quick=False)
     assert quick.totals == measurement.run(quick=False, real=True).totals
+
+
+CONVOLUTIONS = [
+    # 4 * 6 * 6 * 3 * 3 * 3 = 3,888 complex products
+    (nn.Conv2d(3, 4, 3, dtype=torch.complex64), (1, 3, 8, 8), 4 * 3_888),
+    (nn.Conv1d(3, 4, 3, dtype=torch.complex64), (1, 3, 8), 4 * 4 * 6 * 9),
+    (nn.ConvTranspose2d(3, 4, 3, dtype=torch.complex64), (1, 3, 8, 8), 4 * 64 * 3 * 4 * 9),
+]
+
+
+@pytest.mark.parametrize(("layer", "shape", "macs"), CONVOLUTIONS, ids=lambda value: str(value)[:20])
+def test_complex_convolutions_count_as_products_however_torch_makes_them(
+    layer: nn.Module, shape: tuple[int, ...], macs: int
+) -> None:
+    measurement = prepare(nn.Sequential(layer), [torch.zeros(shape, dtype=torch.complex64)], None, {})
+    for options in ({"quick": True}, {"quick": False}, {"quick": False, "real": True}):
+        totals = measurement.run(**options).totals
+        assert (totals.macs, totals.elementwise) == (macs, 0)

@@ -191,14 +191,23 @@ def test_functions_over_a_batch_that_vmap_hides() -> None:
     assert found.totals.uncounted_operations == {}
 
 
-EQUATIONS = ["bik,bkj->bij", "bik,bjk->bij", "bik,bkj->bi", "ik,bkj->bij", "bki,bkj->ij", "bik , bkj -> bji"]
+EQUATIONS = [
+    "bik,bkj->bij",
+    "bik,bjk->bij",
+    "bik,bkj->bi",
+    "ik,bkj->bij",
+    "bki,bkj->ij",
+    "bik , bkj -> bji",
+    "...ik,...kj->...ij",
+    "bik,bkj",
+]
 
 
 @pytest.mark.parametrize("equation", EQUATIONS)
 @settings(deadline=None, max_examples=12)
 @given(sizes=st.fixed_dictionaries({axis: st.sampled_from([1, 2, 5]) for axis in "bijk"}))
 def test_einsum_over_axes_of_size_one(equation: str, sizes: dict[str, int]) -> None:
-    operands = equation.replace(" ", "").partition("->")[0].split(",")
+    operands = equation.replace(" ", "").replace("...", "b").partition("->")[0].split(",")
     shapes = [tuple(sizes[axis] for axis in operand) for operand in operands]
 
     class Contracts(nn.Module):
@@ -206,6 +215,8 @@ def test_einsum_over_axes_of_size_one(equation: str, sizes: dict[str, int]) -> N
             return torch.einsum(equation, one, other)
 
     found = in_every_way(Contracts(), shapes)
+    if equation == "bik,bkj":  # b and k are summed
+        assert found.layers[0].output_shapes == ((sizes["i"], sizes["j"]),)
     if equation != "bik,bkj->bi":  # j is summed before the product
         assert found.totals.macs == sizes["i"] * sizes["j"] * sizes["k"] * sizes["b"]
 

@@ -167,3 +167,33 @@ def grouped_macs(left: Shape, right: Shape, output: Shape) -> int:
     if len(left) == 2:
         return prod(left) * right[-1]
     return prod(left[-2:]) * right[-1] if len(right) == 2 else left[-1] * prod(output)
+
+
+def explicit_equation(equation: str, dimensions: Sequence[int]) -> str:
+    """An einsum's equation with a letter for each axis, and its result named.
+
+    Args:
+        equation: as `torch.einsum` takes it.
+        dimensions: how many axes each operand has. Where they don't fit, the equation comes back as it is.
+
+    >>> explicit_equation("...ik, ...kj", [3, 3])
+    'Zik,Zkj->Zij'
+    """
+    given, arrow, kept = equation.replace(" ", "").partition("->")
+    operands = given.split(",")
+    if len(operands) != len(dimensions):
+        return equation
+    hidden = [axes - len(operand.replace("...", "")) for operand, axes in zip(operands, dimensions, strict=True)]
+    spare = "".join(letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if letter not in equation)
+    most = max([count for operand, count in zip(operands, hidden, strict=True) if "..." in operand], default=0)
+    if most > len(spare) or min(hidden) < 0:
+        return equation
+    names = spare[len(spare) - most :]  # operands with fewer such axes lack the first of them
+    full = [
+        operand.replace("...", names[most - count :] if count else "")
+        for operand, count in zip(operands, hidden, strict=True)
+    ]
+    if not arrow:
+        letters = "".join(operands).replace(".", "")
+        kept = "..." + "".join(sorted(letter for letter in set(letters) if letters.count(letter) == 1))
+    return f"{','.join(full)}->{kept.replace('...', names)}"

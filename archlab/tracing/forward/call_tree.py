@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from archlab.records import Shape
 from archlab.tracing.forward.dispatch import Dispatched, Tally, held_tensors, mark_of
 from archlab.tracing.pytree import dtype_name, nbytes, shape_of, tensors, version
+from archlab.tracing.quick.shape_function import registered_module
 
 if TYPE_CHECKING:
     from archlab.tracing.receptive.regions import Region
@@ -197,6 +198,12 @@ class CallTree:
         call.macs = tally.macs
         call.elementwise = tally.elementwise
         call.uncounted = tuple(tally.unknown)
+        if call.module is not None and args and isinstance(args[0], Tensor) and args[0].is_complex():
+            # Torch makes three real convolutions of a complex one, by Gauss's trick: counted as the product that it is.
+            registration = registered_module(call.module)
+            result = registration.module_result(call.module, args, kwargs) if registration is not None else None
+            if result is not None:
+                call.macs, call.elementwise = result[1:]
         return out
 
     def found(self, tensor: Tensor) -> Any:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from archlab.tracing.costs.formulas import explicit_equation
 from archlab.tracing.forward.call_tree import Call, CallTree, UnheardError, is_under_vmap
 from archlab.tracing.forward.dispatch import Dispatched
 from archlab.tracing.forward.grouped import grouped_product
@@ -178,7 +179,8 @@ class Listener(TorchFunctionMode):
             function = fused_attention
         if known.name == "grouped_mm" and isinstance(args[0], Tensor) and args[0].is_meta:
             function = grouped_product
-        if quick or (known.name in _BY_FORMULA and not is_under_vmap()):
+        by_formula = known.name in _BY_FORMULA or (known.name.startswith("conv") and args and _is_complex(args[0]))
+        if quick or (by_formula and not is_under_vmap()):
             result = _result(known, function, args, kwargs)
             if result is not None:
                 out = result[0] if quick else tree.count(call, function, args, kwargs)
@@ -197,6 +199,8 @@ def _result(known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict
     registration = registered_function(known.name) if known.is_torchs else None
     if registration is None:
         return (function(*args, **kwargs), 0, 0) if known.role is Role.VIEW else None
+    if known.name == "einsum" and isinstance(args[0], str):
+        args = (explicit_equation(args[0], [item.dim() for item in args[1:] if isinstance(item, Tensor)]), *args[1:])
     try:
         result = registration.result(args, kwargs)
     except ShapeFunctionError as fault:
@@ -229,6 +233,10 @@ def _is_in_kernel(frame: FrameType | None) -> bool:
 
 
 _KERNELS = ("torch._meta_registrations", "torch._refs", "torch._prims", "torch._decomp")
+
+
+def _is_complex(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_complex()
 
 
 def _items(mark: int | tuple[State, ...]) -> tuple[Any, ...]:
