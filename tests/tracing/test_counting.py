@@ -288,6 +288,10 @@ class Experts(nn.Module):
         return result
 
 
+has_grouped_products = pytest.mark.skipif(not hasattr(torch, "_grouped_mm"), reason="this torch has no grouped product")
+
+
+@has_grouped_products
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("columns", [(), ("saved",), ("receptive-field",)])
 def test_a_grouped_product_is_tokens_times_one_matrix(dtype: torch.dtype, columns: tuple[str, ...]) -> None:
@@ -299,6 +303,7 @@ def test_a_grouped_product_is_tokens_times_one_matrix(dtype: torch.dtype, column
     assert found.layers[0].dtype == str(dtype).removeprefix("torch.")
 
 
+@has_grouped_products
 def test_grouped_products_by_the_axis_that_is_cut() -> None:
     ends = torch.tensor([2, 6], dtype=torch.int32)
     for shapes, output, macs in [
