@@ -129,5 +129,5 @@ def held_tensors(network: nn.Module | None, *, everywhere: bool) -> frozenset[in
     """Identities of the tensors that modules hold as plain attributes; `everywhere`, of all that there are."""
     if everywhere:
         return frozenset(id(item) for item in gc.get_objects() if issubclass(type(item), Tensor))
-    modules = network.modules() if network is not None else ()
+    modules = nn.Module.modules(network) if network is not None else ()  # a network may have an attribute of that name
     return frozenset(id(tensor) for module in modules for tensor in tensors(vars(module)))
