@@ -274,3 +274,66 @@ def test_compiled_networks_are_traced_as_they_were_written() -> None:
     network = nn.Sequential(nn.Linear(3, 4))
     compiled: Any = torch.compile(network)
     assert trace(compiled, [(2, 3)]) == trace(network, [(2, 3)])
+
+
+class Experts(nn.Module):
+    """4 experts, whose tokens are told by where each one's end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.experts = nn.Parameter(torch.zeros(4, 16, 24))
+
+    def forward(self, x: Tensor, ends: Tensor) -> Tensor:
+        result: Tensor = torch._grouped_mm(x, self.experts, offs=ends)
+        return result
+
+
+has_grouped_products = pytest.mark.skipif(not hasattr(torch, "_grouped_mm"), reason="this torch has no grouped product")
+
+
+@has_grouped_products
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("columns", [(), ("saved",), ("receptive-field",)])
+def test_a_grouped_product_is_tokens_times_one_matrix(dtype: torch.dtype, columns: tuple[str, ...]) -> None:
+    """10 tokens * 16 * 24 = 3,840, whichever expert each has, and in element types that torch has no shapes for."""
+    given = [torch.zeros(10, 16, dtype=dtype), torch.tensor([3, 3, 8, 10], dtype=torch.int32)]
+    found = trace(Experts().to(dtype), given, columns=columns, strict=True)
+    assert [(layer.kind, layer.macs, layer.parameters) for layer in found.layers] == [("grouped_mm", 3_840, 1_536)]
+    assert found.layers[0].output_shapes == ((10, 24),)
+    assert found.layers[0].dtype == str(dtype).removeprefix("torch.")
+
+
+@has_grouped_products
+def test_grouped_products_by_the_axis_that_is_cut() -> None:
+    ends = torch.tensor([2, 6], dtype=torch.int32)
+    for shapes, output, macs in [
+        (((2, 5, 8), (8, 6)), (5, 6), 5 * 8 * 6),  # each of 6 columns meets one of two matrices
+        (((5, 6), (6, 8)), (2, 5, 8), 5 * 6 * 8),  # 6 tokens are summed, in two groups
+    ]:
+        network = Function(lambda one, other: torch._grouped_mm(one, other, offs=ends))
+        given = [torch.zeros(shape, dtype=torch.bfloat16) for shape in shapes]
+        found = trace(network, given, strict=True)
+        assert (found.layers[0].output_shapes, found.totals.macs) == ((output,), macs)
+
+
+def test_a_spectral_convolution_counts_real_products_and_names_its_transforms() -> None:
+    """4 * 4 * 6 complex products of 4 real ones: 384. Two times 4 transforms of 16 values: 4 * 5 * 16 * 4 = 1,280."""
+
+    class Spectral(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(4, 4, 6, dtype=torch.complex64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            modes = torch.fft.rfft(x)
+            out = torch.zeros_like(modes)
+            out[..., :6] = torch.einsum("bim,iom->bom", modes[..., :6], self.weight)
+            result: Tensor = torch.fft.irfft(out, n=16)
+            return result
+
+    for columns in ((), ("saved",)):
+        found = trace(Spectral(), [torch.zeros(1, 4, 16)], columns=columns, strict=True)
+        assert found.totals.macs == 384
+        transforms = [(layer.kind, layer.elementwise) for layer in found.layers if layer.kind.startswith("fft")]
+        assert transforms == [("fft_rfft", 1_280), ("fft_irfft", 1_280)]
+        assert found.layers[0].detail == "5 N log2 N elementwise per transform"

@@ -16,9 +16,9 @@ from archlab.tracing import Cost, register_cost, trace
 from archlab.tracing.costs import registry
 
 
-class Transforms(nn.Module):
+class Factors(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = torch.fft.rfft(torch.fft.rfft(x).abs()).real + 1
+        result: Tensor = torch.linalg.qr(torch.linalg.qr(x).R.abs()).R.mT + 1
         return result
 
 
@@ -31,32 +31,32 @@ def _registry() -> Iterator[None]:
 
 
 def test_an_operation_without_a_cost_is_listed() -> None:
-    totals = trace(Transforms(), [(2, 8)]).totals
-    assert totals.uncounted_operations == {"aten::_fft_r2c": 2}
-    assert totals.counted_operations == 3  # abs, real, add
+    totals = trace(Factors(), [(2, 8)]).totals
+    assert totals.uncounted_operations == {"aten::linalg_qr": 2}
+    assert totals.counted_operations == 3  # abs, mT, add
     assert totals.macs == 0
 
 
 def test_strict_raises_with_the_trace() -> None:
     with pytest.raises(UncountedError) as error:
-        trace(Transforms(), [(2, 8)], strict=True)
+        trace(Factors(), [(2, 8)], strict=True)
     assert error.value.exit_code == 1
-    assert error.value.trace.totals.uncounted_operations == {"aten::_fft_r2c": 2}
+    assert error.value.trace.totals.uncounted_operations == {"aten::linalg_qr": 2}
     assert "counted 3 of 5 operations" in str(error.value)
-    assert "aten::_fft_r2c (2 times)" in str(error.value)
+    assert "aten::linalg_qr (2 times)" in str(error.value)
     assert trace("lenet", strict=True).totals.macs == 281_640
 
 
 @pytest.mark.usefixtures("_registry")
 def test_a_registered_cost_counts() -> None:
-    @register_cost(torch.ops.aten._fft_r2c)
-    def transform(input: Shape, axes: list[int], normalisation: int, onesided: bool, *, output: Shape) -> Cost:
-        assert axes == [1]
-        return Cost(macs=input[-1] * output[-1], elementwise=input[0])
+    @register_cost(torch.ops.aten.linalg_qr)
+    def factors(input: Shape, *, output: tuple[Shape, Shape]) -> Cost:
+        assert output == ((2, 2), (2, 8))
+        return Cost(macs=input[-1] * output[1][-1], elementwise=input[0])
 
-    # 8 * 5 for the first, 5 * 3 for the second; elementwise 2 + 2, abs 2 * 5, real is a view, add 2 * 3
-    totals = trace(Transforms(), [(2, 8)], strict=True).totals
-    assert (totals.macs, totals.elementwise) == (8 * 5 + 5 * 3, 2 + 2 + 10 + 6)
+    # 8 * 8, twice; elementwise 2 + 2, abs 2 * 8, mT is a view, add 2 * 8
+    totals = trace(Factors(), [(2, 8)], strict=True).totals
+    assert (totals.macs, totals.elementwise) == (2 * 8 * 8, 2 + 2 + 16 + 16)
 
 
 @pytest.mark.usefixtures("_registry")

@@ -21,6 +21,8 @@ from archlab.tracing.costs.formulas import (
     attention_macs,
     convolution_macs,
     expand,
+    fourier_operations,
+    grouped_macs,
     matmul_macs,
     normalisation,
     rms_normalisation,
@@ -45,14 +47,73 @@ def _convolution(
 
 @register_cost(
     *("aten::mkldnn_convolution", "aten::cudnn_convolution", "aten::_slow_conv2d_forward", "aten::conv_depthwise3d"),
-    *("aten::_conv_depthwise2d", "torchvision::deform_conv2d"),
+    *("aten::_conv_depthwise2d", "torchvision::deform_conv2d", "aten::miopen_convolution", "aten::_mps_convolution"),
+    *("aten::miopen_depthwise_convolution", "aten::_nnpack_spatial_convolution", "aten::slow_conv3d_forward"),
+    *("aten::slow_conv_dilated2d", "aten::slow_conv_dilated3d", "aten::cudnn_convolution_relu"),
+    *("aten::cudnn_convolution_add_relu", "aten::miopen_convolution_relu", "aten::miopen_convolution_add_relu"),
 )
 def _untransposed_convolution(input: Shape, weight: Shape, *rest: object, output: Shape, **options: object) -> int:
     return convolution_macs(input, weight, output, transposed=False)
 
 
 @register_cost(
+    *("aten::cudnn_convolution_transpose", "aten::miopen_convolution_transpose", "aten::slow_conv_transpose2d"),
+    *("aten::slow_conv_transpose3d", "aten::_mps_convolution_transpose"),
+)
+def _transposed_convolution(input: Shape, weight: Shape, *rest: object, output: Shape, **options: object) -> int:
+    return convolution_macs(input, weight, output, transposed=True)
+
+
+@register_cost("aten::conv_tbc")
+def _time_first_convolution(input: Shape, weight: Shape, *rest: object, output: Shape) -> int:
+    return prod(output) * prod(weight[:-1])  # (time, batch, out) with a kernel of (window, in, out)
+
+
+@register_cost("aten::_grouped_mm", "aten::_scaled_grouped_mm", "aten::_scaled_grouped_mm_v2")
+def _grouped_product(left: Shape, right: Shape, *rest: object, output: Shape, **options: object) -> int:
+    return grouped_macs(left, right, output)
+
+
+@register_cost("aten::mkldnn_rnn_layer")
+def _recurrent_layer(input: Shape, weight: Shape, recurrent: Shape, *rest: object, output: object) -> int:
+    return prod(input[:-1]) * (prod(weight) + prod(recurrent))  # each step of each sample; one layer, one direction
+
+
+@register_cost("aten::_cudnn_rnn", "aten::miopen_rnn", "aten::_lstm_mps")
+def _recurrent_layers(input: Shape, second: Any, third: Any, *rest: object, output: object, **options: object) -> int:
+    # The list of weights, of every layer and direction, biases among them, stands in different places.
+    lists = [item for item in (second, third, *rest) if isinstance(item, list) and item]
+    weights: list[Shape] = next(item for item in lists if isinstance(item[0], tuple))
+    return prod(input[:-1]) * sum(prod(weight) for weight in weights if len(weight) == 2)
+
+
+@register_cost("aten::_thnn_fused_lstm_cell", "aten::_thnn_fused_gru_cell")
+def _recurrent_gates(inputs: Shape, recurrent: Shape, state: Shape, *rest: object, output: Any) -> Cost:
+    return Cost(0, (13 if inputs[-1] == 4 * state[-1] else 11) * prod(state))
+
+
+@register_cost("aten::_fft_r2c", "aten::_fft_c2c", "aten::_fft_c2r")
+def _fourier(input: Shape, axes: Any, *rest: object, output: Shape, **options: object) -> Cost:
+    longer = max(input, output, key=prod)  # of a real transform, the side of the real numbers
+    size = prod(longer[axis] for axis in axes)
+    return Cost(0, fourier_operations(size, prod(longer) // max(1, size)))
+
+
+@register_cost("aten::affine_grid_generator", "aten::cudnn_affine_grid_generator")
+def _affine_grid(theta: Shape, *rest: object, output: Shape) -> Cost:
+    return Cost(0, 2 * theta[-1] * prod(output))  # each coordinate: product and sum over position and offset
+
+
+@register_cost("aten::renorm")
+def _renorm(input: Shape, *rest: object, output: object) -> Cost:
+    return Cost(0, 2 * prod(input))  # the norm of each part, and its scale
+
+
+@register_cost(
     *("aten::mm", "aten::bmm", "aten::matmul", "aten::mv", "aten::dot", "aten::vdot", "aten::_int_mm"),
+    *("aten::_scaled_mm", "aten::_scaled_mm_v2", "aten::_mixed_dtypes_linear", "aten::_dyn_quant_matmul_4bit"),
+    *("aten::_weight_int8pack_mm", "aten::_weight_int4pack_mm", "aten::_weight_int4pack_mm_for_cpu"),
+    "aten::_weight_int4pack_mm_with_scales_and_zeros",
     *("aten::linear", "aten::mkldnn_linear", "aten::_mkl_linear", "mkldnn::_linear_pointwise"),
     *("quantized::linear", "quantized::linear_relu", "quantized::linear_dynamic"),
     *("quantized::linear_relu_dynamic", "quantized::linear_dynamic_fp16"),
@@ -107,7 +168,13 @@ def _attention(query: Shape, key: Shape, value: Shape, *rest: object, output: ob
     return Cost(attention_macs(query, key, value), attention_elementwise(query, key, masked=False))
 
 
-@register_cost("aten::native_batch_norm", "aten::_native_batch_norm_legit", "aten::_batch_norm_with_update")
+@register_cost(
+    "aten::native_batch_norm",
+    "aten::_native_batch_norm_legit",
+    "aten::_batch_norm_with_update",
+    "aten::_batch_norm_with_update_functional",
+    "aten::_native_batch_norm_legit_functional",
+)
 def _batch_norm(
     input: Shape, weight: Shape | None, bias: Shape | None, *rest: Any, output: object, **options: object
 ) -> Cost:
@@ -115,7 +182,9 @@ def _batch_norm(
     return Cost(0, normalisation(prod(input), static=not training, affine=weight is not None))
 
 
-@register_cost("aten::_native_batch_norm_legit_no_training", "aten::_batch_norm_no_update")
+@register_cost(
+    "aten::_native_batch_norm_legit_no_training", "aten::_batch_norm_no_update", "aten::quantized_batch_norm"
+)
 def _static_batch_norm(input: Shape, *rest: object, output: object, **options: object) -> Cost:
     return Cost(0, normalisation(prod(input), static=True))
 
@@ -142,13 +211,22 @@ def _rms_norm(input: Shape, shape: Any, weight: Shape | None, *rest: object, out
     return Cost(0, rms_normalisation(prod(input), affine=weight is not None))
 
 
-@register_cost("aten::_softmax", "aten::_log_softmax", "aten::_safe_softmax", "aten::softmax", "aten::log_softmax")
+@register_cost(
+    "aten::_masked_softmax",
+    "aten::_softmax",
+    "aten::_log_softmax",
+    "aten::_safe_softmax",
+    "aten::softmax",
+    "aten::log_softmax",
+)
 def _softmax(input: Shape, *rest: object, output: object, **options: object) -> Cost:
     return Cost(0, SOFTMAX_PER_ELEMENT * prod(input))
 
 
 @register_cost(
     *("aten::max_pool1d", "aten::max_pool2d", "aten::max_pool3d", "aten::max_pool2d_with_indices"),
+    *("aten::mkldnn_max_pool2d", "aten::mkldnn_max_pool3d", "aten::quantized_max_pool1d"),
+    *("aten::quantized_max_pool2d", "aten::quantized_max_pool3d"),
     *("aten::max_pool3d_with_indices", "aten::avg_pool1d", "aten::avg_pool2d", "aten::avg_pool3d"),
 )
 def _pooling(input: Shape, kernel: Any, *rest: object, output: Any, **options: object) -> Cost:
@@ -165,9 +243,9 @@ def _fractional_pooling(input: Shape, kernel: Any, *rest: object, output: Any) -
     return Cost(0, prod(output[0]) * prod(kernel))
 
 
-@register_cost("aten::native_dropout")
-def _dropout(input: Shape, p: float, train: bool | None, *, output: Any) -> Cost:
-    return Cost(0, DROPOUT_PER_ELEMENT * prod(input) if train else 0)
+@register_cost("aten::native_dropout", "aten::_fused_dropout")
+def _dropout(input: Shape, p: float, train: object = True, *, output: Any) -> Cost:
+    return Cost(0, DROPOUT_PER_ELEMENT * prod(input) if train is not False else 0)
 
 
 @register_cost(
@@ -191,13 +269,23 @@ def _cubic_interpolation(input: Shape, *rest: object, output: Shape, **options: 
     return Cost(0, 2 * 4 ** (len(output) - 2) * prod(output))
 
 
+@register_cost("aten::_upsample_lanczos2d_aa")
+def _lanczos_interpolation(input: Shape, *rest: object, output: Shape, **options: object) -> Cost:
+    return Cost(0, 2 * 6 ** (len(output) - 2) * prod(output))  # a window of three positions to either side
+
+
 @register_cost("aten::grid_sampler_2d", "aten::grid_sampler_3d")
 def _grid_sample(input: Shape, grid: Shape, mode: int, *rest: object, output: Shape) -> Cost:
     neighbours = {0: 2, 1: 0, 2: 4}[mode] ** (len(output) - 2)
     return Cost(0, max(1, 2 * neighbours) * prod(output))
 
 
-@register_cost("aten::_cdist_forward")
+@register_cost("aten::_pdist_forward")
+def _own_distances(input: Shape, *rest: object, output: Shape) -> Cost:
+    return Cost(0, 3 * input[-1] * prod(output))  # difference, power, sum
+
+
+@register_cost("aten::_cdist_forward", "aten::_euclidean_dist")
 def _distances(left: Shape, right: Shape, *rest: object, output: Shape) -> Cost:
     return Cost(0, 3 * left[-1] * prod(output))  # difference, power, sum
 

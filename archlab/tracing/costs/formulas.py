@@ -3,7 +3,9 @@
 Counting semantics
 ------------------
 MACs are the multiply-accumulates of convolutions, linear layers, matrix products, recurrent layers and attention. A
-bias, a residual sum or a scaling is no MAC. `elementwise` counts the arithmetic apart from them:
+bias, a residual sum or a scaling is no MAC. A multiply-accumulate of complex numbers is 4 of real ones, since
+(a + bi) * (c + di) is four real products that are added; an elementwise operation on complex numbers is one.
+`elementwise` counts the arithmetic apart from them:
 
 - activations and pointwise arithmetic: 1 per output element (whatever the function takes inside: an exponential is 1);
 - batch and instance normalisation: 2 per element with running statistics (scale, shift), 5 with the batch's own
@@ -13,6 +15,8 @@ bias, a residual sum or a scaling is no MAC. `elementwise` counts the arithmetic
 - pooling by windows: the window's elements for each output element; global and adaptive pooling, and reductions such as
   `mean`: 1 per input element;
 - dropout: 2 per element while training (mask, scale), none in evaluation;
+- Fourier transforms: 5 N log2 N per transform of N values (the usual count of the radix-2 algorithm; J. Cooley and
+  J. Tukey 1965), real ones alike; no MACs;
 - interpolation: 1 per output element where it picks the nearest, 2 per neighbour where it mixes several.
 
 Views, copies, indexing, padding, comparisons, random numbers and look-ups (`embedding`) cost nothing. Attention is
@@ -22,7 +26,7 @@ counted in full also where it is causal, when half the work would do; the row's 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import log2, prod
 from typing import NamedTuple
 
 from archlab.records import Shape
@@ -41,6 +45,8 @@ FREE = Cost()
 
 SOFTMAX_PER_ELEMENT = 5
 DROPOUT_PER_ELEMENT = 2
+REAL_MACS_PER_COMPLEX = 4
+"""Real multiply-accumulates in a complex one."""
 
 
 def expand(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
@@ -140,3 +146,54 @@ def normalisation(elements: int, *, static: bool = False, affine: bool = True) -
 def rms_normalisation(elements: int, *, affine: bool) -> int:
     """Elementwise operations of a root-mean-square normalisation: square, mean, scale, and a weight."""
     return (4 if affine else 3) * elements
+
+
+def fourier_operations(size: int, transforms: int) -> int:
+    """Elementwise operations of Fourier transforms: 5 N log2 N each, rounded.
+
+    >>> fourier_operations(16, 4)  # 4 * 5 * 16 * 4
+    1280
+    """
+    return transforms * round(5 * size * log2(max(1, size)))
+
+
+def grouped_macs(left: Shape, right: Shape, output: Shape) -> int:
+    """MACs of a grouped matrix product, whichever axis the groups are cut from.
+
+    (tokens, K) with (groups, K, N) multiplies each token with the one matrix of its group: tokens * K * N.
+    (groups, M, K) with (K, tokens) is its transpose, and (M, tokens) with (tokens, N) sums over the tokens of each
+    group apart.
+    """
+    if len(left) == 2:
+        return prod(left) * right[-1]
+    return prod(left[-2:]) * right[-1] if len(right) == 2 else left[-1] * prod(output)
+
+
+def explicit_equation(equation: str, dimensions: Sequence[int]) -> str:
+    """An einsum's equation with a letter for each axis, and its result named.
+
+    Args:
+        equation: as `torch.einsum` takes it.
+        dimensions: how many axes each operand has. Where they don't fit, the equation comes back as it is.
+
+    >>> explicit_equation("...ik, ...kj", [3, 3])
+    'Zik,Zkj->Zij'
+    """
+    given, arrow, kept = equation.replace(" ", "").partition("->")
+    operands = given.split(",")
+    if len(operands) != len(dimensions):
+        return equation
+    hidden = [axes - len(operand.replace("...", "")) for operand, axes in zip(operands, dimensions, strict=True)]
+    spare = "".join(letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if letter not in equation)
+    most = max([count for operand, count in zip(operands, hidden, strict=True) if "..." in operand], default=0)
+    if most > len(spare) or min(hidden) < 0:
+        return equation
+    names = spare[len(spare) - most :]  # operands with fewer such axes lack the first of them
+    full = [
+        operand.replace("...", names[most - count :] if count else "")
+        for operand, count in zip(operands, hidden, strict=True)
+    ]
+    if not arrow:
+        letters = "".join(operands).replace(".", "")
+        kept = "..." + "".join(sorted(letter for letter in set(letters) if letters.count(letter) == 1))
+    return f"{','.join(full)}->{kept.replace('...', names)}"

@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from archlab.networks.dispatching import DispatchMode
-from archlab.tracing.costs.formulas import FREE, Cost
-from archlab.tracing.costs.names import FREE_OPERATIONS, POINTWISE, REDUCTIONS
+from archlab.tracing.costs.formulas import FREE, REAL_MACS_PER_COMPLEX, Cost
+from archlab.tracing.costs.names import FREE_OPERATIONS, POINTWISE, REDUCTIONS, UNKNOWN_OPERATIONS
 from archlab.tracing.pytree import convert, shape_of, tensors
 
 Formula = TypeVar("Formula", bound=Callable[..., "int | Cost"])
@@ -57,48 +56,58 @@ def operation_name(operation: object) -> str:
     return str(getattr(operation, "_qualified_op_name", operation))
 
 
-class CostCounter(DispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the cost of everything that is dispatched while it is active.
-
-    `macs` and `elementwise` are sums; `unknown` names the operations without a formula.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.macs = 0
-        self.elementwise = 0
-        self.unknown: set[str] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Runs the operation and counts it."""
-        out = func(*args, **(kwargs or {}))
-        cost = cost_of(func, args, kwargs or {}, out)
-        if cost is None:
-            self.unknown.add(operation_name(func))
-        else:
-            self.macs += cost.macs
-            self.elementwise += cost.elementwise
-        return out
-
-
 def cost_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: object) -> Cost | None:
     """What a dispatched operation takes; None if nobody knows."""
     name = operation_name(func)
-    short = name.rpartition("::")[2].removesuffix("_")
+    short = _short_name(name)
     if short not in FREE_OPERATIONS and any(
         isinstance(item, Tensor) and item.layout is not torch.strided for item in args
     ):
         return None  # the work depends on the values of a sparse tensor
-    formula = _COSTS.get(name)
+    formula = _COSTS.get(name) or _COSTS.get(name.removesuffix("_"))  # in place: `addmm_` costs what `addmm` does
     if formula is not None:
         shapes = convert(args, shape_of)
         named = convert(kwargs, shape_of)
         cost = formula(*shapes, **named, output=convert(out, shape_of))
-        return cost if isinstance(cost, Cost) else Cost(int(cost))
+        cost = cost if isinstance(cost, Cost) else Cost(int(cost))
+        if cost.macs and any(tensor.is_complex() for tensor in tensors(out)):
+            cost = cost._replace(macs=cost.macs * REAL_MACS_PER_COMPLEX)
+        return cost
     if short in FREE_OPERATIONS or getattr(func, "is_view", False):
         return FREE
+    if short in UNKNOWN_OPERATIONS or "_backward" in short:
+        return None
+    if short.startswith("_foreach_"):
+        return Cost(0, sum(item.numel() for item in tensors(args[0])))
     if short in REDUCTIONS:
         return Cost(0, args[0].numel())
     if torch.Tag.pointwise in getattr(func, "tags", ()) or short in POINTWISE:
         return Cost(0, sum(item.numel() for item in tensors(out)))
     return None
+
+
+def _short_name(name: str) -> str:
+    """Without namespace, and without the mark of what changes its argument: `addmm` of `aten::addmm_`."""
+    short = name.rpartition("::")[2]
+    return short if short.endswith("__") else short.removesuffix("_")
+
+
+def is_classified(name: str) -> bool:
+    """Whether somebody has decided what one of torch's own operations costs, or that it has no formula.
+
+    Args:
+        name: as the dispatcher has it, with or without overload: `aten::addmm_`, `aten::addmm.out`.
+    """
+    name = name.partition(".")[0]
+    short = _short_name(name)
+    if (
+        {name, name.removesuffix("_")} & _COSTS.keys()
+        or short.startswith(("_foreach_", "_test_"))
+        or "_backward" in short
+    ):
+        return True
+    if short in FREE_OPERATIONS | REDUCTIONS | POINTWISE | UNKNOWN_OPERATIONS:
+        return True
+    packet = getattr(torch.ops.aten, name.rpartition("::")[2])
+    overloads = [getattr(packet, overload) for overload in packet.overloads()]
+    return any(overload.is_view or torch.Tag.pointwise in overload.tags for overload in overloads)

@@ -7,25 +7,36 @@ How a tensor carries its origin: torch lets tensors have attributes, and each ha
         z = y + x                         # call 2: its origins are (1, -1), which are its edges in the diagram
         return F.linear(z, self.w.t())    # self.w._archlab == (state,), and so has the view self.w.t()
 
-the last call, 3, has the origin 2, and takes the parameter `w`, which thereby counts in its row. A tensor without the
-attribute is a constant.
+the last call, 3, has the origin 2, and takes the parameter `w`, which thereby counts in its row. A constant has the
+empty tuple. So a tensor without the attribute was made where nobody listened: by a jitted function, which announces
+nothing to Python, or in another thread. Shape functions can't follow it: `UnheardError` has the network run again with
+every operation heard as it is dispatched (`archlab.tracing.forward.dispatch`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from archlab.records import Shape
-from archlab.tracing.costs.registry import CostCounter
+from archlab.tracing.forward.dispatch import Dispatched, Tally, held_tensors, mark_of
 from archlab.tracing.pytree import dtype_name, nbytes, shape_of, tensors, version
+from archlab.tracing.quick.shape_function import registered_module
 
 if TYPE_CHECKING:
     from archlab.tracing.forward.module_tree import Stray
     from archlab.tracing.receptive.regions import Region
+
+
+ELSEWHERE = "work in another thread"
+"""What stands among the uncounted operations for a tensor that was made where nothing could listen."""
+
+
+class UnheardError(Exception):
+    """A tensor was made where shape functions hear nothing; the network is run as operations are dispatched."""
 
 
 class Call:
@@ -103,6 +114,16 @@ class CallTree:
         """The module call that is running."""
         self.counting: Call | None = None
         """The row whose operations are being dispatched."""
+        self.tally = Tally()
+        """What they take."""
+        self.is_quiet = False
+        """Whether a function is running that was heard, and has no row."""
+        self.dispatched: Dispatched | None = None
+        """Hears all that is dispatched; None while only what `count` runs is."""
+        self.held: frozenset[int] = frozenset()
+        """Identities of tensors that were there before the run."""
+        self.has_unheard = False
+        """Whether a tensor was made where shape functions hear nothing."""
         self.notes: dict[str, None] = {}
         self.strays: list[Stray] = []
         """Parameters that operations took and that no module had registered."""
@@ -117,17 +138,21 @@ class CallTree:
 
     def enter(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """File a module call with what it was given."""
+        if call.parent is None and self.dispatched is not None:
+            self.held = held_tensors(call.module, everywhere=self.real)
         if len(args) == 1 and not kwargs and type(args[0]) is Tensor:
             tensor = args[0]
             call.inputs = (shape_of(tensor),)
             origin = getattr(tensor, "_archlab", None)
+            if origin is None:
+                origin = self.found(tensor)
             if type(origin) is int:
                 call.origins = (origin,)
             call.version = version(tensor)
         else:
             given = tensors((args, kwargs))
             call.inputs = tuple([shape_of(tensor) for tensor in given])
-            origins = [getattr(tensor, "_archlab", None) for tensor in given]
+            origins = [self.found(tensor) for tensor in given]
             call.origins = tuple(dict.fromkeys([origin for origin in origins if type(origin) is int]))
             if given:
                 call.version = version(given[0])
@@ -161,25 +186,85 @@ class CallTree:
             call.dtype = dtype_name(results[0])
             call.regions = getattr(results[0], "_archlab_regions", ())
             call.output_bytes = sum([nbytes(tensor) for tensor in results])
+        if call.module is not None and not call.whole:
+            for tensor in results:
+                if getattr(tensor, "_archlab", None) is None:
+                    self.found(tensor)
+                    leaf = leaf and not call.children  # what it found is a row below
         if not leaf:
             call.origins = ()
             return
         for tensor in results:
-            if type(getattr(tensor, "_archlab", None)) is not tuple:
+            if not isinstance(mark := getattr(tensor, "_archlab", None), tuple) or not mark:
                 tensor._archlab = call.index  # type: ignore[attr-defined]
 
     def count(self, call: Call, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What a function returns; its cost, as it is dispatched, goes to the call."""
-        outer, self.counting = self.counting, call
+        outer = self.counting, self.tally
+        tally = Tally()
+        self.counting, self.tally = call, tally
         try:
-            with CostCounter() as counter:
+            if self.dispatched is not None:
                 out = function(*args, **kwargs)
+            else:
+                with Dispatched(self):
+                    out = function(*args, **kwargs)
         finally:
-            self.counting = outer
-        call.macs = counter.macs
-        call.elementwise = counter.elementwise
-        call.uncounted = tuple(counter.unknown)
+            self.counting, self.tally = outer
+        call.macs = tally.macs
+        call.elementwise = tally.elementwise
+        call.uncounted = tuple(tally.unknown)
+        if call.module is not None and args and isinstance(args[0], Tensor) and args[0].is_complex():
+            # Torch makes three real convolutions of a complex one, by Gauss's trick: counted as the product that it is.
+            registration = registered_module(call.module)
+            result = registration.module_result(call.module, args, kwargs) if registration is not None else None
+            if result is not None:
+                call.macs, call.elementwise = result[1:]
         return out
+
+    def found(self, tensor: Tensor) -> Any:
+        """Where a tensor comes from: its mark, or that of what it wraps.
+
+        One without a mark, which wasn't there before the run, was made where nobody listened: it gets a row.
+
+        Raises:
+            UnheardError: the same, while shape functions stand for running; another run hears more.
+        """
+        mark = mark_of(tensor)
+        if mark is not None or not (tensor.is_meta or self.real) or isinstance(tensor, nn.Parameter):
+            return mark
+        if self.parent is None or id(tensor) in self.held:
+            return None
+        if self.dispatched is None:
+            self.has_unheard = True
+            raise UnheardError
+        call = self.operation_call("unheard", (), ())
+        call.uncounted = (ELSEWHERE,)
+        self.add(call)
+        self.leave(call, tensor, leaf=True)
+        return call.index
+
+    def operation_call(self, name: str, inputs: Iterable[Shape], marks: Iterable[Any]) -> Call:
+        """A row for an operation below the call that runs, which is still to be filed."""
+        assert self.parent is not None
+        call = Call(self.parent, self.path_of(name), name, None, self.parent.number)
+        call.inputs = tuple(inputs)
+        call.origins = tuple(dict.fromkeys(mark for mark in marks if type(mark) is int))
+        return call
+
+    def path_of(self, name: str) -> str:
+        """The dotted name of an operation below the call that runs, numbered from its second use there."""
+        parent = self.parent
+        assert parent is not None
+        if parent.suffixes is None:
+            parent.suffixes = {}
+        taken = parent.module._modules if parent.module is not None else {}
+        while True:
+            count = parent.suffixes.get(name, 0)
+            parent.suffixes[name] = count + 1
+            unique = f"{name}_{count}" if count else name
+            if unique not in taken:
+                return f"{parent.path}.{unique}" if parent.path else unique
 
     def fail(self, call: Call, error: BaseException) -> None:
         """Remember the innermost call that an exception leaves."""

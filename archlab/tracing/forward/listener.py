@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from archlab.tracing.forward.call_tree import Call, CallTree, is_under_vmap
+from archlab.tracing.costs.formulas import explicit_equation
+from archlab.tracing.forward.call_tree import Call, CallTree, UnheardError, is_under_vmap
 from archlab.tracing.forward.constants import base_of, move_constant, write_through
+from archlab.tracing.forward.dispatch import Dispatched
+from archlab.tracing.forward.grouped import grouped_product
 from archlab.tracing.forward.module_tree import State, Stray, stray
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
 from archlab.tracing.forward.saved import fused_attention
@@ -32,6 +37,24 @@ class Listener(TorchFunctionMode):
     def __init__(self, tree: CallTree) -> None:
         super().__init__()
         self.tree = tree
+        self._inner: Dispatched | None = None
+
+    def __enter__(self) -> Listener:
+        """Also hears what is dispatched, unless shape functions stand for running."""
+        if not self.tree.quick and self.tree.dispatched is None:
+            self._inner = self.tree.dispatched = Dispatched(self.tree)
+            self._inner.__enter__()  # type: ignore[no-untyped-call]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        """Raises `UnheardError` again, which the network may have caught, or a jitted function made another of."""
+        super().__exit__(kind, error, traceback)  # type: ignore[no-untyped-call]
+        if self._inner is not None:
+            self.tree.dispatched = None
+            self._inner.__exit__(kind, error, traceback)  # type: ignore[no-untyped-call]
+        if self.tree.has_unheard:
+            raise UnheardError from error  # whatever has become of it on the way
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs a function, or what stands for it; the mode is off meanwhile."""
@@ -45,6 +68,9 @@ class Listener(TorchFunctionMode):
         if role is Role.COMPOSITE:
             with Listener(self.tree):
                 return opened(function)(*args, **kwargs)
+        if self.tree.quick and _is_in_kernel(sys._getframe(2)):
+            self.tree.has_unheard = True
+            raise UnheardError
         given = tensors((args, kwargs))
         origins: dict[int, None] = {}
         states: dict[State, None] = {}
@@ -59,6 +85,8 @@ class Listener(TorchFunctionMode):
             elif type(tensor) is nn.Parameter and not known.in_place:  # drawing first values is no use of it
                 self.tree.strays.append(stray(tensor, on_meta=not self.tree.real))
                 states[self.tree.strays[-1]] = None
+            elif (origin := self.tree.found(tensor)) is not None:
+                (origins if type(origin) is int else states).update(dict.fromkeys(_items(origin)))
             if tensor.is_meta:
                 meta = True
             elif tensor.dim() > 0:
@@ -84,7 +112,7 @@ class Listener(TorchFunctionMode):
         if not is_row and role is not Role.VIEW:
             is_row = any(state.is_parameter for state in states)
         if role is Role.FACTORY or not is_row:
-            return self._constant(known, function, args, kwargs, states)
+            return self._constant(known, function, args, kwargs, given, states)
         out = self._operation(known, function, args, kwargs, given, origins, states)
         if stayed is not None and hasattr(args[0], "_archlab"):
             write_through(stayed, args[0])
@@ -96,16 +124,25 @@ class Listener(TorchFunctionMode):
         function: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        given: list[Tensor],
         states: dict[State, None],
     ) -> Any:
-        result = _result(known, function, args, kwargs) if self.tree.is_quick else None
-        out = function(*args, **kwargs) if result is None else result[0]
+        tree = self.tree
+        result = _result(known, function, args, kwargs) if tree.is_quick else None
+        if result is not None:
+            out = result[0]
+        else:
+            was_quiet, tree.is_quiet = tree.is_quiet, True
+            try:
+                out = function(*args, **kwargs)
+            finally:
+                tree.is_quiet = was_quiet
         if known.role is Role.FACTORY and isinstance(out, Tensor):
             out._archlab_made = True  # type: ignore[attr-defined]
-        if states and known.role is not Role.FACTORY:
-            for tensor in tensors(out):
-                if getattr(tensor, "_archlab", None) is None:
-                    tensor._archlab = tuple(states)  # type: ignore[attr-defined]
+        mark = () if known.role is Role.FACTORY else tuple(states)
+        for tensor in tensors(out):
+            if getattr(tensor, "_archlab", ()) in (None, ()) or not any(tensor is item for item in given):
+                tensor._archlab = mark  # type: ignore[attr-defined]
         return out
 
     def _operation(
@@ -127,15 +164,15 @@ class Listener(TorchFunctionMode):
         try:
             out = self._run(call, known, function, args, kwargs)
         except Exception as error:
-            call.path = _path(parent, known.name)
+            call.path = tree.path_of(known.name)
             tree.add(call)
             tree.fail(call, error)
             raise
         result = args[0] if known.name == "setitem" else out
         same = any(result is tensor for tensor in given)
-        if not tensors(result) or (same and known.role is not Role.COMPUTE):
+        if not tensors(result) or (same and known.role in (Role.VIEW, Role.CONVERSION)):
             return out  # nothing happened that is worth a row
-        call.path = _path(parent, known.name)
+        call.path = tree.path_of(known.name)
         call.detail = detail(known.name, args, kwargs, out)
         if tree.locate is not None:
             call.source = tree.locate()
@@ -153,7 +190,10 @@ class Listener(TorchFunctionMode):
         tree, quick = self.tree, self.tree.is_quick
         if tree.saves and known.name == "scaled_dot_product_attention" and not tree.real:
             function = fused_attention
-        if quick or (known.name in VARYING_FUNCTIONS and not is_under_vmap()):
+        if known.name == "grouped_mm" and isinstance(args[0], Tensor) and args[0].is_meta:
+            function = grouped_product
+        by_formula = known.name in _BY_FORMULA or (known.name.startswith("conv") and args and _is_complex(args[0]))
+        if quick or (by_formula and not is_under_vmap()):
             result = _result(known, function, args, kwargs)
             if result is not None:
                 out = result[0] if quick else tree.count(call, function, args, kwargs)
@@ -172,6 +212,8 @@ def _result(known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict
     registration = registered_function(known.name) if known.is_torchs else None
     if registration is None:
         return (function(*args, **kwargs), 0, 0) if known.role is Role.VIEW else None
+    if known.name == "einsum" and isinstance(args[0], str):
+        args = (explicit_equation(args[0], [item.dim() for item in args[1:] if isinstance(item, Tensor)]), *args[1:])
     try:
         result = registration.result(args, kwargs)
     except ShapeFunctionError as fault:
@@ -182,21 +224,36 @@ def _result(known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict
     return (target, *result[1:]) if target.shape == made.shape and target.dtype is made.dtype else None
 
 
+_BY_FORMULA = VARYING_FUNCTIONS | {"einsum"}
+"""Functions that are counted by their formula also where they are dispatched: torch runs a product over an axis of size
+1 as a pointwise one."""
+
 _KEEP_DEVICE = frozenset(["pack_padded_sequence", "pad_packed_sequence"])
 """Functions that want one of their tensors on the CPU."""
 
 
-def _path(parent: Call, name: str) -> str:
-    """The dotted name of an operation, numbered from its second use in one call of its module."""
-    if parent.suffixes is None:
-        parent.suffixes = {}
-    taken = parent.module._modules if parent.module is not None else {}
-    while True:
-        count = parent.suffixes.get(name, 0)
-        parent.suffixes[name] = count + 1
-        unique = f"{name}_{count}" if count else name
-        if unique not in taken:
-            return f"{parent.path}.{unique}" if parent.path else unique
+def _is_in_kernel(frame: FrameType | None) -> bool:
+    """Whether a frame belongs to torch's own arithmetic without values, which is written in Python.
+
+    Whoever is called from there works for an operation that was dispatched, and that nobody announced.
+    """
+    while frame is not None:
+        module = frame.f_globals.get("__name__")
+        if module != "torch._ops":  # which calls what `torch.ops` names
+            return module is not None and module[:7] == "torch._" and module.startswith(_KERNELS)
+        frame = frame.f_back
+    return False
+
+
+_KERNELS = ("torch._meta_registrations", "torch._refs", "torch._prims", "torch._decomp")
+
+
+def _is_complex(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_complex()
+
+
+def _items(mark: int | tuple[State, ...]) -> tuple[Any, ...]:
+    return (mark,) if isinstance(mark, int) else mark
 
 
 def _converted_type(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.dtype:

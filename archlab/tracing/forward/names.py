@@ -40,8 +40,10 @@ QUERIES = words(
 PRODUCTS = words(
     """
     addbmm addmm addmv baddbmm bilinear bmm chain_matmul conv1d conv2d conv3d conv_transpose1d conv_transpose2d
-    conv_transpose3d dot einsum gru gru_cell inner linear lstm lstm_cell matmul mm mv rnn_relu rnn_relu_cell
-    rnn_tanh rnn_tanh_cell scaled_dot_product_attention tensordot vdot
+    conv_transpose3d dot einsum grouped_mm gru gru_cell inner int_mm linear lstm lstm_cell matmul matrix_power
+    mixed_dtypes_linear mm multi_dot mv rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell
+    scaled_dot_product_attention scaled_grouped_mm scaled_mm tensordot vdot weight_int4pack_mm
+    weight_int8pack_mm
     """
 )
 """Functions with MACs: rows even between constants."""

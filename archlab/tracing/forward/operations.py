@@ -155,9 +155,19 @@ def _scalar(args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> str:
     return f"{numbers[0]:g}" if numbers else ""
 
 
+_TRANSFORMS = ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")
+
+
+def _fourier(args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> str:
+    return "5 N log2 N elementwise per transform"
+
+
 _DETAILS: dict[str, Callable[[tuple[Any, ...], dict[str, Any], Any], str]] = {
     **dict.fromkeys(["cat", "concat", "concatenate"], _cat),
     **dict.fromkeys(["add", "sub", "mul", "div", "pow"], _scalar),
+    **dict.fromkeys(
+        [f"fft_{kind}{axes}" for kind in _TRANSFORMS for axes in ("", "2", "n")] + ["stft", "istft"], _fourier
+    ),
     "scaled_dot_product_attention": _attention,
     "einsum": _einsum,
 }

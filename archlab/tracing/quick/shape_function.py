@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from archlab.tracing.costs.formulas import REAL_MACS_PER_COMPLEX
 from archlab.tracing.pytree import convert, dtype_name, shape_of
 
 Result = tuple[Any, int, int]
@@ -82,7 +83,10 @@ class Registration(NamedTuple):
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Result | None:
         try:
-            return self.shape_function(*args, **kwargs)
+            result = self.shape_function(*args, **kwargs)
+            if result is not None and result[1] and isinstance(result[0], Tensor) and result[0].is_complex():
+                return result[0], result[1] * REAL_MACS_PER_COMPLEX, result[2]
+            return result
         except UnknownCallError:
             return None
         except MismatchError:

@@ -1,0 +1,135 @@
+"""Every operation of torch's is known for what it costs, or known to have no formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from archlab.tracing import trace
+from archlab.tracing.costs.names import FREE_OPERATIONS, POINTWISE, REDUCTIONS, UNKNOWN_OPERATIONS
+from archlab.tracing.costs.registry import is_classified
+from archlab.tracing.measurement import prepare
+
+
+def is_composite(name: str) -> bool:
+    """Whether torch takes an operation apart before it is dispatched, so that its parts are what counts."""
+    has_kernel: Any = torch._C._dispatch_has_kernel_for_dispatch_key
+    return bool(has_kernel(name, "CompositeImplicitAutograd"))
+
+
+def test_every_operation_of_torch_is_classified() -> None:
+    """Whoever reads this because a new torch added one: give it a cost, or name it in `UNKNOWN_OPERATIONS`."""
+    names = {name for name in torch._C._dispatch_get_all_op_names() if name.startswith("aten::")}
+    assert len(names) > 2_000
+    assert sorted({name for name in names if not is_composite(name) and not is_classified(name)}) == []
+
+
+def test_an_operation_that_nobody_knows_is_found() -> None:
+    assert is_classified("aten::addmm.out")
+    assert not is_classified("aten::layer_norm")  # composite: nobody gave it a cost of its own
+
+
+def test_no_operation_is_of_two_kinds() -> None:
+    kinds = [FREE_OPERATIONS, REDUCTIONS, POINTWISE, UNKNOWN_OPERATIONS]
+    for place, kind in enumerate(kinds):
+        for other in kinds[place + 1 :]:
+            assert kind & other == set()
+
+
+class Does(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(x)
+
+
+# On (2, 6): 12 elements
+COUNTED: list[tuple[Callable[[Tensor], Any], int]] = [
+    (lambda x: x // 2, 12),
+    (lambda x: torch.floor_divide(x, 2), 12),
+    (lambda x: torch.histc(x, 4, 0, 1), 0),
+    (lambda x: F.binary_cross_entropy_with_logits(x, torch.zeros_like(x)), 12),
+    (lambda x: F.mse_loss(x, torch.zeros_like(x)), 12),
+    # two coordinates of 4 * 5 positions, each a product and a sum with three numbers: 2 * 3 * 40
+    (lambda x: F.affine_grid(x.view(1, 4, 3)[:, :2], [1, 1, 4, 5], align_corners=False), 2 * 3 * 40),
+    (lambda x: torch.renorm(x, 2, 0, 1.0), 24),
+    (lambda x: torch.fake_quantize_per_tensor_affine(x, 0.1, 0, 0, 255), 12),
+    (lambda x: torch.linalg.cross(x[:, :3], x[:, 3:]), 6),
+    (lambda x: torch._foreach_mul([x, x[:1]], 2.0), 18),
+    (lambda x: torch.special.i0(x), 12),
+    # 2 transforms of 6 values: 2 * round(5 * 6 * log2(6) = 77.5) = 156; and back
+    (lambda x: torch.fft.irfft(torch.fft.rfft(x), n=6), 2 * 2 * 78),
+    (lambda x: torch.fft.fft2(x), round(5 * 12 * 3.584962500721156)),
+]
+
+
+@pytest.mark.parametrize(("function", "elementwise"), COUNTED, ids=range(len(COUNTED)))
+def test_no_lower_bound_where_no_mac_is_missing(function: Callable[[Tensor], Any], elementwise: int) -> None:
+    totals = trace(Does(function), [(2, 6)], strict=True).totals
+    assert (totals.macs, totals.elementwise) == (0, elementwise)
+
+
+def test_arguments_of_distributions_are_checked_for_nothing() -> None:
+    class Samples(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mean, self.deviation, self.decoder = nn.Linear(8, 4), nn.Linear(8, 4), nn.Linear(4, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            normal = torch.distributions.Normal(self.mean(x), self.deviation(x).exp())
+            result: Tensor = self.decoder(normal.rsample())
+            return result
+
+    # 2 * 8 * 4, twice, and 2 * 4 * 8
+    assert trace(Samples(), [(2, 8)], strict=True).totals.macs == 3 * 64
+
+
+def test_a_recurrent_layer_with_real_arithmetic_is_counted() -> None:
+    """5 steps of 2 samples: 10 * 4 * 16 * (8 + 16) = 15,360."""
+    measurement = prepare(nn.Sequential(nn.Identity(), nn.LSTM(8, 16)).eval(), [(5, 2, 8)], None, {})
+    totals = measurement.run(quick=False, real=True).totals
+    assert (totals.macs, totals.uncounted_operations) == (15_360, {})
+    assert totals == measurement.run(quick=True).totals
+
+
+COMPLEX: list[tuple[Callable[[Tensor], Any], int]] = [
+    (lambda x: torch.complex(x, x) @ torch.zeros(6, 3, dtype=torch.complex64), 4 * 2 * 6 * 3),
+    (lambda x: torch.einsum("bi,io->bo", torch.complex(x, x), torch.zeros(6, 3, dtype=torch.complex64)), 4 * 36),
+    (lambda x: torch.complex(x, x)[None].bmm(torch.zeros(1, 6, 3, dtype=torch.complex64)), 4 * 36),
+    (lambda x: F.linear(torch.complex(x, x), torch.zeros(3, 6, dtype=torch.complex64)), 4 * 36),
+]
+
+
+@pytest.mark.parametrize(("function", "macs"), COMPLEX, ids=range(len(COMPLEX)))
+def test_complex_products_are_four_real_ones(function: Callable[[Tensor], Any], macs: int) -> None:
+    measurement = prepare(Does(function), [(2, 6)], None, {})
+    quick = measurement.run(quick=True)
+    assert quick.totals.macs == macs
+    assert quick.totals.uncounted_operations == {}
+    assert quick == measurement.run(quick=False)
+    assert quick.totals == measurement.run(quick=False, real=True).totals
+
+
+CONVOLUTIONS = [
+    # 4 * 6 * 6 * 3 * 3 * 3 = 3,888 complex products
+    (nn.Conv2d(3, 4, 3, dtype=torch.complex64), (1, 3, 8, 8), 4 * 3_888),
+    (nn.Conv1d(3, 4, 3, dtype=torch.complex64), (1, 3, 8), 4 * 4 * 6 * 9),
+    (nn.ConvTranspose2d(3, 4, 3, dtype=torch.complex64), (1, 3, 8, 8), 4 * 64 * 3 * 4 * 9),
+]
+
+
+@pytest.mark.parametrize(("layer", "shape", "macs"), CONVOLUTIONS, ids=lambda value: str(value)[:20])
+def test_complex_convolutions_count_as_products_however_torch_makes_them(
+    layer: nn.Module, shape: tuple[int, ...], macs: int
+) -> None:
+    measurement = prepare(nn.Sequential(layer), [torch.zeros(shape, dtype=torch.complex64)], None, {})
+    for options in ({"quick": True}, {"quick": False}, {"quick": False, "real": True}):
+        totals = measurement.run(**options).totals
+        assert (totals.macs, totals.elementwise) == (macs, 0)
