@@ -80,11 +80,11 @@ class Listener(TorchFunctionMode):
             origin = getattr(tensor, "_archlab", None)
             if type(origin) is int:
                 origins[origin] = None
-            elif origin is not None:
-                states.update(dict.fromkeys(origin))
-            elif type(tensor) is nn.Parameter and not known.in_place:  # drawing first values is no use of it
+            elif not origin and type(tensor) is nn.Parameter and not known.in_place:  # drawing first values is no use
                 self.tree.strays.append(stray(tensor, on_meta=not self.tree.real))
                 states[self.tree.strays[-1]] = None
+            elif origin is not None:
+                states.update(dict.fromkeys(origin))
             elif (origin := self.tree.found(tensor)) is not None:
                 (origins if type(origin) is int else states).update(dict.fromkeys(_items(origin)))
             if tensor.is_meta:
@@ -267,7 +267,8 @@ def _converted_type(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.dtyp
 def _to_meta(tensor: Tensor) -> Tensor:
     if tensor.is_meta or tensor.dim() == 0:
         return tensor
-    (state, *_) = origin if type(origin := getattr(tensor, "_archlab", None)) is tuple else (None,)
+    origin = getattr(tensor, "_archlab", None)
+    state = origin[0] if type(origin) is tuple and origin else None
     if isinstance(state, Stray) and state.original is tensor:
         return state.tensor
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
