@@ -38,8 +38,9 @@ def bias(trace: Trace) -> Iterator[Finding]:
 
     Silent where anything else takes the layer's result too. Ioffe and Szegedy 2015, section 3.2.
     """
+    followers = _followers(trace)
     for index, layer in _leaves(trace):
-        after = [trace.layers[place] for place in _followers(trace, index)]
+        after = [trace.layers[place] for place in followers[index]]
         if _has_bias(layer) and after and all("BatchNorm" in row.kind for row in after):
             yield _found(
                 layer,
@@ -54,17 +55,18 @@ def dropout(trace: Trace) -> Iterator[Finding]:
 
     Followed through layers that hand a variance on (`PASSING`), to the next BatchNorm. Li et al. 2019.
     """
+    followers = _followers(trace)
     for index, layer in _leaves(trace):
         if not layer.kind.lower().startswith("dropout"):
             continue
-        waiting, reached = list(_followers(trace, index)), None
+        waiting, reached = [*followers[index]], None
         while waiting and reached is None:
             place = waiting.pop()
             row = trace.layers[place]
             if "BatchNorm" in row.kind:
                 reached = row
             elif row.kind in PASSING:
-                waiting += _followers(trace, place)
+                waiting += followers[place]
         if reached is not None:
             yield _found(
                 layer,
@@ -161,8 +163,14 @@ def _leaves(trace: Trace) -> Iterator[tuple[int, Layer]]:
             yield index, layer
 
 
-def _followers(trace: Trace, index: int) -> list[int]:
-    return [place for place, layer in enumerate(trace.layers) if index in layer.inputs]
+def _followers(trace: Trace) -> list[list[int]]:
+    """For each row those that take its result."""
+    found: list[list[int]] = [[] for _ in trace.layers]
+    for place, layer in enumerate(trace.layers):
+        for origin in {*layer.inputs}:
+            if origin >= 0:
+                found[origin].append(place)
+    return found
 
 
 def _has_bias(layer: Layer) -> bool:

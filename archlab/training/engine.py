@@ -21,7 +21,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from archlab.errors import RunError
 from archlab.records import Run, TrainingConfig
@@ -30,6 +30,9 @@ from archlab.training import images
 from archlab.training.execution import Execution
 from archlab.training.progress import Progress
 from archlab.training.worker import BOOTSTRAP, Ended, Greeting, Ready
+
+if TYPE_CHECKING:
+    from archlab.training.preparation import Preparer
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -233,14 +236,16 @@ def _check_last_batches(configs: Sequence[TrainingConfig], execution: Execution)
         InputError: a run could not train on it.
     """
     read = functools.cache(lambda dataset: images.load_images(dataset, execution.data_dir))
+    preparer: Preparer | None = None  # which needs torch, and is seldom needed
     for config in _different([replace(config, seed=0, variant="") for config in configs]):
         available = len(read(config.dataset).train.labels)
         count = min(config.train_samples or available, available)
         if (count - 1) % config.batch_size == 0:
+            from archlab.training import preparation
             from archlab.training.last_batch import check_last_batch
-            from archlab.training.preparation import Preparer
 
-            prepared = Preparer(execution).prepare(config)
+            preparer = preparer or preparation.Preparer(execution)
+            prepared = preparer.prepare(config)
             check_last_batch(prepared.network("meta"), prepared.image_shape, count, config.batch_size)
 
 
