@@ -65,8 +65,11 @@ def main() -> None:
     preparer = Preparer(greeting.execution)
 
     def send(event: object) -> None:
-        pickle.dump(event, events)
-        events.flush()
+        try:
+            pickle.dump(event, events)
+            events.flush()
+        except BrokenPipeError:
+            os._exit(0)  # nobody reads any more; raised into the training, it would make the run a failed one
 
     try:
         send(Ready(preparer.device.type != "cpu"))

@@ -1,4 +1,6 @@
+import json
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -10,7 +12,7 @@ import pytest
 from archlab.errors import DataError, InputError, RunError
 from archlab.records import TrainingConfig
 from archlab.store import Store, open_store
-from archlab.training import Execution, Progress, engine, train_all
+from archlab.training import Execution, Progress, engine, train_all, worker
 from tests.training.tiny import SOURCE
 
 CONFIG = TrainingConfig(
@@ -160,3 +162,19 @@ def test_workers_end_with_a_killed_parent(store: Store) -> None:
     while store.runs()[0].status == "running" and time.monotonic() < deadline:
         time.sleep(0.05)
     assert store.runs()[0].status == "interrupted"
+
+
+def test_worker_whose_events_nobody_reads_leaves_its_run_interrupted(store: Store) -> None:
+    execution = Execution(store=store, device="cpu")
+    arguments = [sys.executable, "-c", worker.BOOTSTRAP, json.dumps(sys.path)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for message in (worker.Greeting(execution, ()), replace(CONFIG, epochs=1_000_000)):
+            pickle.dump(message, process.stdin)
+        process.stdin.flush()
+        for _ in range(3):  # ready, started, the first step or epoch
+            pickle.load(process.stdout)
+        process.stdout.close()
+        assert process.wait(60) == 0
+    assert [run.status for run in store.runs()] == ["interrupted"]
