@@ -15,8 +15,9 @@ from archlab.tracing.forward.call_tree import Call, CallTree, UnheardError, is_u
 from archlab.tracing.forward.constants import base_of, move_constant, write_through
 from archlab.tracing.forward.dispatch import Dispatched
 from archlab.tracing.forward.grouped import grouped_product
-from archlab.tracing.forward.module_tree import State, Stray, stray
+from archlab.tracing.forward.module_tree import State, stray
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
+from archlab.tracing.forward.placement import CPU, converted, is_too_large, new_tensor_on, on_meta, shape_by_values
 from archlab.tracing.forward.saved import fused_attention
 from archlab.tracing.pytree import convert, shape_of, tensors, version
 from archlab.tracing.quick.layers import VARYING_FUNCTIONS
@@ -68,6 +69,9 @@ class Listener(TorchFunctionMode):
         if role is Role.COMPOSITE:
             with Listener(self.tree):
                 return opened(function)(*args, **kwargs)
+        if role is Role.DEVICE:
+            is_asked_by_torch = not args[0].is_meta or _is_in_kernel(sys._getframe(2))
+            return function(*args) if is_asked_by_torch else CPU
         if self.tree.quick and _is_in_kernel(sys._getframe(2)):
             self.tree.has_unheard = True
             raise UnheardError
@@ -97,23 +101,28 @@ class Listener(TorchFunctionMode):
                 where = parent.path if parent is not None else ""
                 raise DataDependentError(f"{where or 'the network'} reads a tensor's values ({known.name})")
             return function(*args, **kwargs)
-        if meta and not self.tree.real:
-            if role is Role.CONVERSION:
-                tensor, dtype = args[0], _converted_type(args, kwargs)
-                if dtype is tensor.dtype:
-                    return tensor
-                function, args, kwargs = Tensor.to, (tensor, dtype), {}
-            elif mixed and known.name not in _KEEP_DEVICE:
-                stayed = move_constant(args[0]) if known.in_place else None
-                if stayed is not None and type(origin := getattr(base_of(stayed), "_archlab", None)) is int:
-                    origins[origin] = None  # what was written to another part of it
-                args, kwargs = convert((args, kwargs), _to_meta)
+        if role is Role.FACTORY:
+            kwargs = new_tensor_on(known.name, args, kwargs, real=self.tree.real)
+        elif role is Role.CONVERSION:
+            conversion = converted(function, args, kwargs, real=self.tree.real)
+            if conversion is None:
+                return args[0]
+            function, args, kwargs = conversion
+        elif meta and mixed and not self.tree.real and known.name not in _KEEP_DEVICE:
+            stayed = move_constant(args[0]) if known.in_place else None
+            if stayed is not None and type(origin := getattr(base_of(stayed), "_archlab", None)) is int:
+                origins[origin] = None  # what was written to another part of it
+            function, args, kwargs = shape_by_values(known.name, function, args, kwargs)
+            args, kwargs = convert((args, kwargs), on_meta)
+        elif mixed and not meta and not self.tree.real and is_too_large(given):
+            meta = True
+            args, kwargs = convert((args, kwargs), on_meta)
         is_row = origins or role is Role.PRODUCT
         if not is_row and role is not Role.VIEW:
             is_row = any(state.is_parameter for state in states)
         if role is Role.FACTORY or not is_row:
-            return self._constant(known, function, args, kwargs, given, states)
-        out = self._operation(known, function, args, kwargs, given, origins, states)
+            return self._constant(known, function, args, kwargs, given, states, meta)
+        out = self._operation(known, function, args, kwargs, given, origins, states, meta)
         if stayed is not None and hasattr(args[0], "_archlab"):
             write_through(stayed, args[0])
         return out
@@ -126,9 +135,11 @@ class Listener(TorchFunctionMode):
         kwargs: dict[str, Any],
         given: list[Tensor],
         states: dict[State, None],
+        meta: bool,
     ) -> Any:
         tree = self.tree
-        result = _result(known, function, args, kwargs) if tree.is_quick else None
+        quick = tree.is_quick and (meta or known.role is Role.FACTORY)
+        result = _result(known, function, args, kwargs) if quick else None
         if result is not None:
             out = result[0]
         else:
@@ -154,7 +165,9 @@ class Listener(TorchFunctionMode):
         given: list[Tensor],
         origins: dict[int, None],
         states: dict[State, None],
+        meta: bool,
     ) -> Any:
+        """A row, and what it gives; shape functions stand only for operations on tensors without values (`meta`)."""
         tree = self.tree
         parent = tree.parent
         assert parent is not None
@@ -162,7 +175,7 @@ class Listener(TorchFunctionMode):
         call.inputs = tuple([shape_of(tensor) for tensor in given])
         call.origins = tuple(origins)
         try:
-            out = self._run(call, known, function, args, kwargs)
+            out = self._run(call, known, function, args, kwargs, meta)
         except Exception as error:
             call.path = tree.path_of(known.name)
             tree.add(call)
@@ -185,9 +198,11 @@ class Listener(TorchFunctionMode):
             result._base._archlab = call.index
         return out
 
-    def _run(self, call: Call, known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _run(
+        self, call: Call, known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], meta: bool
+    ) -> Any:
         """What the function returns, or what stands for it; its cost goes to the call."""
-        tree, quick = self.tree, self.tree.is_quick
+        tree, quick = self.tree, meta and self.tree.is_quick
         if tree.saves and known.name == "scaled_dot_product_attention" and not tree.real:
             function = fused_attention
         if known.name == "grouped_mm" and isinstance(args[0], Tensor) and args[0].is_meta:
@@ -254,21 +269,3 @@ def _is_complex(value: object) -> bool:
 
 def _items(mark: int | tuple[State, ...]) -> tuple[Any, ...]:
     return (mark,) if isinstance(mark, int) else mark
-
-
-def _converted_type(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.dtype:
-    """The element type that `to`, `cpu` or `cuda` gives; a tensor without values stays where it is."""
-    dtype: torch.dtype = args[0].dtype
-    for item in [*args[1:], kwargs.get("dtype"), kwargs.get("other")]:
-        dtype = item if isinstance(item, torch.dtype) else item.dtype if isinstance(item, Tensor) else dtype
-    return dtype
-
-
-def _to_meta(tensor: Tensor) -> Tensor:
-    if tensor.is_meta or tensor.dim() == 0:
-        return tensor
-    origin = getattr(tensor, "_archlab", None)
-    state = origin[0] if type(origin) is tuple and origin else None
-    if isinstance(state, Stray) and state.original is tensor:
-        return state.tensor
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")

@@ -5,6 +5,7 @@ A function that torch announces is one of these:
 - a *query* about shape, type or state: no row, no cost;
 - a *view* or copy: free; a row if it is taken of data, none if it is taken of parameters (then whoever takes the result
   takes the parameter);
+- a question for the *device*, which is the CPU for the network;
 - a *read* of values (`item`, `bool`): impossible without arithmetic;
 - a *composite* whose inside is worth rows of its own;
 - a *conversion* of device and type;
@@ -31,6 +32,7 @@ class Role(Enum):
 
     QUERY = auto()
     VIEW = auto()
+    DEVICE = auto()
     READ = auto()
     COMPOSITE = auto()
     CONVERSION = auto()
@@ -73,6 +75,8 @@ def operation(function: Any) -> Operation:
         return Operation(raw.split(".")[0], Role.COMPUTE, is_torchs=False)
     if raw == "__get__":
         name = str(getattr(getattr(function, "__self__", None), "__name__", ""))
+        if name == "device":
+            return Operation(name, Role.DEVICE)
         return Operation(name, Role.VIEW if name in VIEWS else Role.QUERY)
     if raw in ("__set__", "__delete__"):
         return Operation(raw, Role.QUERY)

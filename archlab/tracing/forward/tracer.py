@@ -20,6 +20,7 @@ from archlab.tracing.forward import location
 from archlab.tracing.forward.call_tree import Call, CallTree, is_under_vmap
 from archlab.tracing.forward.listener import DataDependentError, Listener
 from archlab.tracing.forward.module_tree import ModuleTree
+from archlab.tracing.forward.placement import no_accelerator_to_wait_for, one_device
 from archlab.tracing.pytree import tensors, version
 from archlab.tracing.quick.layers import VARYING_LAYERS, has_one_value
 from archlab.tracing.quick.shape_function import ShapeFunctionError, raise_refusal, registered_module
@@ -54,7 +55,7 @@ class Tracer:
         tree = self.tree
         for position, tensor in enumerate(tensors((args, kwargs))):
             tensor._archlab = -1 - position  # type: ignore[attr-defined]
-        with self._wrapped(), Listener(tree), _deeper_recursion():
+        with self._wrapped(), Listener(tree), _deeper_recursion(), no_accelerator_to_wait_for():
             try:
                 self.modules.network(*args, **kwargs)
                 tree.failed = None  # what failed on the way, the network has caught
@@ -152,11 +153,15 @@ class Tracer:
             tree.enter(call, args, kwargs)
             calls.append(call)
             registration = registered_module(module) if is_usual else None
+            is_leaf = registration is not None or (is_usual and is_atomic(module))
+            has_values = False
+            if is_leaf and not tree.real and not (len(args) == 1 and not kwargs and _has_none(args[0])):
+                args, kwargs, has_values = one_device(module, args, kwargs)
             if registration is not None:
                 refused = module.training and has_one_value(module, args)
                 if refused:
                     tree.notes[_ONE_VALUE.format(path or call.kind)] = None
-                if refused or tree.is_quick:
+                if refused or (tree.is_quick and not has_values):
                     try:
                         try:
                             result = registration.module_result(module, args, kwargs)
@@ -173,7 +178,7 @@ class Tracer:
                         return out
         tree.parent = call
         try:
-            if is_usual and is_atomic(module):
+            if is_leaf and is_atomic(module):
                 call.whole = True
                 with _without_modes() if _answers_functions(module) else without_functions():
                     out = tree.count(call, original, args, kwargs)
@@ -221,6 +226,11 @@ def is_atomic(module: nn.Module) -> bool:
         return True
     home = str(type(module).forward.__module__)
     return home.startswith("torch.ao.nn.") or (not module._modules and home.startswith("torch.nn.modules."))
+
+
+def _has_none(value: object) -> bool:
+    """Whether it is a tensor without values."""
+    return type(value) is Tensor and value.is_meta
 
 
 def _answers_functions(module: nn.Module) -> bool:
