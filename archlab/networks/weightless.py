@@ -3,14 +3,16 @@
 There are two ways, and `build_weightless` tries them in this order:
 
 1. What weights are made of (`empty`, `zeros`, `randn`, ...) is made on the meta device, where a tensor has a shape and
-   no memory. Tables (`arange`, `linspace`, `tensor`, ...) stay on the CPU: they are small, constructors read values out
-   of them (`linspace(0, rate, depth).tolist()`; RegNet does such), and arithmetic on the meta device is slower.
+   no memory. Tables (`arange`, `linspace`, `tensor`, ..., and whatever is of integers) stay on the CPU: they are small,
+   constructors read values out of them (`linspace(0, rate, depth).tolist()`; RegNet does such), and arithmetic on the
+   meta device is slower.
 2. Parameters alone go to the meta device, when their module takes them in. That is for constructors that do arithmetic
    with both kinds of tensors, or read the values of the first kind.
 
 Either way nothing fills a tensor that has no memory (there, drawing first values is slow Python that computes nothing),
-and the tensors that a module still holds on the CPU at the end are replaced too. Both ways act in the calling thread
-alone, and end with the call, also by an exception.
+and the other tensors that a module still holds on the CPU at the end are replaced too; small tables of integers stay,
+since a network may read them when it runs. Both ways act in the calling thread alone, and end with the call, also by an
+exception.
 """
 
 from __future__ import annotations
@@ -46,6 +48,11 @@ _CREATORS = {
 
 # Attention's masks: on the meta device they are worked out in Python that takes seconds to import.
 _MASKERS = {torch.tril, torch.triu, Tensor.tril, Tensor.triu}
+
+# Tables and masks, which a network may read when it runs.
+_INTEGERS = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+KEPT_ELEMENTS = 2**20
+"""Elements of such a table that keeps its values; a larger one is quantised weights, say."""
 
 _FILLERS = {
     Tensor.add_,
@@ -97,7 +104,7 @@ class _Unfilled(TorchFunctionMode):
                 return _empty(args[0])
         elif self.creates_meta and func in _CREATORS:
             kwargs = dict(kwargs or {})
-            if kwargs.get("device") is None:
+            if kwargs.get("device") is None and kwargs.get("dtype") not in _INTEGERS:
                 kwargs["device"] = _META
                 func = _UNFILLED.get(func, func)
         return func(*args, **(kwargs or {}))
@@ -138,7 +145,7 @@ def _empty_parameters() -> Iterator[None]:
 
 
 def _empty_rest(network: nn.Module) -> nn.Module:
-    """The network, its remaining tensors on the meta device; single numbers mix with any device and may be read."""
+    """The network, its remaining tensors on the meta device, but for tables of integers and single numbers."""
     emptied = _Emptied()
     for module in nn.Module.modules(network):
         held: dict[str, Tensor] = {}
@@ -146,9 +153,15 @@ def _empty_rest(network: nn.Module) -> nn.Module:
         held.update(module.named_buffers(recurse=False, remove_duplicate=False))
         held.update((name, value) for name, value in vars(module).items() if isinstance(value, Tensor) and value.dim())
         for name, value in held.items():
-            if emptied(value) is not value:
+            if not _is_kept(value) and emptied(value) is not value:
                 setattr(module, name, emptied(value))
     return network
+
+
+def _is_kept(value: Tensor) -> bool:
+    """Whether a tensor may be read when the network runs, and takes little memory."""
+    is_table = value.dtype in _INTEGERS and not is_lazy(value) and value.numel() <= KEPT_ELEMENTS
+    return not isinstance(value, nn.Parameter) and (is_table or (not is_lazy(value) and not value.dim()))
 
 
 def build_weightless(make: Callable[[], nn.Module]) -> nn.Module:

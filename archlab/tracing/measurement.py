@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -15,13 +16,14 @@ from torch import nn
 from archlab.errors import ForwardError, InputError, UncountedError, nearest
 from archlab.records import Trace, Value
 from archlab.tracing.forward import location
+from archlab.tracing.forward.attempt import Attempt, refuses
 from archlab.tracing.forward.call_tree import Call, CallTree
 from archlab.tracing.forward.listener import DataDependentError
 from archlab.tracing.forward.module_tree import ModuleTree
 from archlab.tracing.forward.rows import Rows
 from archlab.tracing.forward.saved import SavedBytes
 from archlab.tracing.forward.tracer import Tracer
-from archlab.tracing.inputs import Arguments, arguments, with_values, without_values
+from archlab.tracing.inputs import Arguments, arguments, with_assumed_values, with_known_values, with_values
 from archlab.tracing.isolation import isolated
 from archlab.tracing.pytree import convert, dtype_name, shape_of, tensors
 from archlab.tracing.quick.shape_function import MismatchError, ShapeFunctionError
@@ -131,13 +133,27 @@ def found_network(network: str | Source | nn.Module, options: Mapping[str, Value
     return network, unwrapped(network.build("meta"))
 
 
-class _BrokenError(Exception):
-    """The network raised an exception while it was traced."""
+Values = Literal["known", "assumed", "all"]
+_FILLED: dict[Values, Callable[[Arguments], Arguments]] = {
+    "known": with_known_values,
+    "assumed": with_assumed_values,
+    "all": with_values,
+}
 
-    def __init__(self, failed: Call, trace: Trace) -> None:
+
+class _BrokenError(Exception):
+    """The network raised an exception while it was traced; the message says where."""
+
+    def __init__(self, failed: Call, trace: Trace, attempt: Attempt | None) -> None:
         super().__init__()
         self.failed = failed
         self.trace = trace
+        self.attempt = attempt
+
+    def __str__(self) -> str:
+        where = self.failed.path or "the network"
+        line = location.first_line(self.__cause__ or self)
+        return f"{where} fails without values ({line if len(line) <= 120 else f'{line[:117]}...'})"
 
 
 class Measurement:
@@ -161,42 +177,77 @@ class Measurement:
         self.notes: list[str] = list(source.notes) if source is not None else []
 
     def trace(self) -> Trace:
-        """The trace: by shape functions, else as operations are dispatched, else with real arithmetic.
+        """The trace, by the first way that the network lets be gone: each computes more than the one before.
+
+        1. Shape functions stand for operations; only what is made of numbers alone (masks, lengths, positions) has
+           values.
+        2. Operations are dispatched on tensors without values.
+        3. The inputs get values too, which are made up where none are given.
+        4. All has values: real arithmetic on the CPU, if there is memory for it.
 
         Raises:
             ForwardError: the network doesn't take its inputs.
         """
+        first = self._failure("known")
+        if isinstance(first, Trace):
+            return first
+        if self._has_more_values():
+            second = self._failure("assumed")
+            if isinstance(second, Trace):
+                return second
+        if isinstance(first, _BrokenError) and not free_for(self.network, first.trace):
+            raise self._error(first) from first.__cause__
+        check_memory(self.network, self.name, str(first))
+        self.notes.append(f"Run with real arithmetic on the CPU, since {first}.")
+        if self.source is not None and not self.source.has_weights:
+            self.network = unwrapped(self.source.build("cpu").eval())
+        try:
+            return self.run("all")
+        except _BrokenError as last:
+            is_first = isinstance(first, _BrokenError) and len(first.trace.layers) >= len(last.trace.layers)
+            broken = first if is_first else last
+            raise self._error(broken) from broken.__cause__
+
+    def _failure(self, values: Values) -> Trace | DataDependentError | _BrokenError:
+        """The trace without arithmetic, or why there is none.
+
+        Raises:
+            ForwardError: what fails would fail with values too.
+        """
         try:
             if self.columns.isdisjoint(("saved", "receptive-field")):
                 try:
-                    return self.run(quick=True)
+                    return self.run(values, quick=True)
                 except _BrokenError as broken:
                     if isinstance(broken.__cause__, MismatchError):
                         raise
                     # A shape function may have given a tensor other strides than torch: torch itself decides.
-            return self.run(quick=False)
+            return self.run(values)
         except DataDependentError as reason:
-            failure: _BrokenError | DataDependentError = reason
+            return reason
         except _BrokenError as broken:
-            raise self._error(broken) from broken.__cause__
-        self.notes.append(f"Run with real arithmetic on the CPU, since {failure}.")
-        check_memory(self.network, self.name, str(failure))
-        if self.source is not None and not self.source.has_weights:
-            self.network = unwrapped(self.source.build("cpu").eval())
-        try:
-            return self.run(quick=False, real=True)
-        except _BrokenError as broken:
-            raise self._error(broken) from broken.__cause__
+            if isinstance(broken.__cause__, MismatchError) or refuses(broken.attempt):
+                raise self._error(broken) from broken.__cause__
+            return broken
 
-    def run(self, *, quick: bool, real: bool = False) -> Trace:
+    def _has_more_values(self) -> bool:
+        """Whether some input could have values beside those of integers and booleans that are given."""
+        return any(tensor.is_meta != tensor.is_floating_point() for tensor in tensors(self.given))
+
+    def run(self, values: Values, *, quick: bool = False) -> Trace:
         """One run, one way.
+
+        Args:
+            values: what has values: `known` for what is made of numbers alone, `assumed` for all inputs too, `all`.
+            quick: whether shape functions stand for operations on tensors without values.
 
         Raises:
             DataDependentError: the network needs arithmetic.
             ShapeFunctionError: a shape function fails at a call that torch accepts.
             _BrokenError: the network raised an exception.
         """
-        args, kwargs = given = with_values(self.given) if real else without_values(self.given)
+        real = values == "all"
+        args, kwargs = given = _FILLED[values](self.given)
         locate = location.of_call if "source" in self.columns else None
         saves, sees = "saved" in self.columns, "receptive-field" in self.columns
         with (
@@ -216,7 +267,7 @@ class Measurement:
                 raise
             except Exception as error:
                 failed = tree.failed or Call(None, "", type(self.network).__name__)
-                raise _BrokenError(failed, self._trace(Rows(modules, tree), given)) from error
+                raise _BrokenError(failed, self._trace(Rows(modules, tree), given), tree.attempt) from error
             finally:
                 modules.unmark()
             return self._trace(Rows(modules, tree), given)
@@ -227,7 +278,7 @@ class Measurement:
             parameter.is_meta != real for parameter in nn.Module.parameters(self.network)
         ):
             return nullcontext()
-        return isolated(self.network, device="cpu" if real else "meta", values=real)
+        return isolated(self.network, device="cpu" if real else "meta", values=real, keeps_integers=not real)
 
     def _trace(self, rows: Rows, given: Arguments) -> Trace:
         entries = tensors(given)
@@ -268,7 +319,7 @@ class Measurement:
             changed = torch.empty((*shape[:-axes], *(size,) * axes), dtype=entries[0].dtype, device="meta")
             given: Arguments = convert(self.given, lambda tensor: changed)
             try:
-                Measurement(self.network, self.name, given, source=self.source).run(quick=True)
+                Measurement(self.network, self.name, given, source=self.source).run("known", quick=True)
             except (_BrokenError, DataDependentError):
                 return False
             return True
@@ -277,12 +328,24 @@ class Measurement:
         return sizes_that_fit(self.name, takes, default, given, axes)
 
 
-def _uncompiled() -> AbstractContextManager[object]:
-    """A context in which compiled functions and modules run as they were written."""
-    if "torch._dynamo" not in sys.modules:
-        return nullcontext()  # nothing can have been compiled
-    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
-    return stance
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """A context in which functions and modules run as they were written, whether they are compiled or are to be."""
+    before = torch.compile
+    torch.compile = _as_written  # type: ignore[assignment]
+    try:
+        # If the compiler isn't loaded, nothing can have been compiled.
+        stance = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+        with stance, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="flex_attention called without torch.compile")
+            yield
+    finally:
+        torch.compile = before
+
+
+def _as_written(model: Any = None, **settings: Any) -> Any:
+    """Stands in for `torch.compile`, which is also a decorator with settings."""
+    return model if model is not None else lambda function: function
 
 
 def _receptive_fields(given: Arguments) -> AbstractContextManager[object]:
@@ -310,10 +373,23 @@ def check_memory(network: nn.Module, name: str, reason: str) -> None:
     Raises:
         ForwardError: they do not.
     """
-    needed = sum(parameter.numel() * parameter.element_size() for parameter in nn.Module.parameters(network))
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else needed
+    needed, free = _memory(network)
     if needed > free:
         raise ForwardError(
             f"{name} can't be traced without arithmetic, since {reason}, and its {needed / 1e9:.1f} GB of parameters "
             f"don't fit into the {free / 1e9:.1f} GB of memory that are free"
         )
+
+
+def free_for(network: nn.Module, partial: Trace) -> bool:
+    """Whether real arithmetic would have the memory for the parameters, and for twice the largest result until now."""
+    needed, free = _memory(network)
+    largest = max((layer.output_bytes for layer in partial.layers), default=0)
+    return needed + 2 * largest <= free
+
+
+def _memory(network: nn.Module) -> tuple[int, int]:
+    """Bytes of the parameters, and those that are free; as many where nobody says."""
+    needed = sum(parameter.numel() * parameter.element_size() for parameter in nn.Module.parameters(network))
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else needed
+    return needed, free

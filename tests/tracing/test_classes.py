@@ -94,9 +94,9 @@ def test_arguments_of_distributions_are_checked_for_nothing() -> None:
 def test_a_recurrent_layer_with_real_arithmetic_is_counted() -> None:
     """5 steps of 2 samples: 10 * 4 * 16 * (8 + 16) = 15,360."""
     measurement = prepare(nn.Sequential(nn.Identity(), nn.LSTM(8, 16)).eval(), [(5, 2, 8)], None, {})
-    totals = measurement.run(quick=False, real=True).totals
+    totals = measurement.run("all").totals
     assert (totals.macs, totals.uncounted_operations) == (15_360, {})
-    assert totals == measurement.run(quick=True).totals
+    assert totals == measurement.run("known", quick=True).totals
 
 
 COMPLEX: list[tuple[Callable[[Tensor], Any], int]] = [
@@ -110,11 +110,11 @@ COMPLEX: list[tuple[Callable[[Tensor], Any], int]] = [
 @pytest.mark.parametrize(("function", "macs"), COMPLEX, ids=range(len(COMPLEX)))
 def test_complex_products_are_four_real_ones(function: Callable[[Tensor], Any], macs: int) -> None:
     measurement = prepare(Does(function), [(2, 6)], None, {})
-    quick = measurement.run(quick=True)
+    quick = measurement.run("known", quick=True)
     assert quick.totals.macs == macs
     assert quick.totals.uncounted_operations == {}
-    assert quick == measurement.run(quick=False)
-    assert quick.totals == measurement.run(quick=False, real=True).totals
+    assert quick == measurement.run("known")
+    assert quick.totals == measurement.run("all").totals
 
 
 CONVOLUTIONS = [
@@ -130,6 +130,6 @@ def test_complex_convolutions_count_as_products_however_torch_makes_them(
     layer: nn.Module, shape: tuple[int, ...], macs: int
 ) -> None:
     measurement = prepare(nn.Sequential(layer), [torch.zeros(shape, dtype=torch.complex64)], None, {})
-    for options in ({"quick": True}, {"quick": False}, {"quick": False, "real": True}):
-        totals = measurement.run(**options).totals
+    for found in (measurement.run("known", quick=True), measurement.run("known"), measurement.run("all")):
+        totals = found.totals
         assert (totals.macs, totals.elementwise) == (macs, 0)

@@ -35,7 +35,7 @@ ZOO = [
 
 
 def both(measurement: Measurement) -> tuple[Trace, Trace]:
-    return measurement.run(quick=True), measurement.run(quick=False)
+    return measurement.run("known", quick=True), measurement.run("known")
 
 
 def assert_equal(quick: Trace, slow: Trace) -> None:
@@ -160,7 +160,7 @@ def test_layers(layer: nn.Module, shape: tuple[int, ...], run_kinds: list[str]) 
 @pytest.mark.parametrize(("layer", "shape"), RUN_MODULES, ids=lambda value: str(value)[:50])
 def test_layers_that_torch_runs(layer: nn.Module, shape: tuple[int, ...], run_kinds: list[str]) -> None:
     measurement = layer_measurement(layer, shape)
-    quick, real = measurement.run(quick=True), measurement.run(quick=False, real=True)
+    quick, real = measurement.run("known", quick=True), measurement.run("all")
     assert run_kinds == [type(layer).__name__]
     assert_equal(quick, real)
     assert quick.totals.uncounted_operations == {}
@@ -303,7 +303,7 @@ def assert_same_ways(measurement: Measurement) -> None:
     quick, slow = both(measurement)
     assert_equal(quick, slow)
     assert quick.totals.uncounted_operations == {}
-    real = measurement.run(quick=False, real=True)
+    real = measurement.run("all")
     assert [layer.output_shapes for layer in real.layers] == [layer.output_shapes for layer in quick.layers]
     assert (real.totals.macs, real.totals.elementwise) == (quick.totals.macs, quick.totals.elementwise)
 

@@ -24,8 +24,8 @@ def in_every_way(network: nn.Module, shapes: Iterable[tuple[int, ...]]) -> Trace
     shapes = list(shapes)
     found = trace(network, shapes)
     every = [
-        prepare(network, shapes, None, {}).run(quick=False),
-        prepare(network, shapes, None, {}).run(quick=False, real=True),
+        prepare(network, shapes, None, {}).run("known"),
+        prepare(network, shapes, None, {}).run("all"),
         trace(network, shapes, columns=["saved"]),
         trace(network, shapes, columns=["receptive-field"]),
         trace(network, shapes, columns=["saved", "receptive-field", "source"]),

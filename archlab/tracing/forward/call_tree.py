@@ -27,6 +27,7 @@ from archlab.tracing.pytree import dtype_name, nbytes, shape_of, tensors, versio
 from archlab.tracing.quick.shape_function import registered_module
 
 if TYPE_CHECKING:
+    from archlab.tracing.forward.attempt import Attempt
     from archlab.tracing.forward.module_tree import Stray
     from archlab.tracing.receptive.regions import Region
 
@@ -129,6 +130,8 @@ class CallTree:
         """Parameters that operations took and that no module had registered."""
         self.failed: Call | None = None
         """The innermost call that an exception left."""
+        self.attempt: Attempt | None = None
+        """What it was a call of, if that was one of torch's."""
         self._error: BaseException | None = None
 
     @property
@@ -266,10 +269,10 @@ class CallTree:
             if unique not in taken:
                 return f"{parent.path}.{unique}" if parent.path else unique
 
-    def fail(self, call: Call, error: BaseException) -> None:
-        """Remember the innermost call that an exception leaves."""
+    def fail(self, call: Call, error: BaseException, attempt: Attempt | None = None) -> None:
+        """Remember the innermost call that an exception leaves, and what it was a call of."""
         if self._error is not error:
-            self.failed, self._error = call, error
+            self.failed, self._error, self.attempt = call, error, attempt
 
 
 def is_under_vmap() -> bool:

@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from archlab.networks.dispatching import DispatchMode
 from archlab.tracing.costs.registry import cost_of, operation_name
 from archlab.tracing.forward.names import FACTORIES
-from archlab.tracing.pytree import shape_of, tensors
+from archlab.tracing.forward.placement import is_mixed, on_meta
+from archlab.tracing.pytree import convert, shape_of, tensors
 
 if TYPE_CHECKING:
     from archlab.tracing.forward.call_tree import CallTree
@@ -65,17 +66,27 @@ class Dispatched(DispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         tree = self.tree
         if tree.counting is not None:
-            out = func(*args, **kwargs)
+            out = self._run(func, args, kwargs)
             tree.tally.add(func, args, kwargs, out)
         elif tree.is_quiet or tree.parent is None or torch._C._is_torch_function_all_disabled():
-            out = func(*args, **kwargs)
+            out = self._run(func, args, kwargs)
         else:
             with torch._C.DisableTorchFunction():  # running it, and asking for its shapes, is to be announced to nobody
-                out = func(*args, **kwargs)
+                out = self._run(func, args, kwargs)
                 self._file(func, args, kwargs, out)
         made = operation_name(func).rpartition("::")[2] in FACTORIES  # from nothing that its arguments hold
         _carry_on([] if made else tensors((args, kwargs)), tensors(out), taken=tree.counting is not None)
         return out
+
+    def _run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What the operation gives; tensors with values go to those without where it takes no such mixture."""
+        try:
+            return func(*args, **kwargs)
+        except Exception:
+            if self.tree.real or not is_mixed(args, kwargs):
+                raise
+            args, kwargs = convert((args, kwargs), on_meta)
+            return func(*args, **kwargs)
 
     def _file(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: object) -> None:
         """Makes a row of an operation that no function announced, if it computes something of data."""

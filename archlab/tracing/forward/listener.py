@@ -6,15 +6,16 @@ import sys
 from types import FrameType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from archlab.tracing.costs.formulas import explicit_equation
+from archlab.tracing.forward.attempt import Attempt
 from archlab.tracing.forward.call_tree import Call, CallTree, UnheardError, is_under_vmap
 from archlab.tracing.forward.constants import base_of, move_constant, write_through
 from archlab.tracing.forward.dispatch import Dispatched
 from archlab.tracing.forward.grouped import grouped_product
+from archlab.tracing.forward.higher_order import where_nobody_listens, written_in_python
 from archlab.tracing.forward.module_tree import State, stray
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
 from archlab.tracing.forward.placement import CPU, converted, is_too_large, new_tensor_on, on_meta, shape_by_values
@@ -69,6 +70,9 @@ class Listener(TorchFunctionMode):
         if role is Role.COMPOSITE:
             with Listener(self.tree):
                 return opened(function)(*args, **kwargs)
+        if role is Role.HIGHER_ORDER and (in_python := written_in_python(known.name)) is not None:
+            with Listener(self.tree):
+                return in_python(*args, **kwargs)
         if role is Role.DEVICE:
             is_asked_by_torch = not args[0].is_meta or _is_in_kernel(sys._getframe(2))
             return function(*args) if is_asked_by_torch else CPU
@@ -117,7 +121,7 @@ class Listener(TorchFunctionMode):
         elif mixed and not meta and not self.tree.real and is_too_large(given):
             meta = True
             args, kwargs = convert((args, kwargs), on_meta)
-        is_row = origins or role is Role.PRODUCT
+        is_row = origins or role in (Role.PRODUCT, Role.HIGHER_ORDER)
         if not is_row and role is not Role.VIEW:
             is_row = any(state.is_parameter for state in states)
         if role is Role.FACTORY or not is_row:
@@ -179,7 +183,7 @@ class Listener(TorchFunctionMode):
         except Exception as error:
             call.path = tree.path_of(known.name)
             tree.add(call)
-            tree.fail(call, error)
+            tree.fail(call, error, Attempt(function, args, kwargs))
             raise
         result = args[0] if known.name == "setitem" else out
         same = any(result is tensor for tensor in given)
@@ -207,6 +211,12 @@ class Listener(TorchFunctionMode):
             function = fused_attention
         if known.name == "grouped_mm" and isinstance(args[0], Tensor) and args[0].is_meta:
             function = grouped_product
+        if known.role is Role.HIGHER_ORDER:
+            out = where_nobody_listens(function, args, kwargs)
+            result = _result(known, function, args, kwargs)
+            call.macs, call.elementwise = result[1:] if result is not None else (0, 0)
+            call.uncounted = () if result is not None else (f"higher_order::{known.name}",)
+            return out
         by_formula = known.name in _BY_FORMULA or (known.name.startswith("conv") and args and _is_complex(args[0]))
         if quick or (by_formula and not is_under_vmap()):
             result = _result(known, function, args, kwargs)

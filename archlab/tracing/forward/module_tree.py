@@ -93,6 +93,8 @@ class ModuleTree:
         """Let each parameter and buffer say which it is, for the operations that take it."""
         for state in self.states:
             state.tensor._archlab = (state,)  # type: ignore[attr-defined]
+            if not state.is_parameter and not state.tensor.is_meta:
+                state.tensor._archlab_made = True  # type: ignore[attr-defined]  # a stand-in, which the run may change
 
     def measure(self, strays: list[Stray]) -> list[Stray]:
         """Let each parameter and buffer know its size; it is 0 while nothing has initialised it.
@@ -127,7 +129,8 @@ class ModuleTree:
     def unmark(self) -> None:
         """Take that back, for tensors that aren't the tracer's own."""
         for state in self.states:
-            state.tensor.__dict__.pop("_archlab", None)
+            for name in ("_archlab", "_archlab_made"):
+                state.tensor.__dict__.pop(name, None)
 
 
 def is_uninitialised(state: State) -> bool:

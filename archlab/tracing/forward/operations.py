@@ -8,6 +8,7 @@ A function that torch announces is one of these:
 - a question for the *device*, which is the CPU for the network;
 - a *read* of values (`item`, `bool`): impossible without arithmetic;
 - a *composite* whose inside is worth rows of its own;
+- a *higher-order* one, which takes functions;
 - a *conversion* of device and type;
 - a *factory* of new tensors, which are constants;
 - anything else *computes*: a row with a cost.
@@ -24,6 +25,7 @@ from typing import Any
 
 import torch.nn.functional as F
 
+from archlab.tracing.forward.higher_order import is_higher_order
 from archlab.tracing.forward.names import CONVERSIONS, FACTORIES, PRODUCTS, QUERIES, READS, VIEWS
 
 
@@ -38,6 +40,8 @@ class Role(Enum):
     CONVERSION = auto()
     PRODUCT = auto()
     """Computes with MACs, so that it is a row even between constants."""
+    HIGHER_ORDER = auto()
+    """Takes functions; counted by its formula, or by what they do."""
     FACTORY = auto()
     """Makes a tensor of some shape, which holds nothing of what it was asked on."""
     COMPUTE = auto()
@@ -71,6 +75,8 @@ def operation(function: Any) -> Operation:
     A getter (`Tensor.shape.__get__`) is a new object at each access, but equal to the last one: it is kept once.
     """
     raw = str(getattr(function, "__name__", function))
+    if is_higher_order(function):
+        return Operation(raw, Role.HIGHER_ORDER)
     if not _is_torchs(function):
         return Operation(raw.split(".")[0], Role.COMPUTE, is_torchs=False)
     if raw == "__get__":
@@ -173,5 +179,6 @@ _DETAILS: dict[str, Callable[[tuple[Any, ...], dict[str, Any], Any], str]] = {
         [f"fft_{kind}{axes}" for kind in _TRANSFORMS for axes in ("", "2", "n")] + ["stft", "istft"], _fourier
     ),
     "scaled_dot_product_attention": _attention,
+    "flex_attention": lambda args, kwargs, out: "counted in full",
     "einsum": _einsum,
 }

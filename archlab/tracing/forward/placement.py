@@ -1,7 +1,7 @@
 """On which device a tensor is while a network runs without values, and which tensors keep theirs.
 
-Parameters, and what is computed with them, are on the meta device. What is made of numbers alone stays on the CPU, where
-it has values that the network may ask for. Of
+Parameters, and what is computed with them, are on the meta device. What is made of numbers alone stays on the CPU, and
+has values that the network may ask for. Of
 
     def forward(self, x, mask):                                # x without values; mask was given with its values
         positions = torch.arange(x.shape[1], device=x.device)  # x.device is "cpu" for the network: this has values
@@ -25,7 +25,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archlab.tracing.forward.module_tree import Stray
 from archlab.tracing.pytree import convert, tensors
 
 VALUED_ELEMENTS = 2**24
@@ -126,9 +125,9 @@ def is_too_large(given: list[Tensor]) -> bool:
 def shape_by_values(
     name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
-    """The same call where the shape of the result depends on values that are known, in a form that shapes are enough for.
+    """The same call in a form that shapes are enough for, where the result's shape depends on values that are known.
 
-    `x[mask]`, with `x` without values and the mask with, is `x[rows]` with the numbers of the rows that the mask takes.
+    `x[mask]`, where the mask has values and `x` has none, is `x[rows]` with the numbers of the rows that it takes.
     """
     if name in ("getitem", "setitem", "index_put") and len(args) > 1:
         return function, (args[0], _numbered(args[1]), *args[2:]), kwargs
@@ -166,7 +165,7 @@ def _numbered(index: Any) -> Any:
 def one_device(
     module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any], bool]:
-    """The arguments of one of torch's layers on the device of what it computes with, and whether they all have values."""
+    """The arguments of one of torch's layers, on the device that it computes on, and whether they all have values."""
     given = tensors((args, kwargs))
     if all(tensor.is_meta or not tensor.dim() for tensor in given):
         return args, kwargs, False
@@ -183,11 +182,18 @@ def on_meta(tensor: Tensor) -> Tensor:
         return tensor
     origin = getattr(tensor, "_archlab", None)
     state = origin[0] if type(origin) is tuple and origin else None
-    if isinstance(state, Stray) and state.original is tensor:
-        return state.tensor
+    if getattr(state, "original", None) is tensor:  # a parameter that no module has registered
+        stand_in: Tensor = state.tensor
+        return stand_in
     moved = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=_META)
     moved.__dict__.update(tensor.__dict__)  # where it comes from
     return moved
+
+
+def is_mixed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether some tensors have values and others don't; single numbers go with either."""
+    given = tensors((args, kwargs))
+    return any(tensor.is_meta for tensor in given) and any(not tensor.is_meta and tensor.dim() for tensor in given)
 
 
 @contextmanager

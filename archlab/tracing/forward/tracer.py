@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from torch.overrides import _pop_mode, _push_mode
 from torch.utils.hooks import RemovableHandle
 
 from archlab.tracing.forward import location
+from archlab.tracing.forward.attempt import Attempt
 from archlab.tracing.forward.call_tree import Call, CallTree, is_under_vmap
 from archlab.tracing.forward.listener import DataDependentError, Listener
 from archlab.tracing.forward.module_tree import ModuleTree
@@ -59,13 +59,6 @@ class Tracer:
             try:
                 self.modules.network(*args, **kwargs)
                 tree.failed = None  # what failed on the way, the network has caught
-            except Exception as error:
-                if not tree.real and not isinstance(error, ShapeFunctionError) and _needs_values(error):
-                    where = (tree.failed.path if tree.failed else "") or "the network"
-                    line = location.first_line(error)
-                    line = line if len(line) <= 120 else f"{line[:117]}..."
-                    raise DataDependentError(f"{where} asks for values ({line})") from error
-                raise
             finally:
                 for state in tree.strays:
                     state.original.__dict__.pop("_archlab", None)
@@ -190,7 +183,7 @@ class Tracer:
             with without_functions():
                 out = self._returned(call, out, args, kwargs)
         except Exception as error:
-            tree.fail(call, error)
+            tree.fail(call, error, Attempt(module, args, kwargs) if call.whole else None)
             raise
         finally:
             tree.parent = parent
@@ -266,12 +259,3 @@ _MISSING = object()
 _ONE_VALUE = (
     "{} has one value per channel at this batch: training would fail there (take a larger batch); counted as if it ran."
 )
-_NO_VALUES = re.compile(
-    r"meta tensor|on device meta|device=meta|'?Meta'? (backend|tensors)|data-dependent|no data|is on meta"
-    r"|storage_device",
-    re.I,
-)
-
-
-def _needs_values(error: BaseException) -> bool:
-    return isinstance(error, NotImplementedError) or bool(_NO_VALUES.search(str(error)))

@@ -38,7 +38,9 @@ from archlab.tracing.isolation.snapshot import Snapshot
 
 
 @contextmanager
-def isolated(network: nn.Module, *, device: str = "meta", values: bool = False) -> Iterator[None]:
+def isolated(
+    network: nn.Module, *, device: str = "meta", values: bool = False, keeps_integers: bool = False
+) -> Iterator[None]:
     """A context in which a network's tensors are replaced, and may be changed together with everything else it holds.
 
     Args:
@@ -47,13 +49,15 @@ def isolated(network: nn.Module, *, device: str = "meta", values: bool = False) 
             tensors, which can't be of a class of somebody's own, but have the attributes.
         values: whether they are copies of the values (zeros, if there are none to copy), and other tensors go to the
             device too.
+        keeps_integers: whether buffers of integers and booleans (positions, routing tables, a count of steps), and
+            single numbers of any type, are copies on the CPU that have their values, if they have any.
 
     Raises:
         InputError: nothing can stand in for one of its tensors; the network is untouched.
     """
     held = Snapshot(network)
     _refuse_sharded(network, held)
-    stand_ins = _StandIns(network, held, device, values)
+    stand_ins = _StandIns(network, held, device, values, keeps_integers)
     with ExitStack() as stack:
         stack.callback(_random_states())
         stack.callback(held.restore)
@@ -69,17 +73,20 @@ def isolated(network: nn.Module, *, device: str = "meta", values: bool = False) 
 
 _USUAL = (nn.Parameter, Tensor)
 """The classes of nearly all tensors."""
+KEPT_ELEMENTS = 2**20
+"""Elements of a buffer that may keep its values where the others have none: a table, and no quantised weights."""
 
 
 class _StandIns:
     """What is in the place of each tensor, made when it is first asked for."""
 
-    def __init__(self, network: nn.Module, held: Snapshot, device: str, values: bool) -> None:
+    def __init__(self, network: nn.Module, held: Snapshot, device: str, values: bool, keeps_integers: bool) -> None:
         self.network = network
         self.tensors = held.tensors
         self.registered = held.registered
         self.device = device
         self.values = values
+        self.keeps_integers = keeps_integers
         self.made: dict[int, Any] = {}
 
     def of(self, tensor: Tensor) -> Any:
@@ -109,6 +116,8 @@ class _StandIns:
         return {_storage(tensor) for key, tensor in self.tensors.items() if key in self.registered} - {0}
 
     def _made(self, tensor: Tensor, is_registered: bool) -> Any:
+        if self.keeps_integers and is_registered and _is_kept(tensor):
+            return _of_class(tensor, _copied(tensor, "cpu"))
         if type(tensor) in _USUAL and is_registered and not self.values and _is_strided(tensor):
             return _of_class(tensor, _empty(tensor, self.device))
         if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
@@ -153,6 +162,14 @@ class _StandIns:
             return
         for name, value in tensor.__dict__.items():
             made.__dict__.setdefault(name, self.of(value) if isinstance(value, Tensor) else value)
+
+
+def _is_kept(tensor: Tensor) -> bool:
+    """Whether a parameter or buffer is one that a network may read, and small."""
+    if tensor.is_meta or tensor.numel() > KEPT_ELEMENTS or type(tensor) not in _USUAL or not _is_strided(tensor):
+        return False
+    is_number = not tensor.dim()
+    return is_number or not (tensor.is_floating_point() or tensor.is_complex() or isinstance(tensor, nn.Parameter))
 
 
 def _of_class(tensor: Tensor, bare: Tensor) -> Any:

@@ -177,6 +177,13 @@ def _attention(
     return new((*batch, shapes[0][-2], shapes[2][-1]), query.dtype), attention_macs(*shapes), elementwise
 
 
+@for_functions("flex_attention")
+def _flex_attention(
+    query: Tensor, key: Tensor, value: Tensor, score_mod: object, block_mask: object, scale: float, *rest: Any
+) -> Result | None:
+    return _attention(query, key, value, scale=scale, enable_gqa=True)
+
+
 @for_functions("einsum", first=str)
 def _einsum(equation: str, left: Tensor, right: Tensor) -> Result | None:
     check_tensors(left, right)
