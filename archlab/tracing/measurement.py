@@ -204,9 +204,10 @@ class Measurement:
         try:
             return self.run("all")
         except _BrokenError as last:
-            is_first = isinstance(first, _BrokenError) and len(first.trace.layers) >= len(last.trace.layers)
-            broken = first if is_first else last
-            raise self._error(broken) from broken.__cause__
+            # What got further says more, and the first says it first.
+            if isinstance(first, _BrokenError) and len(first.trace.layers) >= len(last.trace.layers):
+                last = first
+            raise self._error(last) from last.__cause__
 
     def _failure(self, values: Values) -> Trace | DataDependentError | _BrokenError:
         """The trace without arithmetic, or why there is none.
@@ -332,7 +333,7 @@ class Measurement:
 def _uncompiled() -> Iterator[None]:
     """A context in which functions and modules run as they were written, whether they are compiled or are to be."""
     before = torch.compile
-    torch.compile = _as_written  # type: ignore[assignment]
+    torch.compile = _as_written
     try:
         # If the compiler isn't loaded, nothing can have been compiled.
         stance = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()

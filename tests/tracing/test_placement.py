@@ -22,6 +22,9 @@ from archlab.tracing.measurement import prepare
 class Calls(nn.Module):
     """A linear layer of 4 x 4, a table of integers and a number, and a `forward` that is given."""
 
+    table: Tensor
+    factor: Tensor
+
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
         self.linear = nn.Linear(4, 4)
@@ -37,25 +40,32 @@ X = torch.randn(2, 4)
 MASK = torch.tensor([[1, 1, 0], [1, 0, 0]], dtype=torch.bool)
 
 
-def assigned(m: Calls, x: Tensor, mask: Tensor) -> Tensor:
+def assigned(m: Calls, x: Tensor, mask: Tensor) -> Any:
     y = x.clone()
     y[mask] = 0.0
     return m.linear(y)
 
 
-def written(m: Calls, x: Tensor) -> Tensor:
+def written(m: Calls, x: Tensor) -> Any:
     m.table[:1] = m.linear(x).argmax()  # what it holds then isn't known any more
     return m.linear(x) * m.table.sum()
 
 
-def in_a_context(m: Calls, x: Tensor) -> Tensor:
+def in_a_context(m: Calls, x: Tensor) -> Any:
     with torch.device("cuda"):
         return m.linear(x) + torch.arange(4) + nn.Linear(4, 4)(x)
 
 
-def waits(m: Calls, x: Tensor) -> Tensor:
+def waits(m: Calls, x: Tensor) -> Any:
     torch.cuda.synchronize()
     return m.linear(x)
+
+
+def loops(m: Calls, x: Tensor) -> Any:
+    def step(i: Tensor, y: Tensor) -> Any:
+        return i + 1, m.linear(y)
+
+    return torch.while_loop(lambda i, y: i < 3, step, (torch.tensor(0), x))  # type: ignore[no-untyped-call]
 
 
 WITHOUT_ARITHMETIC = [
@@ -94,10 +104,12 @@ WITHOUT_ARITHMETIC = [
     ("under the device cuda", in_a_context, [X], 2 * 2 * 16),
     ("waiting for cuda", waits, [X], 2 * 16),
     ("devices agree", lambda m, x: m.linear(x) if m.table.device == x.device else None, [X], 2 * 16),
+    ("numbers that an operation wants beside it", lambda m, x: m.linear(x).masked_fill(x > 0, m.factor), [X], 32),
+    ("numbers in a stack", lambda m, x: torch.stack([m.linear(x).sum(), torch.tensor(1.0)]), [X], 32),
     ("a choice of constants", lambda m, x: torch.cond(m.table.sum() > 0, m.linear, m.linear, (x,)), [X], 2 * 16),
     (
         "a loop over a count",
-        lambda m, x: torch.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, m.linear(y)), (torch.tensor(0), x)),
+        loops,
         [X],
         3 * 2 * 16,
     ),
@@ -194,7 +206,7 @@ def double(m: Calls, x: Tensor) -> Tensor:
     return result
 
 
-def reads_what_is_written(m: Calls, x: Tensor) -> Tensor:
+def reads_what_is_written(m: Calls, x: Tensor) -> Any:
     m.table[:1] = m.linear(x).argmax()
     return m.linear(x)[:, : int(m.table[1])]
 
@@ -243,10 +255,12 @@ def test_what_fails_either_way_is_the_networks_mistake(function: Any, message: s
 def test_a_mistake_of_torch_calls_costs_no_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
     ways = []
     run = type(prepare(nn.Linear(4, 4), [X], None, {})).run
-    monkeypatch.setattr(
-        "archlab.tracing.measurement.Measurement.run",
-        lambda self, values, **kwargs: (ways.append(values), run(self, values, **kwargs))[1],
-    )
+
+    def noted(self: Any, values: Any, **kwargs: Any) -> Any:
+        ways.append(values)
+        return run(self, values, **kwargs)
+
+    monkeypatch.setattr("archlab.tracing.measurement.Measurement.run", noted)
     with pytest.raises(ForwardError):
         trace(Calls(lambda m, x: torch.stack([m.linear(x), x[:1]])), [X])
     assert "all" not in ways

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from archlab.networks.dispatching import DispatchMode
 from archlab.tracing.costs.registry import cost_of, operation_name
 from archlab.tracing.forward.names import FACTORIES
-from archlab.tracing.forward.placement import is_mixed, on_meta
-from archlab.tracing.pytree import convert, shape_of, tensors
+from archlab.tracing.forward.placement import all_on_meta
+from archlab.tracing.pytree import shape_of, tensors
 
 if TYPE_CHECKING:
     from archlab.tracing.forward.call_tree import CallTree
@@ -83,10 +83,10 @@ class Dispatched(DispatchMode):  # type: ignore[no-untyped-call]
         try:
             return func(*args, **kwargs)
         except Exception:
-            if self.tree.real or not is_mixed(args, kwargs):
+            moved = None if self.tree.real else all_on_meta(args, kwargs)
+            if moved is None:
                 raise
-            args, kwargs = convert((args, kwargs), on_meta)
-            return func(*args, **kwargs)
+            return func(*moved[0], **moved[1])
 
     def _file(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: object) -> None:
         """Makes a row of an operation that no function announced, if it computes something of data."""

@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archlab.tracing.costs.formulas import broadcast
 from archlab.tracing.pytree import convert, tensors
 
 VALUED_ELEMENTS = 2**24
@@ -134,7 +135,7 @@ def shape_by_values(
     if name == "masked_select":
         tensor, mask = args[0], args[1] if len(args) > 1 else kwargs["mask"]
         if not mask.is_meta:
-            shape = torch.broadcast_shapes(tensor.shape, mask.shape)
+            shape = broadcast(tuple(tensor.shape), tuple(mask.shape)) or ()
             return Tensor.__getitem__, (tensor.expand(shape), _numbered(mask.expand(shape))), {}
     if name == "repeat_interleave":
         repeats = args[1] if len(args) > 1 else kwargs.get("repeats")
@@ -181,7 +182,7 @@ def on_meta(tensor: Tensor) -> Tensor:
     if tensor.is_meta or tensor.dim() == 0:
         return tensor
     origin = getattr(tensor, "_archlab", None)
-    state = origin[0] if type(origin) is tuple and origin else None
+    state: Any = origin[0] if type(origin) is tuple and origin else None
     if getattr(state, "original", None) is tensor:  # a parameter that no module has registered
         stand_in: Tensor = state.tensor
         return stand_in
@@ -190,10 +191,16 @@ def on_meta(tensor: Tensor) -> Tensor:
     return moved
 
 
-def is_mixed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether some tensors have values and others don't; single numbers go with either."""
+def all_on_meta(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """The arguments on the meta device, single numbers too; None unless some have values and others don't.
+
+    Most operations take single numbers from any device, and some (`masked_fill`, `stack`) don't.
+    """
     given = tensors((args, kwargs))
-    return any(tensor.is_meta for tensor in given) and any(not tensor.is_meta and tensor.dim() for tensor in given)
+    if not any(tensor.is_meta for tensor in given) or all(tensor.is_meta for tensor in given):
+        return None
+    args, kwargs = convert((args, kwargs), lambda tensor: on_meta(tensor) if tensor.dim() else tensor.to(_META))
+    return args, kwargs
 
 
 @contextmanager
