@@ -134,8 +134,8 @@ def shape_by_values(
         return function, (args[0], _numbered(args[1]), *args[2:]), kwargs
     if name == "masked_select":
         tensor, mask = args[0], args[1] if len(args) > 1 else kwargs["mask"]
-        if not mask.is_meta:
-            shape = broadcast(tuple(tensor.shape), tuple(mask.shape)) or ()
+        shape = broadcast(tuple(tensor.shape), tuple(mask.shape))
+        if not mask.is_meta and shape is not None:
             return Tensor.__getitem__, (tensor.expand(shape), _numbered(mask.expand(shape))), {}
     if name == "repeat_interleave":
         repeats = args[1] if len(args) > 1 else kwargs.get("repeats")
