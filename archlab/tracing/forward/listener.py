@@ -207,7 +207,7 @@ class Listener(TorchFunctionMode):
     ) -> Any:
         """What the function returns, or what stands for it; its cost goes to the call."""
         tree, quick = self.tree, meta and self.tree.is_quick
-        if tree.saves and known.name == "scaled_dot_product_attention" and not tree.real:
+        if known.name == "scaled_dot_product_attention" and meta and not quick:
             function = fused_attention
         if known.name == "grouped_mm" and isinstance(args[0], Tensor) and args[0].is_meta:
             function = grouped_product
@@ -225,9 +225,10 @@ class Listener(TorchFunctionMode):
                 call.macs, call.elementwise = result[1:]
                 call.uncounted = call.uncounted or ()
                 return out
-        before = version(args[0]) if args and isinstance(args[0], Tensor) else -1
+        first = args[0] if args and isinstance(args[0], Tensor) else None  # none where all are given by name
+        before = version(first) if first is not None else -1
         out = tree.count(call, function, args, kwargs)
-        if known.role is Role.COMPUTE and isinstance(out, Tensor) and out is args[0] and version(out) == before:
+        if known.role is Role.COMPUTE and first is not None and out is first and version(first) == before:
             out = out.view_as(out)  # passed on as it is (dropout in evaluation): an edge of its own
         return out
 

@@ -195,7 +195,7 @@ class Tracer:
             self.tree.leave(call, out, leaf=False)
             return out
         given = tensors((args, kwargs))
-        if type(out) is Tensor and any(out is tensor for tensor in given) and version(out) == call.version:
+        if isinstance(out, Tensor) and any(out is tensor for tensor in given) and version(out) == call.version:
             out = out.view_as(out)  # passed on as it is: an edge of its own, for those who take it from here
             out._archlab = ()
         self.tree.leave(call, out, leaf=True)
