@@ -69,6 +69,10 @@ def trace(
     >>> trace("lenet").totals.parameters
     44878
     """
+    if isinstance(network, str) and network.lower().endswith(".onnx"):
+        from archlab.onnx import trace as trace_graph
+
+        return trace_graph(network, inputs, batch=batch, columns=columns, strict=strict, options=options)
     with _without_collection():
         found = prepare(network, inputs, batch, options, columns).trace()
     if strict and found.totals.uncounted_operations:

@@ -145,6 +145,10 @@ def traced(
         if inputs or batch or options:
             raise InputError(f"{network} is a trace: its inputs and options can't be chosen any more, leave them out")
         return Trace.read(network)
+    if network.lower().endswith(".onnx"):
+        from archlab.onnx import trace as trace_graph
+
+        return trace_graph(network, inputs or None, batch=batch, columns=columns, options=options)
     from archlab.networks import resolve
     from archlab.tracing import trace
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from archlab.tracing.costs.formulas import explicit_equation
+from archlab.formulas import explicit_equation
 from archlab.tracing.forward.call_tree import Call, CallTree, UnheardError, is_under_vmap
 from archlab.tracing.forward.constants import base_of, move_constant, write_through
 from archlab.tracing.forward.dispatch import Dispatched
