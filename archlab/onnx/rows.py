@@ -23,13 +23,13 @@ from archlab.formulas import FREE, Cost
 from archlab.onnx.axes import axes
 from archlab.onnx.costs import Operation, UnknownShapeError, cost, has_macs
 from archlab.onnx.inlining import DOMAINS
-from archlab.onnx.reading import LARGEST_CONSTANT, Tensor, attributes, length
+from archlab.onnx.reading import Tensor, attributes
 from archlab.onnx.scopes import Scope, is_layer, scopes
+from archlab.onnx.shapes import Inferred
 from archlab.onnx.weights import NOT_CONSTANT, WEIGHT_PLACES, Weights, is_view
 from archlab.records import Layer, Totals
 
 if TYPE_CHECKING:
-    import numpy
     import onnx
 
 SHAPE_UNKNOWN = "shape not known"
@@ -79,9 +79,10 @@ class Row:
 class Rows:
     """Turns a graph into layers and totals."""
 
-    def __init__(self, graph: onnx.GraphProto, known: dict[str, Tensor], weights: Weights, inputs: Sequence[str]) -> None:
-        self.graph = graph
-        self.known = known
+    def __init__(self, inferred: Inferred, weights: Weights, inputs: Sequence[str]) -> None:
+        self.graph = inferred.graph
+        self.known = inferred.known
+        self.values = inferred.values
         self.weights = weights
         self.root = Row(None, "", "")
         self.inputs = {name: -1 - place for place, name in enumerate(inputs)}
@@ -97,14 +98,10 @@ class Rows:
         """Constants."""
         self.settled = {*self.still, *weights.alias}
         """Constants, stored tensors, and views of these."""
-        self.values: dict[str, numpy.ndarray[Any, Any]] = {}
-        """What small constants hold."""
         self.users: list[tuple[str, Row]] = []
         self.filed: set[str] = set()
         self.calls: Counter[str] = Counter()
-        self.notes: list[str] = []
-        self._remember(graph)
-        self._walk(graph.node, self.root, 1)
+        self._walk(self.graph.node, self.root, 1)
 
     def layers(self) -> tuple[Layer, ...]:
         """The rows in order, parents before children."""
@@ -140,25 +137,6 @@ class Rows:
 
     def _stored(self, role: str) -> int:
         return sum(self.weights.stored[name].size for name in self.filed if self.weights.roles[name] == role)
-
-    def _remember(self, graph: onnx.GraphProto) -> None:
-        """The values of what is small enough to decide something."""
-        from onnx.numpy_helper import to_array
-
-        tensors = [(item.name, item) for item in graph.initializer]
-        tensors += [
-            (node.output[0], attribute.t)
-            for node in graph.node
-            if node.op_type == "Constant" and node.output
-            for attribute in node.attribute
-            if attribute.name == "value"
-        ]
-        for name, tensor in tensors:
-            if length(tensor) <= LARGEST_CONSTANT:
-                try:
-                    self.values[name] = to_array(tensor)
-                except (ValueError, TypeError, OSError, RuntimeError):
-                    continue  # its values are elsewhere, or damaged: then nobody knows them
 
     def _walk(self, nodes: Iterable[onnx.NodeProto], root: Row, times: int) -> None:
         """Makes rows of nodes, in or below a row, counted a number of times."""
@@ -331,7 +309,6 @@ class Rows:
             return False
         row.operation, row.detail = False, detail
         self.calls[row.path] += 1
-        self._remember(body)
         for inside, outside in pairs:
             if outside in self.still or outside in self.weights.alias:
                 self._settle([inside])

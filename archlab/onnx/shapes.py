@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from archlab.errors import ForwardError
+from archlab.onnx.arithmetic import Array, shape_value, value
 from archlab.onnx.inlining import DOMAINS
-from archlab.onnx.reading import DTYPES, Model, Tensor
+from archlab.onnx.reading import DTYPES, LARGEST_CONSTANT, Model, Tensor, attributes, length
 from archlab.records import Shape
 
 if TYPE_CHECKING:
     import onnx
 
 
+_NUMBERS = {name: number for number, name in DTYPES.items()}
+
+
 def infer(
     model: Model, shapes: Mapping[str, Shape], symbols: Mapping[str, int], *, chosen: bool
-) -> tuple[onnx.GraphProto, dict[str, Tensor], list[str]]:
-    """The graph, what is known of each tensor in it, and sentences about what isn't.
+) -> Inferred:
+    """The graph, and what is known of each tensor in it.
 
     Shapes that the file holds for inner tensors are inferred anew, since they may be those of other inputs; only where
     an operator is none of ONNX's own, or inference ends, the file's word stands.
@@ -52,19 +59,132 @@ def infer(
         inferred = infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
     except InferenceError as error:
         if chosen:
-            text = " x ".join(f"{name}={'x'.join(map(str, shape))}" for name, shape in shapes.items())
-            raise ForwardError(f"{model.source} doesn't take {text}: {_reason(error)}") from error
+            raise ForwardError(f"{model.source} doesn't take {_listed(shapes)}: {_reason(error)}") from error
         notes.append(f"ONNX's shape inference objects to this file: {_reason(error)}.")
         inferred = infer_shapes(proto, data_prop=True)
     found = known(inferred.graph)
-    missing = [name for node in proto.graph.node for name in node.output if name and found.get(name, _NOTHING).shape is None]
-    if missing and _tell(proto, told, symbols, missing):
+    if _missing(proto.graph, found) and _tell(proto, told, symbols, _missing(proto.graph, found)):
         inferred = infer_shapes(proto, data_prop=True)
         found = known(inferred.graph)
-    return inferred.graph, found, notes
+    result = Inferred(inferred.graph, found, stored_values(inferred.graph), notes)
+    if missing := _missing(proto.graph, found):
+        _Steps(result, versions, proto.ir_version).run()
+        reasons = {name: reason for name in missing if (reason := result.reasons.get(name))}
+        if chosen and reasons:
+            raise ForwardError(f"{model.source} doesn't take {_listed(shapes)}: {next(iter(reasons.values()))}")
+        notes += [f"ONNX's shape inference objects to this file: {reason}." for reason in [*reasons.values()][:1]]
+    return result
+
+
+@dataclass(slots=True)
+class Inferred:
+    """What inference found out."""
+
+    graph: onnx.GraphProto
+    known: dict[str, Tensor]
+    """What is known of each tensor, by name."""
+    values: dict[str, Array]
+    """What small constants hold."""
+    notes: list[str]
+    """Sentences about what isn't known."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why a tensor's shape isn't known, where inference gives a reason."""
+
+
+def _missing(graph: onnx.GraphProto, found: Mapping[str, Tensor]) -> list[str]:
+    return [name for node in graph.node for name in node.output if name and found.get(name, _NOTHING).shape is None]
 
 
 _NOTHING = Tensor()
+
+
+class _Steps:
+    """Infers shapes operator by operator, with the arithmetic on shapes in between, which ONNX's own pass lacks."""
+
+    def __init__(self, result: Inferred, versions: Mapping[str, int], ir_version: int) -> None:
+        self.result = result
+        self.versions = versions
+        self.ir_version = ir_version
+
+    def run(self) -> None:
+        """Fills in what can be known, in the order of execution."""
+        known, values = self.result.known, self.result.values
+        for node in self.result.graph.node:
+            if any(name and known.get(name, _NOTHING).shape is None for name in node.output):
+                self._infer(node)
+            if node.domain not in DOMAINS or len(node.output) != 1 or node.output[0] in values:
+                continue
+            found = None
+            if node.op_type == "Shape" and (shape := known.get(node.input[0], _NOTHING).shape) is not None:
+                found = shape_value(shape, attributes(node))
+            elif any(name in values for name in node.input):
+                found = value(node.op_type, [values.get(name) for name in node.input], attributes(node))
+            if found is not None:
+                values[node.output[0]] = found
+                dtype = known.get(node.output[0], _NOTHING).dtype or str(found.dtype)
+                known[node.output[0]] = Tensor(tuple(found.shape), dtype)
+
+    def _infer(self, node: onnx.NodeProto) -> None:
+        import onnx
+        from onnx.helper import make_tensor_type_proto
+        from onnx.numpy_helper import from_array
+        from onnx.shape_inference import InferenceError, infer_node_outputs
+
+        known, values = self.result.known, self.result.values
+        domain = "" if node.domain in DOMAINS else node.domain
+        version = self.versions.get(domain, self.versions.get("ai.onnx", 1))
+        given = {name: known.get(name, _NOTHING) for name in node.input if name}
+        if not onnx.defs.has(node.op_type, version, domain) or any(item.dtype not in _NUMBERS for item in given.values()):
+            return
+        try:
+            types = infer_node_outputs(
+                onnx.defs.get_schema(node.op_type, version, domain),
+                node,
+                {name: make_tensor_type_proto(_NUMBERS[item.dtype], item.shape) for name, item in given.items()},
+                {name: from_array(np.ascontiguousarray(values[name])) for name in given if name in values},
+                opset_imports=[onnx.helper.make_opsetid(name, number) for name, number in self.versions.items()],
+                ir_version=self.ir_version,
+            )
+        except InferenceError as error:
+            reason = f"{node.op_type} {node.name!r}: {_reason(error)}"
+            self.result.reasons.update(dict.fromkeys(node.output, reason))
+            return
+        except (ValueError, TypeError, RuntimeError):
+            return  # nothing is said of this operator; the row says so
+        for name, kind in types.items():
+            if kind.WhichOneof("value") == "tensor_type":
+                known[name] = _tensor(kind.tensor_type)
+
+
+def stored_values(graph: onnx.GraphProto) -> dict[str, Array]:
+    """What small constants hold, by name, those of loops and branches too."""
+    from onnx.numpy_helper import to_array
+
+    found: dict[str, Array] = {}
+    graphs = [graph]
+    while graphs:
+        part = graphs.pop()
+        tensors = [(item.name, item) for item in part.initializer]
+        for node in part.node:
+            for attribute in node.attribute:
+                graphs.extend([attribute.g] if attribute.HasField("g") else [])
+                graphs.extend(attribute.graphs)
+                if node.op_type == "Constant" and node.output:
+                    if attribute.name == "value":
+                        tensors.append((node.output[0], attribute.t))
+                    elif attribute.name in ("value_int", "value_ints"):
+                        numbers = attribute.i if attribute.name == "value_int" else list(attribute.ints)
+                        found[node.output[0]] = np.array(numbers, dtype="i8")
+                    elif attribute.name in ("value_float", "value_floats"):
+                        floats = attribute.f if attribute.name == "value_float" else list(attribute.floats)
+                        found[node.output[0]] = np.array(floats, dtype="f4")
+        for name, tensor in tensors:
+            if length(tensor) <= LARGEST_CONSTANT:
+                try:
+                    found[name] = to_array(tensor)
+                except (ValueError, TypeError, OSError, RuntimeError):
+                    continue  # its values are elsewhere, or damaged: then nobody knows them
+    return found
 
 
 def _tell(
@@ -120,6 +240,10 @@ def _tensor(kind: onnx.TypeProto.Tensor) -> Tensor:
         return Tensor(None, dtype)
     sizes = [size.dim_value if size.HasField("dim_value") else -1 for size in kind.shape.dim]
     return Tensor(None if any(size < 0 for size in sizes) else tuple(sizes), dtype)
+
+
+def _listed(shapes: Mapping[str, Shape]) -> str:
+    return ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
 
 
 def _reason(error: Exception) -> str:

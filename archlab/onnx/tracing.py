@@ -55,16 +55,16 @@ def trace(
     model = read(source)
     inline(model.proto, source)
     shapes, symbols = input_shapes(model, inputs, batch)
-    graph, known, doubts = infer(model, shapes, symbols, chosen=bool(inputs) or batch is not None)
-    weights = Weights(model, graph)
-    rows = Rows(graph, known, weights, list(shapes))
+    inferred = infer(model, shapes, symbols, chosen=bool(inputs) or batch is not None)
+    weights = Weights(model, inferred.graph)
+    rows = Rows(inferred, weights, list(shapes))
     layers = rows.layers()
     found = Trace(
         network=source,
         inputs=tuple(shapes.values()),
         layers=layers,
         totals=rows.totals(),
-        notes=(*doubts, *_notes(model, weights, rows)),
+        notes=(*inferred.notes, *_notes(model, weights, rows)),
         input_names=tuple(shapes) if len(shapes) > 1 else (),
         input_dtypes=tuple(item.dtype for item in model.inputs),
     )
