@@ -53,7 +53,7 @@ def export(network: nn.Module, inputs: torch.Tensor, path: Path, exporter: str) 
 def randomise(network: nn.Module) -> None:
     """Gives biases and statistics numbers of their own, as training does: exporters store equal tensors once."""
     for tensor in (*network.parameters(), *network.buffers()):
-        if tensor.dim() == 1 and tensor.is_floating_point():
+        if tensor.is_floating_point() and (tensor.dim() == 1 or tensor.min() == tensor.max()):
             nn.init.uniform_(tensor, 0.5, 1.5)
 
 

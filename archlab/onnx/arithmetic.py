@@ -21,9 +21,7 @@ _NUMPY = {1: "f4", 2: "u1", 3: "i1", 4: "u2", 5: "i2", 6: "i4", 7: "i8", 9: "?",
 """numpy's types by ONNX's numbers of them."""
 
 
-def value(
-    kind: str, inputs: Sequence[Array | None], settings: Mapping[str, Any]
-) -> Array | None:
+def value(kind: str, inputs: Sequence[Array | None], settings: Mapping[str, Any]) -> Array | None:
     """What an operator makes of numbers; None where it isn't known, or more than shapes need.
 
     >>> value("Div", [np.array(7), np.array(2)], {}).item()
@@ -83,13 +81,14 @@ def _reduced(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _sliced(settings: Any, data: Any, *given: Any) -> Any:
     names = ("starts", "ends", "axes", "steps")
-    parts = [settings.get(name) for name in names] if not given else [None if item is None else item.reshape(-1).tolist() for item in given]
-    starts, ends, axes, steps = (*parts, *[None] * (4 - len(parts)))
-    index: list[Any] = [slice(None)] * data.ndim
-    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        step = steps[place] if steps else 1
-        stop = None if step < 0 and end < -data.shape[axes[place] if axes else place] else end
-        index[axes[place] if axes else place] = slice(start, stop, step)
+    parts = {name: settings.get(name) for name in names}
+    parts |= {name: item.reshape(-1).tolist() for name, item in zip(names, given, strict=False) if item is not None}
+    axes = parts["axes"] or range(len(parts["starts"]))
+    steps = parts["steps"] or [1] * len(parts["starts"])
+    index = [slice(None)] * data.ndim
+    for axis, start, end, step in zip(axes, parts["starts"], parts["ends"], steps, strict=True):
+        stop = None if step < 0 and end < -data.shape[axis] else end
+        index[axis] = slice(start, stop, step)
     return data[tuple(index)]
 
 

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 from archlab.onnx.costs import Operation
+from archlab.onnx.names import MAPS, VECTORS
 from archlab.records.trace import MAP_AXES
-
-_MAPS = frozenset(
-    """
-    Conv ConvTranspose ConvInteger DeformConv QLinearConv FusedConv BatchNormalization InstanceNormalization
-    GroupNormalization
-    """.split()
-)
-_VECTORS = frozenset("Gemm FusedGemm MatMulNBits LayerNormalization RMSNormalization".split())
 
 
 def axes(operation: Operation) -> tuple[str, ...]:
@@ -20,9 +13,9 @@ def axes(operation: Operation) -> tuple[str, ...]:
     if first is None or first.shape is None:
         return ()
     dimensions = len(first.shape)
-    if operation.kind in _MAPS and dimensions - 2 in MAP_AXES:
+    if operation.kind in MAPS and dimensions - 2 in MAP_AXES:
         return ("batch", "channels", *MAP_AXES[dimensions - 2])
-    if operation.kind in _MAPS or operation.kind in _VECTORS or _by_matrix(operation):
+    if operation.kind in MAPS or operation.kind in VECTORS or _by_matrix(operation):
         return ("batch", "features") if dimensions == 2 else (*[""] * (dimensions - 1), "features")
     return ("batch", "heads", "tokens", "features") if operation.kind == "Attention" and dimensions == 4 else ()
 

@@ -3,9 +3,9 @@
 Counting semantics
 ------------------
 That of `archlab.formulas`, whose functions count here too: the same operation costs the same in a graph and in torch.
-Where a graph has other operations than the network it comes from, the totals of `elementwise` differ, and only these: an
-exporter may write SiLU as a sigmoid and a product (2 per element instead of 1), or fold a normalisation into the
-convolution before it (none instead of 2). Integer products count as products. Operators of `com.microsoft` (ONNX
+Where a graph has other operations than the network it comes from, the totals of `elementwise` differ: an exporter may
+write SiLU as a sigmoid and a product (2 per element instead of 1), or fold a normalisation into the convolution before
+it (none instead of 2). Integer products count as products. Operators of `com.microsoft` (ONNX
 Runtime's) have a formula where the shapes decide; attention over a cache whose length is a value has none.
 """
 
@@ -32,6 +32,7 @@ from archlab.formulas import (
     rms_normalisation,
 )
 from archlab.onnx.inlining import DOMAINS
+from archlab.onnx.names import FREE_OPERATORS, POINTWISE, REDUCTIONS
 from archlab.onnx.reading import Tensor
 from archlab.records import Shape
 
@@ -109,10 +110,6 @@ def _formula(operation: Operation) -> _Formula | None:
     if operation.domain in DOMAINS:
         return _OWN.get(kind)
     return _MICROSOFT.get(kind) if operation.domain == MICROSOFT else None
-
-
-def _words(text: str) -> list[str]:
-    return text.split()
 
 
 def _free(operation: Operation) -> Cost:
@@ -321,63 +318,45 @@ _PRODUCTS: set[_Formula] = {
 }
 
 _OWN: dict[str, _Formula] = {
-    **dict.fromkeys(
-        _words(
-            """
-            And ArgMax ArgMin Bernoulli BitCast BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike
-            CenterCropPad Col2Im Compress Concat ConcatFromSequence Constant ConstantOfShape DepthToSpace Equal Expand
-            EyeLike Flatten Gather GatherElements GatherND Greater GreaterOrEqual Hardmax Identity IsInf IsNaN Less
-            LessOrEqual MaxUnpool Multinomial NonMaxSuppression NonZero Not OneHot Optional OptionalGetElement
-            OptionalHasElement Or Pad RandomNormal RandomNormalLike RandomUniform RandomUniformLike Range Reshape
-            ReverseSequence SequenceAt SequenceConstruct SequenceEmpty SequenceErase SequenceInsert SequenceLength Shape
-            Size Slice SpaceToDepth Split SplitToSequence Squeeze StringConcat StringNormalizer StringSplit
-            TensorScatter Tile TopK Transpose Trilu Unique Unsqueeze Where Xor
-            """
-        ),
-        _free,
-    ),
-    **dict.fromkeys(
-        _words(
-            """
-            Abs Acos Acosh Add Asin Asinh Atan Atanh BlackmanWindow Ceil Celu Clip Cos Cosh DequantizeLinear Div Elu Erf
-            Exp Floor Gelu HammingWindow HannWindow HardSigmoid HardSwish LeakyRelu Log Mish Mod Mul Neg PRelu Pow
-            QuantizeLinear Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Swish Tan
-            Tanh ThresholdedRelu
-            """
-        ),
-        _pointwise,
-    ),
-    **dict.fromkeys(_words("Max Min Sum Mean"), _variadic),
-    **dict.fromkeys(
-        _words(
-            """
-            CumProd CumSum GlobalAveragePool GlobalLpPool GlobalMaxPool NegativeLogLikelihoodLoss ReduceL1 ReduceL2
-            ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
-            """
-        ),
-        _reduction,
-    ),
-    **dict.fromkeys(_words("Softmax LogSoftmax"), _softmax),
-    **dict.fromkeys(_words("AveragePool LpPool MaxPool"), _pooling),
-    **dict.fromkeys(_words("GroupNormalization InstanceNormalization LayerNormalization"), _normalised),
-    **dict.fromkeys(_words("RMSNormalization SimplifiedLayerNormalization"), _rms_normalised),
-    **dict.fromkeys(_words("Scatter ScatterElements ScatterND"), _scatter),
-    **dict.fromkeys(_words("Conv ConvInteger DeformConv"), _convolution),
-    **dict.fromkeys(_words("GRU LSTM RNN"), _recurrent),
-    **dict.fromkeys(_words("MatMul MatMulInteger"), _matmul),
-    **{"AffineGrid": _affine_grid, "Attention": _attention, "BatchNormalization": _batch_norm, "DFT": _fourier},
-    **{"ConvTranspose": _transposed_convolution, "Dropout": _dropout, "Einsum": _einsum, "Gemm": _gemm},
-    **{"DynamicQuantizeLinear": _dynamic_quantisation, "GridSample": _grid_sample, "QLinearConv": _quantised_convolution},
-    **{"QLinearMatMul": _matmul, "Resize": _resize, "RoiAlign": _region_pooling, "Upsample": _resize},
+    **dict.fromkeys(FREE_OPERATORS, _free),
+    **dict.fromkeys(POINTWISE, _pointwise),
+    **dict.fromkeys(REDUCTIONS, _reduction),
+    **dict.fromkeys(("Max", "Min", "Sum", "Mean"), _variadic),
+    **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
+    **dict.fromkeys(("AveragePool", "LpPool", "MaxPool"), _pooling),
+    **dict.fromkeys(("GroupNormalization", "InstanceNormalization", "LayerNormalization"), _normalised),
+    **dict.fromkeys(("RMSNormalization", "SimplifiedLayerNormalization"), _rms_normalised),
+    **dict.fromkeys(("Scatter", "ScatterElements", "ScatterND"), _scatter),
+    **dict.fromkeys(("Conv", "ConvInteger", "DeformConv"), _convolution),
+    **dict.fromkeys(("GRU", "LSTM", "RNN"), _recurrent),
+    **dict.fromkeys(("MatMul", "MatMulInteger", "QLinearMatMul"), _matmul),
+    **dict.fromkeys(("Resize", "Upsample"), _resize),
+    "AffineGrid": _affine_grid,
+    "Attention": _attention,
+    "BatchNormalization": _batch_norm,
+    "ConvTranspose": _transposed_convolution,
+    "DFT": _fourier,
+    "Dropout": _dropout,
+    "DynamicQuantizeLinear": _dynamic_quantisation,
+    "Einsum": _einsum,
+    "Gemm": _gemm,
+    "GridSample": _grid_sample,
+    "QLinearConv": _quantised_convolution,
+    "RoiAlign": _region_pooling,
 }
 """By name, in ONNX's own domain. What isn't here has no formula: solvers (`Det`), text, trees, image files, losses."""
 
 _MICROSOFT: dict[str, _Formula] = {
-    **dict.fromkeys(_words("Gelu FastGelu QuickGelu QLinearAdd QLinearMul QLinearSigmoid QLinearLeakyRelu"), _pointwise),
-    **dict.fromkeys(_words("QuantizeLinear DequantizeLinear BiasAdd"), _pointwise),
-    **dict.fromkeys(_words("SkipLayerNormalization SkipSimplifiedLayerNormalization"), _skip_normalised),
-    **dict.fromkeys(_words("MatMulNBits MatMulBnb4"), _packed_matmul),
-    **{"BiasGelu": _bias_gelu, "FusedConv": _fused_convolution, "FusedGemm": _fused_gemm, "FusedMatMul": _matmul},
-    **{"QLinearConcat": _free, "QLinearGlobalAveragePool": _reduction, "MultiHeadAttention": _multi_head_attention},
+    **dict.fromkeys(("Gelu", "FastGelu", "QuickGelu", "QLinearAdd", "QLinearMul", "QLinearSigmoid"), _pointwise),
+    **dict.fromkeys(("QLinearLeakyRelu", "QuantizeLinear", "DequantizeLinear"), _pointwise),
+    **dict.fromkeys(("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"), _skip_normalised),
+    **dict.fromkeys(("MatMulNBits", "MatMulBnb4"), _packed_matmul),
+    "BiasGelu": _bias_gelu,
+    "FusedConv": _fused_convolution,
+    "FusedGemm": _fused_gemm,
+    "FusedMatMul": _matmul,
+    "MultiHeadAttention": _multi_head_attention,
+    "QLinearConcat": _free,
+    "QLinearGlobalAveragePool": _reduction,
 }
 """By name, in ONNX Runtime's domain; what isn't here has no formula."""

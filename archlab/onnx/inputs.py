@@ -54,23 +54,27 @@ class Sizes:
         for item in self.inputs.values():
             self._bind(item)
         found: dict[str, Shape] = {}
-        missing: list[str] = []
+        missing: list[GraphInput] = []
         for item in self.inputs.values():
             shape = self.given.get(item.name) or self._completed(item)
             if shape is None:
-                missing.append(f"{item.name}={shape_text(item.sizes) if item.sizes is not None else '[?]'}")
+                missing.append(item)
             else:
                 found[item.name] = shape
         if missing:
-            item = self.inputs[missing[0].partition("=")[0]] if missing else None
-            example = "x".join(str(size) if isinstance(size, int) else "N" for size in (item.sizes or ("N",)))  # type: ignore[union-attr]
-            names = sorted({size for item in self.inputs.values() for size in item.sizes or () if isinstance(size, str)})
-            by_name = next((f", or by name as in --input {name}=N" for name in names[1:] or names if name), "")
-            raise InputError(
-                f"{self.source} leaves sizes open: {', '.join(missing)}. Give them as in --input "
-                f"{missing[0].partition('=')[0]}={example}{by_name}"
-            )
+            raise self._open(missing)
         return found
+
+    def _open(self, missing: Sequence[GraphInput]) -> InputError:
+        listed = [f"{item.name}={shape_text(item.sizes) if item.sizes is not None else '[?]'}" for item in missing]
+        sizes = missing[0].sizes or ("N",)
+        example = "x".join(str(size) if isinstance(size, int) else "N" for size in sizes)
+        names = [size for size in sizes[1:] if isinstance(size, str) and size not in self.symbols]
+        by_name = f", or by name, as in --input {names[0]}=N" if names and names[0] else ""
+        return InputError(
+            f"{self.source} leaves sizes open: {', '.join(listed)}. Give them as in --input "
+            f"{missing[0].name}={example}{by_name}"
+        )
 
     def _bind(self, item: GraphInput) -> None:
         """Takes the open sizes' numbers from an input that is given, or from the batch."""
@@ -116,9 +120,8 @@ class Sizes:
         if item is None:
             names = {size for other in self.inputs.values() for size in other.sizes or () if isinstance(size, str)}
             if name not in names or not name or len(shape) != 1 or dtype:
-                raise InputError(
-                    f"{self.source} has no input and no open size {name!r}: {nearest(name, {*self.inputs, *names} - {''})}"
-                )
+                known = {*self.inputs, *names} - {""}
+                raise InputError(f"{self.source} has no input and no open size {name!r}: {nearest(name, known)}")
             if self.symbols.setdefault(name, shape[0]) != shape[0]:
                 raise InputError(f"the size {name!r} is given twice, as {self.symbols[name]} and as {shape[0]}")
             return

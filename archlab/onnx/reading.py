@@ -23,12 +23,16 @@ LARGEST_FILE = 2**31 - 1
 LARGEST_CONSTANT = 1024
 """Elements of a tensor whose values can decide a shape. Larger ones are weights, and only their shape is kept."""
 ROLE_KEY = "pkg.torch.export.graph_signature.InputSpec.kind"
-DTYPES = {
-    **{1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: "string", 9: "bool"},
-    **{10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 14: "complex64", 15: "complex128", 16: "bfloat16"},
-    **{17: "float8_e4m3fn", 18: "float8_e4m3fnuz", 19: "float8_e5m2", 20: "float8_e5m2fnuz", 21: "uint4", 22: "int4"},
-    **{23: "float4_e2m1fn", 24: "float8_e8m0fnu", 25: "uint2", 26: "int2"},
-}
+DTYPES = dict(
+    enumerate(
+        (
+            *("float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool", "float16", "float64"),
+            *("uint32", "uint64", "complex64", "complex128", "bfloat16", "float8_e4m3fn", "float8_e4m3fnuz"),
+            *("float8_e5m2", "float8_e5m2fnuz", "uint4", "int4", "float4_e2m1fn", "float8_e8m0fnu", "uint2", "int2"),
+        ),
+        start=1,
+    )
+)
 """Element types by their number in `TensorProto.DataType`, as torch names them."""
 BITS = {"bool": 8, "string": 0, "bfloat16": 16, "float8": 8, "float4": 4}
 
@@ -109,7 +113,7 @@ def read(source: str) -> Model:
     path = Path(source).expanduser()
     try:
         import onnx
-        from google.protobuf.message import DecodeError
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     except ImportError as error:
         raise SourceError(
             f"{source} needs the library onnx, which is not installed: pip install 'archlab[onnx]'"
@@ -223,4 +227,6 @@ def attributes(node: onnx.NodeProto) -> dict[str, object]:
     try:
         return {attribute.name: get_attribute_value(attribute) for attribute in node.attribute}
     except ValueError as error:
-        raise InputError(f"the node {node.name or node.op_type!r} has an attribute that can't be read: {error}") from error
+        raise InputError(
+            f"the node {node.name or node.op_type!r} has an attribute that can't be read: {error}"
+        ) from error

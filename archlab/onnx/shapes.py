@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 _NUMBERS = {name: number for number, name in DTYPES.items()}
 
 
-def infer(
-    model: Model, shapes: Mapping[str, Shape], symbols: Mapping[str, int], *, chosen: bool
-) -> Inferred:
+def infer(model: Model, shapes: Mapping[str, Shape], symbols: Mapping[str, int], *, chosen: bool) -> Inferred:
     """The graph, and what is known of each tensor in it.
 
     Shapes that the file holds for inner tensors are inferred anew, since they may be those of other inputs; only where
@@ -134,14 +132,16 @@ class _Steps:
         domain = "" if node.domain in DOMAINS else node.domain
         version = self.versions.get(domain, self.versions.get("ai.onnx", 1))
         given = {name: known.get(name, _NOTHING) for name in node.input if name}
-        if not onnx.defs.has(node.op_type, version, domain) or any(item.dtype not in _NUMBERS for item in given.values()):
+        if not onnx.defs.has(node.op_type, version, domain) or any(
+            item.dtype not in _NUMBERS for item in given.values()
+        ):
             return
         try:
             types = infer_node_outputs(
                 onnx.defs.get_schema(node.op_type, version, domain),
                 node,
                 {name: make_tensor_type_proto(_NUMBERS[item.dtype], item.shape) for name, item in given.items()},
-                {name: from_array(np.ascontiguousarray(values[name])) for name in given if name in values},
+                {name: from_array(np.array(values[name], order="C")) for name in given if name in values},
                 opset_imports=[onnx.helper.make_opsetid(name, number) for name, number in self.versions.items()],
                 ir_version=self.ir_version,
             )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from archlab.errors import InputError, UncountedError
 from archlab.onnx.inlining import inline
 from archlab.onnx.inputs import input_shapes
+from archlab.onnx.layers import Layers
 from archlab.onnx.reading import Model, is_floating, read
 from archlab.onnx.rows import Rows
 from archlab.onnx.shapes import infer
@@ -49,21 +50,22 @@ def trace(
         )
     if wanted := sorted(columns):
         raise InputError(
-            f"{source} is a graph of operators, of which {' and '.join(wanted)} can't be measured: name the network that "
-            "it was exported from"
+            f"{source} is a graph of operators, of which {' and '.join(wanted)} can't be measured: name the network "
+            "that it was exported from"
         )
     model = read(source)
     inline(model.proto, source)
     shapes, symbols = input_shapes(model, inputs, batch)
     inferred = infer(model, shapes, symbols, chosen=bool(inputs) or batch is not None)
     weights = Weights(model, inferred.graph)
-    rows = Rows(inferred, weights, list(shapes))
-    layers = rows.layers()
+    rows = Rows(inferred, weights)
+    finished = Layers(rows, list(shapes))
+    layers = finished.layers()
     found = Trace(
         network=source,
         inputs=tuple(shapes.values()),
         layers=layers,
-        totals=rows.totals(),
+        totals=finished.totals(),
         notes=(*inferred.notes, *_notes(model, weights, rows)),
         input_names=tuple(shapes) if len(shapes) > 1 else (),
         input_dtypes=tuple(item.dtype for item in model.inputs),
@@ -85,14 +87,17 @@ def _notes(model: Model, weights: Weights, rows: Rows) -> list[str]:
     constants = [
         tensor
         for name, uses in weights.uses.items()
-        if uses and weights.roles[name] == "constant" and is_floating((tensor := weights.stored[name]).dtype) and tensor.size > 1
+        if uses
+        and weights.roles[name] == "constant"
+        and is_floating((tensor := weights.stored[name]).dtype)
+        and tensor.size > 1
     ]
     if constants:
         count = sum(tensor.size for tensor in constants)
-        notes.append(f"{count:,} stored numbers are taken for constants, and count neither as parameters nor as buffers.")
-    unused = [
-        tensor for name, tensor in model.weights.items() if not weights.uses[name] and is_floating(tensor.dtype)
-    ]
+        notes.append(
+            f"{count:,} stored numbers are taken for constants, and count neither as parameters nor as buffers."
+        )
+    unused = [tensor for name, tensor in model.weights.items() if not weights.uses[name] and is_floating(tensor.dtype)]
     if unused:
         count = sum(tensor.size for tensor in unused)
         notes.append(f"{count:,} stored numbers are used by no operator, and count nowhere.")

@@ -23,7 +23,8 @@ from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from archlab.onnx.inlining import DOMAINS
-from archlab.onnx.reading import Model, Tensor, is_floating
+from archlab.onnx.names import NOT_CONSTANT, VIEWS
+from archlab.onnx.reading import DTYPES, Model, Tensor, is_floating
 
 if TYPE_CHECKING:
     import onnx
@@ -31,38 +32,39 @@ if TYPE_CHECKING:
 Role = Literal["parameter", "buffer", "constant"]
 
 WEIGHT_PLACES: dict[str, tuple[int, ...]] = {
-    **dict.fromkeys(("Conv", "ConvTranspose", "FusedConv"), (1, 2)),
-    **dict.fromkeys(("LayerNormalization", "GroupNormalization", "InstanceNormalization", "BatchNormalization"), (1, 2)),
+    **dict.fromkeys(("Conv", "ConvTranspose", "FusedConv", "LayerNormalization"), (1, 2)),
+    **dict.fromkeys(
+        ("LayerNormalization", "GroupNormalization", "InstanceNormalization", "BatchNormalization"), (1, 2)
+    ),
     **dict.fromkeys(("RMSNormalization", "SimplifiedLayerNormalization", "PRelu", "ConvInteger"), (1,)),
+    **dict.fromkeys(("MatMulBnb4", "BiasGelu"), (1,)),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), (1, 2, 3, 7)),
     **dict.fromkeys(("Gemm", "FusedGemm"), (0, 1, 2)),
     **dict.fromkeys(("MatMul", "MatMulInteger", "FusedMatMul"), (0, 1)),
-    **{"DeformConv": (1, 3), "QLinearConv": (3, 8), "QLinearMatMul": (3,), "MatMulNBits": (1, 5), "MatMulBnb4": (1,)},
-    **{"SkipLayerNormalization": (2, 3, 4), "SkipSimplifiedLayerNormalization": (2, 3), "BiasGelu": (1,)},
-    **{"Einsum": tuple(range(8)), "MultiHeadAttention": (3,)},
+    "DeformConv": (1, 3),
+    "Einsum": tuple(range(8)),
+    "MatMulNBits": (1, 5),
+    "MultiHeadAttention": (3,),
+    "QLinearConv": (3, 8),
+    "QLinearMatMul": (3,),
+    "SkipLayerNormalization": (2, 3, 4),
+    "SkipSimplifiedLayerNormalization": (2, 3),
 }
 """Inputs that hold weights, by operator."""
 BUFFER_PLACES = {"BatchNormalization": (3, 4)}
-SETTINGS = {
-    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "Clip"), (1, 2)),
+SETTINGS: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "Clip", "OneHot"), (1, 2)),
     **dict.fromkeys(("Resize", "Pad", "MatMulNBits"), (1, 2, 3)),
-    **{"Upsample": (1,), "Dropout": (1,), "OneHot": (1, 2), "Range": (0, 1, 2), "RoiAlign": (2,), "Loop": (0, 1)},
-    **{"MatMulBnb4": (2,), "TopK": (1,), "NonMaxSuppression": (2, 3, 4)},
+    **dict.fromkeys(("Upsample", "Dropout", "TopK"), (1,)),
+    **dict.fromkeys(("RoiAlign", "MatMulBnb4"), (2,)),
+    "Loop": (0, 1),
+    "NonMaxSuppression": (2, 3, 4),
+    "Range": (0, 1, 2),
 }
 """Inputs that hold settings, by operator; of the integer products with scales, all that is no weight."""
-VIEWS = frozenset(
-    """
-    Identity Transpose Reshape Flatten Squeeze Unsqueeze Cast CastLike Expand Slice Split Gather DequantizeLinear
-    """.split()
+_MADE_UP = re.compile(
+    r"(.*/)?(val_\d+|onnx::\w+|\d+|_?tensor_constant\d*|const(ant)?([_.:/]?\d+)?(_output_\d+)?)", re.I
 )
-"""Operators that are no use of a parameter: whoever takes their result is. Of look-ups, those by stored indices."""
-NOT_CONSTANT = frozenset(
-    """
-    Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike Dropout If Loop Scan
-    """.split()
-)
-"""Operators whose result is none even if it is made of constants."""
-_MADE_UP = re.compile(r"(.*/)?(val_\d+|onnx::\w+|\d+|_?tensor_constant\d*|const(ant)?([_.:/]?\d+)?(_output_\d+)?)", re.I)
 
 
 class Weights:
@@ -80,8 +82,6 @@ class Weights:
         self.roles: dict[str, Role] = {name: self._role(name) for name in self.stored}
 
     def _read(self, graph: onnx.GraphProto) -> None:
-        from archlab.onnx.reading import DTYPES
-
         for tensor in graph.initializer:
             if tensor.name not in self.stored:  # a subgraph's own
                 self.stored[tensor.name] = Tensor(tuple(tensor.dims), DTYPES.get(tensor.data_type, ""))
