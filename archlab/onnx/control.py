@@ -19,7 +19,7 @@ class Run(NamedTuple):
     times: int
     detail: str
     pairs: list[tuple[str, str]]
-    """Names of the body's inputs, and of the values outside that they are."""
+    """Names of the body's inputs, and of the values outside that they are; empty for what counts the turns."""
 
 
 class Knowledge(NamedTuple):
@@ -58,8 +58,8 @@ def _loop(node: onnx.NodeProto, body: onnx.GraphProto, known: Knowledge) -> Run 
     goes_on = (not node.input[1] or known.value(node.input[1]) is True) and _keeps_on(body, known)
     if not isinstance(times, int) or times < 0 or not goes_on:
         return None
-    inside = [item.name for item in body.input][2:]
-    return Run(body, times, f"x{times}", list(zip(inside, node.input[2:], strict=False)))
+    inside = [item.name for item in body.input]
+    return Run(body, times, f"x{times}", list(zip(inside, ["", *node.input[1:]], strict=False)))
 
 
 def _scan(node: onnx.NodeProto, body: onnx.GraphProto, known: Knowledge) -> Run | None:

@@ -6,7 +6,7 @@ itself. Values of large tensors that are inside the file are dropped as soon as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -185,27 +185,38 @@ def _declared(item: onnx.ValueInfoProto, source: str) -> GraphInput:
 
 
 def _check(model: onnx.ModelProto, source: str) -> None:
-    for tensor in _tensors(model):
-        if any(size < 0 for size in tensor.dims):
-            raise SourceError(f"{source} is damaged: its tensor {tensor.name!r} has the sizes {list(tensor.dims)}")
+    """Holds that names are texts and sizes are none below zero, which protobuf doesn't.
 
-
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """All tensors that a model holds: initializers and constants, in subgraphs and functions too."""
+    Raises:
+        SourceError: they are not.
+    """
     graphs = [model.graph]
     bodies: list[Sequence[onnx.NodeProto]] = [function.node for function in model.functions]
+    tensors: list[onnx.TensorProto] = []
+    names: list[object] = [
+        name for item in model.functions for name in (item.name, item.domain, *item.input, *item.output)
+    ]
+    names += [item.domain for item in model.opset_import]
     while graphs or bodies:
         if graphs:
             graph = graphs.pop()
-            yield from graph.initializer
-            yield from (part for sparse in graph.sparse_initializer for part in (sparse.values, sparse.indices))
+            tensors += graph.initializer
+            names += [item.name for item in (*graph.input, *graph.output, *graph.value_info)]
             bodies.append(graph.node)
         for node in bodies.pop():
+            names += [node.name, node.op_type, node.domain, node.overload, *node.input, *node.output]
+            names += [text for item in node.metadata_props for text in (item.key, item.value)]
             for attribute in node.attribute:
-                if attribute.HasField("t"):
-                    yield attribute.t
+                names += [attribute.name, attribute.ref_attr_name]
+                tensors += [attribute.t] if attribute.HasField("t") else []
                 graphs.extend([attribute.g] if attribute.HasField("g") else [])
                 graphs.extend(attribute.graphs)
+    names += [tensor.name for tensor in tensors]
+    if any(not isinstance(name, str) for name in names):
+        raise SourceError(f"{source} is damaged: it has names that are no text")
+    for tensor in tensors:
+        if any(size < 0 for size in tensor.dims):
+            raise SourceError(f"{source} is damaged: its tensor {tensor.name!r} has the sizes {list(tensor.dims)}")
 
 
 def length(tensor: onnx.TensorProto) -> int:

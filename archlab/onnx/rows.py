@@ -28,7 +28,7 @@ from archlab.onnx.reading import Tensor, attributes
 from archlab.onnx.row import Row
 from archlab.onnx.scopes import Scope, scopes
 from archlab.onnx.shapes import Inferred
-from archlab.onnx.weights import WEIGHT_PLACES, Weights, is_view
+from archlab.onnx.weights import WEIGHT_PLACES, Weights, is_view, values_of
 
 if TYPE_CHECKING:
     import onnx
@@ -83,7 +83,7 @@ class Rows:
             if alias[node.input[0]] in self.still:
                 self._settle(node.output)
             return True
-        if node.op_type in NOT_CONSTANT or not all(name in self.still for name in node.input if name):
+        if node.op_type in NOT_CONSTANT or not all(name in self.still for name in values_of(node)):
             return False
         if has_macs(self._operation(node)):
             return False
@@ -212,9 +212,10 @@ class Rows:
         row.operation, row.detail = False, run.detail
         self.calls[row.path] += 1
         for inside, outside in run.pairs:
-            if outside in self.settled:
+            if not outside or outside in self.settled:
                 self._settle([inside])
-            self.same[inside] = self.same.get(outside, outside)
+            else:
+                self.same[inside] = self.same.get(outside, outside)
         self._walk(run.body.node, row, times * run.times)
         skipped = 1 if node.op_type == "Loop" else 0  # a loop's first result is whether it goes on
         for result, name in zip(run.body.output[skipped:], node.output, strict=False):

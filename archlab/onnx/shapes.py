@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archlab.errors import ForwardError
+from archlab.errors import ForwardError, SourceError
 from archlab.onnx.arithmetic import Array, shape_value, value
 from archlab.onnx.inlining import DOMAINS
 from archlab.onnx.reading import DTYPES, LARGEST_CONSTANT, Model, Tensor, attributes, length
@@ -34,6 +34,7 @@ def infer(model: Model, shapes: Mapping[str, Shape], symbols: Mapping[str, int],
         chosen: whether the user has chosen sizes, which then are to blame if they don't fit.
 
     Raises:
+        SourceError: the file is damaged.
         ForwardError: the graph doesn't take inputs of the sizes that were chosen.
     """
     import onnx
@@ -60,18 +61,30 @@ def infer(model: Model, shapes: Mapping[str, Shape], symbols: Mapping[str, int],
             raise ForwardError(f"{model.source} doesn't take {_listed(shapes)}: {_reason(error)}") from error
         notes.append(f"ONNX's shape inference objects to this file: {_reason(error)}.")
         inferred = infer_shapes(proto, data_prop=True)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise SourceError(f"{model.source} can't be read by ONNX's shape inference: {_reason(error)}") from error
     found = known(inferred.graph)
     if _missing(proto.graph, found) and _tell(proto, told, symbols, _missing(proto.graph, found)):
         inferred = infer_shapes(proto, data_prop=True)
         found = known(inferred.graph)
     result = Inferred(inferred.graph, found, stored_values(inferred.graph), notes)
-    if missing := _missing(proto.graph, found):
+    if _missing(proto.graph, found):
         _Steps(result, versions, proto.ir_version).run()
-        reasons = {name: reason for name in missing if (reason := result.reasons.get(name))}
-        if chosen and reasons:
-            raise ForwardError(f"{model.source} doesn't take {_listed(shapes)}: {next(iter(reasons.values()))}")
-        notes += [f"ONNX's shape inference objects to this file: {reason}." for reason in [*reasons.values()][:1]]
+    reasons = [*result.reasons.values(), *_torn(result)]
+    if chosen and reasons:
+        raise ForwardError(f"{model.source} doesn't take {_listed(shapes)}: {reasons[0]}")
+    notes += [f"ONNX's shape inference objects to this file: {reason}." for reason in reasons[:1]]
     return result
+
+
+def _torn(result: Inferred) -> Iterator[str]:
+    """Reshapes to another number of elements: exporters may have written sizes of their example into the file."""
+    for node in result.graph.node:
+        if node.op_type == "Reshape" and node.input and node.output:
+            before, after = (result.known.get(name, _NOTHING) for name in (node.input[0], node.output[0]))
+            if before.shape is not None and after.shape is not None and before.size != after.size:
+                sizes = ["x".join(map(str, item.shape or ())) for item in (before, after)]
+                yield f"Reshape {node.name!r} makes {sizes[1]} of {sizes[0]}, which has another number of elements"
 
 
 @dataclass(slots=True)

@@ -95,7 +95,7 @@ class Weights:
                     self._read(part)
 
     def _use(self, node: onnx.NodeProto) -> None:
-        given = [name for name in node.input if name]
+        given = values_of(node)
         if node.op_type in ("Constant", "Shape", "Size") or (
             all(name in self._still for name in given) and node.op_type not in NOT_CONSTANT
         ):
@@ -132,8 +132,13 @@ class Weights:
         return "parameter"
 
 
+def values_of(node: onnx.NodeProto) -> list[str]:
+    """The inputs whose values decide the result: all, but for one that is taken for its element type alone."""
+    return [name for name in (node.input[:1] if node.op_type == "CastLike" else node.input) if name]
+
+
 def is_view(node: onnx.NodeProto, alias: Mapping[str, str], still: Container[str]) -> bool:
     """Whether a node only rearranges one stored tensor, by settings that hold nothing of the inputs."""
     if node.op_type not in VIEWS or node.domain not in DOMAINS or not node.input or node.input[0] not in alias:
         return False
-    return all(name in still for name in node.input[1:] if name)
+    return all(name in still for name in values_of(node)[1:])
