@@ -113,7 +113,7 @@ def read(source: str) -> Model:
     path = Path(source).expanduser()
     try:
         import onnx
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+        from google.protobuf.message import DecodeError
     except ImportError as error:
         raise SourceError(
             f"{source} needs the library onnx, which is not installed: pip install 'archlab[onnx]'"

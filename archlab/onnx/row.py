@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 SUMS = ("macs", "elementwise", "parameters", "buffers")
@@ -12,20 +13,8 @@ class Row:
     """A row in the making."""
 
     __slots__ = (
-        *(
-            "axes",
-            "buffers",
-            "call",
-            "children",
-            "cost",
-            "detail",
-            "elementwise",
-            "inside",
-            "kind",
-            "macs",
-            "operation",
-        ),
-        *("output_bytes", "parameters", "parent", "path", "place", "takes", "gives", "given", "uncounted"),
+        *("axes", "buffers", "call", "children", "detail", "elementwise", "given", "gives", "inside", "kind", "kinds"),
+        *("macs", "operation", "output_bytes", "parameters", "parent", "path", "place", "takes", "uncounted"),
     )
 
     def __init__(self, parent: Row | None, path: str, kind: str) -> None:
@@ -46,6 +35,8 @@ class Row:
         """Values that come from outside."""
         self.gives: dict[str, None] = {}
         """Values that are used outside."""
+        self.kinds: Counter[str] = Counter()
+        """How many of its operators there are of each kind, for their names."""
         self.call = 1
         self.place = -1
         if parent is not None:

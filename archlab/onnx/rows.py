@@ -7,8 +7,7 @@ constants (the arithmetic that exporters write to find a shape) are no rows unle
 a parameter. The body of a loop counts as often as it runs, where that stands in the file; of a branch whose condition
 is an input, only what both sides cost. Whatever else is left out is listed as uncounted.
 
-A sum of a matrix product and a stored vector is the bias of that product, and costs nothing, as torch's linear layer
-says of its own.
+A sum of a matrix product and a vector is the bias of that product, and costs nothing, as in torch's linear layer.
 """
 
 from __future__ import annotations
@@ -187,10 +186,11 @@ class Rows:
     def _is_bias(self, node: onnx.NodeProto) -> bool:
         if node.op_type != "Add" or len(node.input) != 2:
             return False
-        for name, other in (node.input, reversed(node.input)):
-            stored = self.weights.alias.get(other)
-            if stored is not None and len(self.weights.stored[stored].shape or ()) == 1:
-                return name in self.products and self.weights.roles[stored] == "parameter"
+        first, second = node.input
+        for name, other in ((first, second), (second, first)):
+            vector = self.tensor(other)
+            if name in self.products and vector is not None and vector.shape is not None and len(vector.shape) == 1:
+                return True
         return False
 
     def _take(self, name: str, row: Row) -> None:
@@ -247,13 +247,10 @@ def _own_path(node: onnx.NodeProto, parent: Row) -> str:
     own = node.name.strip("/")
     if parent.parent is None and own and "/" not in own and not node.metadata_props:
         return own
-    used = {row.path for row in parent.children}
-    path = f"{parent.path}.{kind}" if parent.path else kind
-    number, name = 0, path
-    while name in used:
-        number += 1
-        name = f"{path}_{number}"
-    return name
+    number = parent.kinds[kind]
+    parent.kinds[kind] += 1
+    name = f"{kind}_{number}" if number else kind
+    return f"{parent.path}.{name}" if parent.path else name
 
 
 def _detail(operation: Operation) -> str:

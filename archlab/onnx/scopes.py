@@ -58,8 +58,10 @@ def scopes(node: onnx.NodeProto, weight: str = "") -> tuple[Scope, ...]:
 
 
 def _listed(properties: Mapping[str, str], key: str) -> list[str]:
+    if key not in properties:
+        return []
     try:
-        value = ast.literal_eval(properties.get(key, "[]"))
+        value = ast.literal_eval(properties[key])
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return []
     return value if isinstance(value, list) and all(isinstance(item, str) for item in value) else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ def floats(*shape: int) -> np.ndarray[Any, Any]:
 
 def node(kind: str, inputs: str, outputs: str, *, domain: str = "", name: str = "", **settings: Any) -> onnx.NodeProto:
     """A node; inputs and outputs are names with blanks between, `_` for one that is left out."""
-    names = [["" if item == "_" else item for item in text.split()] for text in (inputs, outputs)]
-    return helper.make_node(kind, *names, domain=domain, name=name, **settings)
+    taken, made = (["" if item == "_" else item for item in text.split()] for text in (inputs, outputs))
+    return helper.make_node(kind, taken, made, domain=domain, name=name, **settings)
 
 
 def tensor(name: str, sizes: Sizes | None, dtype: int = FLOAT) -> onnx.ValueInfoProto:
@@ -34,8 +34,8 @@ def tensor(name: str, sizes: Sizes | None, dtype: int = FLOAT) -> onnx.ValueInfo
 
 def model(
     nodes: Sequence[onnx.NodeProto],
-    inputs: dict[str, Sizes],
-    weights: dict[str, np.ndarray[Any, Any]] | None = None,
+    inputs: Mapping[str, Sizes],
+    weights: Mapping[str, Any] | None = None,
     *,
     outputs: Sequence[str] = (),
     dtypes: dict[str, int] | None = None,

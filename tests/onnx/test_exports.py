@@ -33,7 +33,8 @@ class Block(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.relu(self.conv2(self.relu(self.bn1(self.conv1(x)))) + x)
+        out: torch.Tensor = self.relu(self.conv2(self.relu(self.bn1(self.conv1(x)))) + x)
+        return out
 
 
 class Folds(nn.Module):

@@ -142,8 +142,8 @@ def test_a_branch_counts_the_side_that_runs(
         kind, _, inputs = side.partition(" ")
         graphs[key] = helper.make_graph([node(kind, inputs, key)], key, [], [tensor(key, (2, 12))])
     weights = WEIGHT | {"v": floats(12, 12)} | ({} if condition is None else {"c": np.array(condition)})
-    inputs = X if condition is not None else {"x": (2, 12), "c": ()}
-    found = traced(model([node("If", "c", "y", **graphs)], inputs, weights, dtypes={"c": BOOL}), tmp_path)
+    given = X if condition is not None else {"x": (2, 12), "c": ()}
+    found = traced(model([node("If", "c", "y", **graphs)], given, weights, dtypes={"c": BOOL}), tmp_path)
     assert (found.totals.macs, found.totals.uncounted_operations) == (macs, uncounted)
 
 
