@@ -5,7 +5,10 @@
 A line per network: its MACs, parameters and elementwise operations by `archlab.trace`, and how far the file's are from
 them. `folded` files have BatchNorm folded into the convolution before it, as exporters do by default: such a pair has a
 bias per channel instead of a scale and a shift, or, where the convolution had a bias, two numbers per channel fewer.
-The column `derived` has the difference that follows from this; the two must agree where nothing else was rewritten.
+The column `derived` has the difference that follows from this, and from heads that run in training alone; the two must
+agree where nothing else was rewritten. What else the exporters rewrite: SiLU becomes a sigmoid and a product (one
+elementwise operation more per element), attention scales queries and keys instead of their products, and in files that
+are folded a table of relative positions, looked up by stored indices, is a stored result (Swin, MaxViT).
 """
 
 from __future__ import annotations

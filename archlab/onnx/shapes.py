@@ -38,6 +38,7 @@ def infer(model: Model, shapes: Mapping[str, Shape], symbols: Mapping[str, int],
         ForwardError: the graph doesn't take inputs of the sizes that were chosen.
     """
     import onnx
+    from onnx.checker import ValidationError
     from onnx.shape_inference import InferenceError, infer_shapes
 
     proto = model.proto
@@ -61,7 +62,7 @@ def infer(model: Model, shapes: Mapping[str, Shape], symbols: Mapping[str, int],
             raise ForwardError(f"{model.source} doesn't take {_listed(shapes)}: {_reason(error)}") from error
         notes.append(f"ONNX's shape inference objects to this file: {_reason(error)}.")
         inferred = infer_shapes(proto, data_prop=True)
-    except (RuntimeError, ValueError, TypeError) as error:
+    except (ValidationError, RuntimeError, ValueError, TypeError) as error:
         raise SourceError(f"{model.source} can't be read by ONNX's shape inference: {_reason(error)}") from error
     found = known(inferred.graph)
     if _missing(proto.graph, found) and _tell(proto, told, symbols, _missing(proto.graph, found)):
@@ -137,6 +138,7 @@ class _Steps:
 
     def _infer(self, node: onnx.NodeProto) -> None:
         import onnx
+        from onnx.checker import ValidationError
         from onnx.helper import make_tensor_type_proto
         from onnx.numpy_helper import from_array
         from onnx.shape_inference import InferenceError, infer_node_outputs
@@ -158,7 +160,7 @@ class _Steps:
                 opset_imports=[onnx.helper.make_opsetid(name, number) for name, number in self.versions.items()],
                 ir_version=self.ir_version,
             )
-        except InferenceError as error:
+        except (InferenceError, ValidationError) as error:
             reason = f"{node.op_type} {node.name!r}: {_reason(error)}"
             self.result.reasons.update(dict.fromkeys(node.output, reason))
             return
