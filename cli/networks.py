@@ -54,6 +54,7 @@ def _list_table(entries: list[Entry]) -> Table:
         footer=(
             "archlab networks NAME lists a network's options.",
             "Others by their source: torchvision:NAME, timm:NAME, FILE.py:FACTORY, package.module:FACTORY, FILE.pt2.",
+            "FILE.onnx is a graph, which can't be built: shapes, growth, diff, check, graph and report measure it.",
         ),
     )
 

@@ -156,7 +156,13 @@ def _registered(source: str, options: Mapping[str, Value]) -> Source:
         defined = imports.defined_in(path)
         choice = f"it defines {', '.join(defined)}: try {source}:{defined[0]}" if defined else f"as {source}:FACTORY"
         raise SourceError(f"{source} names a file and nothing in it; {choice}")
-    if path.suffix in (".pt", ".pth", ".ckpt", ".safetensors", ".onnx"):
+    if path.suffix.lower() == ".onnx":
+        raise SourceError(
+            f"{source} is a graph, and no network that can be built: archlab.trace and the commands shapes, growth, "
+            "diff, check, graph and report measure it; whatever runs or trains a network needs the source that it was "
+            "exported from"
+        )
+    if path.suffix in (".pt", ".pth", ".ckpt", ".safetensors"):
         raise SourceError(
             f"{source} holds weights, not a network that can be built: expected FILE.py:FACTORY for the code, or a "
             "program as FILE.pt2, which torch.export.save writes"

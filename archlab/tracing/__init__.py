@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from archlab.formulas import Cost
 from archlab.tracing.costs import aten as aten  # registers the costs of torch's own operations
-from archlab.tracing.costs.formulas import Cost
 from archlab.tracing.costs.registry import register_cost
 from archlab.tracing.inputs import AsIs
 from archlab.tracing.measurement import trace

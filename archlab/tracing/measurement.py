@@ -53,7 +53,8 @@ def trace(
 
     Args:
         network: a source (`densenet`, `torchvision:resnet50`, or what `archlab.networks.resolve` makes of one and of
-            options that are named like an argument here), or any module, traced in the mode that it is in.
+            options that are named like an argument here), or any module, traced in the mode that it is in. A path that
+            ends in `.onnx` is read by `archlab.onnx.trace`.
         inputs: shapes or tensors, as a list in the order of the arguments or a dict of keywords; nested containers are
             kept. A string is a text as on the command line (`96`, `3x224x224`, `ids=1x128:int64=randint(0,1000)`).
             Numbers, booleans and None are handed over as they are, and whatever is in `archlab.tracing.AsIs`. None for
@@ -71,6 +72,10 @@ def trace(
     >>> trace("lenet").totals.parameters
     44878
     """
+    if isinstance(network, str) and network.lower().endswith(".onnx"):
+        from archlab.onnx import trace as trace_graph
+
+        return trace_graph(network, inputs, batch=batch, columns=columns, strict=strict, options=options)
     with _without_collection():
         found = prepare(network, inputs, batch, options, columns).trace()
     if strict and found.totals.uncounted_operations:

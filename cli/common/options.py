@@ -20,7 +20,7 @@ NetworkArgument: TypeAlias = Annotated[
         metavar="NETWORK",
         show_default=False,
         help="A built-in name (see archlab networks), torchvision:NAME, timm:NAME, FILE.py:FACTORY, "
-        "package.module:FACTORY, FILE.pt2, or FILE.json with a trace.",
+        "package.module:FACTORY, FILE.pt2, FILE.onnx, or FILE.json with a trace.",
     ),
 ]
 InputOption: TypeAlias = Annotated[
@@ -134,7 +134,7 @@ def traced(
     options: dict[str, Value] | None = None,
     columns: Sequence[str] = (),
 ) -> Trace:
-    """The trace of a source, or the one that a JSON file of `archlab shapes --depth all --json` holds.
+    """The trace of a source or an ONNX graph, or the one that a JSON file of `archlab shapes --depth all --json` holds.
 
     Raises:
         InputError: the source, an input or an option is wrong, or the file holds no trace.
@@ -145,6 +145,10 @@ def traced(
         if inputs or batch or options:
             raise InputError(f"{network} is a trace: its inputs and options can't be chosen any more, leave them out")
         return Trace.read(network)
+    if network.lower().endswith(".onnx"):
+        from archlab.onnx import trace as trace_graph
+
+        return trace_graph(network, inputs or None, batch=batch, columns=columns, options=options)
     from archlab.networks import resolve
     from archlab.tracing import trace
 

@@ -33,10 +33,10 @@ CATEGORIES = {
     "attention": r"attention|attn",
     "recurrent": r"lstm|gru|rnn",
     "normalisation": r"norm",
-    "pooling": r"pool|interpolate|upsample|unfold",
+    "pooling": r"pool|interpolate|upsample|resize|unfold",
     "activation": r"relu|gelu|elu|silu|swish|mish|sigmoid|tanh|softmax|softplus|activation|hardshrink|threshold|glu$",
     "convolution": r"conv",
-    "linear": r"linear|matmul|^mm$|bmm|einsum|dense$|mlp",
+    "linear": r"linear|matmul|gemm|^mm$|bmm|einsum|dense$|mlp",
     "embedding": r"embed|^parameter$",
     "joint": r"^_*[ir]?(add|sub|mul|div|truediv|cat|concat|concatenate|stack|hstack|vstack)_*$",
 }

@@ -2,7 +2,7 @@
 
 Counting semantics
 ------------------
-As in `archlab.tracing.costs.formulas`: MACs without biases; the elementwise conventions are listed there. Operations
+As in `archlab.formulas`: MACs without biases; the elementwise conventions are listed there. Operations
 that move, look up, compare or draw at random are free; pointwise ones (torch marks them so) cost 1 per output element.
 Whatever stands in none of these tables has no formula, and is listed as uncounted.
 """
@@ -12,8 +12,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from archlab.records import Shape
-from archlab.tracing.costs.formulas import (
+from archlab.formulas import (
     DROPOUT_PER_ELEMENT,
     SOFTMAX_PER_ELEMENT,
     Cost,
@@ -27,6 +26,7 @@ from archlab.tracing.costs.formulas import (
     normalisation,
     rms_normalisation,
 )
+from archlab.records import Shape
 from archlab.tracing.costs.registry import register_cost
 
 

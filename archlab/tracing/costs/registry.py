@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from archlab.tracing.costs.formulas import FREE, REAL_MACS_PER_COMPLEX, Cost
+from archlab.formulas import FREE, REAL_MACS_PER_COMPLEX, Cost
 from archlab.tracing.costs.names import FREE_OPERATIONS, POINTWISE, REDUCTIONS, UNKNOWN_OPERATIONS
 from archlab.tracing.pytree import convert, shape_of, tensors
 

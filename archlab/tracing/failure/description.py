@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from archlab.errors import ForwardError
+from archlab.formulas import broadcast, expand, matmul_shape
 from archlab.records import Failure, Shape, Trace
-from archlab.tracing.costs.formulas import broadcast, expand, matmul_shape
 from archlab.tracing.forward import location
 from archlab.tracing.forward.call_tree import Call
 from archlab.tracing.inputs import shape_text

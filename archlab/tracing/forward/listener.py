@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from archlab.tracing.costs.formulas import explicit_equation
+from archlab.formulas import explicit_equation
 from archlab.tracing.forward.attempt import Attempt
 from archlab.tracing.forward.call_tree import Call, CallTree, UnheardError, is_under_vmap
 from archlab.tracing.forward.constants import base_of, move_constant, write_through

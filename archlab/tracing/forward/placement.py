@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archlab.tracing.costs.formulas import broadcast
+from archlab.formulas import broadcast
 from archlab.tracing.pytree import convert, tensors
 
 VALUED_ELEMENTS = 2**24

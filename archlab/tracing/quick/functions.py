@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archlab.formulas import broadcast
 from archlab.records import Shape
-from archlab.tracing.costs.formulas import broadcast
 from archlab.tracing.costs.names import ACTIVATIONS
 from archlab.tracing.quick.results import axis_of, check_tensors, like, new, view_of
 from archlab.tracing.quick.shape_function import Result, UnknownCallError, for_functions, for_modules, is_dense

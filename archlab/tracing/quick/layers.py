@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archlab.tracing.costs.formulas import (
+from archlab.formulas import (
     DROPOUT_PER_ELEMENT,
     SOFTMAX_PER_ELEMENT,
     attention_elementwise,

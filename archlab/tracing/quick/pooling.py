@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from archlab.tracing.costs.formulas import pooling_size
+from archlab.formulas import pooling_size
 from archlab.tracing.quick.results import check_floating, new, per_axis
 from archlab.tracing.quick.shape_function import MismatchError, Result, for_functions, for_modules
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from archlab.formulas import expand
 from archlab.records import Shape
-from archlab.tracing.costs.formulas import expand
 from archlab.tracing.pytree import dtype_name
 from archlab.tracing.quick.shape_function import MismatchError, UnknownCallError, is_dense
 

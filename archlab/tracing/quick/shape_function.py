@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from archlab.tracing.costs.formulas import REAL_MACS_PER_COMPLEX
+from archlab.formulas import REAL_MACS_PER_COMPLEX
 from archlab.tracing.pytree import convert, dtype_name, shape_of
 
 Result = tuple[Any, int, int]

@@ -8,7 +8,7 @@ from math import ceil, floor, gcd
 
 from torch import Tensor
 
-from archlab.tracing.costs.formulas import expand
+from archlab.formulas import expand
 from archlab.tracing.receptive.regions import Region
 from archlab.tracing.receptive.rules import DispatchedCall, Regions, each, rule, unknown
 
