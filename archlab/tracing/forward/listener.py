@@ -188,7 +188,7 @@ class Listener(TorchFunctionMode):
     def _run(self, call: Call, known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the function returns, or what stands for it; its cost goes to the call."""
         tree, quick = self.tree, self.tree.is_quick
-        if tree.saves and known.name == "scaled_dot_product_attention" and not tree.real:
+        if (tree.saves or tree.gradients) and known.name == "scaled_dot_product_attention" and not tree.real:
             function = fused_attention
         if known.name == "grouped_mm" and isinstance(args[0], Tensor) and args[0].is_meta:
             function = grouped_product

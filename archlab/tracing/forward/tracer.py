@@ -44,8 +44,8 @@ class Tracer:
         self.modules = modules
         self.tree = tree
 
-    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Call the network under observation.
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What the network gives back, called under observation.
 
         Raises:
             DataDependentError: it asks for values, and there are none.
@@ -56,10 +56,11 @@ class Tracer:
             tensor._archlab = -1 - position  # type: ignore[attr-defined]
         with self._wrapped(), Listener(tree), _deeper_recursion():
             try:
-                self.modules.network(*args, **kwargs)
+                out = self.modules.network(*args, **kwargs)
                 tree.failed = None  # what failed on the way, the network has caught
+                return out
             except Exception as error:
-                if not tree.real and not isinstance(error, ShapeFunctionError) and _needs_values(error):
+                if not tree.real and not isinstance(error, ShapeFunctionError) and needs_values(error):
                     where = (tree.failed.path if tree.failed else "") or "the network"
                     line = location.first_line(error)
                     line = line if len(line) <= 120 else f"{line[:117]}..."
@@ -263,5 +264,6 @@ _NO_VALUES = re.compile(
 )
 
 
-def _needs_values(error: BaseException) -> bool:
+def needs_values(error: BaseException) -> bool:
+    """Whether an exception says that a tensor without values was asked for them, or an operation needs them."""
     return isinstance(error, NotImplementedError) or bool(_NO_VALUES.search(str(error)))
