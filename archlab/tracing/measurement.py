@@ -218,7 +218,7 @@ class Measurement:
             gradients = _gradients(tree, self.network) if steps else None
             try:
                 saving = SavedBytes(tree, nn.Module.parameters(self.network)) if saves else nullcontext()
-                with saving, _receptive_fields(given) if sees else nullcontext():
+                with saving, gradients or nullcontext(), _receptive_fields(given) if sees else nullcontext():
                     out = Tracer(modules, tree).run(args, kwargs)
                 if gradients is not None:
                     gradients.run(out)

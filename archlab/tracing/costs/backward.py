@@ -36,14 +36,14 @@ def gradient_macs(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out:
 @register_cost("aten::convolution_backward", "aten::convolution_backward_overrideable")
 def _convolution(gradient: Shape, input: Shape, weight: Shape, *rest: Any, output: object, **options: Any) -> int:
     # The arguments end with: transposed, output padding, groups, output mask; the older name has no bias sizes.
-    mask = options["output_mask"] if "output_mask" in options else rest[-1]
+    mask: list[bool] = options["output_mask"] if "output_mask" in options else rest[-1]
     transposed = options["transposed"] if "transposed" in options else next(x for x in rest if isinstance(x, bool))
     return sum(mask[:2]) * convolution_macs(input, weight, gradient, transposed=transposed)
 
 
 @register_cost("aten::_slow_conv2d_backward")
 def _slow_convolution(gradient: Shape, input: Shape, weight: Shape, *rest: Any, output: Any, **options: Any) -> int:
-    mask = options["output_mask"] if "output_mask" in options else rest[-1]
+    mask: list[bool] = options["output_mask"] if "output_mask" in options else rest[-1]
     return sum(mask[:2]) * convolution_macs(input, weight, gradient, transposed=False)
 
 
@@ -58,7 +58,7 @@ def _time_first_convolution(gradient: Shape, input: Shape, weight: Shape, *rest:
 
 
 @register_cost("aten::linear_backward")
-def _linear(input: Shape, gradient: Shape, weight: Shape, mask: Any, *, output: object) -> int:
+def _linear(input: Shape, gradient: Shape, weight: Shape, mask: list[bool], *, output: object) -> int:
     return sum(mask[:2]) * prod(gradient) * weight[-1]
 
 

@@ -27,14 +27,15 @@ from __future__ import annotations
 import sys
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import _engine_run_backward
 
 from archlab.errors import ForwardError
 from archlab.networks.dispatching import DispatchMode
@@ -43,21 +44,23 @@ from archlab.tracing.costs.registry import operation_name
 from archlab.tracing.forward.call_tree import Call, CallTree
 from archlab.tracing.forward.listener import DataDependentError, Listener
 from archlab.tracing.forward.location import first_line
-from archlab.tracing.forward.tracer import needs_values
 from archlab.tracing.pytree import tensors
 
 NO_BACKWARD_PASS = "No result depends on a trainable parameter: there is no backward pass, and its MACs are 0."
+_next_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
+"""The number that autograd gives to the next node of its graph."""
 _OUTER_PRODUCTS = frozenset(["dot", "einsum", "inner", "matmul", "mv", "addmv", "vdot"])
 """Products whose gradient may be one with an inner axis of size 1, which torch runs as a plain `mul`."""
 
 
 class Gradients:
-    """Follows the forward pass, and counts the backward pass behind it."""
+    """Follows the forward pass that runs in this context, and counts the backward pass behind it."""
 
     def __init__(self, tree: CallTree, network: nn.Module) -> None:
         tree.gradients = self
         self.tree = tree
         self.network = network
+        self.has_run = False
         self.uncounted: Counter[str] = Counter()
         """Operations of the backward pass without a formula, and how often they ran."""
         self._ends: list[int] = []
@@ -69,14 +72,26 @@ class Gradients:
         self._regions: dict[Call, list[list[Call]]] = {}
         """The checkpoints that a row lies in, the outermost first."""
         self._again = _Again(self._regions)
+        self._switched = ExitStack()
+
+    def __enter__(self) -> Gradients:
+        """On a CPU a whole recurrent layer is one operation, and so is its gradient, needed or not: then without."""
+        if self.tree.real:
+            self._switched.callback(torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled())
+            torch._C._set_mkldnn_enabled(False)
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        """Leaves torch's switches as they were."""
+        self._switched.close()
 
     def left(self, call: Call) -> None:
         """Note that a row is complete: autograd's nodes since the last one are its own."""
         row = call if not call.children or not self._rows else self._rows[-1]
-        self._ends.append(torch.autograd._get_sequence_nr())
+        self._ends.append(_next_number())
         self._rows.append(row)
         if row is call:
-            frames = list(_checkpoints())
+            frames = _calls([*_checkpoints()])
             if frames:
                 held = [self._frames.setdefault(id(frame), (frame, []))[1] for frame in reversed(frames)]
                 for rows in held:
@@ -87,12 +102,13 @@ class Gradients:
         """Run the backward pass from what the network gave back.
 
         Raises:
-            DataDependentError: it asks for values, and there are none.
-            ForwardError: it fails.
+            DataDependentError: it fails on tensors without values.
+            ForwardError: it fails on tensors with values.
         """
         tree = self.tree
+        self.has_run = True
         self._frames.clear()
-        results = list({id(tensor): tensor for tensor in tensors(out) if tensor.requires_grad}.values())
+        results = tuple({id(tensor): tensor for tensor in tensors(out) if tensor.requires_grad}.values())
         if not results:
             tree.notes[NO_BACKWARD_PASS] = None
             return
@@ -101,7 +117,7 @@ class Gradients:
         aside = CallTree(real=tree.real, saves=tree.saves)
         aside.gradients, aside.is_quiet = self, True
         aside.parent = Call(None, "", "")
-        starts = [torch.ones_like(result) for result in results]
+        starts = tuple(torch.ones_like(result) for result in results)
         strays = [state.original for state in tree.strays]
         try:
             with (
@@ -109,13 +125,15 @@ class Gradients:
                 Listener(aside),
                 _Counted(self),
             ):
-                torch.autograd.backward(results, starts)
+                # `torch.autograd.backward` announces itself, and would have the listener off for all that it runs.
+                _engine_run_backward(results, starts, False, False, (), allow_unreachable=True, accumulate_grad=True)
         except Exception as error:
-            if not tree.real and needs_values(error):
-                raise DataDependentError(f"its backward pass asks for values ({first_line(error)})") from error
+            line = first_line(error).rstrip(".")
+            if not tree.real:  # whether it is for want of values, a run with values shows
+                raise DataDependentError(f"its backward pass fails without values ({line})") from error
             raise ForwardError(
-                f"the forward pass runs, and the backward pass fails: {first_line(error)}. Training would fail there; "
-                "without the columns backward and recomputed the network can be traced"
+                f"the forward pass runs, and the backward pass fails: {line}. Training would fail there; without the "
+                "columns backward and recomputed the network can be traced"
             ) from error
 
     def count(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: object) -> None:
@@ -133,7 +151,7 @@ class Gradients:
         elif torch.is_grad_enabled() or next(_checkpoints(), None) is not None:
             row = self._again.row(node, row, macs)
             row.recomputed += _as_counted(row, macs)
-            self._ends.append(torch.autograd._get_sequence_nr())
+            self._ends.append(_next_number())
             self._rows.append(row)
         else:
             self._again.node = None
@@ -183,7 +201,7 @@ class _Again:
         return new is not None
 
 
-class _Counted(DispatchMode):
+class _Counted(DispatchMode):  # type: ignore[no-untyped-call]
     """A context in which every dispatched operation counts for the backward pass."""
 
     def __init__(self, gradients: Gradients) -> None:
@@ -216,8 +234,14 @@ def _as_counted(row: Call, macs: int) -> int:
     return macs
 
 
+def _calls(frames: list[FrameType]) -> list[FrameType]:
+    """Of the frames of `torch.utils.checkpoint`, one for each checkpoint."""
+    inner = [frame for frame in frames if frame.f_code.co_name == "_checkpoint_impl"]  # what `checkpoint` hands on to
+    return inner or [frame for frame in frames if frame.f_code.co_name == "checkpoint"]
+
+
 def _checkpoints() -> Iterator[FrameType]:
-    """The calls of `torch.utils.checkpoint` that are running, the innermost first, up to a backward pass."""
+    """The functions of `torch.utils.checkpoint` that are running, the innermost first, up to a backward pass."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_globals.get("__name__")

@@ -36,6 +36,8 @@ class Rows:
         self.modules = modules
         self.tree = tree
         loose = modules.measure(tree.strays)
+        self.gradients = tree.gradients if tree.gradients is not None and tree.gradients.has_run else None
+        """What counted the backward pass; None if nobody asked, or the forward pass failed."""
         self.states = modules.states
         self.used: set[int] = set()
         """Modules that ran, or hold something that did, or hold something that was taken."""
@@ -91,14 +93,13 @@ class Rows:
 
     def _of_a_step(self, root: Call) -> dict[str, Any]:
         """What the totals say of a training step, if its backward pass was counted."""
-        gradients = self.tree.gradients
-        if gradients is None:
+        if self.gradients is None:
             return {}
         return {
             "backward_macs": root.backward,
             "recomputed_macs": root.recomputed,
             "step_macs": root.macs + root.backward + root.recomputed,
-            "uncounted_backward_operations": dict(sorted(gradients.uncounted.items())),
+            "uncounted_backward_operations": dict(sorted(self.gradients.uncounted.items())),
         }
 
     def _find_used(self) -> None:
@@ -215,8 +216,8 @@ class Rows:
             elementwise=call.elementwise,
             output_bytes=call.output_bytes,
             saved_bytes=(call.saved or 0) if self.tree.saves else None,
-            backward_macs=call.backward if self.tree.gradients else None,
-            recomputed_macs=call.recomputed if self.tree.gradients else None,
+            backward_macs=call.backward if self.gradients else None,
+            recomputed_macs=call.recomputed if self.gradients else None,
             receptive_field=_receptive_field(call) if call.regions else None,
             dtype=call.dtype,
             call=call.number,

@@ -60,7 +60,7 @@ class Tracer:
                 tree.failed = None  # what failed on the way, the network has caught
                 return out
             except Exception as error:
-                if not tree.real and not isinstance(error, ShapeFunctionError) and needs_values(error):
+                if not tree.real and not isinstance(error, ShapeFunctionError) and _needs_values(error):
                     where = (tree.failed.path if tree.failed else "") or "the network"
                     line = location.first_line(error)
                     line = line if len(line) <= 120 else f"{line[:117]}..."
@@ -264,6 +264,5 @@ _NO_VALUES = re.compile(
 )
 
 
-def needs_values(error: BaseException) -> bool:
-    """Whether an exception says that a tensor without values was asked for them, or an operation needs them."""
+def _needs_values(error: BaseException) -> bool:
     return isinstance(error, NotImplementedError) or bool(_NO_VALUES.search(str(error)))
