@@ -1,9 +1,9 @@
 """Layers that can't earn their keep, found in a trace: each with the evidence, a remedy and a source.
 
 *Counting semantics.* Everything follows from the rows: their shapes, parameters, MACs, edges and receptive fields
-(trace with `columns=("receptive-field",)`; without them the rules of `pixels`, `coverage` and `taps` say nothing). What the
-rows don't tell is not guessed: a rule that can't be sure of a layer is silent on it. What is found is no error of the
-network, and may be meant; a rule says what it costs.
+(trace with `columns=("receptive-field",)`; without them the rules of `pixels`, `coverage` and `taps` say nothing). What
+the rows don't tell is not guessed: a rule that can't be sure of a layer is silent on it. What is found is no error of
+the network, and may be meant; a rule says what it costs.
 """
 
 from __future__ import annotations

@@ -172,8 +172,7 @@ def test_what_is_said_of_a_kernel_is_so(size: int, kernel: int, stride: int, pad
         layer("conv", "Conv1d", input_shapes=((1, 8, size),), output_shapes=((1, 8, places),), inputs=(0,),
               receptive_field=ReceptiveField((span,), (stride,), "exact")),
     )  # fmt: skip
-    said = [finding for finding in taps(found)]
-    if said:
+    if list(taps(found)):
         assert not (reads[0] and reads[-1])
     elif stride == 1:
         assert reads[0]

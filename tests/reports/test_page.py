@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from archlab.analysis.lint import lint
 from archlab.errors import InputError, StoreError
-from archlab.records import Comparison, Run, Totals, Trace, TrainingConfig
+from archlab.records import Comparison, ReceptiveField, Run, Totals, Trace, TrainingConfig
 from archlab.reports import index, page, save
 from archlab.reports.material import gather
 from archlab.reports.resources import plotly, policy, script, style
@@ -25,6 +26,7 @@ from archlab.reports.sections.networks import network_names, shape_table
 from archlab.store import Store, open_store
 from tests.reports.diagrams import stack
 from tests.reports.samples import add_run, comparison_of, experiment, lenet_trace
+from tests.traces import layer, trace
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -172,6 +174,24 @@ def test_shape_table_holds_every_row_and_leaves_out_what_says_nothing() -> None:
     assert sum(row[names.index("parameters")] for row in table["rows"] if row[-1] == 1) == 2_738  # 156 + 12 + 2,570
     assert "saved_bytes" not in names
     assert {"input_shapes", "buffers"} <= set(table["hidden"])
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_findings_about_layers_are_those_of_check(asked: bool) -> None:
+    field = ReceptiveField((1, 1), (1, 1), "exact") if asked else None
+    image: dict[str, Any] = {
+        "input_shapes": ((1, 3, 8, 8),),
+        "output_shapes": ((1, 3, 8, 8),),
+        "receptive_field": field,
+    }
+    # 9 MACs per output element are 3 * 3 weights; 3 * (3 + 1) parameters have a bias
+    conv = layer("conv", "Conv2d", parameters=12, own_parameters=12, macs=64 * 9, inputs=(-1,), **image)
+    found = trace(conv, layer("norm", "BatchNorm2d", inputs=(0,), **image))
+    words = " ".join(" ".join(Reader(page([found])).words).split())
+    (finding,) = lint(found)
+    assert finding.text[1:] in words
+    assert ("receptive fields were not asked" in words) is not asked
+    assert "earn their keep" not in " ".join(Reader(page([trace(layer("fc"))])).words)
 
 
 def test_shape_table_folds_repeats() -> None:
