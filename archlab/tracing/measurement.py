@@ -215,7 +215,7 @@ class Measurement:
             modules = ModuleTree(self.network)
             modules.mark()
             tree = CallTree(quick=quick, real=real, locate=locate, saves=saves)
-            gradients = _gradients(tree, self.network) if steps else None
+            gradients = _gradients(tree, modules) if steps else None
             try:
                 saving = SavedBytes(tree, nn.Module.parameters(self.network)) if saves else nullcontext()
                 with saving, gradients or nullcontext(), _receptive_fields(given) if sees else nullcontext():
@@ -301,10 +301,10 @@ def _receptive_fields(given: Arguments) -> AbstractContextManager[object]:
     return ReceptiveFields(tensors(given))
 
 
-def _gradients(tree: CallTree, network: nn.Module) -> Gradients:
+def _gradients(tree: CallTree, modules: ModuleTree) -> Gradients:
     from archlab.tracing.forward.gradients import Gradients
 
-    return Gradients(tree, network)
+    return Gradients(tree, modules)
 
 
 def unwrapped(network: nn.Module) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from archlab.errors import ForwardError
@@ -24,9 +26,14 @@ from archlab.tracing.pytree import tensors
 
 
 def followed(network: nn.Module, *shapes: Any) -> Trace:
-    """The trace with its backward pass, once its rows sum to its totals."""
+    """The trace with its backward pass, once its rows sum to its totals, and say of all else what they say without."""
     found = trace(network, list(shapes), columns=["backward"])
     totals = found.totals
+    usual = trace(network, list(shapes), columns=["saved"])
+    without: dict[str, Any] = {"backward_macs": None, "recomputed_macs": None}
+    assert [replace(layer, **without) for layer in found.layers] == [
+        replace(layer, saved_bytes=None) for layer in usual.layers
+    ]
     assert sum(layer.backward_macs or 0 for layer in found.rows(1)) == totals.backward_macs
     assert sum(layer.recomputed_macs or 0 for layer in found.rows(1)) == totals.recomputed_macs
     assert totals.step_macs == totals.macs + (totals.backward_macs or 0) + (totals.recomputed_macs or 0)
@@ -266,6 +273,41 @@ def test_a_complex_convolution_is_four_real_ones() -> None:
     first, second = 4 * 4 * 3 * 2 * 3, 4 * 4 * 3 * 3
     assert found.totals.macs == first + second
     assert found.totals.backward_macs == first + 2 * second
+
+
+def test_a_function_of_ones_own_has_its_gradients_in_its_product() -> None:
+    class Rectified(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+            ctx.save_for_backward(x, weight)
+            return x.relu() @ weight
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+            x, weight = ctx.saved_tensors
+            return gradient @ weight.T * (x > 0), x.relu().T @ gradient
+
+    found = followed(Function(lambda a, b: Rectified.apply(a, b[:4])), (6, 4))
+    rows = {layer.path: layer.backward_macs for layer in found.layers}
+    # x of 6 rows and 4 features: 6 * 4 * 4 = 96 for a layer's weights, and for either gradient of the function
+    assert (rows["left"], rows["right"], rows["relu"], rows["matmul"]) == (96, 96, 0, 2 * 96)
+
+
+def test_parameters_in_a_plain_list_inside_a_checkpoint() -> None:
+    class Loose(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.rest = nn.Linear(4, 4), [nn.Linear(4, 4), nn.Linear(4, 4)]
+
+        def forward(self, x: Tensor) -> Any:
+            return checkpoint(nn.Sequential(*self.rest), self.first(x), use_reentrant=False)
+
+    network = Loose()
+    found = followed(network, (2, 4))
+    assert found.totals.backward_macs == 32 + 2 * 64
+    assert found.totals.recomputed_macs == 32
+    for layer in network.rest:
+        assert (layer.weight.grad, layer.weight.__dict__, layer.bias.__dict__) == (None, {}, {})
 
 
 def test_what_has_no_formula_is_named() -> None:

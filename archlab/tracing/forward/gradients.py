@@ -35,6 +35,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import _engine_run_backward
 
 from archlab.errors import ForwardError
@@ -44,6 +45,7 @@ from archlab.tracing.costs.registry import operation_name
 from archlab.tracing.forward.call_tree import Call, CallTree
 from archlab.tracing.forward.listener import DataDependentError, Listener
 from archlab.tracing.forward.location import first_line
+from archlab.tracing.forward.module_tree import ModuleTree
 from archlab.tracing.pytree import tensors
 
 NO_BACKWARD_PASS = "No result depends on a trainable parameter: there is no backward pass, and its MACs are 0."
@@ -56,10 +58,10 @@ _OUTER_PRODUCTS = frozenset(["dot", "einsum", "inner", "matmul", "mv", "addmv", 
 class Gradients:
     """Follows the forward pass that runs in this context, and counts the backward pass behind it."""
 
-    def __init__(self, tree: CallTree, network: nn.Module) -> None:
+    def __init__(self, tree: CallTree, modules: ModuleTree) -> None:
         tree.gradients = self
         self.tree = tree
-        self.network = network
+        self.modules = modules
         self.has_run = False
         self.uncounted: Counter[str] = Counter()
         """Operations of the backward pass without a formula, and how often they ran."""
@@ -119,9 +121,10 @@ class Gradients:
         aside.parent = Call(None, "", "")
         starts = tuple(torch.ones_like(result) for result in results)
         strays = [state.original for state in tree.strays]
+        takers = [(state, state.taken_by) for state in (*self.modules.states, *tree.strays)]
         try:
             with (
-                _left_without_gradients([*nn.Module.parameters(self.network), *strays, *_leaves(results)]),
+                _left_without_gradients([*nn.Module.parameters(self.modules.network), *strays, *_leaves(results)]),
                 Listener(aside),
                 _Counted(self),
             ):
@@ -135,13 +138,17 @@ class Gradients:
                 f"the forward pass runs, and the backward pass fails: {line}. Training would fail there; without the "
                 "columns backward and recomputed the network can be traced"
             ) from error
+        finally:
+            for state, taker in takers:
+                state.taken_by = taker
+            for met in aside.strays:
+                met.original.__dict__.pop("_archlab", None)
 
     def count(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: object) -> None:
         """Count an operation of the backward pass in its row."""
         macs = gradient_macs(func, args, kwargs, out)
         node = torch._C._current_autograd_node()
-        place = bisect_right(self._ends, node._sequence_nr()) if node is not None else len(self._ends)
-        row = self._rows[min(place, len(self._rows) - 1)]
+        row = self._row_of(node)
         if macs == 0 and _is_outer_product(row, func, args):
             macs = sum(tensor.numel() for tensor in tensors(out))
         if macs is None:
@@ -156,6 +163,21 @@ class Gradients:
         else:
             self._again.node = None
             row.backward += _as_counted(row, macs)
+
+    def _row_of(self, node: Any) -> Call:
+        """The row in which the forward pass made a node of autograd's graph.
+
+        That of a `torch.autograd.Function` is made before its `forward` runs, in which nothing makes a node: of the rows
+        there it is the first with MACs.
+        """
+        ends, rows = self._ends, self._rows
+        place = bisect_right(ends, node._sequence_nr()) if node is not None else len(ends)
+        if place == len(ends):
+            return rows[-1]
+        if isinstance(node, BackwardCFunction):
+            inside = rows[place : bisect_right(ends, ends[place])]
+            return next((row for row in inside if row.macs), inside[0])
+        return rows[place]
 
 
 class _Again:
@@ -211,8 +233,8 @@ class _Counted(DispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs the operation, and counts it."""
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        with torch._C.DisableTorchFunction():
+        with torch._C.DisableTorchFunction():  # what runs it is Python in part, and to be announced to nobody
+            out = func(*args, **kwargs)
             self.gradients.count(func, args, kwargs, out)
         return out
 
