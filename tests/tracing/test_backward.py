@@ -283,7 +283,7 @@ def test_a_function_of_ones_own_has_its_gradients_in_its_product() -> None:
             return x.relu() @ weight
 
         @staticmethod
-        def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
             x, weight = ctx.saved_tensors
             return gradient @ weight.T * (x > 0), x.relu().T @ gradient
 

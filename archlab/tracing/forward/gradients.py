@@ -149,7 +149,7 @@ class Gradients:
         macs = gradient_macs(func, args, kwargs, out)
         node = torch._C._current_autograd_node()
         row = self._row_of(node)
-        if macs == 0 and _is_outer_product(row, func, args):
+        if macs == 0 and _is_outer_product(row, node, func, args):
             macs = sum(tensor.numel() for tensor in tensors(out))
         if macs is None:
             self.uncounted[operation_name(func)] += 1
@@ -167,8 +167,8 @@ class Gradients:
     def _row_of(self, node: Any) -> Call:
         """The row in which the forward pass made a node of autograd's graph.
 
-        That of a `torch.autograd.Function` is made before its `forward` runs, in which nothing makes a node: of the rows
-        there it is the first with MACs.
+        That of a `torch.autograd.Function` is made before its `forward` runs, in which nothing makes a node: of the
+        rows there it is the first with MACs.
         """
         ends, rows = self._ends, self._rows
         place = bisect_right(ends, node._sequence_nr()) if node is not None else len(ends)
@@ -239,12 +239,14 @@ class _Counted(DispatchMode):  # type: ignore[no-untyped-call]
         return out
 
 
-def _is_outer_product(row: Call, func: Any, args: tuple[Any, ...]) -> bool:
+def _is_outer_product(row: Call, node: Any, func: Any, args: tuple[Any, ...]) -> bool:
     """Whether a `mul` is a product's gradient: of `mv(w, x)`, the outer product of the gradient and x."""
     return (
         row.module is None
         and row.kind in _OUTER_PRODUCTS
         and operation_name(func) == "aten::mul"
+        and node is not None
+        and not isinstance(node, BackwardCFunction)
         and all(isinstance(item, Tensor) for item in args[:2])
     )
 
