@@ -128,7 +128,7 @@ def _resolved(
         except InputError:
             continue
     try:
-        return traced(thing, inputs, options=options)
+        return traced(thing, inputs, options=options, columns=("receptive-field",))  # which rules about layers ask for
     except ForwardError as error:
         if error.trace is None:
             raise

@@ -5,15 +5,15 @@ order of both sides and collects the most `similarity`: a layer finds its namesa
 layer put into a `Sequential` renumbers all that follow) the one that is built like it.
 
 Counting semantics: a layer is compared by kind, detail, shapes, element type, parameters, MACs, elementwise operations
-and bytes of output, and by the bytes saved for backward where both sides measured them. Names count as a change of
-their own (`renamed`), since weights are stored under them.
+and bytes of output, and by the bytes saved for backward and the MACs of the backward pass where both sides measured
+them. Names count as a change of their own (`renamed`), since weights are stored under them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from archlab.analysis.folding import Subtree, own_name, tree
+from archlab.analysis.folding import MEASURED_SUMS, Subtree, own_name, tree
 from archlab.records import Change, Diff, Layer, LayerDiff, Side, Trace
 
 COMPARED_FIELDS = (
@@ -80,9 +80,10 @@ def _alone(node: Subtree, change: Change) -> Iterator[LayerDiff]:
 
 def _compared(before: Layer, after: Layer) -> LayerDiff:
     names = [name for name in COMPARED_FIELDS if getattr(before, name) != getattr(after, name)]
-    saved = before.saved_bytes, after.saved_bytes
-    if None not in saved and saved[0] != saved[1]:
-        names.append("saved_bytes")
+    for name in MEASURED_SUMS:
+        values = getattr(before, name), getattr(after, name)
+        if None not in values and values[0] != values[1]:
+            names.append(name)
     change: Change = "changed" if names else "equal" if before.path == after.path else "renamed"
     if before.path != after.path:
         names.append("path")

@@ -17,6 +17,8 @@ from archlab.records import Layer, Trace
 COUNTS = ("parameters", "trainable_parameters", "buffers", "macs", "elementwise")
 """What a container holds and costs: the sum over what is inside it, if it adds nothing of its own."""
 SUMS = (*COUNTS, "own_parameters", "output_bytes")
+MEASURED_SUMS = ("saved_bytes", "backward_macs", "recomputed_macs")
+"""Sums that a trace has only where they were asked for, and else None."""
 
 Renamed = tuple[str, str]
 """The path of a series' first layer, and that of the series: `blocks.0`, `blocks.0-11`."""
@@ -255,5 +257,6 @@ def _multiplied(layer: Layer, path: str, times: int) -> Layer:
     if times == 1:
         return replace(layer, path=path)
     sums = {name: times * getattr(layer, name) for name in SUMS}
-    saved = None if layer.saved_bytes is None else times * layer.saved_bytes
-    return replace(layer, path=path, saved_bytes=saved, **sums)
+    measured = {name: getattr(layer, name) for name in MEASURED_SUMS}
+    sums |= {name: times * value for name, value in measured.items() if value is not None}
+    return replace(layer, path=path, **sums)

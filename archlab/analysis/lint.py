@@ -1,9 +1,9 @@
 """Layers that can't earn their keep, found in a trace: each with the evidence, a remedy and a source.
 
 *Counting semantics.* Everything follows from the rows: their shapes, parameters, MACs, edges and receptive fields
-(trace with `columns=("receptive-field",)`; without them the two rules of `pixels` and `coverage` say nothing). What the
-rows don't tell is not guessed: a rule that can't be sure of a layer is silent on it. What is found is no error of the
-network, and may be meant; a rule says what it costs.
+(trace with `columns=("receptive-field",)`; without them the rules of `pixels`, `coverage` and `taps` say nothing). What
+the rows don't tell is not guessed: a rule that can't be sure of a layer is silent on it. What is found is no error of
+the network, and may be meant; a rule says what it costs.
 """
 
 from __future__ import annotations
@@ -98,10 +98,11 @@ def coverage(trace: Trace) -> Iterator[Finding]:
     Only in a chain: over a skip connection there are shorter paths, for which the receptive field isn't known.
     Richter et al. 2021.
     """
-    for _, layer in _leaves(trace):
+    chained = _chained(trace)
+    for place, layer in _leaves(trace):
         image = trace.inputs[0][2:]
         window = _window(trace, layer)
-        if window is None or not _is_chain(trace, layer) or all(kernel == 1 for kernel, _ in window):
+        if window is None or not chained[place] or all(kernel == 1 for kernel, _ in window):
             continue
         field = trace.layers[layer.inputs[0]].receptive_field if layer.inputs[0] >= 0 else None
         if field is not None and all(size >= whole for size, whole in zip(field.size, image, strict=True)):
@@ -111,6 +112,42 @@ def coverage(trace: Trace) -> Iterator[Finding]:
                 "larger images, less downsampling, or fewer layers from here on",
                 "Richter et al. 2021, Should you go deeper?",
             )
+
+
+def taps(trace: Trace) -> Iterator[Finding]:
+    """Kernel positions that read padding alone, wherever the kernel lies: a dilation as large as the map, mostly.
+
+    Of a 3x3 kernel with dilation 36 and padding 36, the outer positions lie 36 beside the middle one. On a 33x33 map
+    all of them are outside everywhere, and what is left is a 1x1 convolution. Chen et al. 2017, section 3.3.
+    """
+    for _, layer in _leaves(trace):
+        window = _window(trace, layer)
+        if window is None:
+            continue
+        given, made = layer.input_shapes[0][-len(window) :], layer.output_shapes[0][-len(window) :]
+        sizes = zip(window, given, made, strict=True)
+        if any(_reads_padding_alone(round(kernel), stride, inner, outer) for (kernel, stride), inner, outer in sizes):
+            spans = shape_text(tuple(round(kernel) for kernel, _ in window))
+            yield _found(
+                layer,
+                f"its kernel spans {spans} positions, and the outermost of it never meet the {shape_text(given)} of "
+                "its input: they read padding alone",
+                "a smaller dilation or kernel, larger images, or less downsampling in front of it",
+                "Chen et al. 2017, Rethinking atrous convolution for semantic image segmentation, section 3.3",
+            )
+
+
+def _reads_padding_alone(span: int, stride: float, given: int, made: int) -> bool:
+    """Whether the first or the last position of a kernel meets the data at none of its places along an axis.
+
+    Position t of the kernel reads i * stride - padding + t at place i of `made`, for data from 0 to `given` - 1. The
+    padding in front isn't in the rows: of all that give so many places, each must agree.
+    """
+    least = (made - 1) * stride + span - given  # in front and behind together; a longer stride leaves some of it open
+    first, last = max(0, least // 2), max(0, -(-(least + stride - 1) // 2))
+    never_first = first > (made - 1) * stride
+    never_last = span - 1 - last >= given
+    return span > 1 and (never_first or never_last)
 
 
 def channels(trace: Trace) -> Iterator[Finding]:
@@ -148,7 +185,7 @@ def unused(trace: Trace) -> Iterator[Finding]:
             )
 
 
-RULES: tuple[Callable[[Trace], Iterator[Finding]], ...] = (bias, dropout, pixels, coverage, channels, unused)
+RULES: tuple[Callable[[Trace], Iterator[Finding]], ...] = (bias, dropout, pixels, coverage, taps, channels, unused)
 
 
 def _found(layer: Layer, evidence: str, remedy: str, source: str) -> Finding:
@@ -207,10 +244,10 @@ def _window(trace: Trace, layer: Layer) -> list[tuple[float, float]] | None:
     ]
 
 
-def _is_chain(trace: Trace, layer: Layer) -> bool:
-    """Whether there is one path from the network's input to a layer."""
-    while layer.inputs and layer.inputs[0] >= 0:
-        if len(layer.inputs) > 1:
-            return False
-        layer = trace.layers[layer.inputs[0]]
-    return len(layer.inputs) == 1
+def _chained(trace: Trace) -> list[bool]:
+    """For each row whether there is one path from the network's input to it; a row comes after those it takes."""
+    chained: list[bool] = []
+    for place, layer in enumerate(trace.layers):
+        origin = layer.inputs[0] if len(layer.inputs) == 1 else place
+        chained.append(origin < 0 or (origin < place and chained[origin]))
+    return chained

@@ -95,6 +95,10 @@ class Layer:
     """Bytes of the results."""
     saved_bytes: int | None = None
     """Bytes that autograd keeps for backward, each storage once, without parameters; None where it wasn't asked for."""
+    backward_macs: int | None = None
+    """Multiply-accumulates of the backward pass through the subtree; None where they weren't asked for."""
+    recomputed_macs: int | None = None
+    """Those of what a checkpoint runs a second time, in the backward pass; None where they weren't asked for."""
     receptive_field: ReceptiveField | None = None
     """Of the first output; None where it wasn't asked for or means nothing."""
     dtype: str = ""
@@ -132,6 +136,12 @@ class Totals:
     elementwise: int = 0
     output_bytes: int = 0
     saved_bytes: int | None = None
+    backward_macs: int | None = None
+    recomputed_macs: int | None = None
+    step_macs: int | None = None
+    """Of a whole training step: `macs`, `backward_macs` and `recomputed_macs`; None where they weren't asked for."""
+    uncounted_backward_operations: dict[str, int] = field(default_factory=dict)
+    """Operations of the backward pass without a formula, and how often they ran: then its MACs are a lower bound."""
 
 
 @dataclass(frozen=True, slots=True)

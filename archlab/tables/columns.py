@@ -126,6 +126,12 @@ def lower_bound(value: int, totals: Totals) -> Cell:
     return AtLeast(value) if totals.uncounted_operations else value
 
 
+def backward_bound(totals: Totals) -> Cell:
+    """The MACs of the backward pass, as a lower bound where an operation of it has no formula; None if not measured."""
+    value = totals.backward_macs
+    return AtLeast(value) if value is not None and totals.uncounted_backward_operations else value
+
+
 COLUMNS: dict[str, Measure] = {
     "kind": Measure(
         Column("kind", "kind", shrinks=True),
@@ -165,6 +171,18 @@ COLUMNS: dict[str, Measure] = {
         "2 x MACs",
         lambda layer, _: 2 * layer.macs,
         lambda totals: lower_bound(totals.flops, totals),
+    ),
+    "backward": Measure(
+        count_column("backward_macs", "backward MACs", blank_zero=True),
+        "multiply-accumulates of the backward pass, frozen parameters and the network's own inputs left out",
+        lambda layer, _: layer.backward_macs,
+        backward_bound,
+        costly=True,
+    ),
+    "recomputed": summed(
+        count_column("recomputed_macs", "recomputed", blank_zero=True),
+        "multiply-accumulates that a checkpoint runs a second time, in the backward pass",
+        costly=True,
     ),
     "elementwise": summed(
         count_column("elementwise", "elementwise", blank_zero=True),

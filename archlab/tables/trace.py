@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archlab.analysis.folding import Fold, fold
-from archlab.records import Trace
+from archlab.records import Totals, Trace
 from archlab.tables.columns import BARS, COLUMNS, DEFAULT_COLUMNS, subject_text
 from archlab.tables.table import Column, Row, Table
 
@@ -51,6 +51,21 @@ def trace_table(
     )
 
 
+def step_sentence(totals: Totals) -> str:
+    """What a training step takes, pass by pass.
+
+    >>> step_sentence(Totals(0, 0, 0, 100, 200, backward_macs=150, recomputed_macs=0, step_macs=250))
+    'Training step: forward 100 + backward 150 = 250 MACs.'
+    """
+    again = f" + recomputation {totals.recomputed_macs:,}" if totals.recomputed_macs else ""
+    sentence = f"Training step: forward {totals.macs:,} + backward {totals.backward_macs:,}{again}"
+    missing = totals.uncounted_backward_operations
+    if not missing:
+        return f"{sentence} = {totals.step_macs:,} MACs{' at least' if totals.uncounted_operations else ''}."
+    listed = ", ".join(f"{name} ({count})" for name, count in missing.items())
+    return f"{sentence} = {totals.step_macs:,} MACs at least: in the backward pass without a formula: {listed}."
+
+
 def marked(name: str, count: int) -> str:
     """The name with the number of layers that it stands for: `blocks.0-11 x12`."""
     return f"{name} x{count}" if count > 1 else name
@@ -72,6 +87,8 @@ def footer(trace: Trace) -> tuple[str, ...]:
         sentences.append(
             f"MACs and FLOPs are lower bounds: counted {known:,} of {total:,} operations, without a formula: {missing}."
         )
+    if totals.step_macs is not None:
+        sentences.append(step_sentence(totals))
     if trace.failure:
         where = trace.failure.path or "the network itself"
         sentences.append(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from archlab.formulas import Cost
 from archlab.tracing.costs import aten as aten  # registers the costs of torch's own operations
+from archlab.tracing.costs import backward as backward  # and of their gradients
 from archlab.tracing.costs.registry import register_cost
 from archlab.tracing.inputs import AsIs
 from archlab.tracing.measurement import trace

@@ -30,9 +30,14 @@ from archlab.tracing.quick.shape_function import MismatchError, ShapeFunctionErr
 
 if TYPE_CHECKING:
     from archlab.networks import Source
+    from archlab.tracing.forward.gradients import Gradients
 
-COLUMNS = ("saved", "receptive-field", "source")
+COLUMNS = ("saved", "backward", "recomputed", "receptive-field", "source")
 """Measurements that cost extra, and are only made when asked for."""
+_OF_A_RUN = frozenset(COLUMNS) - {"source"}
+"""Those for which every operation runs, and no shape function stands for it."""
+_OF_A_STEP = frozenset(["backward", "recomputed"])
+"""Those for which a backward pass runs too."""
 
 
 def trace(
@@ -60,7 +65,8 @@ def trace(
             Numbers, booleans and None are handed over as they are, and whatever is in `archlab.tracing.AsIs`. None for
             the size that the source was made for, an empty list for no input.
         batch: replaces the first size of every shape.
-        columns: what to measure beside the usual, of `saved`, `receptive-field` and `source`.
+        columns: what to measure beside the usual, of `saved`, `backward`, `recomputed`,
+            `receptive-field` and `source`.
         strict: whether an operation without a known cost is an error.
         options: what to build the network with, where it is a source's name.
 
@@ -221,7 +227,7 @@ class Measurement:
             ForwardError: what fails would fail with values too.
         """
         try:
-            if self.columns.isdisjoint(("saved", "receptive-field")):
+            if self.columns.isdisjoint(_OF_A_RUN):
                 try:
                     return self.run(values, quick=True)
                 except _BrokenError as broken:
@@ -256,20 +262,24 @@ class Measurement:
         args, kwargs = given = _FILLED[values](self.given)
         locate = location.of_call if "source" in self.columns else None
         saves, sees = "saved" in self.columns, "receptive-field" in self.columns
+        steps = not self.columns.isdisjoint(_OF_A_STEP)
         with (
             self._left_alone(real),
             _uncompiled(),
             torch.inference_mode(False),
-            torch.set_grad_enabled(saves),
+            torch.set_grad_enabled(saves or steps),
         ):
             modules = ModuleTree(self.network)
             modules.mark()
             tree = CallTree(quick=quick, real=real, locate=locate, saves=saves)
+            gradients = _gradients(tree, modules) if steps else None
             try:
                 saving = SavedBytes(tree, nn.Module.parameters(self.network)) if saves else nullcontext()
-                with saving, _receptive_fields(given) if sees else nullcontext():
-                    Tracer(modules, tree).run(args, kwargs)
-            except (DataDependentError, ShapeFunctionError):
+                with saving, gradients or nullcontext(), _receptive_fields(given) if sees else nullcontext():
+                    out = Tracer(modules, tree).run(args, kwargs)
+                if gradients is not None:
+                    gradients.run(out)
+            except (DataDependentError, ForwardError, ShapeFunctionError):
                 raise
             except Exception as error:
                 failed = tree.failed or Call(None, "", type(self.network).__name__)
@@ -358,6 +368,12 @@ def _receptive_fields(given: Arguments) -> AbstractContextManager[object]:
     from archlab.tracing.receptive.fields import ReceptiveFields
 
     return ReceptiveFields(tensors(given))
+
+
+def _gradients(tree: CallTree, modules: ModuleTree) -> Gradients:
+    from archlab.tracing.forward.gradients import Gradients
+
+    return Gradients(tree, modules)
 
 
 def unwrapped(network: nn.Module) -> nn.Module:

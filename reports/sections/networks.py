@@ -1,4 +1,4 @@
-"""What each network is: totals, shape table, growth, and where its parameters and MACs sit."""
+"""What each network is: totals, shape table, what its layers lack, growth, and where its parameters and MACs sit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from archlab.analysis.folding import OutlineRow, failed_rows, outline
+from archlab.analysis.lint import lint
 from archlab.analysis.wording import shape_text
 from archlab.records import Trace
 from archlab.reports.charts.architecture import growth_panel, overlay_panel, share_panel
@@ -55,6 +56,8 @@ def _network(trace: Trace, name: str, anchor: str) -> Section:
         share=share,
         failure=failure_text(trace.failure) if trace.failure else "",
         footer=footer(trace),
+        findings=[] if trace.failure else lint(trace),
+        sees=any(layer.receptive_field for layer in trace.layers),
         diagram=_diagram(trace, anchor) if trace.layers else "",
     )
     panels = tuple(panel for panel in (growth, share) if panel is not None)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import archlab
-from archlab.analysis.lint import lint
-from archlab.records import Shape
+from archlab.analysis.lint import lint, taps
+from archlab.records import ReceptiveField, Shape
+from tests.traces import layer, trace
 
 
 def convolution(inner: int, outer: int, size: int = 3, stride: int = 1, *, bias: bool = False) -> nn.Conv2d:
@@ -76,6 +79,20 @@ FAULTS: list[tuple[str, Callable[[], nn.Module], Shape, str, str]] = [
         "its input sees 41x41 positions, and the image has 32x32",
     ),
     (
+        "taps",  # the outer positions of the kernel lie 33 beside the middle one
+        lambda: nn.Sequential(nn.Conv2d(8, 8, 3, padding=33, dilation=33)),
+        (1, 8, 33, 33),
+        "0",
+        "its kernel spans 67x67 positions, and the outermost of it never meet the 33x33 of its input",
+    ),
+    (
+        "taps along one axis, with a stride",  # places 0 and 2 of a length of 3: from the first the last is 4 away
+        lambda: nn.Sequential(nn.Conv1d(8, 8, 9, stride=2, padding=4)),
+        (1, 8, 3),
+        "0",
+        "its kernel spans 9 positions",
+    ),
+    (
         "channels",
         lambda: nn.Sequential(convolution(3, 12), nn.ReLU(), convolution(12, 16), nn.ReLU(), convolution(16, 10)),
         IMAGE,
@@ -101,6 +118,10 @@ def test_a_planted_fault_is_found(make: Callable[[], nn.Module], shape: Shape, p
         (lambda: nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.5), convolution(3, 8)), IMAGE),
         (lambda: nn.Sequential(nn.Linear(8, 16), nn.LayerNorm(16), nn.Linear(16, 3)), (2, 8)),
         (Both, IMAGE),
+        (lambda: nn.Sequential(nn.Conv2d(8, 8, 3, padding=32, dilation=32)), (1, 8, 33, 33)),  # meets the far corner
+        (lambda: nn.Sequential(nn.Conv1d(8, 8, 3, padding=16, dilation=8)), (1, 8, 10)),  # causal, once it is cut
+        (lambda: nn.Sequential(nn.Conv1d(8, 8, 3, stride=2, padding=1)), (1, 8, 2)),
+        (lambda: nn.Sequential(nn.ZeroPad2d(36), nn.Conv2d(8, 8, 3, dilation=36)), (1, 8, 33, 33)),  # whose padding?
     ],
 )
 def test_a_healthy_network_is_left_in_peace(make: Callable[[], nn.Module], shape: Shape) -> None:
@@ -115,3 +136,44 @@ def test_torchvision_networks_without_such_layers(name: str) -> None:
 def test_shortcuts_of_a_resnet_drop_pixels() -> None:
     findings = lint(archlab.trace("torchvision:resnet18", columns=("receptive-field",)))
     assert [finding.subject for finding in findings] == [f"layer{stage}.0.downsample.0" for stage in (2, 3, 4)]
+
+
+def test_a_segmentation_head_whose_dilation_is_made_for_larger_images() -> None:
+    """Its map is an eighth of the image: 65 at 520, 28 at 224, where a dilation of 36 meets nothing."""
+
+    def subjects(size: int) -> set[str]:
+        found = archlab.trace("torchvision:deeplabv3_resnet50", [(1, 3, size, size)], columns=("receptive-field",))
+        return {finding.subject for finding in lint(found) if "padding alone" in finding.text}
+
+    assert subjects(520) == set()
+    assert subjects(224) == {"classifier.0.convs.3.0"}
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    size=st.integers(1, 12),
+    kernel=st.integers(1, 5),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 14),
+    dilation=st.integers(1, 6),
+)
+def test_what_is_said_of_a_kernel_is_so(size: int, kernel: int, stride: int, padding: int, dilation: int) -> None:
+    """Position t of the kernel reads i * stride - padding + t * dilation at place i; said only where it must be."""
+    span = dilation * (kernel - 1) + 1
+    places = (size + 2 * padding - span) // stride + 1
+    if places < 1:
+        return
+    reads = [
+        any(0 <= place * stride - padding + tap * dilation < size for place in range(places)) for tap in range(kernel)
+    ]
+    found = trace(
+        layer("input", "ReLU", input_shapes=((1, 8, size),), output_shapes=((1, 8, size),), inputs=(-1,),
+              receptive_field=ReceptiveField((1,), (1,), "exact")),
+        layer("conv", "Conv1d", input_shapes=((1, 8, size),), output_shapes=((1, 8, places),), inputs=(0,),
+              receptive_field=ReceptiveField((span,), (stride,), "exact")),
+    )  # fmt: skip
+    if list(taps(found)):
+        assert not (reads[0] and reads[-1])
+    elif stride == 1:
+        assert reads[0]
+        assert reads[-1]

@@ -220,3 +220,16 @@ def test_torchinfo_agrees_on_lenet() -> None:
     assert document["schema"] == "archlab.verification/1"
     assert document["compared"] > 60  # 16 rows of two shapes, parameters and MACs
     assert all(item["explanation"] for item in document["discrepancies"])
+
+
+def test_a_training_step_stands_below_the_table() -> None:
+    shown = run("shapes", "lenet", "--columns", "+backward,recomputed", "--input", "1x28x28")
+    found = archlab.trace("lenet", [(1, 1, 28, 28)], columns=["backward"]).totals
+    first = archlab.trace("lenet", [(1, 1, 28, 28)]).layers[0].macs
+    assert found.backward_macs == 2 * found.macs - first
+    step = f"forward {found.macs:,} + backward {found.backward_macs:,} = {found.step_macs:,} MACs."
+    assert f"Training step: {step}" in " ".join(shown.out.split())
+    held = json.loads(run("shapes", "lenet", "--columns", "recomputed", "--input", "1x28x28", "--json").out)
+    assert held["totals"]["step_macs"] == found.step_macs
+    assert held["layers"][0]["backward_macs"] == first
+    assert held["layers"][0]["recomputed_macs"] == 0

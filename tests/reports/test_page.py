@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from archlab.analysis.lint import lint
 from archlab.errors import InputError, StoreError
-from archlab.records import Comparison, Run, Totals, Trace, TrainingConfig
+from archlab.records import Comparison, ReceptiveField, Run, Totals, Trace, TrainingConfig
 from archlab.reports import index, page, save
 from archlab.reports.material import gather
 from archlab.reports.resources import plotly, policy, script, style
@@ -25,6 +26,7 @@ from archlab.reports.sections.networks import network_names, shape_table
 from archlab.store import Store, open_store
 from tests.reports.diagrams import stack
 from tests.reports.samples import add_run, comparison_of, experiment, lenet_trace
+from tests.traces import layer, trace
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -172,6 +174,19 @@ def test_shape_table_holds_every_row_and_leaves_out_what_says_nothing() -> None:
     assert sum(row[names.index("parameters")] for row in table["rows"] if row[-1] == 1) == 2_738  # 156 + 12 + 2,570
     assert "saved_bytes" not in names
     assert {"input_shapes", "buffers"} <= set(table["hidden"])
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_findings_about_layers_are_those_of_check(asked: bool) -> None:
+    image: dict[str, Any] = dict.fromkeys(["input_shapes", "output_shapes"], ((1, 8, 4, 4),))
+    image["receptive_field"] = ReceptiveField((1, 1), (1, 1), "exact") if asked else None
+    # 8 MACs per output element are 8 * 8 weights; 8 * (8 + 1) parameters have a bias
+    conv = layer("conv", "Conv2d", parameters=72, own_parameters=72, macs=128 * 8, inputs=(-1,), **image)
+    found = trace(conv, layer("norm", "BatchNorm2d", inputs=(0,), **image))
+    words = " ".join(" ".join(Reader(page([found])).words).split())
+    assert [finding.text[1:] in words for finding in lint(found)] == [True]
+    assert ("receptive fields were not asked" in words) is not asked
+    assert "earn their keep" not in " ".join(Reader(page([trace(layer("fc"))])).words)
 
 
 def test_shape_table_folds_repeats() -> None:

@@ -20,7 +20,16 @@ from archlab.tables.table import AtLeast, Cell
 from tests.traces import layer
 
 TOTALS = Totals(
-    parameters=200, trainable_parameters=150, buffers=5, macs=1000, flops=2000, elementwise=7, output_bytes=64
+    parameters=200,
+    trainable_parameters=150,
+    buffers=5,
+    macs=1000,
+    flops=2000,
+    elementwise=7,
+    output_bytes=64,
+    backward_macs=1600,
+    recomputed_macs=300,
+    step_macs=2900,
 )
 FULL = layer(
     "head",
@@ -32,6 +41,8 @@ FULL = layer(
     elementwise=7,
     output_bytes=32,
     saved_bytes=16,
+    backward_macs=400,
+    recomputed_macs=100,
     dtype="float32",
     detail="causal",
     source="net.py:3",
@@ -53,6 +64,8 @@ FULL = layer(
         ("buffers", 5, 5),
         ("macs", 250, 1000),
         ("flops", 500, 2000),  # 2 x 250
+        ("backward", 400, 1600),
+        ("recomputed", 100, 300),
         ("elementwise", 7, 7),
         ("output", 32, 64),
         ("saved", 16, None),
@@ -79,6 +92,9 @@ def test_totals_are_lower_bounds_where_something_is_not_counted() -> None:
     totals = Totals(0, 0, 0, 1000, 2000, {"fft": 1})
     assert COLUMNS["macs"].total(totals) == AtLeast(1000)
     assert COLUMNS["flops"].total(totals) == AtLeast(2000)
+    totals = Totals(0, 0, 0, 1000, 2000, backward_macs=1500, uncounted_backward_operations={"fft_backward": 1})
+    assert COLUMNS["backward"].total(totals) == AtLeast(1500)
+    assert COLUMNS["macs"].total(totals) == 1000
 
 
 def test_a_share_of_nothing_is_empty() -> None:
@@ -142,7 +158,7 @@ def test_an_unknown_column_is_refused_with_the_nearest() -> None:
 
 
 def test_only_costly_columns_are_measured_on_demand() -> None:
-    assert costly_columns(tuple(COLUMNS)) == ("saved", "receptive-field", "source")
+    assert costly_columns(tuple(COLUMNS)) == ("backward", "recomputed", "saved", "receptive-field", "source")
 
 
 def test_every_column_and_group_is_explained() -> None:

@@ -14,6 +14,8 @@ from archlab.errors import UncountedError
 from archlab.records import Shape
 from archlab.tracing import Cost, register_cost, trace
 from archlab.tracing.costs import registry
+from archlab.tracing.costs.names import GRADIENTS_WITHOUT_PRODUCTS
+from archlab.tracing.costs.registry import cost_of
 
 
 class Factors(nn.Module):
@@ -95,3 +97,40 @@ def test_counting_loads_no_compiler() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout == "False\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "left", "output", "cost"),
+    [
+        # two tokens of 64 features to 128: 2 * 64 * 128 = 16,384 MACs, however the weights are packed
+        ("gemm_4bit", (2, 64), ((2, 128),), Cost(16_384)),
+        ("gemv_4bit", (1, 64), ((1, 128),), Cost(8_192)),
+        ("int8_scaled_mm", (2, 64), ((2, 128),), Cost(16_384)),
+        ("int8_mixed_scaled_mm", (2, 64), ((2, 128), (2, 0)), Cost(16_384)),
+        ("int8_vectorwise_quant", (2, 64), ((2, 64), (2,)), Cost(0, 128)),
+        ("dequantize_4bit", (32, 1), ((8, 8),), Cost(0, 64)),
+    ],
+)
+def test_products_of_bitsandbytes(name: str, left: Shape, output: tuple[Shape, ...], cost: Cost) -> None:
+    results = tuple(torch.empty(shape) for shape in output)
+    given = (torch.empty(left), torch.empty(128, 64))
+    assert cost_of(f"bitsandbytes::{name}", given, {}, results if len(results) > 1 else results[0]) == cost
+
+
+def test_every_gradient_of_torch_has_a_count_or_is_unknown_by_intention() -> None:
+    """What a backward pass may dispatch is in one of three tables, so that none is zero by neglect."""
+    names = {
+        name.partition(".")[0]
+        for name in torch._C._dispatch_get_all_op_names()
+        if "_backward" in name and name.startswith("aten::")
+    }
+    open_ones = {
+        name
+        for name in names
+        if name not in registry._COSTS and name.removeprefix("aten::") not in GRADIENTS_WITHOUT_PRODUCTS
+    }
+    # Packed, sparse and nested operands; lengths that stand in a tensor; whole recurrent layers, which the trace has
+    # torch take apart; what torch itself makes others of; attention's and losses' recursions.
+    kinds = ("sparse", "nested", "rnn", "lstm", "mkldnn", "mps", "attention", "double", "ctc", "grid_sampler")
+    rest = {name.removeprefix("aten::") for name in open_ones if not any(kind in name for kind in kinds)}
+    assert rest <= {"_backward", "matmul_backward", "matrix_exp_backward", "glu_backward_jvp", "to_dense_backward"}

@@ -1,4 +1,4 @@
-"""Costs of torch's own operations, as the dispatcher sees them.
+"""Costs of torch's own operations, as the dispatcher sees them, and of those of torchvision and bitsandbytes.
 
 Counting semantics
 ------------------
@@ -304,3 +304,26 @@ def _region_pooling(
 )
 def _quantised_convolution(input: Shape, packed: Any, *rest: object, output: Shape, **options: object) -> int:
     return convolution_macs(input, tuple(packed.unpack()[0].shape), output, transposed=False)
+
+
+@register_cost(
+    *("bitsandbytes::int8_linear_matmul", "bitsandbytes::int8_scaled_mm", "bitsandbytes::int8_mixed_scaled_mm"),
+    *("bitsandbytes::gemm_4bit", "bitsandbytes::gemv_4bit"),
+)
+def _packed_product(left: Shape, *rest: object, output: Any, **options: object) -> int:
+    # The weights are packed, two to a byte, or keep their columns of large values apart: each takes part once.
+    return matmul_macs(left, output[0] if isinstance(output[0], tuple) else output)
+
+
+@register_cost(
+    *("bitsandbytes::int8_vectorwise_quant", "bitsandbytes::int8_double_quant", "bitsandbytes::quantize_4bit"),
+    *("bitsandbytes::quantize_blockwise", "bitsandbytes::dequantize_blockwise", "bitsandbytes::int8_mm_dequant"),
+    "bitsandbytes::int8_vectorwise_dequant",
+)
+def _quantisation(input: Shape, *rest: object, output: object, **options: object) -> Cost:
+    return Cost(0, prod(input))
+
+
+@register_cost("bitsandbytes::dequantize_4bit")
+def _packed_dequantisation(input: Shape, *rest: object, output: Shape, **options: object) -> Cost:
+    return Cost(0, prod(output))

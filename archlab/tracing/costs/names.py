@@ -129,3 +129,43 @@ Decompositions and solvers iterate; sparse and packed operands, and attention ov
 values say; the connectionist loss is a recursion over labels; optimisers belong to no forward pass. What ends in
 `backward`, and what torch only tests itself with (`_test_...`), is not listed, and treated alike.
 """
+
+GRADIENTS_WITHOUT_PRODUCTS = words(
+    """
+    _adaptive_avg_pool2d_backward _adaptive_avg_pool3d_backward _batch_norm_impl_index_backward
+    _cdist_backward _embedding_bag_backward _embedding_bag_dense_backward
+    _embedding_bag_per_sample_weights_backward _embedding_bag_sparse_backward
+    _fake_quantize_learnable_per_channel_affine_backward _fake_quantize_learnable_per_tensor_affine_backward
+    _fused_rms_norm_backward _log_softmax_backward_data _masked_softmax_backward
+    _pack_padded_sequence_backward _pdist_backward _prelu_kernel_backward _ps_roi_align_backward
+    _ps_roi_pool_backward _roi_align_backward _roi_pool_backward _segment_reduce_backward
+    _softmax_backward_data _thnn_differentiable_gru_cell_backward _thnn_differentiable_lstm_cell_backward
+    _thnn_fused_gru_cell_backward _thnn_fused_lstm_cell_backward _upsample_bicubic2d_aa_backward
+    _upsample_bilinear2d_aa_backward _upsample_lanczos2d_aa_backward _upsample_nearest_exact1d_backward
+    _upsample_nearest_exact2d_backward _upsample_nearest_exact3d_backward _weight_norm_differentiable_backward
+    _weight_norm_interface_backward adaptive_avg_pool3d_backward adaptive_max_pool2d_backward
+    adaptive_max_pool3d_backward affine_grid_generator_backward avg_pool2d_backward avg_pool3d_backward
+    batch_norm_backward batch_norm_backward_elemt batch_norm_backward_reduce binary_cross_entropy_backward
+    cudnn_affine_grid_generator_backward cudnn_batch_norm_backward cummaxmin_backward cumprod_backward
+    diagonal_backward elu_backward embedding_backward embedding_dense_backward embedding_sparse_backward
+    fake_quantize_per_channel_affine_cachemask_backward fake_quantize_per_tensor_affine_cachemask_backward
+    fractional_max_pool2d_backward fractional_max_pool3d_backward gather_backward gelu_backward glu_backward
+    grid_sampler_2d_backward grid_sampler_3d_backward hardshrink_backward hardsigmoid_backward
+    hardswish_backward hardtanh_backward huber_loss_backward index_select_backward
+    infinitely_differentiable_gelu_backward leaky_relu_backward log_sigmoid_backward logit_backward
+    masked_scatter_backward masked_select_backward max_pool2d_backward max_pool2d_with_indices_backward
+    max_pool3d_with_indices_backward miopen_batch_norm_backward mish_backward
+    mkldnn_adaptive_avg_pool2d_backward mkldnn_max_pool2d_backward mkldnn_max_pool3d_backward
+    mse_loss_backward multi_margin_loss_backward multilabel_margin_loss_backward native_batch_norm_backward
+    native_dropout_backward native_group_norm_backward native_layer_norm_backward nll_loss2d_backward
+    nll_loss_backward reflection_pad1d_backward reflection_pad2d_backward reflection_pad3d_backward
+    replication_pad1d_backward replication_pad2d_backward replication_pad3d_backward rrelu_with_noise_backward
+    select_backward sigmoid_backward silu_backward slice_backward smooth_l1_loss_backward
+    soft_margin_loss_backward softplus_backward softshrink_backward tanh_backward threshold_backward
+    trace_backward unfold_backward upsample_bicubic2d_backward upsample_bilinear2d_backward
+    upsample_linear1d_backward upsample_nearest1d_backward upsample_nearest2d_backward
+    upsample_nearest3d_backward upsample_trilinear3d_backward value_selecting_reduction_backward
+    _thnn_fused_lstm_cell_backward_impl
+    """
+)
+"""As a backward pass dispatches them: gradients of what is no product, so that they have no MACs."""

@@ -28,6 +28,7 @@ from archlab.tracing.quick.shape_function import registered_module
 
 if TYPE_CHECKING:
     from archlab.tracing.forward.attempt import Attempt
+    from archlab.tracing.forward.gradients import Gradients
     from archlab.tracing.forward.module_tree import Stray
     from archlab.tracing.receptive.regions import Region
 
@@ -60,6 +61,10 @@ class Call:
     """Where its inputs come from: indices of calls, -1 - k for the network's k-th input."""
     detail = ""
     source = ""
+    dispatched = 0
+    """The part of `macs` that was dispatched: what a formula for the whole row says may be another."""
+    backward = 0
+    recomputed = 0
     saved: int | None = None
     regions: tuple[Region, ...] = ()
     """What the first result sees of the inputs, if that is followed."""
@@ -105,6 +110,8 @@ class CallTree:
         """Whether tensors have values."""
         self.saves = saves
         """Whether somebody files what autograd saves."""
+        self.gradients: Gradients | None = None
+        """Counts the backward pass; None if nobody asks."""
         self.locate = locate
         """Says where in the source an operation is called; None if nobody asks."""
         self.calls: list[Call] = []
@@ -183,6 +190,8 @@ class CallTree:
 
     def leave(self, call: Call, out: Any, *, leaf: bool) -> None:
         """Complete a call with what it gave back; a leaf is where its results come from."""
+        if self.gradients is not None:
+            self.gradients.left(call)
         results = (out,) if type(out) is Tensor else tensors(out)
         call.outputs = tuple([shape_of(tensor) for tensor in results])
         if results:
@@ -214,7 +223,7 @@ class CallTree:
                     out = function(*args, **kwargs)
         finally:
             self.counting, self.tally = outer
-        call.macs = tally.macs
+        call.macs = call.dispatched = tally.macs
         call.elementwise = tally.elementwise
         call.uncounted = tuple(tally.unknown)
         if call.module is not None and args and isinstance(args[0], Tensor) and args[0].is_complex():

@@ -104,6 +104,7 @@ class Dispatched(DispatchMode):  # type: ignore[no-untyped-call]
         name = operation_name(func).rpartition("::")[2].strip("_")
         call = self.tree.operation_call(name, [shape_of(tensor) for tensor in given], marks)
         call.macs, call.elementwise, call.uncounted = tally.macs, tally.elementwise, tuple(tally.unknown)
+        call.dispatched = tally.macs
         self.tree.add(call)
         for state in states:
             if state.taken_by is None:

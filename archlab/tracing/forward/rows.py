@@ -36,6 +36,8 @@ class Rows:
         self.modules = modules
         self.tree = tree
         loose = modules.measure(tree.strays)
+        self.gradients = tree.gradients if tree.gradients is not None and tree.gradients.has_run else None
+        """What counted the backward pass; None if nobody asked, or the forward pass failed."""
         self.states = modules.states
         self.used: set[int] = set()
         """Modules that ran, or hold something that did, or hold something that was taken."""
@@ -86,7 +88,19 @@ class Rows:
             elementwise=root.elementwise,
             output_bytes=sum(call.output_bytes for call in self.tree.calls if not call.children),
             saved_bytes=(root.saved or 0) if self.tree.saves else None,
+            **self._of_a_step(root),
         )
+
+    def _of_a_step(self, root: Call) -> dict[str, Any]:
+        """What the totals say of a training step, if its backward pass was counted."""
+        if self.gradients is None:
+            return {}
+        return {
+            "backward_macs": root.backward,
+            "recomputed_macs": root.recomputed,
+            "step_macs": root.macs + root.backward + root.recomputed,
+            "uncounted_backward_operations": dict(sorted(self.gradients.uncounted.items())),
+        }
 
     def _find_used(self) -> None:
         taken = {id(holder) for state in self.states if state.taken_by is not None for holder in state.holders}
@@ -202,6 +216,8 @@ class Rows:
             elementwise=call.elementwise,
             output_bytes=call.output_bytes,
             saved_bytes=(call.saved or 0) if self.tree.saves else None,
+            backward_macs=call.backward if self.gradients else None,
+            recomputed_macs=call.recomputed if self.gradients else None,
             receptive_field=_receptive_field(call) if call.regions else None,
             dtype=call.dtype,
             call=call.number,
@@ -234,6 +250,8 @@ def _sum_into(above: Call, call: Call) -> None:
     above.buffers += call.buffers
     above.macs += call.macs
     above.elementwise += call.elementwise
+    above.backward += call.backward
+    above.recomputed += call.recomputed
     if call.saved is not None:
         above.saved = (above.saved or 0) + call.saved
 

@@ -45,8 +45,8 @@ class Tracer:
         self.modules = modules
         self.tree = tree
 
-    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Call the network under observation.
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What the network gives back, called under observation.
 
         Raises:
             DataDependentError: it asks for values, and there are none.
@@ -57,8 +57,9 @@ class Tracer:
             tensor._archlab = -1 - position  # type: ignore[attr-defined]
         with self._wrapped(), Listener(tree), _deeper_recursion(), no_accelerator_to_wait_for():
             try:
-                self.modules.network(*args, **kwargs)
+                out = self.modules.network(*args, **kwargs)
                 tree.failed = None  # what failed on the way, the network has caught
+                return out
             finally:
                 for state in tree.strays:
                     state.original.__dict__.pop("_archlab", None)

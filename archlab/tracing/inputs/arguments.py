@@ -208,8 +208,8 @@ def _checked(shape: Sequence[int]) -> Shape:
     """
     if min(shape) < 1:
         raise InputError(
-            f"the input shape {shape_text(shape)} has a size below 1: every size must be 1 or more; numbers that are no "
-            f"shape are given as archlab.tracing.AsIs({shape!r})"
+            f"the input shape {shape_text(shape)} has a size below 1: every size must be 1 or more; numbers that are "
+            f"no shape are given as archlab.tracing.AsIs({shape!r})"
         )
     return tuple(shape)
 
