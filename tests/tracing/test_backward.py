@@ -332,7 +332,9 @@ def test_gradients_that_are_there_stay() -> None:
             self.layer = nn.Linear(4, 4)
 
         def forward(self, x: Tensor) -> Any:
-            return self.layer(x) @ outside * loose if self.layer(x).sum() < 99 else x  # asks for values: runs on the CPU
+            return (
+                self.layer(x) @ outside * loose if self.layer(x).sum() < 99 else x
+            )  # asks for values: runs on the CPU
 
     outside, loose = nn.Parameter(torch.ones(4, 4)), torch.ones(4, requires_grad=True)
     network = Loose()
