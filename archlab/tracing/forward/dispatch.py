@@ -28,6 +28,7 @@ from archlab.tracing.costs.registry import cost_of, operation_name
 from archlab.tracing.forward.names import FACTORIES
 from archlab.tracing.forward.placement import all_on_meta
 from archlab.tracing.pytree import shape_of, tensors
+from archlab.tracing.quick.dispatched import run
 
 if TYPE_CHECKING:
     from archlab.tracing.forward.call_tree import CallTree
@@ -81,7 +82,7 @@ class Dispatched(DispatchMode):  # type: ignore[no-untyped-call]
     def _run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the operation gives; tensors with values go to those without where it takes no such mixture."""
         try:
-            return func(*args, **kwargs)
+            return run(func, args, kwargs)
         except Exception:
             moved = None if self.tree.real else all_on_meta(args, kwargs)
             if moved is None:
