@@ -137,9 +137,12 @@ def mark_of(tensor: Tensor) -> Any:
     return mark
 
 
-def held_tensors(network: nn.Module | None, *, everywhere: bool) -> frozenset[int]:
-    """Identities of the tensors that modules hold as plain attributes; `everywhere`, of all that there are."""
+def held_tensors(network: nn.Module | None, *, everywhere: bool) -> dict[int, Tensor]:
+    """By identity, the tensors that modules hold as plain attributes; `everywhere`, all that there are.
+
+    Held themselves: the identity of one that is gone meanwhile would be given to a new one.
+    """
     if everywhere:
-        return frozenset(id(item) for item in gc.get_objects() if issubclass(type(item), Tensor))
+        return {id(item): item for item in gc.get_objects() if issubclass(type(item), Tensor)}
     modules = nn.Module.modules(network) if network is not None else ()  # a network may have an attribute of that name
-    return frozenset(id(tensor) for module in modules for tensor in tensors(vars(module)))
+    return {id(tensor): tensor for module in modules for tensor in tensors(vars(module))}

@@ -130,8 +130,8 @@ def _clamp(input: Any, low: Any = None, high: Any = None) -> Tensor | None:
 
 @_kernel("hardswish_", "hardtanh_", "leaky_relu_", "elu_", "clamp_min_", "clamp_max_", "mish_", "hardsigmoid_")
 def _unary_in_place(input: Any, *numbers: Any) -> Tensor | None:
-    known = _is_plain(input) and _same_numbers(numbers) and _strides(input) is not None
-    return input if known else None
+    target: Tensor | None = input
+    return target if _is_plain(input) and _same_numbers(numbers) and _strides(input) is not None else None
 
 
 @_kernel("gelu")
