@@ -14,7 +14,7 @@ torch.Size([2, 3])
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +23,8 @@ from archlab.records import Shape
 from archlab.tracing.costs.formulas import broadcast
 from archlab.tracing.quick.results import new
 
-Kernel = Callable[..., Any]
-KERNELS: dict[Any, Kernel] = {}
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+KERNELS: dict[Any, Callable[..., Any]] = {}
 """By overload."""
 _aten = torch.ops.aten
 _META = torch.device("meta")
@@ -130,8 +130,8 @@ def _clamp(input: Any, low: Any = None, high: Any = None) -> Tensor | None:
 
 @_kernel("hardswish_", "hardtanh_", "leaky_relu_", "elu_", "clamp_min_", "clamp_max_", "mish_", "hardsigmoid_")
 def _unary_in_place(input: Any, *numbers: Any) -> Tensor | None:
-    target: Tensor | None = input
-    return target if _is_plain(input) and _same_numbers(numbers) and _strides(input) is not None else None
+    known = _is_plain(input) and _same_numbers(numbers) and _strides(input) is not None
+    return input if known else None
 
 
 @_kernel("gelu")
