@@ -128,8 +128,8 @@ class CallTree:
         """Whether a function is running that was heard, and has no row."""
         self.dispatched: Dispatched | None = None
         """Hears all that is dispatched; None while only what `count` runs is."""
-        self.held: frozenset[int] = frozenset()
-        """Identities of tensors that were there before the run."""
+        self.held: dict[int, Tensor] = {}
+        """Tensors that were there before the run, by identity."""
         self.has_unheard = False
         """Whether a tensor was made where shape functions hear nothing."""
         self.notes: dict[str, None] = {}

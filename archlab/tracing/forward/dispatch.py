@@ -28,6 +28,7 @@ from archlab.tracing.costs.registry import cost_of, operation_name
 from archlab.tracing.forward.names import FACTORIES
 from archlab.tracing.forward.placement import all_on_meta
 from archlab.tracing.pytree import shape_of, tensors
+from archlab.tracing.quick.dispatched import run
 
 if TYPE_CHECKING:
     from archlab.tracing.forward.call_tree import CallTree
@@ -81,7 +82,7 @@ class Dispatched(DispatchMode):  # type: ignore[no-untyped-call]
     def _run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the operation gives; tensors with values go to those without where it takes no such mixture."""
         try:
-            return func(*args, **kwargs)
+            return run(func, args, kwargs)
         except Exception:
             moved = None if self.tree.real else all_on_meta(args, kwargs)
             if moved is None:
@@ -137,9 +138,12 @@ def mark_of(tensor: Tensor) -> Any:
     return mark
 
 
-def held_tensors(network: nn.Module | None, *, everywhere: bool) -> frozenset[int]:
-    """Identities of the tensors that modules hold as plain attributes; `everywhere`, of all that there are."""
+def held_tensors(network: nn.Module | None, *, everywhere: bool) -> dict[int, Tensor]:
+    """By identity, the tensors that modules hold as plain attributes; `everywhere`, all that there are.
+
+    Held themselves: the identity of one that is gone meanwhile would be given to a new one.
+    """
     if everywhere:
-        return frozenset(id(item) for item in gc.get_objects() if issubclass(type(item), Tensor))
+        return {id(item): item for item in gc.get_objects() if issubclass(type(item), Tensor)}
     modules = nn.Module.modules(network) if network is not None else ()  # a network may have an attribute of that name
-    return frozenset(id(tensor) for module in modules for tensor in tensors(vars(module)))
+    return {id(tensor): tensor for module in modules for tensor in tensors(vars(module))}

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from archlab.networks.dispatching import DispatchMode
 from archlab.tracing.pytree import tensors
+from archlab.tracing.quick.dispatched import run
 from archlab.tracing.receptive import windows as windows  # registers its rules
 from archlab.tracing.receptive.regions import Factor, Region, simplified
 from archlab.tracing.receptive.rules import DispatchedCall, regions_after
@@ -47,7 +48,7 @@ class ReceptiveFields(DispatchMode):  # type: ignore[no-untyped-call]
         """Runs the operation, and files the regions that its results see."""
         kwargs = kwargs or {}
         given = [tensor for tensor in tensors((args, kwargs)) if regions_of(tensor)]
-        out = func(*args, **kwargs)
+        out = run(func, args, kwargs)
         if not given:
             return out
         name = str(func._schema.name).rpartition("::")[2]
