@@ -1,0 +1,193 @@
+"""Networks of transformers that see pictures and films."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.zoo.entry import Entry, Inputs, named
+from benchmarks.zoo.networks.hugging_face import config, small, transformer
+
+
+def pixel_mask(size: int) -> Callable[[], Tensor]:
+    """What a detector's processor gives for two pictures, the second of which is padded on the right."""
+
+    def mask() -> Tensor:
+        made = torch.ones(2, size, size, dtype=torch.int64)
+        made[1, :, size * 3 // 4 :] = 0
+        return made
+
+    return mask
+
+
+def pictures(size: int = 32, **others: Any) -> Callable[[], Inputs]:
+    """What an image processor gives for two pictures."""
+    return named(pixel_values=(2, 3, size, size), **others)
+
+
+VIT = {"image_size": 32, "patch_size": 8}
+RESNET = {"embedding_size": 16, "hidden_sizes": [16, 32, 48, 64], "depths": [1, 1, 2, 1]}
+BACKBONE = config("ResNetConfig", out_features=["stage4"], **RESNET)
+BACKBONE_PYRAMID = config("ResNetConfig", out_features=["stage2", "stage3", "stage4"], **RESNET)
+DETR: dict[str, Any] = {
+    "backbone_config": BACKBONE,
+    "use_pretrained_backbone": False,
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "num_queries": 10,
+}
+SWIN = {"image_size": 64, "patch_size": 4, "embed_dim": 16, "depths": [1, 1, 2, 1], "num_heads": [1, 2, 2, 4], "window_size": 4}
+PYRAMID_STAGES = ["stage1", "stage2", "stage3", "stage4"]
+HYBRID_ENCODER: dict[str, Any] = {
+    "backbone_config": config("RTDetrResNetConfig", out_features=["stage2", "stage3", "stage4"], **RESNET),
+    "encoder_hidden_dim": 32,
+    "encoder_in_channels": [32, 48, 64],
+    "encoder_ffn_dim": 64,
+    "encoder_attention_heads": 4,
+    "d_model": 32,
+    "decoder_in_channels": [32, 32, 32],
+    "decoder_ffn_dim": 64,
+    "decoder_attention_heads": 4,
+    "decoder_layers": 2,
+    "num_queries": 10,
+}
+FILM = {"image_size": 32, "patch_size": 8, "num_frames": 4, "tubelet_size": 2}
+
+CLASSIFIERS = [
+    small("ViTForImageClassification", pictures(), **VIT),
+    small("DeiTForImageClassificationWithTeacher", pictures(), **VIT),
+    small("BeitForImageClassification", pictures(), use_relative_position_bias=True, **VIT),
+    small("Data2VecVisionForImageClassification", pictures(), **VIT),
+    small("Dinov2ForImageClassification", pictures(), **VIT),
+    small("Dinov2WithRegistersModel", pictures(), **VIT),
+    small("DINOv3ViTModel", pictures(), **VIT),
+    small("ViTMAEForPreTraining", pictures(), decoder_hidden_size=32, decoder_num_attention_heads=4, decoder_num_hidden_layers=2, decoder_intermediate_size=64, **VIT),
+    small("ViTMSNModel", pictures(), **VIT),
+    small("IJepaModel", pictures(), **VIT),
+    transformer("SwinForImageClassification", pictures(64), **SWIN),
+    transformer("Swinv2ForImageClassification", pictures(64), **SWIN),
+    transformer("ConvNextForImageClassification", pictures(64), hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 2, 1]),
+    transformer("ConvNextV2ForImageClassification", pictures(64), hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 2, 1]),
+    transformer("ResNetForImageClassification", pictures(64), **RESNET),
+    transformer("RegNetForImageClassification", pictures(64), groups_width=8, **RESNET),
+    transformer("BitForImageClassification", pictures(64), hidden_sizes=[32, 64, 96, 128], depths=[1, 1, 2, 1], embedding_size=32),
+    transformer("LevitForImageClassification", pictures(64), image_size=64, hidden_sizes=[32, 48, 64], num_attention_heads=[2, 3, 4], key_dim=[8, 8, 8]),
+    transformer("MobileViTForImageClassification", pictures(64), image_size=64, hidden_sizes=[32, 48, 64], neck_hidden_sizes=[16, 16, 24, 32, 48, 64, 96]),
+    transformer("MobileViTV2ForImageClassification", pictures(64), image_size=64, width_multiplier=0.5),
+    transformer("MobileNetV1ForImageClassification", pictures(64), depth_multiplier=0.25),
+    transformer("MobileNetV2ForImageClassification", pictures(64), depth_multiplier=0.35),
+    transformer("EfficientNetForImageClassification", pictures(64), width_coefficient=0.5, depth_coefficient=0.5, hidden_dim=640),
+    transformer("PoolFormerForImageClassification", pictures(64), hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 2, 1]),
+    transformer("FocalNetForImageClassification", pictures(64), image_size=64, embed_dim=16, depths=[1, 1, 2, 1], hidden_sizes=[16, 32, 64, 128]),
+    transformer("CvtForImageClassification", pictures(64), embed_dim=[16, 32, 64], num_heads=[1, 2, 4], depth=[1, 1, 2]),
+    transformer("PvtForImageClassification", pictures(64), image_size=64, hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 2, 1], num_attention_heads=[1, 2, 3, 4]),
+    transformer("PvtV2ForImageClassification", pictures(64), image_size=64, hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 2, 1], num_attention_heads=[1, 2, 3, 4]),
+    transformer("HieraForImageClassification", pictures(64), image_size=[64, 64], embed_dim=16, num_heads=[1, 2, 4, 8], depths=[1, 1, 2, 1]),
+    transformer("SwiftFormerForImageClassification", pictures(64), image_size=64, depths=[1, 1, 2, 1], embed_dims=[16, 32, 48, 64]),
+    transformer("DinatForImageClassification", pictures(64)) if False else transformer("HGNetV2ForImageClassification", pictures(64)),
+    transformer("TextNetForImageClassification", pictures(64)),
+]
+
+FILMS = [
+    small("VideoMAEForVideoClassification", named(pixel_values=(2, 4, 3, 32, 32)), **FILM),
+    small("TimesformerForVideoClassification", named(pixel_values=(2, 4, 3, 32, 32)), image_size=32, patch_size=8, num_frames=4),
+    small("VivitForVideoClassification", named(pixel_values=(2, 4, 3, 32, 32)), image_size=32, num_frames=4, tubelet_size=[2, 8, 8]),
+    small("VJEPA2Model", named(pixel_values_videos=(1, 4, 3, 32, 32)), crop_size=32, patch_size=8, frames_per_clip=4, pred_hidden_size=32, pred_num_attention_heads=4, pred_num_hidden_layers=2),
+]
+
+DEPTHS = [
+    transformer("GLPNForDepthEstimation", pictures(64), hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 1, 1], num_attention_heads=[1, 2, 3, 4], decoder_hidden_size=32),
+    small("DPTForDepthEstimation", pictures(), num_hidden_layers=4, backbone_out_indices=[0, 1, 2, 3], neck_hidden_sizes=[16, 16, 32, 32], fusion_hidden_size=16, **VIT),
+    transformer(
+        "DepthAnythingForDepthEstimation",
+        pictures(56),
+        backbone_config=config("Dinov2Config", hidden_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14, out_indices=[1, 2, 3, 4], apply_layernorm=True, reshape_hidden_states=False),
+        reassemble_hidden_size=32,
+        patch_size=14,
+        neck_hidden_sizes=[16, 16, 32, 32],
+        fusion_hidden_size=16,
+    ),
+    transformer("Swin2SRForImageSuperResolution", pictures(32), image_size=32, embed_dim=32, depths=[2, 2], num_heads=[2, 2], window_size=8),
+    small("VitMatteForImageMatting", named(pixel_values=(1, 4, 64, 64)), backbone_config=config("VitDetConfig", num_channels=4, image_size=64, pretrain_image_size=64, patch_size=16, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, out_features=["stage2"]), hidden_size=32) if False else
+    transformer("VitMatteForImageMatting", named(pixel_values=(1, 4, 64, 64)), backbone_config=config("VitDetConfig", num_channels=4, image_size=64, pretrain_image_size=64, patch_size=16, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, out_features=["stage2"]), hidden_size=32, fusion_hidden_sizes=[32, 16, 16, 8], convstream_hidden_sizes=[8, 16, 24]),
+    transformer("SuperPointForKeypointDetection", named(pixel_values=(1, 3, 64, 64))),
+]
+
+SEGMENTERS = [
+    transformer("SegformerForSemanticSegmentation", pictures(64), hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 2, 1], num_attention_heads=[1, 2, 3, 4], decoder_hidden_size=32),
+    transformer(
+        "MaskFormerForInstanceSegmentation",
+        pictures(64, pixel_mask=pixel_mask(64)),
+        backbone_config=config("SwinConfig", out_features=PYRAMID_STAGES, **SWIN),
+        decoder_config=config("DetrConfig", **{name: value for name, value in DETR.items() if "backbone" not in name}, backbone_config=BACKBONE),
+        fpn_feature_size=32,
+        mask_feature_size=32,
+        num_queries=10,
+    ),
+    transformer(
+        "Mask2FormerForUniversalSegmentation",
+        pictures(64, pixel_mask=pixel_mask(64)),
+        backbone_config=config("SwinConfig", out_features=PYRAMID_STAGES, **SWIN),
+        feature_size=32,
+        mask_feature_size=32,
+        hidden_dim=32,
+        encoder_feedforward_dim=64,
+        dim_feedforward=64,
+        encoder_layers=2,
+        decoder_layers=3,
+        num_attention_heads=4,
+        num_queries=10,
+    ),
+    transformer(
+        "OneFormerForUniversalSegmentation",
+        pictures(64, task_inputs=lambda: torch.randint(0, 1000, (2, 77)), pixel_mask=pixel_mask(64)),
+        backbone_config=config("SwinConfig", out_features=PYRAMID_STAGES, **SWIN),
+        hidden_dim=32,
+        mask_dim=32,
+        conv_dim=32,
+        encoder_feedforward_dim=64,
+        dim_feedforward=64,
+        encoder_layers=2,
+        decoder_layers=3,
+        num_attention_heads=4,
+        num_queries=10,
+        is_training=False,
+    ),
+    transformer("UperNetForSemanticSegmentation", pictures(64), backbone_config=config("ConvNextConfig", hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 2, 1], out_features=PYRAMID_STAGES), hidden_size=32, auxiliary_in_channels=48),
+    small("BeitForSemanticSegmentation", pictures(), num_hidden_layers=4, out_indices=[1, 2, 3, 4], use_relative_position_bias=True, auxiliary_channels=16, **VIT),
+    transformer(
+        "SamModel",
+        named(pixel_values=(1, 3, 64, 64), input_points=(1, 1, 2, 2)),
+        vision_config=config("SamVisionConfig", hidden_size=32, output_channels=32, num_hidden_layers=2, num_attention_heads=2, image_size=64, patch_size=8, window_size=4, global_attn_indexes=[1], mlp_dim=64),
+        prompt_encoder_config=config("SamPromptEncoderConfig", hidden_size=32, image_size=64, patch_size=8),
+        mask_decoder_config=config("SamMaskDecoderConfig", hidden_size=32, mlp_dim=64, num_attention_heads=4, iou_head_hidden_dim=32),
+    ),
+    small("SegGptForImageSegmentation", named(pixel_values=(1, 3, 32, 32), prompt_pixel_values=(1, 3, 32, 32), prompt_masks=(1, 3, 32, 32)), num_hidden_layers=4, image_size=[64, 32], patch_size=8, pretrain_image_size=32, merge_index=1, intermediate_hidden_state_indices=[0, 1, 2, 3], decoder_hidden_size=16),
+]
+
+DETECTORS = [
+    transformer("DetrForObjectDetection", pictures(64, pixel_mask=pixel_mask(64)), **DETR),
+    transformer("DetrForSegmentation", pictures(64, pixel_mask=pixel_mask(64)), **DETR),
+    transformer("ConditionalDetrForObjectDetection", pictures(64, pixel_mask=pixel_mask(64)), **DETR),
+    transformer("TableTransformerForObjectDetection", pictures(64, pixel_mask=pixel_mask(64)), **DETR),
+    transformer("DabDetrForObjectDetection", pictures(64, pixel_mask=pixel_mask(64)), hidden_size=32, **{name: value for name, value in DETR.items() if name != "d_model"}),
+    transformer("DeformableDetrForObjectDetection", pictures(64, pixel_mask=pixel_mask(64)), **(DETR | {"backbone_config": BACKBONE_PYRAMID})),
+    transformer("RTDetrForObjectDetection", pictures(64, pixel_mask=pixel_mask(64)), **HYBRID_ENCODER),
+    transformer("RTDetrV2ForObjectDetection", pictures(64, pixel_mask=pixel_mask(64)), **HYBRID_ENCODER),
+    transformer(
+        "DFineForObjectDetection",
+        pictures(64, pixel_mask=pixel_mask(64)),
+        **(HYBRID_ENCODER | {"backbone_config": config("HGNetV2Config", out_features=["stage2", "stage3", "stage4"], stem_channels=[3, 8, 16], stage_in_channels=[16, 16, 32, 48], stage_mid_channels=[8, 8, 16, 16], stage_out_channels=[16, 32, 48, 64], stage_num_blocks=[1, 1, 1, 1], stage_numb_of_layers=[2, 2, 2, 2]), "decoder_n_points": [4, 4, 4]}),
+    ),
+    small("YolosForObjectDetection", pictures(), num_detection_tokens=10, **(VIT | {"image_size": [32, 32]})),
+]
+
+ENTRIES: list[Entry] = [*CLASSIFIERS, *FILMS, *DEPTHS, *SEGMENTERS, *DETECTORS]
