@@ -95,7 +95,7 @@ def _grouped(row: Layer, device: str) -> int:
 def _vector(row: Layer, device: str) -> int:
     if row.kind in ("mv", "dot", "vdot", "addmv"):
         return row.macs
-    if row.kind not in ("matmul", "inner") or len(row.input_shapes) < 2:
+    if row.kind not in ("matmul", "inner", "linear") or len(row.input_shapes) < 2:
         return 0
     left, right = row.input_shapes[:2]
     return row.macs if len(right) == 1 or (len(left) == 1 and len(right) > 2) else 0

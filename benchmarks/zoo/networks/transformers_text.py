@@ -157,7 +157,6 @@ STATE_SPACES = [
         mamba_chunk_size=8,
         **GROUPED,
     ),
-    small("ZambaForCausalLM", SENTENCES, num_hidden_layers=6, attn_layer_offset=1, attn_layer_period=3, n_mamba_heads=2),
     small(
         "Zamba2ForCausalLM",
         SENTENCES,

@@ -72,13 +72,13 @@ CLASSIFIERS = [
     small("ViTMAEForPreTraining", pictures(), decoder_hidden_size=32, decoder_num_attention_heads=4, decoder_num_hidden_layers=2, decoder_intermediate_size=64, **VIT),
     small("ViTMSNModel", pictures(), **VIT),
     small("IJepaModel", pictures(), **VIT),
-    transformer("SwinForImageClassification", pictures(64), **SWIN),
+    transformer("SwinForImageClassification", pictures(64), **(SWIN | {"window_size": 2})),
     transformer("Swinv2ForImageClassification", pictures(64), **SWIN),
     transformer("ConvNextForImageClassification", pictures(64), hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 2, 1]),
     transformer("ConvNextV2ForImageClassification", pictures(64), hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 2, 1]),
     transformer("ResNetForImageClassification", pictures(64), **RESNET),
     transformer("RegNetForImageClassification", pictures(64), groups_width=8, **RESNET),
-    transformer("BitForImageClassification", pictures(64), hidden_sizes=[32, 64, 96, 128], depths=[1, 1, 2, 1], embedding_size=32),
+    transformer("BitForImageClassification", pictures(64), hidden_sizes=[32, 64, 96, 128], depths=[1, 1, 2, 1], embedding_size=32, num_groups=4),
     transformer("LevitForImageClassification", pictures(64), image_size=64, hidden_sizes=[32, 48, 64], num_attention_heads=[2, 3, 4], key_dim=[8, 8, 8]),
     transformer("MobileViTForImageClassification", pictures(64), image_size=64, hidden_sizes=[32, 48, 64], neck_hidden_sizes=[16, 16, 24, 32, 48, 64, 96]),
     transformer("MobileViTV2ForImageClassification", pictures(64), image_size=64, width_multiplier=0.5),
@@ -87,12 +87,12 @@ CLASSIFIERS = [
     transformer("EfficientNetForImageClassification", pictures(64), width_coefficient=0.5, depth_coefficient=0.5, hidden_dim=640),
     transformer("PoolFormerForImageClassification", pictures(64), hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 2, 1]),
     transformer("FocalNetForImageClassification", pictures(64), image_size=64, embed_dim=16, depths=[1, 1, 2, 1], hidden_sizes=[16, 32, 64, 128]),
-    transformer("CvtForImageClassification", pictures(64), embed_dim=[16, 32, 64], num_heads=[1, 2, 4], depth=[1, 1, 2]),
+    transformer("CvtForImageClassification", pictures(64)),
     transformer("PvtForImageClassification", pictures(64), image_size=64, hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 2, 1], num_attention_heads=[1, 2, 3, 4]),
     transformer("PvtV2ForImageClassification", pictures(64), image_size=64, hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 2, 1], num_attention_heads=[1, 2, 3, 4]),
     transformer("HieraForImageClassification", pictures(64), image_size=[64, 64], embed_dim=16, num_heads=[1, 2, 4, 8], depths=[1, 1, 2, 1]),
     transformer("SwiftFormerForImageClassification", pictures(64), image_size=64, depths=[1, 1, 2, 1], embed_dims=[16, 32, 48, 64]),
-    transformer("DinatForImageClassification", pictures(64)) if False else transformer("HGNetV2ForImageClassification", pictures(64)),
+    transformer("HGNetV2ForImageClassification", pictures(64)),
     transformer("TextNetForImageClassification", pictures(64)),
 ]
 
@@ -116,7 +116,6 @@ DEPTHS = [
         fusion_hidden_size=16,
     ),
     transformer("Swin2SRForImageSuperResolution", pictures(32), image_size=32, embed_dim=32, depths=[2, 2], num_heads=[2, 2], window_size=8),
-    small("VitMatteForImageMatting", named(pixel_values=(1, 4, 64, 64)), backbone_config=config("VitDetConfig", num_channels=4, image_size=64, pretrain_image_size=64, patch_size=16, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, out_features=["stage2"]), hidden_size=32) if False else
     transformer("VitMatteForImageMatting", named(pixel_values=(1, 4, 64, 64)), backbone_config=config("VitDetConfig", num_channels=4, image_size=64, pretrain_image_size=64, patch_size=16, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, out_features=["stage2"]), hidden_size=32, fusion_hidden_sizes=[32, 16, 16, 8], convstream_hidden_sizes=[8, 16, 24]),
     transformer("SuperPointForKeypointDetection", named(pixel_values=(1, 3, 64, 64))),
 ]
@@ -166,16 +165,20 @@ SEGMENTERS = [
     transformer(
         "SamModel",
         named(pixel_values=(1, 3, 64, 64), input_points=(1, 1, 2, 2)),
-        vision_config=config("SamVisionConfig", hidden_size=32, output_channels=32, num_hidden_layers=2, num_attention_heads=2, image_size=64, patch_size=8, window_size=4, global_attn_indexes=[1], mlp_dim=64),
+        vision_config=config("SamVisionConfig", hidden_size=32, output_channels=32, num_hidden_layers=2, num_attention_heads=2, num_pos_feats=16, image_size=64, patch_size=8, window_size=4, global_attn_indexes=[1], mlp_dim=64),
         prompt_encoder_config=config("SamPromptEncoderConfig", hidden_size=32, image_size=64, patch_size=8),
         mask_decoder_config=config("SamMaskDecoderConfig", hidden_size=32, mlp_dim=64, num_attention_heads=4, iou_head_hidden_dim=32),
     ),
-    small("SegGptForImageSegmentation", named(pixel_values=(1, 3, 32, 32), prompt_pixel_values=(1, 3, 32, 32), prompt_masks=(1, 3, 32, 32)), num_hidden_layers=4, image_size=[64, 32], patch_size=8, pretrain_image_size=32, merge_index=1, intermediate_hidden_state_indices=[0, 1, 2, 3], decoder_hidden_size=16),
+    small("SegGptForImageSegmentation", named(pixel_values=(1, 3, 32, 32), prompt_pixel_values=(1, 3, 32, 32), prompt_masks=(1, 3, 32, 32)), num_hidden_layers=4, image_size=[64, 32], patch_size=8, pretrain_image_size=32, merge_index=0, intermediate_hidden_state_indices=[1, 2, 3], decoder_hidden_size=16),
 ]
 
 DETECTORS = [
     transformer("DetrForObjectDetection", pictures(64, pixel_mask=pixel_mask(64)), **DETR),
-    transformer("DetrForSegmentation", pictures(64, pixel_mask=pixel_mask(64)), **DETR),
+    transformer(
+        "DetrForSegmentation",
+        pictures(64, pixel_mask=pixel_mask(64)),
+        **(DETR | {"encoder_attention_heads": 8, "backbone_config": config("ResNetConfig", out_features=PYRAMID_STAGES, **RESNET)}),
+    ),
     transformer("ConditionalDetrForObjectDetection", pictures(64, pixel_mask=pixel_mask(64)), **DETR),
     transformer("TableTransformerForObjectDetection", pictures(64, pixel_mask=pixel_mask(64)), **DETR),
     transformer("DabDetrForObjectDetection", pictures(64, pixel_mask=pixel_mask(64)), hidden_size=32, **{name: value for name, value in DETR.items() if name != "d_model"}),
@@ -185,7 +188,7 @@ DETECTORS = [
     transformer(
         "DFineForObjectDetection",
         pictures(64, pixel_mask=pixel_mask(64)),
-        **(HYBRID_ENCODER | {"backbone_config": config("HGNetV2Config", out_features=["stage2", "stage3", "stage4"], stem_channels=[3, 8, 16], stage_in_channels=[16, 16, 32, 48], stage_mid_channels=[8, 8, 16, 16], stage_out_channels=[16, 32, 48, 64], stage_num_blocks=[1, 1, 1, 1], stage_numb_of_layers=[2, 2, 2, 2]), "decoder_n_points": [4, 4, 4]}),
+        **(HYBRID_ENCODER | {"backbone_config": config("HGNetV2Config", out_features=["stage2", "stage3", "stage4"], hidden_sizes=[16, 32, 48, 64], stem_channels=[3, 8, 16], stage_in_channels=[16, 16, 32, 48], stage_mid_channels=[8, 8, 16, 16], stage_out_channels=[16, 32, 48, 64], stage_num_blocks=[1, 1, 1, 1], stage_numb_of_layers=[2, 2, 2, 2]), "decoder_n_points": [4, 4, 4]}),
     ),
     small("YolosForObjectDetection", pictures(), num_detection_tokens=10, **(VIT | {"image_size": [32, 32]})),
 ]
