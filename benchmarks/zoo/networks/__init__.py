@@ -1,6 +1,13 @@
 """The networks of the table."""
 
-from benchmarks.zoo.networks import diffusers, others, pictures, transformers_others, transformers_text, transformers_vision
+from benchmarks.zoo.networks import (
+    diffusers,
+    others,
+    pictures,
+    transformers_others,
+    transformers_text,
+    transformers_vision,
+)
 
 ENTRIES = [
     *transformers_text.ENTRIES,

@@ -51,14 +51,18 @@ ENCODERS = [
     small("RemBertModel", PAIRS, input_embedding_size=32, output_embedding_size=64),
     small("EuroBertForMaskedLM", SENTENCES, pad_token_id=0, **GROUPED),
     transformer("XLNetLMHeadModel", PAIRS, d_model=64, n_layer=2, n_head=4, d_inner=128, vocab_size=1000),
-    transformer("FunnelModel", PAIRS, d_model=64, n_head=4, d_head=16, d_inner=128, vocab_size=1000, block_sizes=[1, 2]),
+    transformer(
+        "FunnelModel", PAIRS, d_model=64, n_head=4, d_head=16, d_inner=128, vocab_size=1000, block_sizes=[1, 2]
+    ),
     transformer("XLMModel", SENTENCES, emb_dim=64, n_layers=2, n_heads=4, n_words=1000),
     transformer("FlaubertModel", SENTENCES, emb_dim=64, n_layers=2, n_heads=4, n_words=1000),
 ]
 
 DECODERS = [
     small("GPT2LMHeadModel", SENTENCES),
-    small("GPTNeoForCausalLM", SENTENCES, num_hidden_layers=2, attention_types=[[["global", "local"], 1]], window_size=8),
+    small(
+        "GPTNeoForCausalLM", SENTENCES, num_hidden_layers=2, attention_types=[[["global", "local"], 1]], window_size=8
+    ),
     small("GPTNeoXForCausalLM", SENTENCES),
     small("GPTJForCausalLM", SENTENCES, rotary_dim=8),
     small("OPTForCausalLM", SENTENCES, ffn_dim=128, word_embed_proj_dim=64),
@@ -90,7 +94,9 @@ DECODERS = [
     small("BioGptForCausalLM", SENTENCES),
     small("CTRLLMHeadModel", SENTENCES, n_embd=64, dff=128, n_layer=2, n_head=4),
     small("OpenAIGPTLMHeadModel", SENTENCES),
-    transformer("XGLMForCausalLM", SENTENCES, d_model=64, num_layers=2, attention_heads=4, ffn_dim=128, vocab_size=1000),
+    transformer(
+        "XGLMForCausalLM", SENTENCES, d_model=64, num_layers=2, attention_heads=4, ffn_dim=128, vocab_size=1000
+    ),
 ]
 
 EXPERTS = [
@@ -229,7 +235,12 @@ TRANSLATORS = [
         **D_MODEL,
     ),
     transformer("BigBirdPegasusForConditionalGeneration", TRANSLATION, block_size=8, num_random_blocks=2, **D_MODEL),
-    transformer("PegasusXForConditionalGeneration", text(length=64, decoder_input_ids=lambda: ids(2, 9)), block_size=16, **D_MODEL),
+    transformer(
+        "PegasusXForConditionalGeneration",
+        text(length=64, decoder_input_ids=lambda: ids(2, 9)),
+        block_size=16,
+        **D_MODEL,
+    ),
     transformer(
         "ProphetNetForConditionalGeneration",
         TRANSLATION,
@@ -242,7 +253,14 @@ TRANSLATORS = [
         encoder_ffn_dim=128,
         decoder_ffn_dim=128,
     ),
-    transformer("FSMTForConditionalGeneration", TRANSLATION, src_vocab_size=1000, tgt_vocab_size=1000, langs=["en", "de"], **{k: v for k, v in D_MODEL.items() if k != "vocab_size"}),
+    transformer(
+        "FSMTForConditionalGeneration",
+        TRANSLATION,
+        src_vocab_size=1000,
+        tgt_vocab_size=1000,
+        langs=["en", "de"],
+        **{k: v for k, v in D_MODEL.items() if k != "vocab_size"},
+    ),
 ]
 
 ENTRIES: list[Entry] = [*ENCODERS, *DECODERS, *EXPERTS, *STATE_SPACES, *TRANSLATORS]
