@@ -22,7 +22,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from archlab.records import Layer, Trace
 from archlab.tracing.costs.formulas import explicit_equation
 from archlab.tracing.pytree import convert
-
 from benchmarks.zoo.entry import Inputs
 
 
@@ -62,7 +61,7 @@ def _count(network: nn.Module, inputs: Inputs, device: str) -> Counted:
     with torch.no_grad(), _counted_kernels(device), FlopCounterMode(display=False) as counter:
         torch.manual_seed(0)
         call(network, inputs)
-    names = {name: 0 for name in counter.get_flop_counts()}
+    names = dict.fromkeys(counter.get_flop_counts(), 0)
     for name, operations in counter.get_flop_counts().items():
         names[name] = sum(operations.values()) // 2
     inside = {name.partition(".")[2]: macs for name, macs in names.items() if name != "Global"}

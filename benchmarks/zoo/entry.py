@@ -67,9 +67,8 @@ def text(
 ) -> Callable[[], Inputs]:
     """What a tokenizer gives for sentences of two lengths: token numbers and the mask of the padding.
 
-    Args:
-        segments: whether it says also which of two sentences a token is of.
-        others: further keywords; a function is called for its value.
+    With `segments` it says also which of two sentences a token is of. The `others` are further keywords, in which a
+    function is called for its value.
     """
 
     def inputs() -> Inputs:

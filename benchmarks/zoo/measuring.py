@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 import archlab
 from archlab.tracing.pytree import tensors
-
 from benchmarks.zoo.derivation import call, counted, explained, places
 from benchmarks.zoo.entry import Entry
 

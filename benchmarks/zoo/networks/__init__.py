@@ -2,18 +2,29 @@
 
 from benchmarks.zoo.networks import (
     diffusers,
-    others,
+    diffusers_films,
+    graphs,
     pictures,
-    transformers_others,
+    sequences,
+    sounds,
+    transformers_audio,
+    transformers_detection,
+    transformers_multimodal,
     transformers_text,
     transformers_vision,
 )
 
-ENTRIES = [
-    *transformers_text.ENTRIES,
-    *transformers_vision.ENTRIES,
-    *transformers_others.ENTRIES,
-    *diffusers.ENTRIES,
-    *pictures.ENTRIES,
-    *others.ENTRIES,
-]
+_FILES = (
+    transformers_text,
+    transformers_vision,
+    transformers_detection,
+    transformers_audio,
+    transformers_multimodal,
+    diffusers,
+    diffusers_films,
+    pictures,
+    sounds,
+    graphs,
+    sequences,
+)
+ENTRIES = [entry for file in _FILES for entry in file.ENTRIES]

@@ -1,4 +1,4 @@
-"""Networks of diffusers: what takes noise from pictures, films and sounds, and what codes them."""
+"""Networks of diffusers that take the noise from pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.zoo.entry import Entry, Inputs, named, noise, of, padding_mask
+from benchmarks.zoo.entry import Entry, Inputs, named, of, padding_mask
 
 
 def step() -> torch.Tensor:
@@ -27,16 +27,13 @@ CROSS = {
     "cross_attention_dim": 32,
     "attention_head_dim": 8,
 }
+
+
 DOWN_AND_UP = {
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
     "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
 }
-CODER = {
-    "block_out_channels": (16, 32),
-    "norm_num_groups": 8,
-    "down_block_types": ("DownEncoderBlock2D",) * 2,
-    "up_block_types": ("UpDecoderBlock2D",) * 2,
-}
+
 
 PICTURES = [
     diffuser(
@@ -291,218 +288,4 @@ PICTURES = [
     ),
 ]
 
-CODERS = [
-    diffuser("AutoencoderKL", noise((1, 3, 32, 32)), **CODER),
-    diffuser("VQModel", noise((1, 3, 32, 32)), num_vq_embeddings=32, vq_embed_dim=4, latent_channels=4, **CODER),
-    diffuser(
-        "AsymmetricAutoencoderKL",
-        noise((1, 3, 32, 32)),
-        down_block_types=CODER["down_block_types"],
-        up_block_types=CODER["up_block_types"],
-        down_block_out_channels=(16, 32),
-        up_block_out_channels=(16, 32),
-        norm_num_groups=8,
-        layers_per_down_block=1,
-        layers_per_up_block=1,
-    ),
-    diffuser(
-        "AutoencoderTiny",
-        noise((1, 3, 32, 32)),
-        encoder_block_out_channels=(16, 16, 16, 16),
-        decoder_block_out_channels=(16, 16, 16, 16),
-    ),
-    diffuser(
-        "AutoencoderDC",
-        noise((1, 3, 32, 32)),
-        attention_head_dim=8,
-        encoder_block_out_channels=(16, 32),
-        decoder_block_out_channels=(16, 32),
-        encoder_block_types=("ResBlock", "EfficientViTBlock"),
-        decoder_block_types=("ResBlock", "EfficientViTBlock"),
-        encoder_layers_per_block=(1, 1),
-        decoder_layers_per_block=(1, 1),
-        encoder_qkv_multiscales=((), (5,)),
-        decoder_qkv_multiscales=((), (5,)),
-        latent_channels=8,
-        decoder_norm_types="rms_norm",
-        decoder_act_fns="silu",
-    ),
-    diffuser(
-        "ConsistencyDecoderVAE",
-        noise((1, 3, 32, 32)),
-        encoder_block_out_channels=(16, 32),
-        encoder_down_block_types=CODER["down_block_types"],
-        encoder_layers_per_block=1,
-        encoder_norm_num_groups=8,
-        decoder_block_out_channels=(16, 32),
-        decoder_down_block_types=("ResnetDownsampleBlock2D",) * 2,
-        decoder_up_block_types=("ResnetUpsampleBlock2D",) * 2,
-        decoder_layers_per_block=1,
-        decoder_norm_num_groups=8,
-    ),
-    diffuser(
-        "AutoencoderOobleck",
-        noise((1, 2, 1024)),
-        encoder_hidden_size=8,
-        decoder_channels=8,
-        decoder_input_channels=8,
-        downsampling_ratios=[2, 4],
-        channel_multiples=[1, 2],
-    ),
-    diffuser(
-        "AutoencoderKLTemporalDecoder",
-        named(sample=(2, 3, 32, 32), num_frames=2),
-        block_out_channels=(32, 32),
-        layers_per_block=1,
-        down_block_types=CODER["down_block_types"],
-    ),
-]
-
-FILMS_AND_SOUNDS = [
-    diffuser(
-        "UNet1DModel",
-        named(sample=(2, 14, 32), timestep=step),
-        block_out_channels=(32, 64),
-        down_block_types=("DownResnetBlock1D", "DownResnetBlock1D"),
-        up_block_types=("UpResnetBlock1D",),
-        mid_block_type="MidResTemporalBlock1D",
-        out_block_type="OutConv1DBlock",
-        in_channels=14,
-        out_channels=14,
-        time_embedding_type="positional",
-        use_timestep_embedding=True,
-        act_fn="mish",
-        layers_per_block=1,
-    ),
-    diffuser(
-        "UNet3DConditionModel",
-        named(sample=(1, 4, 4, 16, 16), timestep=lambda: torch.tensor([10]), encoder_hidden_states=(1, 7, 32)),
-        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
-        up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
-        **(CROSS | {"block_out_channels": (32, 64)}),
-    ),
-    diffuser(
-        "UNetMotionModel",
-        named(sample=(1, 4, 4, 16, 16), timestep=lambda: torch.tensor([10]), encoder_hidden_states=(1, 7, 32)),
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        norm_num_groups=8,
-        cross_attention_dim=32,
-        num_attention_heads=2,
-        motion_num_attention_heads=2,
-        down_block_types=("CrossAttnDownBlockMotion", "DownBlockMotion"),
-        up_block_types=("UpBlockMotion", "CrossAttnUpBlockMotion"),
-    ),
-    diffuser(
-        "UNetSpatioTemporalConditionModel",
-        named(
-            sample=(1, 2, 8, 16, 16),
-            timestep=lambda: torch.tensor(10.0),
-            encoder_hidden_states=(1, 1, 32),
-            added_time_ids=(1, 3),
-        ),
-        block_out_channels=(32, 64),
-        down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
-        up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
-        addition_time_embed_dim=32,
-        projection_class_embeddings_input_dim=96,
-        cross_attention_dim=32,
-        num_attention_heads=(2, 4),
-        layers_per_block=1,
-    ),
-    diffuser(
-        "CogVideoXTransformer3DModel",
-        named(hidden_states=(1, 2, 4, 16, 16), timestep=lambda: torch.tensor([10]), encoder_hidden_states=(1, 8, 24)),
-        num_attention_heads=4,
-        attention_head_dim=8,
-        in_channels=4,
-        out_channels=4,
-        time_embed_dim=16,
-        text_embed_dim=24,
-        num_layers=2,
-        sample_width=16,
-        sample_height=16,
-        sample_frames=8,
-        max_text_seq_length=8,
-    ),
-    diffuser(
-        "LatteTransformer3DModel",
-        named(
-            hidden_states=(1, 4, 2, 16, 16),
-            timestep=lambda: torch.tensor([10]),
-            encoder_hidden_states=(1, 7, 24),
-            enable_temporal_attentions=True,
-        ),
-        num_attention_heads=4,
-        attention_head_dim=8,
-        num_layers=2,
-        sample_size=16,
-        patch_size=2,
-        cross_attention_dim=32,
-        caption_channels=24,
-        in_channels=4,
-        out_channels=8,
-        norm_type="ada_norm_single",
-        num_embeds_ada_norm=100,
-        video_length=2,
-        attention_bias=True,
-        norm_elementwise_affine=False,
-    ),
-    diffuser(
-        "LTXVideoTransformer3DModel",
-        named(
-            hidden_states=(1, 32, 4),
-            encoder_hidden_states=(1, 7, 24),
-            timestep=lambda: torch.tensor([10]),
-            encoder_attention_mask=lambda: padding_mask(1, 7, 2),
-            num_frames=2,
-            height=4,
-            width=4,
-        ),
-        in_channels=4,
-        out_channels=4,
-        num_attention_heads=4,
-        attention_head_dim=8,
-        cross_attention_dim=32,
-        num_layers=2,
-        caption_channels=24,
-    ),
-    diffuser(
-        "WanTransformer3DModel",
-        named(hidden_states=(1, 4, 2, 16, 16), timestep=lambda: torch.tensor([10]), encoder_hidden_states=(1, 7, 24)),
-        num_attention_heads=2,
-        attention_head_dim=12,
-        in_channels=4,
-        out_channels=4,
-        text_dim=24,
-        freq_dim=32,
-        ffn_dim=32,
-        num_layers=2,
-        cross_attn_norm=True,
-        qk_norm="rms_norm_across_heads",
-        rope_max_seq_len=32,
-    ),
-    diffuser(
-        "StableAudioDiTModel",
-        named(
-            hidden_states=(2, 8, 16),
-            timestep=lambda: torch.tensor([10.0, 20.0]),
-            encoder_hidden_states=(2, 7, 24),
-            global_hidden_states=(2, 1, 32),
-            encoder_attention_mask=lambda: padding_mask(2, 7, 2).bool(),
-        ),
-        sample_size=16,
-        in_channels=8,
-        out_channels=8,
-        num_layers=2,
-        attention_head_dim=8,
-        num_attention_heads=4,
-        num_key_value_attention_heads=2,
-        cross_attention_dim=24,
-        time_proj_dim=32,
-        global_states_input_dim=32,
-        cross_attention_input_dim=24,
-    ),
-]
-
-ENTRIES: list[Entry] = [*PICTURES, *CODERS, *FILMS_AND_SOUNDS]
+ENTRIES: list[Entry] = [*PICTURES]

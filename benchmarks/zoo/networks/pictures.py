@@ -158,7 +158,10 @@ ULTRALYTICS = [
 ]
 
 
-def volume(name: str, inputs: Callable[[], Inputs] = noise((1, 1, 32, 32, 32)), **options: Any) -> Entry:
+ONE_VOLUME = noise((1, 1, 32, 32, 32))
+
+
+def volume(name: str, inputs: Callable[[], Inputs] = ONE_VOLUME, **options: Any) -> Entry:
     """A network of monai for volumes."""
     return Entry("monai", name, of(f"monai.networks.nets:{name}", **options), inputs)
 
