@@ -128,6 +128,8 @@ def mark_of(tensor: Tensor) -> Any:
 def held_tensors(network: nn.Module | None, *, everywhere: bool) -> frozenset[int]:
     """Identities of the tensors that modules hold as plain attributes; `everywhere`, of all that there are."""
     if everywhere:
-        return frozenset(id(item) for item in gc.get_objects() if issubclass(type(item), Tensor))
+        objects = gc.get_objects()  # half a million where libraries are loaded, of a few thousand classes
+        kinds = {kind for kind in set(map(type, objects)) if issubclass(kind, Tensor)}
+        return frozenset([id(item) for item in objects if type(item) in kinds])
     modules = nn.Module.modules(network) if network is not None else ()  # a network may have an attribute of that name
     return frozenset(id(tensor) for module in modules for tensor in tensors(vars(module)))

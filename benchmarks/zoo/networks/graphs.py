@@ -89,8 +89,8 @@ GRAPHS = [
 
 
 def functions(name: str, inputs: Callable[[], Inputs], **options: Any) -> Entry:
-    """A network of neuraloperator."""
-    return Entry("neuralop", name, of(f"neuralop.models:{name}", **options), inputs)
+    """A network of neuraloperator: its class, and behind a comma what is special about it."""
+    return Entry("neuralop", name, of(f"neuralop.models:{name.partition(',')[0]}", **options), inputs)
 
 
 FIELD = noise((2, 3, 16, 16))
@@ -99,7 +99,7 @@ FIELD = noise((2, 3, 16, 16))
 NEURALOP = [
     functions("FNO", FIELD, n_modes=(8, 8), in_channels=3, out_channels=1, hidden_channels=16, n_layers=2),
     functions(
-        "TFNO",
+        "TFNO, Tucker",
         FIELD,
         n_modes=(8, 8),
         in_channels=3,
@@ -110,7 +110,7 @@ NEURALOP = [
         factorization="tucker",
     ),
     functions(
-        "TFNO",
+        "TFNO, CP",
         FIELD,
         n_modes=(8, 8),
         in_channels=3,
@@ -134,7 +134,13 @@ NEURALOP = [
         channel_mlp_skip="linear",
     ),
     functions(
-        "FNO", noise((2, 3, 8, 8, 8)), n_modes=(4, 4, 4), in_channels=3, out_channels=1, hidden_channels=8, n_layers=2
+        "FNO, volumes",
+        noise((2, 3, 8, 8, 8)),
+        n_modes=(4, 4, 4),
+        in_channels=3,
+        out_channels=1,
+        hidden_channels=8,
+        n_layers=2,
     ),
 ]
 

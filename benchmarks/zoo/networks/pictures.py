@@ -246,7 +246,7 @@ MONAI = [
 
 def lucid(kind: str, inputs: Callable[[], Inputs], **options: Any) -> Entry:
     """A network of vit-pytorch: `file:Class`."""
-    return Entry("vit_pytorch", kind.partition(":")[2], of(f"vit_pytorch.{kind}", **options), inputs)
+    return Entry("vit_pytorch", kind, of(f"vit_pytorch.{kind}", **options), inputs)
 
 
 ONE_PICTURE = noise((1, 3, 64, 64))
