@@ -244,22 +244,6 @@ PICTURES = [
         block_num_heads=4,
     ),
     diffuser(
-        "Kandinsky3UNet",
-        named(
-            sample=(1, 4, 32, 32),
-            timestep=lambda: torch.tensor([10]),
-            encoder_hidden_states=(1, 7, 24),
-            encoder_attention_mask=lambda: padding_mask(1, 7, 2),
-        ),
-        block_out_channels=(32, 64),
-        layers_per_block=1,
-        groups=8,
-        attention_head_dim=8,
-        cross_attention_dim=24,
-        encoder_hid_dim=24,
-        time_embedding_dim=32,
-    ),
-    diffuser(
         "StableCascadeUNet",
         named(
             sample=(1, 4, 16, 16),
