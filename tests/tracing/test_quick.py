@@ -249,6 +249,7 @@ FUNCTIONS: list[Callable[[Tensor], Any]] = [
     lambda x: F.conv_transpose2d(x, torch.zeros(4, 3, 3, 3), stride=2, output_padding=1),
     lambda x: F.max_pool1d(x[0], 2) + F.avg_pool1d(x[0], 2) + F.adaptive_avg_pool1d(x[0], 4),
     lambda x: F.silu(x, True).add_(x),
+    lambda x: F.one_hot((x > 0).long(), 2),
 ]
 
 RUN_FUNCTIONS: list[Callable[[Tensor], Any]] = [
@@ -269,7 +270,6 @@ RUN_FUNCTIONS: list[Callable[[Tensor], Any]] = [
     lambda x: torch.zeros(2, 4, 6, 8).index_put((torch.tensor(0),), x[0]) + x,
     lambda x: torch.linalg.vector_norm(x, dim=1),
     lambda x: x.to(torch.float64).to(x),
-    lambda x: F.one_hot(torch.zeros(3, dtype=torch.long), 4) * x.sum(),
     lambda x: torch.topk(x, 2).values,
     lambda x: torch.gather(x, 1, torch.zeros(2, 1, 6, 8, dtype=torch.long)),
     lambda x: F.cross_entropy(x.flatten(1), torch.zeros(2, dtype=torch.long)),
@@ -306,6 +306,31 @@ def assert_same_ways(measurement: Measurement) -> None:
     real = measurement.run("all")
     assert [layer.output_shapes for layer in real.layers] == [layer.output_shapes for layer in quick.layers]
     assert (real.totals.macs, real.totals.elementwise) == (quick.totals.macs, quick.totals.elementwise)
+
+
+def test_heads_are_joined_by_a_view_behind_fused_attention() -> None:
+    def attend(x: Tensor) -> Tensor:
+        heads = x.transpose(1, 2)  # (2, 4, 6, 8) to (2, 6, 4, 8): a batch of 2, 6 heads, 4 tokens of 8
+        return F.scaled_dot_product_attention(heads, heads, heads).transpose(1, 2).view(2, 4, 48)
+
+    measurement = prepare(Does(attend), [SHAPE], None, {})
+    for found in (measurement.run(quick=True), measurement.run(quick=False, real=True)):
+        assert found.layers[-1].output_shapes == ((2, 4, 48),)
+        assert found.totals.macs == 3072  # 2 * 6 * 4 * 4 * (8 + 8)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize("features", [8, 4])
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 2, 1, 3), (0, 1, 3, 2)])
+def test_attention_has_the_strides_of_torch(axes: tuple[int, ...], features: int, dropout: float) -> None:
+    sizes = (2, 3, 3, 8) if axes[-1] == 3 else (2, 3, 8, 3)  # (2, 3, 3, 8) once its axes are in that order
+    query = torch.zeros(sizes).permute(axes)
+    value = torch.zeros(2, 3, 3, features)
+    registration = shape_function.registered_function("scaled_dot_product_attention")
+    assert registration is not None
+    result = registration.result((query.to("meta"), query.to("meta"), value.to("meta"), None, dropout), {})
+    assert result is not None
+    assert result[0].stride() == F.scaled_dot_product_attention(query, query, value, None, dropout).stride()
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,8 @@ def held_tensors(network: nn.Module | None, *, everywhere: bool) -> dict[int, Te
     Held themselves: the identity of one that is gone meanwhile would be given to a new one.
     """
     if everywhere:
-        return {id(item): item for item in gc.get_objects() if issubclass(type(item), Tensor)}
+        objects = gc.get_objects()  # half a million where libraries are loaded, of a few thousand classes
+        kinds = {kind for kind in set(map(type, objects)) if issubclass(kind, Tensor)}
+        return {id(item): item for item in objects if type(item) in kinds}
     modules = nn.Module.modules(network) if network is not None else ()  # a network may have an attribute of that name
     return {id(tensor): tensor for module in modules for tensor in tensors(vars(module))}

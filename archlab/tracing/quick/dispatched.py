@@ -19,8 +19,8 @@ from typing import Any, TypeGuard, TypeVar
 import torch
 from torch import Tensor, nn
 
+from archlab.formulas import broadcast
 from archlab.records import Shape
-from archlab.tracing.costs.formulas import broadcast
 from archlab.tracing.quick.results import new
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])

@@ -29,7 +29,7 @@ from archlab.tracing.quick.results import axis_of, check_floating, check_same_ty
 from archlab.tracing.quick.shape_function import MismatchError, Result, for_functions, for_modules
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-VARYING_FUNCTIONS = frozenset(["div", "linear", "rms_norm", "scaled_dot_product_attention"])
+VARYING_FUNCTIONS = frozenset(["div", "linear", "one_hot", "rms_norm", "scaled_dot_product_attention"])
 """What torch runs in ways that differ by device and version: counted by its formula also where it is dispatched."""
 VARYING_LAYERS = frozenset(
     [*_BATCH_NORMS, nn.Linear, nn.RMSNorm, nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell]
@@ -174,7 +174,18 @@ def _attention(
         return None
     masked = is_causal or attn_mask is not None
     elementwise = attention_elementwise(shapes[0], shapes[1], masked=masked)
-    return new((*batch, shapes[0][-2], shapes[2][-1]), query.dtype), attention_macs(*shapes), elementwise
+    shape = (*batch, shapes[0][-2], shapes[2][-1])
+    # A fused kernel keeps the order of the query's axes, so that heads can be joined by a view behind it.
+    is_fused = len(shape) == 4 and not dropout_p and shape == shapes[0] and query.stride(-1) == 1
+    out = like(query) if is_fused else new(shape, query.dtype)
+    return out, attention_macs(*shapes), elementwise
+
+
+@for_functions("one_hot")
+def _one_hot(input: Tensor, num_classes: int = -1) -> Result | None:
+    if num_classes < 1:
+        return None  # as many as the largest value says
+    return new((*input.shape, num_classes), torch.int64), 0, 0
 
 
 @for_functions("flex_attention")

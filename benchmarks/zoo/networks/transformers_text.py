@@ -1,0 +1,266 @@
+"""Networks of transformers that read text."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.zoo.entry import Entry, ids, padding_mask, text
+from benchmarks.zoo.networks.hugging_face import small, transformer
+
+SENTENCES = text()
+PAIRS = text(segments=True)
+TRANSLATION = text(decoder_input_ids=lambda: ids(2, 9), decoder_attention_mask=lambda: padding_mask(2, 9, 2))
+GROUPED = {"num_key_value_heads": 2}
+"""Fewer heads of keys and values than of queries."""
+D_MODEL = {
+    "d_model": 64,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 128,
+    "decoder_ffn_dim": 128,
+    "vocab_size": 1000,
+}
+T5 = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 1000}
+
+ENCODERS = [
+    small("BertForSequenceClassification", PAIRS),
+    small("RobertaForMaskedLM", SENTENCES),
+    small("XLMRobertaForTokenClassification", SENTENCES),
+    small("DistilBertForQuestionAnswering", SENTENCES),
+    small("AlbertForMaskedLM", PAIRS, embedding_size=32),
+    small("ElectraForPreTraining", PAIRS, embedding_size=32),
+    small("DebertaModel", PAIRS, relative_attention=True, pos_att_type=["c2p", "p2c"]),
+    small("DebertaV2ForSequenceClassification", PAIRS, relative_attention=True, pos_att_type=["c2p", "p2c"]),
+    small("MPNetForMaskedLM", SENTENCES),
+    small("LongformerForSequenceClassification", text(length=64), attention_window=16),
+    small("BigBirdForMaskedLM", text(length=128), attention_type="block_sparse", block_size=8, num_random_blocks=2),
+    small("ConvBertModel", PAIRS, embedding_size=64),
+    small("FNetForMaskedLM", text(padded=0, segments=True, attention_mask=None)),
+    small("ModernBertForMaskedLM", SENTENCES, global_attn_every_n_layers=2, local_attention=8, pad_token_id=0),
+    small("RoFormerForMaskedLM", PAIRS, embedding_size=64),
+    small("MobileBertForNextSentencePrediction", PAIRS, intra_bottleneck_size=32, embedding_size=32),
+    small("SqueezeBertModel", PAIRS, embedding_size=64, q_groups=2, k_groups=2),
+    small("NystromformerForMaskedLM", text(length=64, padded=0), num_landmarks=8, segment_means_seq_len=64),
+    small("YosoModel", text(length=32), max_position_embeddings=32, use_expectation=True),
+    small("LukeModel", PAIRS, entity_vocab_size=50, entity_emb_size=32),
+    small("CanineModel", text(length=128), downsampling_rate=4, local_transformer_stride=128),
+    small("EsmForMaskedLM", text(vocabulary=33), vocab_size=33, pad_token_id=1, position_embedding_type="rotary"),
+    small("IBertModel", SENTENCES),
+    small("RemBertModel", PAIRS, input_embedding_size=32, output_embedding_size=64),
+    small("EuroBertForMaskedLM", SENTENCES, pad_token_id=0, **GROUPED),
+    transformer("XLNetLMHeadModel", PAIRS, d_model=64, n_layer=2, n_head=4, d_inner=128, vocab_size=1000),
+    transformer(
+        "FunnelModel", PAIRS, d_model=64, n_head=4, d_head=16, d_inner=128, vocab_size=1000, block_sizes=[1, 2]
+    ),
+    transformer("XLMModel", SENTENCES, emb_dim=64, n_layers=2, n_heads=4, n_words=1000),
+    transformer("FlaubertModel", SENTENCES, emb_dim=64, n_layers=2, n_heads=4, n_words=1000),
+]
+
+DECODERS = [
+    small("GPT2LMHeadModel", SENTENCES),
+    small(
+        "GPTNeoForCausalLM", SENTENCES, num_hidden_layers=2, attention_types=[[["global", "local"], 1]], window_size=8
+    ),
+    small("GPTNeoXForCausalLM", SENTENCES),
+    small("GPTJForCausalLM", SENTENCES, rotary_dim=8),
+    small("OPTForCausalLM", SENTENCES, ffn_dim=128, word_embed_proj_dim=64),
+    small("BloomForCausalLM", SENTENCES),
+    small("FalconForCausalLM", SENTENCES),
+    small("MptForCausalLM", SENTENCES, d_model=64, n_heads=4, n_layers=2),
+    small("LlamaForCausalLM", SENTENCES, **GROUPED),
+    small("MistralForCausalLM", SENTENCES, sliding_window=8, **GROUPED),
+    small("Qwen2ForCausalLM", SENTENCES, **GROUPED),
+    small("Qwen3ForCausalLM", SENTENCES, head_dim=16, **GROUPED),
+    small("GemmaForCausalLM", SENTENCES, head_dim=16, **GROUPED),
+    small("Gemma2ForCausalLM", SENTENCES, head_dim=16, sliding_window=8, **GROUPED),
+    small("Gemma3ForCausalLM", SENTENCES, head_dim=16, sliding_window=8, **GROUPED),
+    small("PhiForCausalLM", SENTENCES),
+    small("Phi3ForCausalLM", SENTENCES, pad_token_id=0, **GROUPED),
+    small("StableLmForCausalLM", SENTENCES, **GROUPED),
+    small("CodeGenForCausalLM", SENTENCES, rotary_dim=8),
+    small("CohereForCausalLM", SENTENCES, **GROUPED),
+    small("Olmo2ForCausalLM", SENTENCES, **GROUPED),
+    small("GraniteForCausalLM", SENTENCES, **GROUPED),
+    small("Starcoder2ForCausalLM", SENTENCES, **GROUPED),
+    small("GPTBigCodeForCausalLM", SENTENCES),
+    small("PersimmonForCausalLM", SENTENCES),
+    small("GlmForCausalLM", SENTENCES, head_dim=16, pad_token_id=0, **GROUPED),
+    small("NemotronForCausalLM", SENTENCES, **GROUPED),
+    small("SmolLM3ForCausalLM", SENTENCES, pad_token_id=0, **GROUPED),
+    small("Ernie4_5ForCausalLM", SENTENCES, head_dim=16, **GROUPED),
+    small("HeliumForCausalLM", SENTENCES, head_dim=16, **GROUPED),
+    small("BioGptForCausalLM", SENTENCES),
+    small("CTRLLMHeadModel", SENTENCES, n_embd=64, dff=128, n_layer=2, n_head=4),
+    small("OpenAIGPTLMHeadModel", SENTENCES),
+    transformer(
+        "XGLMForCausalLM", SENTENCES, d_model=64, num_layers=2, attention_heads=4, ffn_dim=128, vocab_size=1000
+    ),
+]
+
+EXPERTS = [
+    small("MixtralForCausalLM", SENTENCES, num_local_experts=4, **GROUPED),
+    small(
+        "Qwen2MoeForCausalLM",
+        SENTENCES,
+        num_experts=4,
+        moe_intermediate_size=32,
+        shared_expert_intermediate_size=64,
+        **GROUPED,
+    ),
+    small("Qwen3MoeForCausalLM", SENTENCES, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32, **GROUPED),
+    small("OlmoeForCausalLM", SENTENCES, num_experts=4, num_experts_per_tok=2, **GROUPED),
+    small("PhimoeForCausalLM", SENTENCES, num_local_experts=4, **GROUPED),
+    small("GptOssForCausalLM", SENTENCES, head_dim=16, num_local_experts=4, sliding_window=8, **GROUPED),
+    small("GraniteMoeForCausalLM", SENTENCES, num_local_experts=4, num_experts_per_tok=2, **GROUPED),
+    small(
+        "DeepseekV2ForCausalLM",
+        SENTENCES,
+        n_routed_experts=4,
+        n_group=None,
+        num_experts_per_tok=2,
+        moe_intermediate_size=32,
+        q_lora_rank=32,
+        kv_lora_rank=16,
+        qk_nope_head_dim=16,
+        qk_rope_head_dim=8,
+        v_head_dim=16,
+        first_k_dense_replace=1,
+    ),
+    small(
+        "DeepseekV3ForCausalLM",
+        SENTENCES,
+        n_routed_experts=4,
+        n_group=2,
+        topk_group=1,
+        num_experts_per_tok=2,
+        moe_intermediate_size=32,
+        q_lora_rank=32,
+        kv_lora_rank=16,
+        qk_nope_head_dim=16,
+        qk_rope_head_dim=8,
+        v_head_dim=16,
+        first_k_dense_replace=1,
+    ),
+    small("Ernie4_5_MoeForCausalLM", SENTENCES, moe_num_experts=4, moe_k=2, moe_intermediate_size=32, **GROUPED),
+    transformer("SwitchTransformersForConditionalGeneration", TRANSLATION, num_experts=4, **T5),
+    transformer("NllbMoeForConditionalGeneration", TRANSLATION, num_experts=4, **D_MODEL),
+]
+
+STATE_SPACES = [
+    small("MambaForCausalLM", SENTENCES, state_size=8),
+    small("Mamba2ForCausalLM", SENTENCES, state_size=8, num_heads=8, head_dim=16, n_groups=2, chunk_size=8),
+    small("FalconMambaForCausalLM", SENTENCES, state_size=8),
+    small("JambaForCausalLM", SENTENCES, num_experts=4, attn_layer_offset=1, attn_layer_period=2, **GROUPED),
+    small(
+        "BambaForCausalLM",
+        SENTENCES,
+        attn_layer_indices=[1],
+        mamba_n_heads=8,
+        mamba_d_head=16,
+        mamba_d_state=8,
+        mamba_chunk_size=8,
+        **GROUPED,
+    ),
+    small(
+        "Zamba2ForCausalLM",
+        SENTENCES,
+        layers_block_type=["mamba", "hybrid", "mamba", "hybrid"],
+        num_hidden_layers=4,
+        mamba_d_state=8,
+        mamba_headdim=16,
+        chunk_size=8,
+        n_mamba_heads=8,
+    ),
+    small("RecurrentGemmaForCausalLM", SENTENCES, lru_width=64, attention_window_size=16, **GROUPED),
+    small("RwkvForCausalLM", SENTENCES, attention_hidden_size=64),
+    small("Lfm2ForCausalLM", SENTENCES, full_attn_idxs=[1], block_multiple_of=32, **GROUPED),
+    small(
+        "FalconH1ForCausalLM",
+        SENTENCES,
+        mamba_d_ssm=64,
+        mamba_n_heads=4,
+        mamba_d_head=16,
+        mamba_d_state=8,
+        mamba_chunk_size=8,
+        **GROUPED,
+    ),
+    small(
+        "GraniteMoeHybridForCausalLM",
+        SENTENCES,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        shared_intermediate_size=64,
+        layer_types=["mamba", "attention", "mamba"],
+        mamba_n_heads=8,
+        mamba_d_head=16,
+        mamba_d_state=8,
+        mamba_chunk_size=8,
+        **GROUPED,
+    ),
+    small("xLSTMForCausalLM", text(length=32, padded=0), num_heads=4, chunk_size=16, num_blocks=2, qk_dim_factor=1.0),
+    small(
+        "Qwen3NextForCausalLM",
+        SENTENCES,
+        layer_types=["linear_attention", "full_attention", "linear_attention"],
+        num_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=32,
+        shared_expert_intermediate_size=32,
+        head_dim=16,
+        linear_num_key_heads=2,
+        linear_num_value_heads=4,
+        linear_key_head_dim=16,
+        linear_value_head_dim=16,
+        **GROUPED,
+    ),
+]
+
+TRANSLATORS = [
+    transformer("T5ForConditionalGeneration", TRANSLATION, **T5),
+    transformer("MT5ForConditionalGeneration", TRANSLATION, **T5),
+    transformer("UMT5ForConditionalGeneration", TRANSLATION, **T5),
+    transformer("LongT5ForConditionalGeneration", text(length=64, decoder_input_ids=lambda: ids(2, 9)), **T5),
+    transformer("BartForConditionalGeneration", TRANSLATION, **D_MODEL),
+    transformer("MBartForConditionalGeneration", TRANSLATION, **D_MODEL),
+    transformer("PegasusForConditionalGeneration", TRANSLATION, **D_MODEL),
+    transformer("MarianMTModel", TRANSLATION, pad_token_id=0, **D_MODEL),
+    transformer("M2M100ForConditionalGeneration", TRANSLATION, **D_MODEL),
+    transformer("BlenderbotForConditionalGeneration", TRANSLATION, **D_MODEL),
+    transformer(
+        "LEDForConditionalGeneration",
+        text(length=64, global_attention_mask=lambda: torch.eye(64, dtype=torch.int64)[[0, 0]]),
+        attention_window=16,
+        **D_MODEL,
+    ),
+    transformer("BigBirdPegasusForConditionalGeneration", TRANSLATION, block_size=8, num_random_blocks=2, **D_MODEL),
+    transformer(
+        "PegasusXForConditionalGeneration",
+        text(length=64, decoder_input_ids=lambda: ids(2, 9)),
+        block_size=16,
+        **D_MODEL,
+    ),
+    transformer(
+        "ProphetNetForConditionalGeneration",
+        TRANSLATION,
+        hidden_size=64,
+        vocab_size=1000,
+        num_encoder_layers=2,
+        num_decoder_layers=2,
+        num_encoder_attention_heads=4,
+        num_decoder_attention_heads=4,
+        encoder_ffn_dim=128,
+        decoder_ffn_dim=128,
+    ),
+    transformer(
+        "FSMTForConditionalGeneration",
+        TRANSLATION,
+        src_vocab_size=1000,
+        tgt_vocab_size=1000,
+        langs=["en", "de"],
+        **{k: v for k, v in D_MODEL.items() if k != "vocab_size"},
+    ),
+]
+
+ENTRIES: list[Entry] = [*ENCODERS, *DECODERS, *EXPERTS, *STATE_SPACES, *TRANSLATORS]
