@@ -201,7 +201,7 @@ class Measurement:
         saves, sees = "saved" in self.columns, "receptive-field" in self.columns
         with (
             self._left_alone(real),
-            _uncompiled(),
+            uncompiled(),
             torch.inference_mode(False),
             torch.set_grad_enabled(saves),
         ):
@@ -277,7 +277,7 @@ class Measurement:
         return sizes_that_fit(self.name, takes, default, given, axes)
 
 
-def _uncompiled() -> AbstractContextManager[object]:
+def uncompiled() -> AbstractContextManager[object]:
     """A context in which compiled functions and modules run as they were written."""
     if "torch._dynamo" not in sys.modules:
         return nullcontext()  # nothing can have been compiled
