@@ -200,9 +200,10 @@ class _Passes:
             raise self._failure("be differentiated", error) from error
 
     def _failure(self, what: str, error: Exception) -> ForwardError:
+        remedy = ": take a larger batch" if "more than 1 value per channel" in str(error) else ""
         return ForwardError(
             f"{self.subject.trace.network} can be traced, but can't {what} in {self.subject.mode} mode on "
-            f"{self.subject.device}: {type(error).__name__}: {first_line(error)}"
+            f"{self.subject.device}: {type(error).__name__}: {first_line(error)}{remedy}"
         )
 
     def _outputs(self, out: Any) -> tuple[list[Tensor], list[Tensor]]:
