@@ -11,6 +11,8 @@ from archlab.tables.table import Cell, Column, Row, Table, duration, prefixed
 
 REST_SHARE = 0.01
 """Of the pass: what a layer does itself between its rows is a row of its own from here on."""
+AGREEMENT = 0.05
+"""How far the sum of rows may be from the whole pass before that is said."""
 SLOWEST = 5
 
 
@@ -150,10 +152,16 @@ def sentences(profile: Profile) -> Iterator[str]:
 
 def _whole(whole: Timing, total: float, name: str, measuring: float) -> str:
     share = f" ({total / whole.median:.1%})" if whole.median > 0 else ""
+    unsteady = ""
+    if abs(total - whole.median) > AGREEMENT * whole.median:
+        unsteady = (
+            f" That is more than {AGREEMENT:.0%} apart: something else used the machine, so that the passes with marks "
+            "and those without differ by chance. Repeat it on an idle machine, or with more --repeats."
+        )
     return (
         f"Whole {name} pass with nothing attached, in turns with these: {duration(whole.median)} (quartiles "
         f"{duration(whole.low)} to {duration(whole.high)}); the rows and the rest sum to {duration(total)}{share}. "
-        f"Taken off for measuring: {duration(measuring)}."
+        f"Taken off for measuring: {duration(measuring)}.{unsteady}"
     )
 
 

@@ -182,6 +182,8 @@ TERMS = (
 def glossary_section(material: Material) -> Section:
     """The words that this page uses."""
     wanted = {"network"} if material.traces else set()
+    if material.profiles:
+        wanted.add("profile")
     if material.experiments:
         wanted.add("training")
     if any(experiment.comparison for experiment in material.experiments):
