@@ -40,7 +40,18 @@ _HOMES = {
     "trace": "archlab.tracing",
     "train": "archlab.training",
 }
-_ROOMS = ("analysis", "comparing", "networks", "profiling", "records", "reports", "store", "tables", "tracing", "training")
+_ROOMS = (
+    "analysis",
+    "comparing",
+    "networks",
+    "profiling",
+    "records",
+    "reports",
+    "store",
+    "tables",
+    "tracing",
+    "training",
+)
 _MODULES = {name: f"archlab.{name}" for name in _ROOMS} | {"_drawing": "archlab.tables.display"}
 """Attribute -> module. This file alone knows every room, so records ask it what draws them (`records.display`)."""
 

@@ -5,9 +5,9 @@
 While archlab measures its passes, torch.profiler records them: the `forward` of every module is a range
 (`record_function`), operations between modules are found among the events of the block that they lie in, and nodes of
 the backward pass by the sequence number of the operation that made them. Prints both medians over the passes for each
-innermost layer that takes at least `SHARE` of the pass, and the median of their ratios in each pass, then, from passes without torch.profiler, how
-far archlab's rows and rest are from the whole pass. On a GPU torch.profiler's time of a layer is that of its kernels;
-archlab's has the gaps between them too, so that large batches are compared there.
+innermost layer that takes at least `SHARE` of the pass, and the median of their ratios in each pass, then, from passes
+without torch.profiler, how far archlab's rows and rest are from the whole pass. On a GPU torch.profiler's time of a
+layer is that of its kernels; archlab's has the gaps between them too, so that large batches are compared there.
 
 Leaves with 1 where a layer of that share is more than 10 % off. torch.profiler writes its events down within the times
 that both measure, and its range opens a few microseconds after archlab's mark: layers that are `SHORT` are listed, and
@@ -151,7 +151,10 @@ def compare(title: str, mine: list[Sums], theirs: list[Sums]) -> bool:
     print(f"{'all below 1 % of the pass':44}{duration(small[0]):>12}{duration(small[1]):>12}")
     total, others = sum(first.values()), sum(second.get(name, 0.0) for name in first)
     print(f"{'sum':44}{duration(total):>12}{duration(others):>12}{total / others:8.3f}")
-    print(f"layers above 1 % hold {held / total:.1%} of the time; off by more than {LIMIT:.0%}: {', '.join(off) or 'none'}")
+    print(
+        f"layers above 1 % hold {held / total:.1%} of the time; off by more than {LIMIT:.0%}: "
+        f"{', '.join(off) or 'none'}"
+    )
     return good
 
 
@@ -194,7 +197,8 @@ def main() -> int:
 def whole(name: str, timing: Timing, total: float) -> str:
     """A sentence about the whole pass and the rows."""
     spread = f"{duration(timing.low)} to {duration(timing.high)}"
-    return f"whole {name} pass {duration(timing.median)} ({spread}), rows and rest {duration(total)}: " + (
+    return (
+        f"whole {name} pass {duration(timing.median)} ({spread}), rows and rest {duration(total)}: "
         f"{total / timing.median:.1%}"
     )
 

@@ -103,7 +103,9 @@ def report(
         raise failure
 
 
-def _save_images(items: Sequence[Trace | Profile | Run | Comparison], store: Store, png: Path | None, svg: Path | None) -> None:
+def _save_images(
+    items: Sequence[Trace | Profile | Run | Comparison], store: Store, png: Path | None, svg: Path | None
+) -> None:
     from archlab.reports import save_images
 
     message("drawing the charts in a browser, which takes about a second each")
@@ -173,7 +175,9 @@ def _newest(store: Store) -> Comparison:
     return comparisons[-1]
 
 
-def _networks_of(items: Sequence[Trace | Profile | Run | Comparison], store: Store, data_dir: Path | None) -> list[Trace]:
+def _networks_of(
+    items: Sequence[Trace | Profile | Run | Comparison], store: Store, data_dir: Path | None
+) -> list[Trace]:
     """The networks that the runs trained, fitted to their data, each once; none where torch is not installed."""
     from archlab.records import Comparison, Run
 

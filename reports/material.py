@@ -76,7 +76,7 @@ class Material:
 
 
 def gather(items: Sequence[Item], store: Store | None = None, command: str = "") -> Material:
-    """The material of a page: traces in order, those of profiles behind them, comparisons with their runs, then the runs that are in no comparison.
+    """The material of a page: traces, those of profiles behind them, comparisons, then runs that are in no comparison.
 
     Raises:
         InputError: an item is none of the records that a page can show.

@@ -21,7 +21,7 @@ from typing import Literal, get_args
 from archlab.records import LayerTime, Machine, Profile
 
 Bound = Literal["memory", "arithmetic", "cache", "neither"]
-"""`cache`: memory would take longer than arithmetic, but the layer was faster than memory is: its data lay in a cache."""
+"""`cache`: memory would take longer than arithmetic, but the layer was faster than memory is: a cache held its data."""
 
 LEAST_SHARE = 0.1
 """Of its roof: below it neither memory nor arithmetic explains the time, but the call itself (Python, the launch of a

@@ -29,7 +29,7 @@ class Clock:
     """Whether work goes on after the call that asked for it has returned."""
 
     def mark(self) -> Any:
-        """This moment."""
+        """The time now."""
         return time.perf_counter_ns()
 
     def seconds(self, marks: Sequence[Any]) -> list[float]:
@@ -51,7 +51,7 @@ class EventClock(Clock):
 
     def mark(self) -> Any:
         """An event behind everything that the device was asked for."""
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record(self.stream)
         return event
 
@@ -70,7 +70,7 @@ class WaitingClock(Clock):
     """The processor's clock, read when an accelerator without events of its own has done all it was asked for."""
 
     def mark(self) -> Any:
-        """This moment, once the queue is empty."""
+        """The time once the queue is empty."""
         torch.accelerator.synchronize()
         return super().mark()
 

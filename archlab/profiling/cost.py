@@ -98,8 +98,7 @@ def _pass_seconds(clock: Clock, network: nn.Module, x: Tensor, marked: bool) -> 
 def _difference(seconds: Callable[[bool], float]) -> float:
     """What a chain takes with marks beyond what it takes without, never below 0; the two take turns."""
     pairs = [(seconds(True), seconds(False)) for _ in range(REPEATS)]
-    marked, bare = (min(times) for times in zip(*pairs, strict=True))
-    return max(0.0, marked - bare)
+    return max(0.0, min(marked for marked, _ in pairs) - min(bare for _, bare in pairs))
 
 
 def _fastest(seconds: Callable[[], float]) -> float:

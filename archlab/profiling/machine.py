@@ -7,6 +7,7 @@ import os
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -105,7 +106,7 @@ def free_bytes(device: torch.device) -> int | None:
     if device.type != "cpu":
         return None
     try:
-        with open("/proc/meminfo", encoding="ascii") as lines:  # counts what is a cache of files as free
+        with Path("/proc/meminfo").open(encoding="ascii") as lines:  # counts what is a cache of files as free
             return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else None

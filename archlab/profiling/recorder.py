@@ -28,7 +28,7 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.autograd import _get_sequence_nr  # type: ignore[attr-defined]
 from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode, _push_mode
 
@@ -169,9 +169,7 @@ class Recorder:
             self._copies[id(module)] = copy.deepcopy(module)
         return self._copies[id(module)].forward
 
-    def _module(
-        self, module: nn.Module, path: str, original: Any, opaque: bool, /, *args: Any, **kwargs: Any
-    ) -> Any:
+    def _module(self, module: nn.Module, path: str, original: Any, opaque: bool, /, *args: Any, **kwargs: Any) -> Any:
         """Stands in for `module.forward`."""
         if not self.is_here:
             return original(*args, **kwargs)
@@ -179,7 +177,7 @@ class Recorder:
         versions = self._versions(args, kwargs)
         place = self.begin(Span(self.parent, path, number), "module")
         mode = None
-        if opaque and _get_current_function_mode() is self._mode:
+        if opaque and _get_current_function_mode() is self._mode:  # type: ignore[no-untyped-call]
             mode = _pop_mode()  # type: ignore[no-untyped-call]
         try:
             out = original(*args, **kwargs)
@@ -241,5 +239,3 @@ def is_same(first: Pass, second: Pass) -> bool:
 
 
 _MISSING = object()
-
-

@@ -1,4 +1,4 @@
-"""What is to be measured: a network with weights on a device, its arguments, and the trace that says what the rows are."""
+"""What is measured: a network with weights on a device, its arguments, and the trace that says what the rows are."""
 
 from __future__ import annotations
 

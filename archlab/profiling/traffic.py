@@ -7,7 +7,8 @@ between them stayed in registers and nothing was in a cache before. What a kerne
 again, writes intermediate results), or less where the input still lies in a cache.
 
 A result that lies in the memory of an input which nothing has written to (a view, dropout in evaluation) moves nothing.
-One that an operation wrote in place is read and written. Of an embedding's table only the rows count that are looked up.
+One that an operation wrote in place is read and written. Of an embedding's table only those rows count that are looked
+up.
 """
 
 from __future__ import annotations

@@ -79,7 +79,9 @@ def _rows(profile: Profile, depth: int | None) -> Iterator[Row]:
             emphasis="" if layer.forward is not None else "dim",
         )
         if _shows_rest(profile, layer) and (depth is None or layer.depth < depth):
-            open_rests.append((layer.depth, _rest_row(profile, layer.path, layer.rest, layer.backward_rest, layer.depth)))
+            open_rests.append(
+                (layer.depth, _rest_row(profile, layer.path, layer.rest, layer.backward_rest, layer.depth))
+            )
     while open_rests:
         yield open_rests.pop()[1]
     if profile.outermost:
@@ -98,9 +100,7 @@ def _rest_row(profile: Profile, path: str, forward: Timing | None, backward: Tim
 
 
 def _layer_times(profile: Profile, forward: Timing | None, backward: Timing | None) -> tuple[Cell, ...]:
-    return _times(
-        profile, forward, forward.median if forward else None, backward.median if backward else None
-    )
+    return _times(profile, forward, forward.median if forward else None, backward.median if backward else None)
 
 
 def _times(profile: Profile, spread: Timing | None, forward: float | None, backward: float | None) -> tuple[Cell, ...]:
@@ -124,9 +124,10 @@ def sentences(profile: Profile) -> Iterator[str]:
         yield _whole(profile.backward, profile.backward_sum, "backward", profile.backward_measuring)
         yield "The backward pass starts from gradients of ones at the outputs: no loss, no optimiser."
     yield (
-        f"Peak of this machine: {prefixed(machine.flops.best)}FLOP/s in {machine.dtype} (a matrix product, the fastest of "
-        f"{machine.flops.repeats}; median {prefixed(machine.flops.median)}FLOP/s), {prefixed(machine.bandwidth.best)}B/s (a "
-        f"copy, read and written; median {prefixed(machine.bandwidth.median)}B/s). Ridge: {ridge(machine):.1f} FLOP/byte."
+        f"Peak of this machine: {prefixed(machine.flops.best)}FLOP/s in {machine.dtype} (a matrix product, the "
+        f"fastest of {machine.flops.repeats}; median {prefixed(machine.flops.median)}FLOP/s), "
+        f"{prefixed(machine.bandwidth.best)}B/s (a copy, read and written; median "
+        f"{prefixed(machine.bandwidth.median)}B/s). Ridge: {ridge(machine):.1f} FLOP/byte."
     )
     yield (
         "FLOP/s: 2 x MACs of the forward pass over its time. FLOP/B: those over inputs, outputs and parameters, each "
@@ -172,9 +173,8 @@ def _bounds(profile: Profile) -> str:
         return "No layer moves or computes anything."
     return (
         f"Of the forward pass, {seconds['arithmetic'] / whole:.1%} are spent in layers bound by arithmetic, "
-        f"{seconds['memory'] / whole:.1%} in layers bound by memory (left of the ridge), {seconds['cache'] / whole:.1%} in "
-        "layers left of the ridge that were faster than memory is, so that their data lay in a cache, and "
-        f"{seconds['neither'] / whole:.1%} in layers that reach less than {LEAST_SHARE:.0%} of their roof, which neither "
-        "explains (-)."
+        f"{seconds['memory'] / whole:.1%} in layers bound by memory (left of the ridge), "
+        f"{seconds['cache'] / whole:.1%} in layers left of the ridge that were faster than memory is, so that their "
+        f"data lay in a cache, and {seconds['neither'] / whole:.1%} in layers that reach less than {LEAST_SHARE:.0%} "
+        "of their roof, which neither explains (-)."
     )
-

@@ -13,7 +13,17 @@ from archlab.reports.sections.verdicts import examined
 from archlab.reports.templating import Section
 from archlab.reports.text import slug
 
-RESERVED = ("summary", "networks", "profiles", "reproduction", "glossary", "theme", "print", "archlab-data", "plotly-js")
+RESERVED = (
+    "summary",
+    "networks",
+    "profiles",
+    "reproduction",
+    "glossary",
+    "theme",
+    "print",
+    "archlab-data",
+    "plotly-js",
+)
 """Identifiers of the page itself."""
 
 

@@ -48,9 +48,9 @@ TERMS = (
     ),
     Term(
         "roofline, ridge",
-        "A layer takes at least as long as its FLOPs take at the machine's peak, and at least as long as the bytes that "
-        "it has to move take at its bandwidth. Which is longer depends on its FLOPs per byte: below the ridge, peak over "
-        "bandwidth, memory bounds it, above arithmetic does.",
+        "A layer takes at least as long as its FLOPs take at the machine's peak, and at least as long as the bytes "
+        "that it has to move take at its bandwidth. Which is longer depends on its FLOPs per byte: below the ridge, "
+        "peak over bandwidth, memory bounds it, above arithmetic does.",
         "Williams, Waterman and Patterson, Roofline, Communications of the ACM 52(4), 2009",
         "profile",
     ),

@@ -171,9 +171,7 @@ def test_torchs_attention_is_one_row() -> None:
 def test_modes_and_options_are_said() -> None:
     found = archlab.profile("lenet", repeats=5, machine=MACHINE, clock=CLOCK, device="cpu", norm="none")
     assert (found.mode, found.repeats, found.options) == ("evaluation", 5, {"norm": "none"})
-    training = archlab.profile(
-        "lenet", batch=2, backward=True, repeats=5, machine=MACHINE, clock=CLOCK, device="cpu"
-    )
+    training = archlab.profile("lenet", batch=2, backward=True, repeats=5, machine=MACHINE, clock=CLOCK, device="cpu")
     assert training.mode == "training"
     assert training.inputs[0][0] == 2
 
@@ -247,6 +245,7 @@ class Checkpointed(nn.Module):
         return out
 
 
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")  # while it is traced
 @pytest.mark.parametrize(
     ("reentrant", "seconds"),
     [(True, 87), (False, 83)],  # 10 + 30 + 40 and again 3 + 4; the newer way stops before the last operation

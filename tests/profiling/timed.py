@@ -61,14 +61,14 @@ class Layer(nn.Module):
         self.seconds = forward, backward
 
     def forward(self, x: Tensor) -> Tensor:
-        return Waiting.apply(x * self.weight, *self.seconds)  # type: ignore[no-untyped-call, no-any-return]
+        return Waiting.apply(x * self.weight, *self.seconds)  # type: ignore[no-any-return]
 
 
-class SlowOperations(TorchDispatchMode):
+class SlowOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A context in which every operation takes some seconds."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seconds = seconds
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

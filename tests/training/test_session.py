@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from archlab.errors import DataError, InputError, RunError, SourceError
+from archlab.networks import devices
 from archlab.records import TrainingConfig
 from archlab.store import Store, open_store, run_key
 from archlab.training import Execution, Progress, environment, session, train
