@@ -300,6 +300,7 @@ def test_a_profile_survives_json() -> None:
     assert "first" in found._repr_html_()
 
 
+@pytest.mark.filterwarnings("ignore:Attempting to run cuBLAS")  # autograd's thread is new to the device
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_is_timed_by_its_own_clock() -> None:
