@@ -125,8 +125,15 @@ def _profile(subject: Subject, times: Times, machine: Machine) -> Profile:
         backward_rest=_timings(backward.own)[NETWORK] if backward else None,
         measuring=Timing.of(forward.measuring).median,
         backward_measuring=Timing.of(backward.measuring).median if backward else 0.0,
+        summed=_summed(forward),
+        backward_summed=_summed(backward) if backward else None,
         options=trace.options,
     )
+
+
+def _summed(direction: Direction) -> Timing:
+    """The quartiles of what all rows and the rest sum to in each pass."""
+    return Timing.of([sum(own) for own in direction.own])
 
 
 def _layers(trace: Trace, times: Times) -> tuple[LayerTime, ...]:

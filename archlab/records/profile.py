@@ -116,6 +116,10 @@ class Profile(Displayed):
     measuring: float = 0.0
     """Seconds that measuring itself took in a forward pass, and that are taken off the rows."""
     backward_measuring: float = 0.0
+    summed: Timing | None = None
+    """What the rows and the rest sum to in each pass with marks: the sum of medians leaves out what makes some row slow
+    in some pass."""
+    backward_summed: Timing | None = None
     notes: tuple[str, ...] = ()
     options: dict[str, str] = field(default_factory=dict)
     """What the network was built with, where it was built by name."""

@@ -119,9 +119,11 @@ def sentences(profile: Profile) -> Iterator[str]:
         f"Medians over n = {n} passes after {profile.warm_up} to warm up; 25 % and 75 % are quartiles. torch "
         f"{machine.torch}."
     )
-    yield _whole(profile.forward, profile.forward_sum, "forward", profile.measuring)
+    yield _whole(profile.forward, profile.forward_sum, profile.summed, "forward", profile.measuring)
     if profile.backward is not None and profile.backward_sum is not None:
-        yield _whole(profile.backward, profile.backward_sum, "backward", profile.backward_measuring)
+        yield _whole(
+            profile.backward, profile.backward_sum, profile.backward_summed, "backward", profile.backward_measuring
+        )
         yield "The backward pass starts from gradients of ones at the outputs: no loss, no optimiser."
     yield (
         f"Peak of this machine: {prefixed(machine.flops.best)}FLOP/s in {machine.dtype} (a matrix product, the "
@@ -151,18 +153,19 @@ def sentences(profile: Profile) -> Iterator[str]:
     yield from profile.notes
 
 
-def _whole(whole: Timing, total: float, name: str, measuring: float) -> str:
+def _whole(whole: Timing, total: float, summed: Timing | None, name: str, measuring: float) -> str:
     share = f" ({total / whole.median:.1%})" if whole.median > 0 else ""
     unsteady = ""
     if abs(total - whole.median) > AGREEMENT * whole.median:
         unsteady = (
-            f" That is more than {AGREEMENT:.0%} apart: something else used the machine, so that the passes with marks "
-            "and those without differ by chance. Repeat it on an idle machine, or with more --repeats."
+            f" That is more than {AGREEMENT:.0%} apart: times vary from pass to pass, as they do where something else "
+            "uses the machine. Repeat it on an idle one, or with more --repeats."
         )
+    single = f", in single passes to {duration(summed.median)} (median)" if summed else ""
     return (
         f"Whole {name} pass with nothing attached, in turns with these: {duration(whole.median)} (quartiles "
-        f"{duration(whole.low)} to {duration(whole.high)}); the rows and the rest sum to {duration(total)}{share}. "
-        f"Taken off for measuring: {duration(measuring)}.{unsteady}"
+        f"{duration(whole.low)} to {duration(whole.high)}); the rows and the rest sum to {duration(total)}{share}"
+        f"{single}. Taken off for measuring: {duration(measuring)}.{unsteady}"
     )
 
 

@@ -53,7 +53,8 @@ def test_each_row_has_its_time_and_with_the_rest_they_are_the_whole() -> None:
     }
     assert {layer.rest.median for layer in found.layers if layer.path == "block" and layer.rest} == {2}
     assert found.rest.median == 0.5
-    assert found.forward.median == found.forward_sum == 36.5  # 0.5 + 1 + 2 x 14 + 7
+    assert found.summed is not None
+    assert found.forward.median == found.forward_sum == found.summed.median == 36.5  # 0.5 + 1 + 2 x 14 + 7
     assert [layer.seconds for layer in found.trace.layers if layer.path == "block"] == [14, 14]
 
 
