@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from archlab.comparing import compare as compare
     from archlab.errors import ArchlabError as ArchlabError
     from archlab.networks import build as build
+    from archlab.profiling import profile as profile
     from archlab.records import Comparison as Comparison
+    from archlab.records import Profile as Profile
     from archlab.records import Run as Run
     from archlab.records import Trace as Trace
     from archlab.records import TrainingConfig as TrainingConfig
@@ -27,16 +29,29 @@ _HOMES = {
     "ArchlabError": "archlab.errors",
     "Comparison": "archlab.records",
     "Execution": "archlab.training",
+    "Profile": "archlab.records",
     "Run": "archlab.records",
     "Trace": "archlab.records",
     "TrainingConfig": "archlab.records",
     "build": "archlab.networks",
     "compare": "archlab.comparing",
     "open_store": "archlab.store",
+    "profile": "archlab.profiling",
     "trace": "archlab.tracing",
     "train": "archlab.training",
 }
-_ROOMS = ("analysis", "comparing", "networks", "records", "reports", "store", "tables", "tracing", "training")
+_ROOMS = (
+    "analysis",
+    "comparing",
+    "networks",
+    "profiling",
+    "records",
+    "reports",
+    "store",
+    "tables",
+    "tracing",
+    "training",
+)
 _MODULES = {name: f"archlab.{name}" for name in _ROOMS} | {"_drawing": "archlab.tables.display"}
 """Attribute -> module. This file alone knows every room, so records ask it what draws them (`records.display`)."""
 

@@ -24,7 +24,20 @@ from archlab import __version__
 from archlab.cli.common.console import message
 from archlab.errors import ArchlabError, ForwardError
 
-COMMANDS = ("shapes", "growth", "diff", "check", "graph", "train", "compare", "report", "serve", "runs", "networks")
+COMMANDS = (
+    "shapes",
+    "growth",
+    "diff",
+    "check",
+    "graph",
+    "profile",
+    "train",
+    "compare",
+    "report",
+    "serve",
+    "runs",
+    "networks",
+)
 """In the order in which `archlab --help` lists them."""
 
 

@@ -38,6 +38,9 @@ def diff(
     options: OptionOption = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Show the layers that are equal too.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Measure both on this machine, and show the time of their layers.")
+    ] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 if the networks differ.")] = False,
     target: Output,
 ) -> None:
@@ -47,6 +50,7 @@ def diff(
     archlab diff resnet18 resnet34 --depth 2
     archlab diff lenet lenet --after norm=none
     archlab diff committed.json resnet18 --exit-code
+    archlab diff resnet18 resnet34 --profile --depth 1
 
     --input and --option go to both networks; a FILE.json of archlab shapes --depth all --json stands for one.
     """
@@ -54,12 +58,13 @@ def diff(
     from archlab.analysis.diff import diff as compare
     from archlab.tables.diff import diff_table
 
+    columns = ("time",) if profile else ()
     sides = []
     for network, own in ((before, before_options), (after, after_options)):
         if network.endswith(".json"):
             sides.append(traced(network))
         else:
-            sides.append(traced(network, inputs, batch, network_options([*(options or ()), *(own or ())])))
+            sides.append(traced(network, inputs, batch, network_options([*(options or ()), *(own or ())]), columns))
     found = compare(*sides)
     emit(target, lambda: diff_table(found, limit, everything=everything), found.to_json)
     if exit_code and not found.is_empty:

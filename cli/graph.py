@@ -35,6 +35,7 @@ class Colour(StrEnum):
     macs = "macs"
     saved = "saved"
     receptive_field = "receptive-field"
+    time = "time"
 
 
 PICTURES = (".svg", ".html", ".png")
@@ -91,7 +92,7 @@ def graph(
     form = GraphFormat.json if as_json else form
     limit = depth_limit(depth)
     suffix = path.suffix.lower() if path else ""
-    costly = [colour.value] if colour in (Colour.saved, Colour.receptive_field) else []
+    costly = [colour.value] if colour in (Colour.saved, Colour.receptive_field, Colour.time) else []
     try:
         found = subject.trace(costly)
     except ForwardError as error:

@@ -17,7 +17,7 @@ from archlab.cli.common.settings import DataDirOption, StoreOption
 from archlab.errors import ArchlabError, ForwardError, InputError, SourceError
 
 if TYPE_CHECKING:
-    from archlab.records import Comparison, Run, Trace, TrainingConfig, Value
+    from archlab.records import Comparison, Profile, Run, Trace, TrainingConfig, Value
     from archlab.store import Store
 
 
@@ -103,7 +103,9 @@ def report(
         raise failure
 
 
-def _save_images(items: Sequence[Trace | Run | Comparison], store: Store, png: Path | None, svg: Path | None) -> None:
+def _save_images(
+    items: Sequence[Trace | Profile | Run | Comparison], store: Store, png: Path | None, svg: Path | None
+) -> None:
     from archlab.reports import save_images
 
     message("drawing the charts in a browser, which takes about a second each")
@@ -115,7 +117,7 @@ def _save_images(items: Sequence[Trace | Run | Comparison], store: Store, png: P
 
 def _resolved(
     thing: str, store: Store, inputs: list[str] | None, options: dict[str, Value], failures: list[ForwardError]
-) -> Trace | Run | Comparison:
+) -> Trace | Profile | Run | Comparison:
     """What a name stands for: a JSON file, a comparison, a run, or else a network that is traced.
 
     A network that fails on its input is its trace up to there, and the error joins `failures`.
@@ -139,7 +141,7 @@ def _resolved(
         raise SourceError(f"{thing!r} is no run or comparison in {store.path}, and no network: {error}") from error
 
 
-def _record_in(path: Path) -> Trace | Run | Comparison:
+def _record_in(path: Path) -> Trace | Profile | Run | Comparison:
     """The record in a JSON file, by its schema.
 
     Raises:
@@ -147,7 +149,7 @@ def _record_in(path: Path) -> Trace | Run | Comparison:
     """
     import json
 
-    from archlab.records import Comparison, Run, Trace
+    from archlab.records import Comparison, Profile, Run, Trace
 
     try:
         schema = json.loads(path.read_bytes()).get("schema")
@@ -155,8 +157,8 @@ def _record_in(path: Path) -> Trace | Run | Comparison:
         raise InputError(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path} is no JSON that archlab wrote: expected an object with a schema") from error
-    kinds: dict[str, type[Trace] | type[Run] | type[Comparison]] = {
-        kind.SCHEMA: kind for kind in (Trace, Run, Comparison)
+    kinds: dict[str, type[Trace] | type[Profile] | type[Run] | type[Comparison]] = {
+        kind.SCHEMA: kind for kind in (Trace, Profile, Run, Comparison)
     }
     if schema not in kinds:
         raise InputError(f"{path} has schema {schema!r}: expected {', '.join(kinds)}")
@@ -173,7 +175,9 @@ def _newest(store: Store) -> Comparison:
     return comparisons[-1]
 
 
-def _networks_of(items: Sequence[Trace | Run | Comparison], store: Store, data_dir: Path | None) -> list[Trace]:
+def _networks_of(
+    items: Sequence[Trace | Profile | Run | Comparison], store: Store, data_dir: Path | None
+) -> list[Trace]:
     """The networks that the runs trained, fitted to their data, each once; none where torch is not installed."""
     from archlab.records import Comparison, Run
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def page(items: Sequence[Item], *, store: Store | None = None, title: str | None = None, command: str = "") -> str:
-    """The HTML of a report on traces, runs and comparisons, in the order in which they are given.
+    """The HTML of a report on traces, profiles, runs and comparisons, in the order in which they are given.
 
     Args:
         items: several networks stand side by side, several comparisons one after the other.
@@ -38,7 +38,7 @@ def page(items: Sequence[Item], *, store: Store | None = None, title: str | None
     True
     """
     if not items:
-        raise InputError("a page needs at least one Trace, Run or Comparison, got none")
+        raise InputError("a page needs at least one Trace, Profile, Run or Comparison, got none")
     material = gather(items, store, command)
     parts = sections(material)
     every = [section for part in parts for section in part.walk()]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from archlab.analysis.variants import runs_by_variant
 from archlab.errors import InputError, StoreError
-from archlab.records import Comparison, NormRecording, Probes, Run, Trace
+from archlab.records import Comparison, NormRecording, Probes, Profile, Run, Trace
 
 if TYPE_CHECKING:
     from archlab.store import Store
 
-Item = Trace | Run | Comparison
-Record = TypeVar("Record", Trace, Comparison)
+Item = Trace | Profile | Run | Comparison
+Record = TypeVar("Record", Trace, Profile, Comparison)
 Held = TypeVar("Held")
 
 
@@ -47,6 +47,7 @@ class Material:
 
     traces: tuple[Trace, ...]
     experiments: tuple[Experiment, ...]
+    profiles: tuple[Profile, ...] = ()
     store: Store | None = None
     command: str = ""
     problems: list[str] = field(default_factory=list)
@@ -75,14 +76,14 @@ class Material:
 
 
 def gather(items: Sequence[Item], store: Store | None = None, command: str = "") -> Material:
-    """The material of a page: traces in order, comparisons with their runs, then the runs that are in no comparison.
+    """The material of a page: traces, those of profiles behind them, comparisons, then runs that are in no comparison.
 
     Raises:
         InputError: an item is none of the records that a page can show.
     """
     for item in items:
         if not isinstance(item, Item):
-            raise InputError(f"a page shows Trace, Run and Comparison records, got {type(item).__name__}")
+            raise InputError(f"a page shows Trace, Profile, Run and Comparison records, got {type(item).__name__}")
     comparisons = _unique(item for item in items if isinstance(item, Comparison))
     known = {item.key: item for item in items if isinstance(item, Run)}
     if store:
@@ -90,8 +91,11 @@ def gather(items: Sequence[Item], store: Store | None = None, command: str = "")
         known |= {run.key: run for run in store.available(keys)}
     claimed = {key for comparison in comparisons for key in comparison.runs}
     loose = [item for item in items if isinstance(item, Run) and item.key not in claimed]
+    profiles = _unique(item for item in items if isinstance(item, Profile))
+    traces = [*(item for item in items if isinstance(item, Trace)), *(profile.trace for profile in profiles)]
     return Material(
-        traces=tuple(_unique(item for item in items if isinstance(item, Trace))),
+        traces=tuple(_unique(traces)),
+        profiles=tuple(profiles),
         experiments=_with_distinct_titles(
             [*(_compared(comparison, known) for comparison in comparisons), *_grouped(loose)]
         ),

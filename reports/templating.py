@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from archlab.analysis.wording import counted
 from archlab.reports import text
 from archlab.reports.panel import Panel
+from archlab.tables.table import duration
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -63,6 +64,7 @@ def environment() -> Environment:
         "brief": text.brief,
         "shape": text.shape,
         "metric": text.metric,
+        "duration": duration,
     }
     return made
 

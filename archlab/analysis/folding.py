@@ -3,7 +3,8 @@
 Counting semantics: a folded row stands for `count` equal subtrees. Its counts, and those of the rows beneath it, are
 sums over all that it stands for, so that each level of the folded tree still sums to the network's totals; its shapes
 are those of one. Two subtrees are equal if they agree in structure, kinds, shapes and every count; where a receptive
-field was measured, it grows from block to block and so keeps them apart.
+field was measured, it grows from block to block and so keeps them apart. Times don't, though no two are equal: a folded
+row has the sum of those that it stands for.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from archlab.records import Layer, Trace
 COUNTS = ("parameters", "trainable_parameters", "buffers", "macs", "elementwise")
 """What a container holds and costs: the sum over what is inside it, if it adds nothing of its own."""
 SUMS = (*COUNTS, "own_parameters", "output_bytes")
-MEASURED_SUMS = ("saved_bytes", "backward_macs", "recomputed_macs")
+MEASURED_SUMS = ("saved_bytes", "backward_macs", "recomputed_macs", "seconds")
 """Sums that a trace has only where they were asked for, and else None."""
 
 Renamed = tuple[str, str]
@@ -98,7 +99,7 @@ def outline(trace: Trace) -> tuple[OutlineRow, ...]:
 
     def add(nodes: Sequence[Subtree], times: int, renames: Sequence[Renamed], series: int, member: bool) -> None:
         for group in _groups(nodes):
-            place, count, first = len(lines), len(group), group[0]
+            place, count, first = len(lines), len(group), _typical(group)
             if count > 1:
                 inner = [*renames, (first.layer.path, _series([node.layer.path for node in group]))]
                 total = _multiplied(first.layer, _renamed(first.layer.path, inner), times * count)
@@ -194,7 +195,7 @@ def _sign(roots: Sequence[Subtree]) -> None:
     for node in reversed([*_walk(roots)]):
         layer = node.layer
         inner = tuple((own_name(child.layer.path, layer.path), child.signature) for child in node.children)
-        likeness = replace(layer, path="", depth=0, call=min(layer.call, 1), inputs=())
+        likeness = replace(layer, path="", depth=0, call=min(layer.call, 1), inputs=(), seconds=None)
         node.signature = known.setdefault((likeness, inner), len(known))
 
 
@@ -209,7 +210,7 @@ def _rows(
 ) -> Iterator[Fold]:
     """The rows of neighbours that stand for `times` copies; `renames` are the series that they lie in."""
     for group in _groups(nodes):
-        node, count = group[0], len(group)
+        node, count = _typical(group), len(group)
         series = _series([member.layer.path for member in group])
         inner = [*renames, (node.layer.path, series)] if count > 1 else renames
         while len(node.children) == 1 and _is_module(node.children[0]) and _sum_equals(node, node.children):
@@ -218,6 +219,16 @@ def _rows(
         yield Fold(_multiplied(node.layer, path, times * count), level, count, own_name(path, parent))
         if depth is None or level < depth:
             yield from _rows(node.children, level + 1, depth, times * count, inner, path)
+
+
+def _typical(group: Sequence[Subtree]) -> Subtree:
+    """The first of some equal subtrees, with the mean of all their times in each row."""
+    first = group[0]
+    if len(group) == 1 or first.layer.seconds is None:
+        return first
+    times = [node.layer.seconds for node in group if node.layer.seconds is not None]
+    children = [_typical(copies) for copies in zip(*(node.children for node in group), strict=True)]
+    return Subtree(replace(first.layer, seconds=sum(times) / len(times)), children, first.signature)
 
 
 def _groups(nodes: Sequence[Subtree]) -> Iterator[list[Subtree]]:

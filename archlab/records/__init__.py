@@ -9,6 +9,7 @@ from archlab.records.graph import Graph, GraphEdge, GraphNode
 from archlab.records.growth import Growth, Stage
 from archlab.records.memory import MemoryEstimate, MemoryParts
 from archlab.records.probe import Landscape, Probes, Smoothness
+from archlab.records.profile import LayerTime, Machine, Profile, Rate, Timing
 from archlab.records.run import Epoch, NormRecording, Run
 from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals, Trace
 from archlab.records.verdict import Examination, Verdict
@@ -34,16 +35,21 @@ __all__ = [
     "Landscape",
     "Layer",
     "LayerDiff",
+    "LayerTime",
+    "Machine",
     "MemoryEstimate",
     "MemoryParts",
     "NormRecording",
     "Probes",
+    "Profile",
+    "Rate",
     "ReceptiveField",
     "Run",
     "Shape",
     "Side",
     "Smoothness",
     "Stage",
+    "Timing",
     "Totals",
     "Trace",
     "TrainingConfig",

@@ -116,6 +116,8 @@ class Layer:
     axes: tuple[str, ...] = ()
     """What the axes of the first output are, where the layer says so: `batch`, `channels`, `features`, `heads`,
     `tokens`, `time`, `length`, `depth`, `height`, `width`; "" for an axis that it leaves open."""
+    seconds: float | None = None
+    """Median time of the forward pass through it, as `archlab.profile` measures it; None where it wasn't asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from archlab.analysis.wording import shape_text
 from archlab.errors import InputError, nearest
-from archlab.records import Layer, MemoryEstimate, ReceptiveField, Shape, Side, Totals, Trace
+from archlab.records import Layer, MemoryEstimate, Profile, ReceptiveField, Shape, Side, Totals, Trace
 from archlab.records.trace import SIZE_UNKNOWN
 from archlab.tables.table import AtLeast, Cell, Column, Row, Table
 
@@ -46,6 +46,11 @@ def size_column(name: str, title: str) -> Column:
     return Column(name, title, align="right", form="bytes")
 
 
+def seconds_column(name: str, title: str) -> Column:
+    """A right-aligned column of times."""
+    return Column(name, title, align="right", form="seconds")
+
+
 def percent_column(name: str, title: str) -> Column:
     """A right-aligned column of fractions, shown as percentages."""
     return Column(name, title, align="right", form=".1%", blank_zero=True)
@@ -76,7 +81,7 @@ def shapes_text(shapes: Sequence[Shape], most: int = 4) -> str:
     return listed + (f", +{len(shapes) - most}" if len(shapes) > most else "")
 
 
-def network_text(record: Trace | Side | MemoryEstimate) -> str:
+def network_text(record: Trace | Side | MemoryEstimate | Profile) -> str:
     """The network with its options: `resnet (skip=off)`."""
     options = ", ".join(f"{name}={value}" for name, value in record.options.items())
     return f"{record.network} ({options})" if options else record.network
@@ -198,6 +203,11 @@ COLUMNS: dict[str, Measure] = {
         Column("receptive_field", "receptive field"),
         "input positions that one output position sees, and the step between neighbours; <= marks an upper bound",
         lambda layer, _: field_text(layer.receptive_field),
+        costly=True,
+    ),
+    "time": of_layer(
+        seconds_column("seconds", "time"),
+        "median time of the forward pass through the layer, measured here with weights (archlab profile says more)",
         costly=True,
     ),
     "share-parameters": share_of_total(

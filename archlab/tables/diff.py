@@ -10,6 +10,14 @@ from archlab.tables.columns import shapes_text, subject_text
 from archlab.tables.table import Cell, Column, Emphasis, Row, Table
 
 EMPHASES: dict[str, Emphasis] = {"added": "good", "removed": "bad", "changed": "changed", "renamed": "changed"}
+TIME_COLUMNS = (
+    Column("seconds", "time", "right", form="seconds"),
+    Column("seconds_difference", "+/-", "right", form="+seconds"),
+)
+TIME_NOTE = (
+    "Times: medians of the forward pass, measured here one network after the other; their total is that of the "
+    "outermost layers. Layers that are equal otherwise differ by chance (--all shows them)."
+)
 
 
 def diff_table(diff: Diff, depth: int | None = None, *, everything: bool = False) -> Table:
@@ -24,6 +32,7 @@ def diff_table(diff: Diff, depth: int | None = None, *, everything: bool = False
     if not everything:
         shown = _with_parents(shown)
     before, after = diff.before.totals, diff.after.totals
+    is_timed = any(layer.layer.seconds is not None for layer in diff.layers)
     return Table(
         columns=(
             Column("path", "path", shrinks=True),
@@ -35,9 +44,10 @@ def diff_table(diff: Diff, depth: int | None = None, *, everything: bool = False
             Column("macs", "MACs", "right", blank_zero=True),
             Column("macs_difference", "+/-", "right", form="+,d", blank_zero=True),
             Column("output_bytes_difference", "output +/-", "right", form="+bytes", blank_zero=True),
+            *(TIME_COLUMNS if is_timed else ()),
         ),
         rows=tuple(
-            _row(layer, shown[parent].layer.path if parent >= 0 else "")
+            _row(layer, shown[parent].layer.path if parent >= 0 else "", is_timed)
             for layer, parent in zip(shown, parent_rows(layer.depth for layer in shown), strict=True)
         ),
         title=f"{subject_text(diff.before)} -> {subject_text(diff.after)}",
@@ -51,8 +61,9 @@ def diff_table(diff: Diff, depth: int | None = None, *, everything: bool = False
             after.macs,
             after.macs - before.macs,
             after.output_bytes - before.output_bytes,
+            *(_total_times(diff) if is_timed else ()),
         ),
-        footer=footer(diff),
+        footer=(*footer(diff), *((TIME_NOTE,) if is_timed else ())),
     )
 
 
@@ -80,7 +91,24 @@ def _with_parents(layers: list[LayerDiff]) -> list[LayerDiff]:
     return kept[::-1]
 
 
-def _row(diff: LayerDiff, parent: str) -> Row:
+def _total_times(diff: Diff) -> tuple[Cell, Cell]:
+    """What the outermost layers of the second network take together, and how much more than those of the first."""
+    outermost = [layer for layer in diff.layers if layer.depth == 1]
+    before, after = (
+        sum(layer.seconds or 0.0 for layer in side if layer is not None)
+        for side in ([item.before for item in outermost], [item.after for item in outermost])
+    )
+    return after, after - before
+
+
+def _times(before: Layer | None, after: Layer | None) -> tuple[Cell, Cell]:
+    """What a layer takes, and how much more than before; nothing where a side wasn't measured."""
+    first, second = (layer.seconds if layer is not None else 0.0 for layer in (before, after))
+    shown = second if after is not None else first
+    return shown, None if first is None or second is None else second - first
+
+
+def _row(diff: LayerDiff, parent: str, is_timed: bool) -> Row:
     before, after, layer = diff.before, diff.after, diff.layer
     label = own_name(layer.path, parent)
     renamed = before is not None and after is not None and before.path != after.path
@@ -100,6 +128,7 @@ def _row(diff: LayerDiff, parent: str) -> Row:
             layer.macs,
             difference("macs"),
             difference("output_bytes"),
+            *(_times(before, after) if is_timed else ()),
         ),
         depth=diff.depth - 1,
         emphasis=EMPHASES.get(diff.change, "dim"),

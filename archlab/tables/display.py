@@ -1,4 +1,4 @@
-"""How records show themselves: `print(trace)`, and a trace, a run or a comparison in a notebook.
+"""How records show themselves: `print(trace)`, and a trace, a profile, a run or a comparison in a notebook.
 
 `archlab.records.display` asks for this module; a new `Displayed` record needs an implementation of `html`.
 """
@@ -8,10 +8,11 @@ from __future__ import annotations
 from functools import singledispatch
 
 from archlab.analysis.metrics import BY_NAME
-from archlab.records import Comparison, Run, Trace
+from archlab.records import Comparison, Profile, Run, Trace
 from archlab.tables import markup
 from archlab.tables.columns import NOTEBOOK_COLUMNS
 from archlab.tables.comparison import comparison_tables
+from archlab.tables.profile import profile_table
 from archlab.tables.runs import run_table
 from archlab.tables.sparkline import intervals, picture
 from archlab.tables.text import text as lines_of
@@ -32,13 +33,19 @@ def html(record: object) -> str:
     Raises:
         TypeError: nothing here draws such a record.
     """
-    raise TypeError(f"nothing draws a {type(record).__name__}: expected a Trace, Run or Comparison")
+    raise TypeError(f"nothing draws a {type(record).__name__}: expected a Trace, Profile, Run or Comparison")
 
 
 @html.register
 def _(trace: Trace) -> str:
     """The table of its outermost layers, with bars."""
     return markup.html(trace_table(trace, columns=NOTEBOOK_COLUMNS))
+
+
+@html.register
+def _(profile: Profile) -> str:
+    """The times of its outermost layers."""
+    return markup.html(profile_table(profile))
 
 
 @html.register

@@ -34,8 +34,9 @@ class Column:
     align: Literal["left", "right"] = "left"
     form: str = ""
     """How a number is written for people: a format specification (`,d`, `.3f`, `+,d`, `.1%`), `bytes`/`+bytes` for a
-    number of bytes with its unit, or `bar` for a fraction of 1 as a bar, which CSV leaves out. Empty: grouped digits
-    for an int, four significant digits for a float."""
+    number of bytes with its unit, `seconds`/`+seconds` for a time, `rate` for a number with its prefix (`58.1 G`), or
+    `bar` for a fraction of 1 as a bar, which CSV leaves out. Empty: grouped digits for an int, four significant digits
+    for a float."""
     blank_zero: bool = False
     """Whether people see nothing instead of 0: a layer that has no such thing at all."""
     shrinks: bool = False
@@ -96,6 +97,10 @@ def written(cell: Cell, column: Column) -> str:
         return bar(cell)
     if column.form.endswith("bytes"):
         return byte_size(cell, sign=column.form.removesuffix("bytes"))
+    if column.form.endswith("seconds"):
+        return duration(cell, sign=column.form.removesuffix("seconds"))
+    if column.form == "rate":
+        return prefixed(cell)
     return format(cell, column.form or (",d" if isinstance(cell, int) else ",.4g"))
 
 
@@ -113,6 +118,32 @@ def byte_size(count: int | float, sign: str = "") -> str:
         if abs(size) < 1024 or unit == "TiB":
             break
     return f"{size:{sign},.1f} {unit}"
+
+
+def duration(seconds: float, sign: str = "") -> str:
+    """A short time with three digits and its unit; `sign` is that of a format specification.
+
+    >>> duration(0.0123), duration(0.0000456, "+")
+    ('12.3 ms', '+45.6 us')
+    """
+    size, unit = next(
+        ((seconds * factor, unit) for factor, unit in ((1, "s"), (1e3, "ms")) if abs(seconds) * factor >= 0.9995),
+        (seconds * 1e6, "us"),
+    )
+    digits = 0 if abs(size) >= 99.95 else 1 if abs(size) >= 9.995 else 2
+    return f"{size:{sign},.{digits}f} {unit}"
+
+
+def prefixed(value: float) -> str:
+    """A number with three digits and its prefix, for a unit to follow.
+
+    >>> prefixed(58113620177.3)
+    '58.1 G'
+    """
+    for limit, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 0.9995 * limit:
+            return f"{value / limit:.3g} {prefix}"
+    return f"{value:.3g} "
 
 
 BAR_WIDTH = 24

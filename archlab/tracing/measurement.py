@@ -265,7 +265,7 @@ class Measurement:
         steps = not self.columns.isdisjoint(_OF_A_STEP)
         with (
             self._left_alone(real),
-            _uncompiled(),
+            uncompiled(),
             torch.inference_mode(False),
             torch.set_grad_enabled(saves or steps),
         ):
@@ -345,7 +345,7 @@ class Measurement:
 
 
 @contextmanager
-def _uncompiled() -> Iterator[None]:
+def uncompiled() -> Iterator[None]:
     """A context in which functions and modules run as they were written, whether they are compiled or are to be."""
     before = torch.compile
     torch.compile = _as_written

@@ -13,29 +13,9 @@ import torch
 from torch import nn
 
 from archlab import __version__
-from archlab.errors import InputError
+from archlab.networks.devices import device_name, processor_name
 from archlab.records import Value
 from archlab.training.images import fingerprint
-
-
-def find_device(name: str | None) -> torch.device:
-    """The device of a name (`cpu`, `cuda`, `cuda:1`, `mps`); None stands for the accelerator if there is one.
-
-    Raises:
-        InputError: the name is unknown, or this machine has no such device.
-    """
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    if name is None:
-        return accelerator or torch.device("cpu")
-    known = ["cpu"] if accelerator is None else ["cpu", accelerator.type]
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    count = torch.accelerator.device_count() if device.type != "cpu" else 1
-    if device.type not in known or (device.index or 0) >= count:
-        raise InputError(f"there is no device {name!r} on this machine: expected {' or '.join(known)}")
-    return device
 
 
 def describe(device: torch.device, network: nn.Module, data: str) -> dict[str, Value]:
@@ -51,8 +31,8 @@ def describe(device: torch.device, network: nn.Module, data: str) -> dict[str, V
         "python": platform.python_version(),
         "torch": version("torch"),
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": f"{_processor()} {torch.backends.cpu.get_cpu_capability()}",
-        "device": _device_name(device),
+        "processor": f"{processor_name()} {torch.backends.cpu.get_cpu_capability()}",
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
         "data": data,
         "network": network_fingerprint(network),
@@ -73,18 +53,3 @@ def network_fingerprint(network: nn.Module) -> str:
         for tensor in network.state_dict().values()
     ]
     return fingerprint([repr(network).encode(), *sources, *weights])
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"{device} {torch.cuda.get_device_name(device)}"
-    return str(device)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

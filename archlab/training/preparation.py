@@ -17,11 +17,11 @@ from torch import nn
 from archlab import networks
 from archlab.errors import InputError
 from archlab.networks import Source
+from archlab.networks.devices import find_device
 from archlab.records import TrainingConfig, Value
 from archlab.records.settings import settled
 from archlab.training import datasets, images, seeding
 from archlab.training.datasets import Dataset
-from archlab.training.environment import find_device
 from archlab.training.execution import Execution
 from archlab.training.images import Images
 

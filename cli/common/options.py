@@ -141,6 +141,7 @@ def traced(
         ForwardError: the network doesn't take the inputs.
     """
     options = options or {}
+    measured = [name for name in columns if name != "time"]
     if network.endswith(".json"):
         if inputs or batch or options:
             raise InputError(f"{network} is a trace: its inputs and options can't be chosen any more, leave them out")
@@ -153,4 +154,8 @@ def traced(
     from archlab.tracing import trace
 
     with prints_aside():
-        return trace(resolve(network, options), inputs or None, batch=batch, columns=columns)
+        if len(measured) < len(columns):
+            from archlab.profiling import timed_trace
+
+            return timed_trace(resolve(network, options), inputs or None, batch=batch, columns=measured)
+        return trace(resolve(network, options), inputs or None, batch=batch, columns=measured)

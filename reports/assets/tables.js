@@ -9,6 +9,10 @@ function written(value, column) {
     const power = Math.min(4, Math.floor(Math.log2(Math.max(value, 1)) / 10));
     return `${(value / 1024 ** power).toLocaleString("en", { maximumSignificantDigits: 3 })} ${["B", "KiB", "MiB", "GiB", "TiB"][power]}`;
   }
+  if (column.form === "seconds") {
+    const [factor, unit] = value >= 0.9995 ? [1, "s"] : value >= 0.0009995 ? [1e3, "ms"] : [1e6, "us"];
+    return `${(factor * value).toLocaleString("en", { maximumSignificantDigits: 3 })} ${unit}`;
+  }
   if (column.form.endsWith("%")) return `${(100 * value).toFixed(1)} %`;
   return value.toLocaleString("en");
 }

@@ -15,8 +15,9 @@ from typing import Literal, get_args
 from archlab.errors import InputError
 from archlab.records import Layer, Trace
 from archlab.reports.text import brief
+from archlab.tables.table import duration
 
-Colour = Literal["kind", "parameters", "macs", "saved", "receptive-field"]
+Colour = Literal["kind", "parameters", "macs", "saved", "receptive-field", "time"]
 COLOURS: tuple[Colour, ...] = get_args(Colour)
 COLOUR_STEPS = 5
 
@@ -26,6 +27,7 @@ TITLES: dict[Colour, str] = {
     "macs": "MACs",
     "saved": "Bytes saved for backward",
     "receptive-field": "Receptive field, input positions",
+    "time": "Time of the forward pass",
 }
 
 # The first pattern that a kind's name matches says its category; the rest is `other`.
@@ -79,6 +81,8 @@ def scheme(trace: Trace, colour: str, blocks: Sequence[bool]) -> Scheme:
             return _by_number(trace, colour, lambda layer: layer.saved_bytes)
         case "receptive-field":
             return _by_receptive_field(trace)
+        case "time":
+            return _by_number(trace, colour, lambda layer: layer.seconds, duration)
     raise InputError(f"the diagram can't be coloured by {colour!r}; expected one of {', '.join(COLOURS)}")
 
 
@@ -118,20 +122,22 @@ def _by_kind(trace: Trace, blocks: Sequence[bool]) -> Scheme:
     return Scheme("kind", TITLES["kind"], tuple(f"is-{name}" for name in names), legend)
 
 
-def _by_number(trace: Trace, colour: Colour, value: Callable[[Layer], int | None]) -> Scheme:
+def _by_number(
+    trace: Trace, colour: Colour, value: Callable[[Layer], float | None], text: Callable[[float], str] = brief
+) -> Scheme:
     values = [value(layer) for layer in trace.layers]
     limits = _limits([number for number in values if number])
     styles = [_style(number, limits) for number in values]
     texts = {"is-unknown": "not measured", "is-step-0": "0"}
     low = 0.0
     for step, limit in enumerate(limits, start=1):
-        texts[f"is-step-{step}"] = f"up to {brief(limit)}" if low == 0 else f"{brief(low)} to {brief(limit)}"
+        texts[f"is-step-{step}"] = f"up to {text(limit)}" if low == 0 else f"{text(low)} to {text(limit)}"
         low = limit
     legend = tuple(Key(style, text) for style, text in texts.items() if style in set(styles))
     return Scheme(colour, TITLES[colour], tuple(styles), legend)
 
 
-def _limits(numbers: Sequence[int]) -> list[float]:
+def _limits(numbers: Sequence[float]) -> list[float]:
     """The upper end of each step: equal ratios from the smallest number to the largest, ten at most."""
     if not numbers:
         return []
@@ -148,7 +154,7 @@ def _rounded(number: float) -> float:
     return math.ceil(number / unit - 1e-9) * unit
 
 
-def _style(number: int | None, limits: Sequence[float]) -> str:
+def _style(number: float | None, limits: Sequence[float]) -> str:
     if number is None:
         return "is-unknown"
     if number <= 0:

@@ -13,6 +13,7 @@ from archlab.records import Layer, Shape, Trace
 from archlab.reports.diagram.block import Block, shapes_of
 from archlab.reports.diagram.layout import SPINE, Plan, placed
 from archlab.reports.text import brief, count, failure_text, shortened, visible
+from archlab.tables.table import duration
 
 BOX_WIDTH, LEAF_HEIGHT, BLOCK_HEIGHT, OPERATION_HEIGHT, JOINT_DIAMETER = 184.0, 36.0, 44.0, 24.0, 26.0
 """Pixels at zoom 1; a block's height is that of a closed one."""
@@ -24,7 +25,7 @@ SYMBOLS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "truediv": "÷", 
            "concatenate": "cat", "stack": "stack", "hstack": "stack", "vstack": "stack"}  # fmt: skip
 FACTS = (
     "path", "kind", "failed", "input", "output", "parameters", "MACs", "detail", "elementwise operations", "buffers",
-    "saved for backward", "receptive field", "dtype", "call", "stands for", "source",
+    "saved for backward", "receptive field", "time", "dtype", "call", "stands for", "source",
 )  # fmt: skip
 
 
@@ -212,6 +213,7 @@ def _facts(block: Block, trace: Trace, failed: bool) -> tuple[str, ...]:
         count(layer.buffers) if layer.buffers else "",
         f"{count(layer.saved_bytes)} bytes" if layer.saved_bytes is not None else "",
         receptive,
+        duration(layer.seconds) if layer.seconds is not None else "",
         layer.dtype,
         "never called" if layer.call == 0 else f"{layer.call} of {layer.calls}" if layer.calls > 1 else "",
         many,

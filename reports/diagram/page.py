@@ -52,7 +52,7 @@ def render(
         identifier: tells the diagrams of a page apart.
         only: the path of the layer that is drawn instead of the whole network.
         depth: blocks above it are open at first; None opens all.
-        colour: what the colours say at first: `kind`, `parameters`, `macs`, `saved` or `receptive-field`.
+        colour: what the colours say at first: `kind`, `parameters`, `macs`, `saved`, `receptive-field` or `time`.
         scale: whether boxes are as wide as their channels and as high as their spatial size at first.
 
     Raises:
@@ -111,4 +111,6 @@ def _measured(trace: Trace, colour: str) -> bool:
             return any(layer.saved_bytes is not None for layer in trace.layers)
         case "receptive-field":
             return any(layer.receptive_field is not None for layer in trace.layers)
+        case "time":
+            return any(layer.seconds is not None for layer in trace.layers)
     return True

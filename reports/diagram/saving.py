@@ -34,7 +34,7 @@ def save(
         trace: what is drawn.
         only: the path of the layer that is drawn instead of the whole network.
         depth: blocks above it are open; None opens all.
-        colour: what the colours say: `kind`, `parameters`, `macs`, `saved` or `receptive-field`.
+        colour: what the colours say: `kind`, `parameters`, `macs`, `saved`, `receptive-field` or `time`.
         scale: whether boxes are as wide as their channels and as high as their spatial size.
 
     Raises:

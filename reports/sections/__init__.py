@@ -6,13 +6,24 @@ from archlab.reports.material import Material
 from archlab.reports.sections.experiment import experiment_section
 from archlab.reports.sections.glossary import glossary_section
 from archlab.reports.sections.networks import networks_section
+from archlab.reports.sections.profiles import profiles_section
 from archlab.reports.sections.reproduction import reproduction_section
 from archlab.reports.sections.summary import summary_section
 from archlab.reports.sections.verdicts import examined
 from archlab.reports.templating import Section
 from archlab.reports.text import slug
 
-RESERVED = ("summary", "networks", "reproduction", "glossary", "theme", "print", "archlab-data", "plotly-js")
+RESERVED = (
+    "summary",
+    "networks",
+    "profiles",
+    "reproduction",
+    "glossary",
+    "theme",
+    "print",
+    "archlab-data",
+    "plotly-js",
+)
 """Identifiers of the page itself."""
 
 
@@ -28,6 +39,7 @@ def sections(material: Material) -> list[Section]:
     ]
     return [
         summary_section(material, anchors, examinations),
+        *([profiles_section(material.profiles)] if material.profiles else []),
         *([networks_section(material.traces)] if material.traces else []),
         *found,
         reproduction_section(material),

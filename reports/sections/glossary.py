@@ -16,7 +16,7 @@ class Term:
     word: str
     meaning: str
     source: str = ""
-    about: Literal["network", "training", "comparison", "smoothness", "landscape"] = "training"
+    about: Literal["network", "training", "comparison", "smoothness", "landscape", "profile"] = "training"
 
 
 TERMS = (
@@ -45,6 +45,14 @@ TERMS = (
         "How many positions of the input one output position can see.",
         "Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill 2019",
         "network",
+    ),
+    Term(
+        "roofline, ridge",
+        "A layer takes at least as long as its FLOPs take at the machine's peak, and at least as long as the bytes "
+        "that it has to move take at its bandwidth. Which is longer depends on its FLOPs per byte: below the ridge, "
+        "peak over bandwidth, memory bounds it, above arithmetic does.",
+        "Williams, Waterman and Patterson, Roofline, Communications of the ACM 52(4), 2009",
+        "profile",
     ),
     Term(
         "skip connection",
@@ -174,6 +182,8 @@ TERMS = (
 def glossary_section(material: Material) -> Section:
     """The words that this page uses."""
     wanted = {"network"} if material.traces else set()
+    if material.profiles:
+        wanted.add("profile")
     if material.experiments:
         wanted.add("training")
     if any(experiment.comparison for experiment in material.experiments):

@@ -57,7 +57,13 @@ def summary_section(material: Material, anchors: Mapping[int, str], examinations
         _summary(experiment, anchors[place], examinations[place])
         for place, experiment in enumerate(material.experiments)
     ]
-    body = render("summary.html", summaries=summaries, traces=material.traces, problems=material.problems)
+    body = render(
+        "summary.html",
+        summaries=summaries,
+        traces=material.traces,
+        profiles=material.profiles,
+        problems=material.problems,
+    )
     return Section("summary", "Summary", body)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from archlab.analysis.folding import Fold, OutlineRow, failed_rows, fold, likeness, outline, tree
-from archlab.records import Failure, Layer, ReceptiveField, Trace
+from archlab.records import Failure, Layer, ReceptiveField, Totals, Trace
 from tests.traces import block, layer, trace, traces
 
 
@@ -221,3 +221,23 @@ def test_where_a_forward_pass_failed(path: str, expected: tuple[int, ...]) -> No
     failed = replace(found, failure=Failure(path, "Linear", "", "1x4", "1x8", "", "boom"))
     assert failed_rows(found) == ()
     assert failed_rows(failed) == expected
+
+
+def timed(path: str, seconds: float, depth: int = 1) -> Layer:
+    return Layer(path, "Linear", depth, ((1, 8),), ((1, 8),), parameters=72, seconds=seconds)
+
+
+def test_equal_blocks_of_unequal_times_are_one_row_with_the_sum() -> None:
+    layers = []
+    for number, seconds in enumerate([1.0, 2.0, 4.0]):
+        layers += [timed(f"blocks.{number}", 3 * seconds), timed(f"blocks.{number}.linear", 2 * seconds, depth=2)]
+        layers += [timed(f"blocks.{number}.other", seconds, depth=2)]
+    found = Trace("stack", (), tuple(layers), Totals(0, 0, 0, 0, 0))
+    assert {row.layer.path: row.layer.seconds for row in fold(found)} == {
+        "blocks.0-2": 21,
+        "blocks.0-2.linear": 14,
+        "blocks.0-2.other": 7,
+    }
+    lines = {(line.layer.path, line.member): line.layer.seconds for line in outline(found)}
+    assert lines["blocks.0-2", False] == 21
+    assert [lines[f"blocks.{number}", True] for number in range(3)] == [3, 6, 12]

@@ -49,6 +49,7 @@ FULL = layer(
     call=2,
     calls=3,
     receptive_field=ReceptiveField((435, 435), (32, 32), "exact"),
+    seconds=0.125,
 )
 
 
@@ -70,6 +71,7 @@ FULL = layer(
         ("output", 32, 64),
         ("saved", 16, None),
         ("receptive-field", "435, jump 32", None),
+        ("time", 0.125, None),
         ("share-parameters", 0.25, None),  # 50 / 200
         ("share-macs", 0.25, None),  # 250 / 1000
         ("dtype", "float32", None),
@@ -158,7 +160,7 @@ def test_an_unknown_column_is_refused_with_the_nearest() -> None:
 
 
 def test_only_costly_columns_are_measured_on_demand() -> None:
-    assert costly_columns(tuple(COLUMNS)) == ("backward", "recomputed", "saved", "receptive-field", "source")
+    assert costly_columns(tuple(COLUMNS)) == ("backward", "recomputed", "saved", "receptive-field", "time", "source")
 
 
 def test_every_column_and_group_is_explained() -> None:

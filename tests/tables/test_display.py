@@ -29,7 +29,7 @@ def test_a_trace_shows_itself_though_nothing_that_draws_was_imported() -> None:
 
 def test_every_record_that_shows_itself_can_be_drawn() -> None:
     kinds = {item for item in vars(records).values() if isinstance(item, type) and issubclass(item, Displayed)}
-    assert {kind.__name__ for kind in kinds} == {"Trace", "Run", "Comparison"}
+    assert {kind.__name__ for kind in kinds} == {"Trace", "Profile", "Run", "Comparison"}
     assert kinds <= set(display.html.registry)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from archlab.errors import DataError, InputError, RunError, SourceError
+from archlab.networks import devices
 from archlab.records import TrainingConfig
 from archlab.store import Store, open_store, run_key
 from archlab.training import Execution, Progress, environment, session, train
@@ -264,13 +265,13 @@ def test_network_fingerprint_sees_weights_structure_and_code(tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["cuda:99", "meta", "toaster", "vulkan"])
 def test_unknown_device(name: str) -> None:
     with pytest.raises(InputError, match=f"there is no device '{name}' on this machine: expected cpu"):
-        environment.find_device(name)
+        devices.find_device(name)
 
 
 def test_default_device() -> None:
     expected = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    assert environment.find_device(None) == expected
-    assert environment.find_device("cpu") == torch.device("cpu")
+    assert devices.find_device(None) == expected
+    assert devices.find_device("cpu") == torch.device("cpu")
 
 
 def test_training_imports_no_compiler() -> None:
