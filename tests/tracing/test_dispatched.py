@@ -207,7 +207,7 @@ def test_values_stay() -> None:
     assert run(aten.relu.default, (torch.tensor([-1.0, 2.0]),), {}).tolist() == [0, 2]
 
 
-class Heard(DispatchMode):
+class Heard(DispatchMode):  # type: ignore[no-untyped-call]
     """Lists what is dispatched."""
 
     def __init__(self) -> None:
@@ -233,7 +233,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.where(x > 0, x, 0.5 * x) + self.branch(x)
-        return (1 - self.norms(x).mean(dim=(2, 3)).clamp(0, 1) ** 2) / 3
+        means: Tensor = self.norms(x).mean(dim=(2, 3))
+        return (1 - means.clamp(0, 1) ** 2) / 3
 
 
 @pytest.mark.parametrize("training", [True, False])

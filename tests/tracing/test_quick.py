@@ -314,7 +314,7 @@ def test_heads_are_joined_by_a_view_behind_fused_attention() -> None:
         return F.scaled_dot_product_attention(heads, heads, heads).transpose(1, 2).view(2, 4, 48)
 
     measurement = prepare(Does(attend), [SHAPE], None, {})
-    for found in (measurement.run(quick=True), measurement.run(quick=False, real=True)):
+    for found in (measurement.run("known", quick=True), measurement.run("all")):
         assert found.layers[-1].output_shapes == ((2, 4, 48),)
         assert found.totals.macs == 3072  # 2 * 6 * 4 * 4 * (8 + 8)
 
