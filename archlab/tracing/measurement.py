@@ -103,8 +103,14 @@ def prepare(
     source, built = found_network(network, options)
     if source is None:
         return Measurement(built, type(built).__name__, arguments(inputs, built, (), batch), columns=wanted)
-    given = arguments(inputs, built.eval(), source.input_shapes, batch)
-    return Measurement(built, source.name, given, columns=wanted, source=source)
+    return Measurement(built, source.name, given(source, built.eval(), inputs, batch), columns=wanted, source=source)
+
+
+def given(source: Source, network: nn.Module, inputs: object, batch: int | None) -> Arguments:
+    """The arguments of a source's network: of the inputs that were given, else of those that the source knows."""
+    if inputs is None and source.make_inputs is not None:
+        return arguments(source.make_inputs(network, batch), network, (), None)
+    return arguments(inputs, network, source.input_shapes, batch)
 
 
 def found_network(network: str | Source | nn.Module, options: Mapping[str, Value]) -> tuple[Source | None, nn.Module]:
@@ -251,7 +257,7 @@ class Measurement:
 
     def _is_theirs(self) -> bool:
         """Whether the network's code is the user's own, to be changed."""
-        return self.source is None or not (self.source.is_builtin or self.name.startswith(("torchvision:", "timm:")))
+        return self.source is None or not (self.source.is_builtin or self.name.startswith(("torchvision:", "timm:", "hf:")))
 
     def _sizes(self) -> str:
         """A sentence about the input sizes that the network takes, if it takes one picture, signal or volume."""

@@ -15,6 +15,7 @@ from archlab.tracing.forward.call_tree import Call, CallTree, UnheardError, is_u
 from archlab.tracing.forward.constants import base_of, move_constant, write_through
 from archlab.tracing.forward.dispatch import Dispatched
 from archlab.tracing.forward.grouped import grouped_product
+from archlab.tracing.forward.known import keep_values, with_known_values
 from archlab.tracing.forward.module_tree import State, Stray, stray
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
 from archlab.tracing.forward.saved import fused_attention
@@ -93,6 +94,9 @@ class Listener(TorchFunctionMode):
                 mixed = True
         if role is Role.READ:
             if meta:
+                known_values = None if origins else with_known_values((args, kwargs), given)
+                if known_values is not None:
+                    return function(*known_values[0], **known_values[1])
                 parent = self.tree.parent
                 where = parent.path if parent is not None else ""
                 raise DataDependentError(f"{where or 'the network'} reads a tensor's values ({known.name})")
@@ -140,6 +144,8 @@ class Listener(TorchFunctionMode):
         if known.role is Role.FACTORY and isinstance(out, Tensor):
             out._archlab_made = True  # type: ignore[attr-defined]
         mark = () if known.role is Role.FACTORY else tuple(states)
+        if not tree.real and not states:
+            keep_values(known.name, known.in_place, function, args, kwargs, given, out)
         for tensor in tensors(out):
             if getattr(tensor, "_archlab", ()) in (None, ()) or not any(tensor is item for item in given):
                 tensor._archlab = mark  # type: ignore[attr-defined]
