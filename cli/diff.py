@@ -13,7 +13,10 @@ from archlab.cli.common.options import (
     InputOption,
     NetworkArgument,
     OptionOption,
+    HubOptions,
+    both,
     depth_limit,
+    is_trace,
     network_options,
     traced,
 )
@@ -37,6 +40,7 @@ def diff(
     ] = None,
     options: OptionOption = None,
     *,
+    hub: HubOptions,
     everything: Annotated[bool, typer.Option("--all", help="Show the layers that are equal too.")] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 if the networks differ.")] = False,
     target: Output,
@@ -56,10 +60,10 @@ def diff(
 
     sides = []
     for network, own in ((before, before_options), (after, after_options)):
-        if network.endswith(".json"):
+        if is_trace(network):
             sides.append(traced(network))
         else:
-            sides.append(traced(network, inputs, batch, network_options([*(options or ()), *(own or ())])))
+            sides.append(traced(network, inputs, batch, both(network_options([*(options or ()), *(own or ())]), hub)))
     found = compare(*sides)
     emit(target, lambda: diff_table(found, limit, everything=everything), found.to_json)
     if exit_code and not found.is_empty:

@@ -167,9 +167,10 @@ def _registered(source: str, options: Mapping[str, Value]) -> Source:
         choice = f"it defines {', '.join(defined)}: try {source}:{defined[0]}" if defined else f"as {source}:FACTORY"
         raise SourceError(f"{source} names a file and nothing in it; {choice}")
     if path.suffix in (".pt", ".pth", ".ckpt", ".safetensors", ".onnx"):
+        listed = f"; archlab shapes {source} lists them" if path.suffix == ".safetensors" else ""
         raise SourceError(
-            f"{source} holds weights, not a network that can be built: expected FILE.py:FACTORY for the code, or a "
-            "program as FILE.pt2, which torch.export.save writes"
+            f"{source} holds weights, not a network that can be built: expected FILE.py:FACTORY for the code, hf:FOLDER "
+            f"for a config, or a program as FILE.pt2, which torch.export.save writes{listed}"
         )
     entry = registry.entry(source)
     arguments = entry.signature.arguments(options, entry.name)

@@ -45,6 +45,22 @@ def inputs_of(network: nn.Module, batch: int | None = None, seq: int | None = No
     return _Maker(network, batch or 1, seq).inputs()
 
 
+def unknown_inputs(network: nn.Module, names: Sequence[str]) -> str:
+    """The message where it isn't known what a network is to be given: what its `forward` takes, and how to give it."""
+    parameters = inspect.signature(network.forward).parameters
+    taken = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    ]
+    what = f" as {', '.join(names)}" if names else ""
+    example = names[0] if names else next(iter(taken), "input_ids")
+    return (
+        f"it isn't known what {type(network).__name__} is to be given{what}: its forward takes {', '.join(taken)}; give "
+        f"the inputs yourself, each as --input {example}=1x3x224x224 or --input {example}=1x128:int64"
+    )
+
+
 class _Maker:
     def __init__(self, network: nn.Module, batch: int, seq: int | None) -> None:
         self.network = network
@@ -71,7 +87,7 @@ class _Maker:
         found = {name: self._input(name) for name in wanted}
         if not found or any(value is None for value in found.values()):
             unknown = [name for name, value in found.items() if value is None]
-            raise InputError(self._unknown(unknown))
+            raise InputError(unknown_inputs(self.network, unknown))
         if self.seq is not None and not self.uses_seq:
             raise InputError(
                 f"{type(self.network).__name__} takes no sequence whose length can be chosen ({', '.join(found)}): leave "
@@ -84,19 +100,6 @@ class _Maker:
     def _input(self, name: str) -> Any:
         make = _INPUTS.get(name)
         return None if make is None else make(self)
-
-    def _unknown(self, names: Sequence[str]) -> str:
-        taken = ", ".join(
-            name
-            for name, parameter in self.parameters.items()
-            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-        )
-        what = f" ({', '.join(names)})" if names else ""
-        example = names[0] if names else next(iter(self.parameters), "input_ids")
-        return (
-            f"it isn't known what {type(self.network).__name__} is to be given{what}: its forward takes {taken}; give "
-            f"the inputs yourself, each as --input {example}=1x128:int64 or --input NAME=1x3x224x224"
-        )
 
     def named(self, *names: str, of: Sequence[str] = ("",)) -> Any:
         """The first field of these names that the config has, or one of its parts."""

@@ -10,8 +10,9 @@ from torch import nn
 
 from archlab.networks.hugging_face.configs import locate, with_known_code
 from archlab.networks.hugging_face.options import chosen
+from archlab.networks.hugging_face.safetensors import checkpoint, has_weights
 from archlab.networks.options import Option
-from archlab.records import Value
+from archlab.records import Checkpoint, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +55,38 @@ def hub_model(source: str, reference: str, options: Mapping[str, Value]) -> HubM
         found: dict[str, Any] = make_inputs(network, batch, wanted.seq)
         return found
 
-    return HubModel(model.make, inputs, wanted.shown, model.available, model.notes)
+    notes: list[str] = model.notes
+
+    def make() -> nn.Module:
+        network: nn.Module = model.make()
+        if has_weights(located.folder) and not wanted.fields:
+            note = weights_note(network, checkpoint(located.folder))
+            if note not in notes:
+                notes.append(note)
+        return network
+
+    return HubModel(make, inputs, wanted.shown, model.available, notes)
+
+
+def weights_note(network: nn.Module, held: Checkpoint) -> str:
+    """A sentence that compares what a checkpoint holds with the network that was built from its config."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in network.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    parameters = sum(parameter.numel() for parameter in nn.Module.parameters(network))
+    kinds = held.by_dtype
+    mixed = ", ".join(f"{count:,} {dtype}" for dtype, count in kinds.items()) if len(kinds) > 1 else next(iter(kinds), "")
+    holds = f"The checkpoint beside the config holds {held.elements:,} numbers ({mixed}) by its headers"
+    if held.elements == parameters:
+        return f"{holds}, as many as the network has parameters."
+    said = f"{holds}; the network built from the config has {parameters:,} parameters."
+    stored = {tensor.name for tensor in held.tensors}
+    known = {name for group in names.values() for name in group}
+    missing = [group[0] for group in names.values() if not stored & set(group)]
+    extra = sorted(stored - known)
+    if len(missing) > len(names) // 2:
+        return said  # their names are others: nothing can be matched
+    for what, found in (("The checkpoint lacks", missing), ("Only the checkpoint has", extra)):
+        if found:
+            said += f" {what} {', '.join(found[:3])}{f' and {len(found) - 3} more' if len(found) > 3 else ''}."
+    return said
