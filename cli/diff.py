@@ -10,10 +10,10 @@ from archlab.cli.common.console import emit
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import (
     BatchOption,
+    HubOptions,
     InputOption,
     NetworkArgument,
     OptionOption,
-    HubOptions,
     both,
     depth_limit,
     is_trace,

@@ -87,7 +87,8 @@ def report(
     else:
         from archlab.reports import save
 
-        found = [_resolved(thing, home, inputs, both(given, hub), failures) for thing in things] if things else [_newest(home)]
+        options = both(given, hub)
+        found = [_resolved(thing, home, inputs, options, failures) for thing in things] if things else [_newest(home)]
         command = shlex.join(["archlab", *sys.argv[1:]])
         items = [*found, *_networks_of(found, home, data_dir)]
         if png or svg:

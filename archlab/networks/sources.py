@@ -33,8 +33,8 @@ from archlab.networks.weightless import build_weightless
 from archlab.records import Shape, Value
 
 SOURCE_FORMS = (
-    "a registered name, torchvision:NAME, timm:NAME, hf:ORG/NAME, hf:FOLDER, FILE.py:FACTORY, package.module:FACTORY or "
-    "FILE.pt2"
+    "a registered name, torchvision:NAME, timm:NAME, hf:ORG/NAME, hf:FOLDER, FILE.py:FACTORY, package.module:FACTORY "
+    "or FILE.pt2"
 )
 
 
@@ -169,8 +169,8 @@ def _registered(source: str, options: Mapping[str, Value]) -> Source:
     if path.suffix in (".pt", ".pth", ".ckpt", ".safetensors", ".onnx"):
         listed = f"; archlab shapes {source} lists them" if path.suffix == ".safetensors" else ""
         raise SourceError(
-            f"{source} holds weights, not a network that can be built: expected FILE.py:FACTORY for the code, hf:FOLDER "
-            f"for a config, or a program as FILE.pt2, which torch.export.save writes{listed}"
+            f"{source} holds weights, not a network that can be built: expected FILE.py:FACTORY for the code, "
+            f"hf:FOLDER for a config, or a program as FILE.pt2, which torch.export.save writes{listed}"
         )
     entry = registry.entry(source)
     arguments = entry.signature.arguments(options, entry.name)

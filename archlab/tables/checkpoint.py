@@ -31,7 +31,7 @@ def checkpoint_table(found: Checkpoint, depth: int | None) -> Table:
         total=("total", *_cells(found.tensors)),
         footer=(
             f"{counted(len(found.files), 'file')}. Numbers are parameters where weights are stored one by one; buffers "
-            "are among them, and quantised weights may be packed several to a number.",
+            + "are among them, and quantised weights may be packed several to a number.",
             "No network is built: name its config (hf:FOLDER) for layers and cost.",
         ),
     )

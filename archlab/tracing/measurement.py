@@ -21,7 +21,7 @@ from archlab.tracing.forward.module_tree import ModuleTree
 from archlab.tracing.forward.rows import Rows
 from archlab.tracing.forward.saved import SavedBytes
 from archlab.tracing.forward.tracer import Tracer
-from archlab.tracing.inputs import Arguments, arguments, with_values, without_values
+from archlab.tracing.inputs import Arguments, arguments, parameters_text, with_values, without_values
 from archlab.tracing.isolation import isolated
 from archlab.tracing.pytree import convert, dtype_name, shape_of, tensors
 from archlab.tracing.quick.shape_function import MismatchError, ShapeFunctionError
@@ -103,7 +103,14 @@ def prepare(
     source, built = found_network(network, options)
     if source is None:
         return Measurement(built, type(built).__name__, arguments(inputs, built, (), batch), columns=wanted)
-    return Measurement(built, source.name, given(source, built.eval(), inputs, batch), columns=wanted, source=source)
+    found = given(source, built.eval(), inputs, batch)
+    measurement = Measurement(built, source.name, found, columns=wanted, source=source)
+    if inputs is None and source.make_inputs is not None:
+        measurement.advice = (
+            f"the inputs were made from the config alone; {type(built).__name__} takes ({parameters_text(built)}): "
+            "give each yourself, as in --input NAME=1x128:int64"
+        )
+    return measurement
 
 
 def given(source: Source, network: nn.Module, inputs: object, batch: int | None) -> Arguments:
@@ -165,6 +172,8 @@ class Measurement:
         self.source = source
         """Where the network comes from, if it was built for this trace."""
         self.notes: list[str] = list(source.notes) if source is not None else []
+        self.advice = ""
+        """What to do where the network doesn't take its inputs, if nobody chose them."""
 
     def trace(self) -> Trace:
         """The trace: by shape functions, else as operations are dispatched, else with real arithmetic.
@@ -257,15 +266,17 @@ class Measurement:
 
     def _is_theirs(self) -> bool:
         """Whether the network's code is the user's own, to be changed."""
-        return self.source is None or not (self.source.is_builtin or self.name.startswith(("torchvision:", "timm:", "hf:")))
+        return self.source is None or not (
+            self.source.is_builtin or self.name.startswith(("torchvision:", "timm:", "hf:"))
+        )
 
     def _sizes(self) -> str:
         """A sentence about the input sizes that the network takes, if it takes one picture, signal or volume."""
         from archlab.tracing.failure.sizes import sizes_that_fit
 
         entries = tensors(self.given)
-        if len(entries) != 1 or entries[0].dim() < 3 or not entries[0].is_floating_point():
-            return ""
+        if self.advice or len(entries) != 1 or entries[0].dim() < 3 or not entries[0].is_floating_point():
+            return self.advice
         shape = shape_of(entries[0])
         axes = min(2, len(shape) - 2)
         default = self.source.input_shapes[0][-axes:] if self.source and self.source.input_shapes else ()

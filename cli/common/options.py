@@ -67,8 +67,8 @@ SeqOption: TypeAlias = Annotated[
         metavar="N",
         min=1,
         show_default=False,
-        help="Length of the inputs of an hf: source: tokens of a text, samples or frames of a sound; short for --option "
-        "seq=N.",
+        help="Length of the inputs of an hf: source: tokens of a text, samples or frames of a sound; short for "
+        "--option seq=N.",
     ),
 ]
 DownloadOption: TypeAlias = Annotated[

@@ -133,7 +133,9 @@ def with_known_code(located: Located, options: dict[str, Any]) -> Located:
         config.pop("auto_map", None)
     if config.get("auto_map"):
         kind = config.get("model_type", "")
-        way = f"; to build transformers' own {kind!r} instead, if it has one, give --option auto_map=none" if kind else ""
+        way = (
+            f"; to build transformers' own {kind!r} instead, if it has one, give --option auto_map=none" if kind else ""
+        )
         raise SourceError(
             f"{located.source} is built by Python code of its repository (auto_map in its config), and archlab runs no "
             f"such code: name the code yourself, as FILE.py:FACTORY{way}"

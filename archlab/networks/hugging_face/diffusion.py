@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -58,7 +57,7 @@ class Diffusion:
         from diffusers.utils import logging
 
         before = logging.get_verbosity()
-        logging.set_verbosity(logging.CRITICAL)
+        logging.set_verbosity(50)  # above whatever it says
         try:
             network: nn.Module = self.network_class.from_config(dict(self.config))
         finally:
@@ -66,7 +65,7 @@ class Diffusion:
         return network
 
 
-def _fields(kind: Any) -> Mapping[str, Any] | Any:
+def _fields(kind: Any) -> dict[str, Any]:
     """The fields that a network of diffusers takes, with their defaults."""
     parameters = inspect.signature(kind.__init__).parameters
     return {

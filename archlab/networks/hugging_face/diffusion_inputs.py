@@ -89,8 +89,10 @@ class _Maker:
             frames = (self.get("sample_frames") - 1) // self.get("temporal_compression_ratio") + 1
             return (self.batch, frames, channels, self.get("sample_height"), self.get("sample_width"))
         if self.name.startswith("UNet1D"):
-            return (self.batch, channels + (self.get("extra_in_channels") or 0), height)
-        if any(mark in self.name for mark in ("3D", "Motion", "Wan")):
+            return (self.batch, channels, height)
+        if "Motion" in self.name:
+            return None  # it takes its text once per frame of the video, which is unusual
+        if "3D" in self.name or "Wan" in self.name:
             return (self.batch, channels, FRAMES + 1 if "Wan" in self.name else FRAMES, height, width)
         return (self.batch, channels, height, width)
 

@@ -24,6 +24,8 @@ DETECTION = 800
 ECCV 2020, section 4)."""
 SAMPLES = 16_000
 """Of a sound: one second."""
+TRAJECTORY = 20
+"""Steps of a trajectory (Chen et al., Decision Transformer, NeurIPS 2021, table 8: context length K = 20)."""
 FRAMES = 16
 """Of a video whose length the config doesn't name."""
 
@@ -45,6 +47,21 @@ def inputs_of(network: nn.Module, batch: int | None = None, seq: int | None = No
     return _Maker(network, batch or 1, seq).inputs()
 
 
+def left_out(network: nn.Module, given: Inputs) -> str:
+    """A sentence about pictures and sounds that a network of several kinds of input takes, and wasn't given."""
+    parameters = inspect.signature(network.forward).parameters
+    others = [name for name in _OTHERS if name in parameters and name not in given]
+    if "input_ids" not in given or not others:
+        return ""
+    return (
+        f"Traced on text alone, without {' and '.join(others)}: what takes them is unused here, and its cost "
+        "isn't counted. --input gives them."
+    )
+
+
+_OTHERS = ("pixel_values", "pixel_values_videos", "input_features", "input_values")
+
+
 def unknown_inputs(network: nn.Module, names: Sequence[str]) -> str:
     """The message where it isn't known what a network is to be given: what its `forward` takes, and how to give it."""
     parameters = inspect.signature(network.forward).parameters
@@ -56,8 +73,8 @@ def unknown_inputs(network: nn.Module, names: Sequence[str]) -> str:
     what = f" as {', '.join(names)}" if names else ""
     example = names[0] if names else next(iter(taken), "input_ids")
     return (
-        f"it isn't known what {type(network).__name__} is to be given{what}: its forward takes {', '.join(taken)}; give "
-        f"the inputs yourself, each as --input {example}=1x3x224x224 or --input {example}=1x128:int64"
+        f"it isn't known what {type(network).__name__} is to be given{what}: its forward takes {', '.join(taken)}; "
+        f"give the inputs yourself, each as --input {example}=1x3x224x224 or --input {example}=1x128:int64"
     )
 
 
@@ -90,8 +107,8 @@ class _Maker:
             raise InputError(unknown_inputs(self.network, unknown))
         if self.seq is not None and not self.uses_seq:
             raise InputError(
-                f"{type(self.network).__name__} takes no sequence whose length can be chosen ({', '.join(found)}): leave "
-                "--seq (seq=) out, or give the inputs themselves (--input)"
+                f"{type(self.network).__name__} takes no sequence whose length can be chosen ({', '.join(found)}): "
+                "leave --seq (seq=) out, or give the inputs themselves (--input)"
             )
         if "use_cache" in self.parameters:
             found["use_cache"] = False  # nothing follows that would read it
@@ -141,15 +158,33 @@ class _Maker:
             return (self.batch, frames or FRAMES, *shape)
         return (self.batch, *shape)
 
+    def video(self) -> tuple[int, ...]:
+        batch, *shape = self.picture()
+        frames = self.named("frames_per_clip", "num_frames", of=("", "vision_config", "video_config"))
+        return (batch, frames if isinstance(frames, int) else FRAMES, *shape)
+
+    def series(self) -> tuple[int, ...]:
+        """Values of a time series, as the PatchTST family takes them."""
+        return (self.batch, self.length(self.config.context_length), self.config.num_input_channels)
+
+    def steps(self, features: int) -> tuple[int, ...]:
+        """Something about each step of a trajectory."""
+        return (self.batch, self.length(TRAJECTORY), features)
+
     def wave(self) -> tuple[int, ...]:
         bins = self.named("num_mel_bins")
         if bins is not None and self.named("max_length") and self.named("patch_size"):
             return (self.batch, self.length(self.named("max_length")), bins)
-        channels = self.named("audio_channels")
+        channels = 1 if getattr(self.config, "model_type", "") == "dac" else self.named("audio_channels")
         samples = self.length(SAMPLES)
         return (self.batch, channels, samples) if channels else (self.batch, samples)
 
     def spectrogram(self) -> tuple[int, ...]:
+        if getattr(self.config, "model_type", "") == "clap":
+            audio = self.config.audio_config
+            # The encoder scales it to a square of spec_size; by as many frames as that square holds.
+            frames = audio.spec_size**2 // audio.num_mel_bins
+            return (self.batch, 4 if audio.enable_fusion else 1, frames, audio.num_mel_bins)
         parts = ("", "audio_config", "audio_encoder_config", "encoder_config", "text_config")
         bins = self.named("num_mel_bins", "input_feat_per_channel", "feature_size", "input_dim", of=parts) or 80
         positions = self.named("max_source_positions", of=parts)
@@ -159,17 +194,19 @@ class _Maker:
         return (self.batch, self.length(1_000), bins)
 
 
-_VIDEOS = frozenset(["videomae", "timesformer", "vivit", "vjepa2"])
+_VIDEOS = frozenset(["videomae", "timesformer", "vivit"])
 """Types whose pictures are frames of a video."""
 _BINS_FIRST = frozenset(["whisper", "qwen2_audio", "qwen2_audio_encoder", "voxtral", "voxtral_encoder"])
 """Types whose spectrograms have the bins first, and one length: two frames for each of the encoder's positions."""
 
 _COMPANIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
-        ["clip", "chinese_clip", "siglip", "siglip2", "align", "altclip", "clipseg", "groupvit", "owlvit", "owlv2"],
+        ["clip", "chinese_clip", "siglip", "align", "altclip", "clipseg", "groupvit", "owlvit", "owlv2"],
         ("pixel_values",),
     ),
-    **dict.fromkeys(["blip", "blip-2", "flava", "bridgetower", "vilt", "x_clip", "metaclip_2"], ("pixel_values",)),
+    **dict.fromkeys(["flava", "bridgetower", "vilt", "x_clip", "metaclip_2"], ("pixel_values",)),
+    "blip": ("input_ids",),
+    "decision_transformer": ("actions", "rewards", "returns_to_go", "timesteps"),
     **dict.fromkeys(["layoutlm"], ("bbox",)),
     **dict.fromkeys(["layoutlmv2"], ("bbox", "image")),
     **dict.fromkeys(["clap"], ("input_features",)),
@@ -182,6 +219,13 @@ _INPUTS: dict[str, Callable[[_Maker], Any]] = {
     "pixel_values": _Maker.picture,
     "input_values": _Maker.wave,
     "input_features": _Maker.spectrogram,
+    "pixel_values_videos": _Maker.video,
+    "past_values": _Maker.series,
     "bbox": lambda maker: f"{maker.batch}x{maker.length(TOKENS)}x4:int64",
+    "states": lambda maker: maker.steps(maker.config.state_dim),
+    "actions": lambda maker: maker.steps(maker.config.act_dim),
+    "rewards": lambda maker: maker.steps(1),
+    "returns_to_go": lambda maker: maker.steps(1),
+    "timesteps": lambda maker: f"{maker.batch}x{maker.length(TRAJECTORY)}:int64",
 }
 """Name of a parameter -> its input."""

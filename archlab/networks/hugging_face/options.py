@@ -51,7 +51,9 @@ def chosen(source: str, options: Mapping[str, Value]) -> Chosen:
     return Chosen(**own, fields={name: value for name, value in options.items() if name not in OWN})
 
 
-def with_fields(source: str, config: Mapping[str, Any], known: Mapping[str, Any], given: Mapping[str, Value]) -> dict[str, Any]:
+def with_fields(
+    source: str, config: Mapping[str, Any], known: Mapping[str, Any], given: Mapping[str, Value]
+) -> dict[str, Any]:
     """A config with some of its fields replaced; lists that hold a value per layer are cut to fewer layers.
 
     Args:

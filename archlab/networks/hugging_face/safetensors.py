@@ -114,7 +114,9 @@ def _tensor(path: Path, name: str, entry: Any, room: int) -> StoredTensor:
     except (KeyError, TypeError, ValueError):
         whole, dtype, shape, begin, end = False, "", [], 0, 0
     if not whole or not begin <= end <= room or not isinstance(dtype, str):
-        raise SourceError(f"{path} is no safetensors file, or was cut off: {name!r} isn't in its {room:,} bytes of data")
+        raise SourceError(
+            f"{path} is no safetensors file, or was cut off: {name!r} isn't in its {room:,} bytes of data"
+        )
     bits = BITS.get(dtype)
     if bits is not None and prod(shape) * bits != (end - begin) * 8:
         raise SourceError(f"{path} is no safetensors file: {name!r} has {end - begin:,} bytes, which its shape hasn't")

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from archlab.networks.hugging_face.configs import locate, with_known_code
+from archlab.networks.hugging_face.inputs import inputs_of, left_out
 from archlab.networks.hugging_face.options import chosen
 from archlab.networks.hugging_face.safetensors import checkpoint, has_weights
 from archlab.networks.options import Option
@@ -46,13 +47,15 @@ def hub_model(source: str, reference: str, options: Mapping[str, Value]) -> HubM
         model: Any = Diffusion(located, wanted)
         make_inputs: Any = inputs_of_diffusers
     else:
-        from archlab.networks.hugging_face.inputs import inputs_of
         from archlab.networks.hugging_face.transformer import Transformer
 
         model, make_inputs = Transformer(located, wanted), inputs_of
 
     def inputs(network: nn.Module, batch: int | None) -> dict[str, Any]:
         found: dict[str, Any] = make_inputs(network, batch, wanted.seq)
+        said = left_out(network, found)
+        if said and said not in notes:
+            notes.append(said)
         return found
 
     notes: list[str] = model.notes
@@ -70,23 +73,27 @@ def hub_model(source: str, reference: str, options: Mapping[str, Value]) -> HubM
 
 def weights_note(network: nn.Module, held: Checkpoint) -> str:
     """A sentence that compares what a checkpoint holds with the network that was built from its config."""
-    names: dict[int, list[str]] = {}
+    groups: dict[int, list[str]] = {}
     for name, parameter in network.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
+        groups.setdefault(id(parameter), []).append(name)
     parameters = sum(parameter.numel() for parameter in nn.Module.parameters(network))
-    kinds = held.by_dtype
-    mixed = ", ".join(f"{count:,} {dtype}" for dtype, count in kinds.items()) if len(kinds) > 1 else next(iter(kinds), "")
-    holds = f"The checkpoint beside the config holds {held.elements:,} numbers ({mixed}) by its headers"
-    if held.elements == parameters:
-        return f"{holds}, as many as the network has parameters."
-    said = f"{holds}; the network built from the config has {parameters:,} parameters."
-    stored = {tensor.name for tensor in held.tensors}
-    known = {name for group in names.values() for name in group}
-    missing = [group[0] for group in names.values() if not stored & set(group)]
-    extra = sorted(stored - known)
-    if len(missing) > len(names) // 2:
-        return said  # their names are others: nothing can be matched
-    for what, found in (("The checkpoint lacks", missing), ("Only the checkpoint has", extra)):
+    buffers = {name for name, _ in network.named_buffers(remove_duplicate=False)}
+    stored = {tensor.name: tensor for tensor in held.tensors if tensor.name not in buffers}
+    count = sum(tensor.elements for tensor in stored.values())
+    beside = f" and {held.elements - count:,} of buffers" if held.elements > count else ""
+    kinds = ", ".join(held.by_dtype)
+    holds = f"The checkpoint beside the config holds {count:,} parameters{beside} ({kinds}) by its headers"
+    if count == parameters:
+        return f"{holds}, as many as the network."
+    said = f"{holds}; the network built from the config has {parameters:,}."
+    if not {"F64", "F32", "F16", "BF16", "C64"} >= {tensor.dtype for tensor in stored.values()}:
+        said += " Weights of fewer bits may be packed several to a number, and have scales beside them."
+    known = {name for group in groups.values() for name in group}
+    missing = [group[0] for group in groups.values() if not stored.keys() & set(group)]
+    extra = sorted(stored.keys() - known)
+    if len(missing) > len(groups) // 2:
+        return said  # the names are others: nothing can be matched
+    for what, found in (("Not in the checkpoint:", missing), ("In the checkpoint alone:", extra)):
         if found:
-            said += f" {what} {', '.join(found[:3])}{f' and {len(found) - 3} more' if len(found) > 3 else ''}."
+            said += f" {what} {', '.join(found[:3])}{f' and {len(found) - 3:,} more' if len(found) > 3 else ''}."
     return said

@@ -17,6 +17,13 @@ from archlab.networks.options import Option
 _DERIVED = ("num_labels",)
 """Names that configs take, but don't keep as fields."""
 
+_WARNING = "warn_if_padding_and_no_attention_mask"
+"""A method that looks into the tokens, which have no values here, for nothing but a warning."""
+
+
+def _unwarned(*args: object, **kwargs: object) -> None:
+    pass
+
 
 class Transformer:
     """One network of transformers: its config, its class and its options.
@@ -52,8 +59,8 @@ class Transformer:
             return []
         method = quantised.get("quant_method", "") if isinstance(quantised, Mapping) else ""
         return [
-            f"The config names a quantisation ({method or 'of its own kind'}), which isn't applied: layers and parameters "
-            "are those of the network before it."
+            f"The config names a quantisation ({method or 'of its own kind'}), which isn't applied: this is the network "
+            + "before it."
         ]
 
     @property
@@ -68,6 +75,9 @@ class Transformer:
 
         with quiet():
             network: nn.Module = self.network_class._from_config(copy.deepcopy(self.config))
+        for module in nn.Module.modules(network):
+            if hasattr(module, _WARNING):
+                setattr(module, _WARNING, _unwarned)
         return network
 
     def _config_class(self, config: Mapping[str, Any]) -> Any:
@@ -141,13 +151,17 @@ def task_name(auto: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=X)(?=V)", "-", words.replace("Seq2SeqLM", "Seq2seqLM")).lower() or "base"
 
 
+_SILENT = 50
+"""The level of Python's logging above which libraries say nothing."""
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """A context in which transformers keeps its remarks to itself: errors are said by what it raises."""
     from transformers.utils import logging
 
     before = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
+    logging.set_verbosity(_SILENT)
     try:
         yield
     finally:

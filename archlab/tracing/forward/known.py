@@ -1,9 +1,9 @@
 """Values of small tables that a network makes on the meta device, and then reads.
 
-A network may make its positions where its input is, `torch.arange(8, device=x.device)`, and ask them something (are they
-one sequence, or several?). On the meta device they would have no values, though nothing of the input is in them. So the
-same table is made on the CPU beside it, and what is computed from such tables alone is computed there too, as long as
-it is small. Where a value is read, it is read there.
+A network may make its positions where its input is, `torch.arange(8, device=x.device)`, and ask them something (are
+they one sequence, or several?). On the meta device they would have no values, though nothing of the input is in them.
+So the same table is made on the CPU beside it, and what is computed from such tables alone is computed there too, as
+long as it is small. Where a value is read, it is read there.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def keep_values(
     Args:
         name: the function's name.
         in_place: whether it changes its first argument.
-        function: what was called; `args` and `kwargs` with.
+        function: what was called.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
         given: the tensors among the arguments.
         out: what came of it.
     """

@@ -27,9 +27,7 @@ CACHES = ("cache", "past_key_values", "cache_params")
 """What transformers calls the cache among the arguments and in the results of a network, by its versions and kinds."""
 
 
-def decoding(
-    network: str | Source | nn.Module, tokens: int, *, batch: int | None = None, **options: Value
-) -> Decoding:
+def decoding(network: str | Source | nn.Module, tokens: int, *, batch: int | None = None, **options: Value) -> Decoding:
     """The cost of reading a prompt (prefill) and of one token after it (decode), and the bytes of cache and weights.
 
     Prefill: `tokens` new tokens at once, with an empty cache. Decode: one new token, with `tokens` in the cache. So
