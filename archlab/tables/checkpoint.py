@@ -30,8 +30,8 @@ def checkpoint_table(found: Checkpoint, depth: int | None) -> Table:
         title=f"{found.path}, by the headers alone",
         total=("total", *_cells(found.tensors)),
         footer=(
-            f"{counted(len(found.files), 'file')}. Numbers are parameters where weights are stored one by one; buffers "
-            + "are among them, and quantised weights may be packed several to a number.",
+            f"{counted(len(found.files), 'file')}. Numbers are those of parameters and buffers.",
+            "Quantised weights may be packed several to a number, and have scales beside them.",
             "No network is built: name its config (hf:FOLDER) for layers and cost.",
         ),
     )

@@ -25,9 +25,9 @@ def decoding_tables(found: Decoding) -> tuple[Table, Table]:
         ),
         title=f"{network_text(found)}: a prompt of {tokens:,} tokens, then one more{sequences}",
         footer=(
-            f"Decode is one token behind the {tokens:,} in the cache, and attends to {tokens + 1:,} positions where "
-            + "the network has no shorter window. Tokens are counted per sequence, MACs and bytes over all sequences.",
-            f"The cache is the network's own, of {len(found.cache_shapes)} tensors in {' and '.join(found.cache_dtypes)}.",
+            f"Decode is one token behind {tokens:,} in the cache: {tokens + 1:,} positions, or the network's window.",
+            "Tokens are per sequence, MACs and bytes over all sequences.",
+            f"The cache is the network's own: {len(found.cache_shapes)} tensors in {' and '.join(found.cache_dtypes)}.",
             *found.notes,
         ),
     )
@@ -44,9 +44,9 @@ def decoding_tables(found: Decoding) -> tuple[Table, Table]:
         ),
         title=f"{found.parameters:,} parameters",
         footer=(
-            "FLOPs/byte (arithmetic intensity) is 2 x MACs / (all weights read once + cache read). Not in it: "
-            + "activations, what is written, and the scales of quantised weights.",
-            "All weights are read, though a look-up takes a few rows of its table and a mixture of experts some experts.",
+            "FLOPs/byte (arithmetic intensity) is 2 x MACs / (all weights once + the cache read).",
+            "Not in it: activations, what is written, and the scales of quantised weights.",
+            "All weights count, though a look-up takes a few rows and a mixture of experts some experts.",
         ),
     )
     return passes, precisions

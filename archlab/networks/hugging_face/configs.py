@@ -148,6 +148,8 @@ def _read(path: Path) -> dict[str, Any]:
         if path.stat().st_size > LARGEST_CONFIG:
             raise SourceError(f"{path} is no config: it has more than {LARGEST_CONFIG:,} bytes")
         found = json.loads(path.read_bytes())
+    except SourceError:
+        raise
     except OSError as error:
         raise SourceError(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

@@ -78,6 +78,8 @@ def _shards(index: Path) -> list[Path]:
         if index.stat().st_size > LARGEST_HEADER:
             raise SourceError(f"{index} is no index of shards: it has more than {LARGEST_HEADER:,} bytes")
         names = json.loads(index.read_bytes())["weight_map"].values()
+    except SourceError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceError(f"{index} is no index of shards: {type(error).__name__}: {error}") from error
     files = []
@@ -96,6 +98,8 @@ def _header(path: Path) -> Iterable[StoredTensor]:
             if size < 8 or length > min(LARGEST_HEADER, size - 8):
                 raise SourceError(f"{path} is no safetensors file: its header can't have {length:,} bytes")
             header = json.loads(file.read(length))
+    except SourceError:
+        raise
     except OSError as error:
         raise SourceError(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

@@ -59,8 +59,7 @@ class Transformer:
             return []
         method = quantised.get("quant_method", "") if isinstance(quantised, Mapping) else ""
         return [
-            f"The config names a quantisation ({method or 'of its own kind'}), which isn't applied: this is the network "
-            + "before it."
+            f"The config names a quantisation ({method or 'of its own kind'}), which isn't applied to this network."
         ]
 
     @property

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from archlab.tracing.costs.names import words
 from archlab.tracing.forward.constants import base_of
 from archlab.tracing.pytree import convert
 
@@ -24,6 +25,15 @@ _MAKERS = frozenset(["arange", "full", "ones", "zeros", "tensor", "linspace", "e
 """Functions that make the same values each time they are called so."""
 _LIKE = frozenset(["full_like", "ones_like", "zeros_like", "new_full", "new_ones", "new_zeros", "new_tensor"])
 """The same, of the shape or type of a tensor whose values don't matter."""
+
+_UNKNOWN = words(
+    """
+    alpha_dropout bernoulli binomial dropout dropout1d dropout2d dropout3d empty_like feature_alpha_dropout
+    feature_dropout fractional_max_pool2d fractional_max_pool3d gumbel_softmax multinomial new_empty normal poisson
+    rand_like randint_like randn_like rrelu
+    """
+)
+"""Functions whose results follow from no values: what they draw would disturb the random state."""
 
 
 def value_of(tensor: Tensor) -> Tensor | None:
@@ -41,29 +51,29 @@ def with_known_values(arguments: Any, given: Sequence[Tensor]) -> Any:
     return convert(arguments, value_of)
 
 
-def keep_values(
-    name: str, in_place: bool, function: Any, args: Any, kwargs: Any, given: Sequence[Tensor], out: Any
-) -> None:
+def forget_values(changed: Sequence[Tensor]) -> None:
+    """Forget the values of tensors that are changed in place, and of all that share memory with them."""
+    for tensor in changed:
+        if tensor.is_meta and (value := value_of(tensor)) is not None:
+            base_of(value)._archlab_stale = True  # type: ignore[attr-defined]
+
+
+def keep_values(name: str, function: Any, args: Any, kwargs: Any, given: Sequence[Tensor], out: Any) -> None:
     """Keep the values of a result on the meta device, if they follow from values that are known.
 
     Args:
         name: the function's name.
-        in_place: whether it changes its first argument.
         function: what was called.
         args: its positional arguments.
         kwargs: its keyword arguments.
         given: the tensors among the arguments.
         out: what came of it.
     """
-    if in_place:
-        if given and given[0].is_meta and (value := value_of(given[0])) is not None:
-            base_of(value)._archlab_stale = True  # type: ignore[attr-defined]
-        return
     if not isinstance(out, Tensor) or not out.is_meta or out.numel() > LARGEST:
         return
     if name in _MAKERS or name in _LIKE:
         known = convert((args, {**kwargs, "device": "cpu"}), _emptied)
-    elif given and name not in ("empty_like", "rand_like", "randn_like", "randint_like", "empty", "rand", "randn"):
+    elif given and name not in _UNKNOWN:
         known = with_known_values((args, kwargs), given)
     else:
         return

@@ -15,7 +15,7 @@ from archlab.tracing.forward.call_tree import Call, CallTree, UnheardError, is_u
 from archlab.tracing.forward.constants import base_of, move_constant, write_through
 from archlab.tracing.forward.dispatch import Dispatched
 from archlab.tracing.forward.grouped import grouped_product
-from archlab.tracing.forward.known import keep_values, with_known_values
+from archlab.tracing.forward.known import forget_values, keep_values, with_known_values
 from archlab.tracing.forward.module_tree import State, Stray, stray
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
 from archlab.tracing.forward.saved import fused_attention
@@ -102,6 +102,8 @@ class Listener(TorchFunctionMode):
                 raise DataDependentError(f"{where or 'the network'} reads a tensor's values ({known.name})")
             return function(*args, **kwargs)
         if meta and not self.tree.real:
+            if known.in_place or "out" in kwargs:
+                forget_values([*(given[:1] if known.in_place else ()), *tensors(kwargs.get("out"))])
             if role is Role.CONVERSION:
                 tensor, dtype = args[0], _converted_type(args, kwargs)
                 if dtype is tensor.dtype:
@@ -144,8 +146,8 @@ class Listener(TorchFunctionMode):
         if known.role is Role.FACTORY and isinstance(out, Tensor):
             out._archlab_made = True  # type: ignore[attr-defined]
         mark = () if known.role is Role.FACTORY else tuple(states)
-        if not tree.real and not states:
-            keep_values(known.name, known.in_place, function, args, kwargs, given, out)
+        if not (tree.real or states or known.in_place):
+            keep_values(known.name, function, args, kwargs, given, out)
         for tensor in tensors(out):
             if getattr(tensor, "_archlab", ()) in (None, ()) or not any(tensor is item for item in given):
                 tensor._archlab = mark  # type: ignore[attr-defined]
