@@ -59,6 +59,14 @@ def test_a_file_of_a_config_is_no_trace(source: str, tmp_path: Path) -> None:
     assert page.is_file()
 
 
+def test_a_kept_trace_holds(source: str, tmp_path: Path) -> None:
+    kept = str(tmp_path / "kept.json")
+    options = ("--seq", "8", "-O", "task=causal-lm")
+    assert run("check", source, *options, "--save", kept).code == 0
+    assert run("check", source, *options, "--against", kept).code == 0
+    assert run("check", source, *options, "--against", kept, "-O", "num_hidden_layers=1").code == 1
+
+
 def test_decode_shows_two_passes(source: str) -> None:
     done = run("shapes", source, "--decode", "20", "-O", "task=causal-lm", "-O", "is_decoder=true")
     assert done.code == 0, done.err

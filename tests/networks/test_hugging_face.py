@@ -162,6 +162,14 @@ def test_inputs_that_are_given_are_the_only_ones(tmp_path: Path) -> None:
     assert found.inputs[0] == (3, 7)
 
 
+def test_a_cache_is_kept_where_it_is_asked_for(tmp_path: Path) -> None:
+    source = folder(tmp_path, LLAMA)
+    without, with_cache = trace(source, seq=8), trace(source, seq=8, use_cache=True)
+    assert without.layers[0].output_shapes == ((1, 8, 32),)
+    assert with_cache.layers[0].output_shapes == ((1, 8, 32), *[(1, 2, 8, 8)] * 4)
+    assert with_cache.totals.macs == without.totals.macs
+
+
 def test_texts_alone_are_said_to_be_alone(tmp_path: Path) -> None:
     config = {
         "model_type": "llava",

@@ -110,8 +110,6 @@ class _Maker:
                 f"{type(self.network).__name__} takes no sequence whose length can be chosen ({', '.join(found)}): "
                 "leave --seq (seq=) out, or give the inputs themselves (--input)"
             )
-        if "use_cache" in self.parameters:
-            found["use_cache"] = False  # nothing follows that would read it
         return found
 
     def _input(self, name: str) -> Any:

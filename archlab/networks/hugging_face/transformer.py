@@ -48,6 +48,8 @@ class Transformer:
             known |= dict.fromkeys(_DERIVED)
             self.fields = known
             self.config = self._config(kind, with_fields(self.source, located.config, known, chosen.fields))
+            if not any(name.rpartition(".")[2] == "use_cache" for name in chosen.fields):
+                _without_cache(self.config)
             self.task = chosen.task
             self.network_class = self._network_class(located.config.get("architectures"))
 
@@ -138,6 +140,13 @@ class Transformer:
             if auto is not None and type(self.config) in getattr(auto, "_model_mapping", ()):
                 found[task_name(name)] = auto
         return found
+
+
+def _without_cache(config: Any) -> None:
+    """Have a network return no keys and values for tokens to come: one pass is all that is asked of it."""
+    for part in (config, *(getattr(config, name, None) for name in config.sub_configs)):
+        if getattr(part, "use_cache", None):
+            part.use_cache = False
 
 
 def task_name(auto: str) -> str:
