@@ -11,7 +11,7 @@ import typer
 
 from archlab.cli.common.console import emit, message, prints_aside, write
 from archlab.cli.common.groups import grouped
-from archlab.cli.common.options import Subject
+from archlab.cli.common.options import Subject, is_trace
 from archlab.cli.common.output import Output
 from archlab.errors import InputError
 
@@ -83,7 +83,7 @@ def check(
             "nothing to check: give --max-parameters, --max-macs, --max-memory, --lint, --against FILE, or --save FILE "
             "to begin"
         )
-    if max_memory is not None and subject.network.endswith(".json"):
+    if max_memory is not None and is_trace(subject.network):
         raise InputError(f"--max-memory needs the network itself, and {subject.network} is a trace: name its source")
     allowed = None if max_memory is None else _bytes(max_memory)
     from archlab.analysis.check import check as judge

@@ -10,10 +10,13 @@ from archlab.cli.common.console import emit
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import (
     BatchOption,
+    HubOptions,
     InputOption,
     NetworkArgument,
     OptionOption,
+    both,
     depth_limit,
+    is_trace,
     network_options,
     traced,
 )
@@ -37,6 +40,7 @@ def diff(
     ] = None,
     options: OptionOption = None,
     *,
+    hub: HubOptions,
     everything: Annotated[bool, typer.Option("--all", help="Show the layers that are equal too.")] = False,
     profile: Annotated[
         bool, typer.Option("--profile", help="Measure both on this machine, and show the time of their layers.")
@@ -61,10 +65,11 @@ def diff(
     columns = ("time",) if profile else ()
     sides = []
     for network, own in ((before, before_options), (after, after_options)):
-        if network.endswith(".json"):
+        if is_trace(network):
             sides.append(traced(network))
         else:
-            sides.append(traced(network, inputs, batch, network_options([*(options or ()), *(own or ())]), columns))
+            chosen = both(network_options([*(options or ()), *(own or ())]), hub)
+            sides.append(traced(network, inputs, batch, chosen, columns))
     found = compare(*sides)
     emit(target, lambda: diff_table(found, limit, everything=everything), found.to_json)
     if exit_code and not found.is_empty:

@@ -12,7 +12,7 @@ import typer
 
 from archlab.cli.common.console import message, prints_aside, progress, write
 from archlab.cli.common.groups import grouped
-from archlab.cli.common.options import InputOption, NetworkOptions, traced
+from archlab.cli.common.options import HubOptions, InputOption, NetworkOptions, both, is_trace, traced
 from archlab.cli.common.settings import DataDirOption, StoreOption
 from archlab.errors import ArchlabError, ForwardError, InputError, SourceError
 
@@ -58,6 +58,7 @@ def report(
     inputs: InputOption = None,
     *,
     given: NetworkOptions,
+    hub: HubOptions,
     data_dir: DataDirOption = None,
 ) -> None:
     """Write networks, runs and comparisons as HTML.
@@ -86,7 +87,8 @@ def report(
     else:
         from archlab.reports import save
 
-        found = [_resolved(thing, home, inputs, given, failures) for thing in things] if things else [_newest(home)]
+        options = both(given, hub)
+        found = [_resolved(thing, home, inputs, options, failures) for thing in things] if things else [_newest(home)]
         command = shlex.join(["archlab", *sys.argv[1:]])
         items = [*found, *_networks_of(found, home, data_dir)]
         if png or svg:
@@ -122,7 +124,7 @@ def _resolved(
 
     A network that fails on its input is its trace up to there, and the error joins `failures`.
     """
-    if thing.endswith(".json"):
+    if is_trace(thing):
         return _record_in(Path(thing))
     for find in (store.comparison, store.run):
         try:

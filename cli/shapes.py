@@ -10,7 +10,7 @@ from archlab.cli.common.console import emit, message, prints_aside
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import DepthOption, Subject, depth_limit
 from archlab.cli.common.output import Format, Output
-from archlab.errors import ForwardError
+from archlab.errors import ForwardError, InputError
 
 if TYPE_CHECKING:
     from archlab.records import Trace
@@ -22,6 +22,10 @@ COLUMNS_HELP = (
 FITS_HELP = (
     "Show the memory that a training step takes at its peak instead, and the largest batch that fits into SIZE: 24GB, "
     "80G (10^9 bytes) or 24GiB (2^30); exit 1 if the batch that --batch names does not fit."
+)
+DECODE_HELP = (
+    "Show what a decoder takes instead: a prompt of N tokens at once (prefill), and one token behind N in the cache "
+    "(decode): MACs, bytes of the cache, weights at fp32, bf16, int8 and int4, FLOPs per byte."
 )
 
 
@@ -48,6 +52,7 @@ def shapes(
     precision: Annotated[
         str, typer.Option(metavar="NAME", help="For --fits: fp32, or bf16 for mixed precision.")
     ] = "fp32",
+    decode: Annotated[int | None, typer.Option(metavar="N", min=1, show_default=False, help=DECODE_HELP)] = None,
     target: Output,
 ) -> None:
     """Show the shapes, parameters and cost of layers.
@@ -57,6 +62,8 @@ def shapes(
     archlab shapes resnet18 --depth 2 --columns +share,saved
     archlab shapes torchvision:vit_b_16 --depth all --format csv -o vit.csv
     archlab shapes torchvision:resnet50 --fits 24GB --batch 256
+    archlab shapes hf:FOLDER --seq 512 --depth 2
+    archlab shapes hf:ORG/NAME --download --decode 4096
 
     Repeated equal blocks are one row (x12), and containers of a single module take no level; JSON and CSV always hold
     every layer down to the depth.
@@ -65,11 +72,17 @@ def shapes(
     if columns == "help":
         _show_columns(target)
         return
+    if subject.network.endswith((".safetensors", ".safetensors.index.json")):
+        _checkpoint(target, subject, limit)
+        return
     from archlab.tables.columns import chosen_columns, costly_columns
 
     chosen = chosen_columns([name.strip() for name in columns.split(",") if name.strip()])
     if budget is not None:
         _fits(target, subject, budget, optimizer, precision)
+        return
+    if decode is not None:
+        _decode(target, subject, decode)
         return
     if verify:
         _verify(target, subject)
@@ -126,6 +139,28 @@ def _fits(target: Output, subject: Subject, budget: str, optimizer: str, precisi
     emit(target, lambda: memory_table(found), found.to_json)
     if found.fits is False:
         raise typer.Exit(1)
+
+
+def _checkpoint(target: Output, subject: Subject, limit: int | None) -> None:
+    if subject.inputs or subject.batch or subject.chosen:
+        raise InputError(f"{subject.network} holds weights and builds no network: leave inputs and options out")
+    from archlab.networks import checkpoint
+    from archlab.tables.checkpoint import checkpoint_table
+
+    found = checkpoint(subject.network)
+    emit(target, lambda: checkpoint_table(found, limit), found.to_json)
+
+
+def _decode(target: Output, subject: Subject, tokens: int) -> None:
+    if subject.inputs:
+        raise InputError("--decode makes its own inputs, a prompt of N tokens: leave --input out")
+    from archlab.networks import resolve
+    from archlab.tables.decoding import decoding_tables
+    from archlab.tracing import decoding
+
+    with prints_aside():
+        found = decoding(resolve(subject.network, subject.chosen), tokens, batch=subject.batch)
+    emit(target, lambda: decoding_tables(found), found.to_json)
 
 
 def _show_columns(target: Output) -> None:

@@ -16,7 +16,10 @@ import archlab
 from archlab.cli.app import COMMANDS
 
 ROOT = Path(__file__).parent.parent
-HEAVY = {"torch", "torchvision", "numpy", "pandas", "plotly", "sklearn", "scipy", "timm", "torchinfo"}
+HEAVY = {
+    *("torch", "torchvision", "numpy", "pandas", "plotly", "sklearn", "scipy", "timm", "torchinfo"),
+    *("transformers", "diffusers", "huggingface_hub"),
+}
 
 
 def modules_after(statement: str) -> set[str]:

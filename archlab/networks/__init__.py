@@ -3,7 +3,8 @@
 from archlab.networks import densenet as densenet  # registers its networks, as the next two do
 from archlab.networks import lenet as lenet
 from archlab.networks import resnet as resnet
+from archlab.networks.hugging_face.safetensors import checkpoint
 from archlab.networks.registry import Entry, entry, names, register
 from archlab.networks.sources import Source, build, resolve
 
-__all__ = ["Entry", "Source", "build", "entry", "names", "register", "resolve"]
+__all__ = ["Entry", "Source", "build", "checkpoint", "entry", "names", "register", "resolve"]

@@ -7,6 +7,7 @@
 | `FILE.py:FACTORY` | a class, a function or a module in a Python file, which is run for it |
 | `package.module:FACTORY` | the same in a module that can be imported, from the current folder too |
 | `FILE.pt2` | a program that `torch.export.save` wrote, with its weights |
+| `hf:ORG/NAME`, `hf:FOLDER`, `config.json` | a network of transformers or diffusers by its config, without weights |
 """
 
 from __future__ import annotations
@@ -19,18 +20,22 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from archlab.errors import SourceError
 from archlab.networks import imports, registry, zoos
+from archlab.networks.hugging_face.sources import hub_model
 from archlab.networks.options import Option, Signature, plain_value, read_signature
 from archlab.networks.weightless import build_weightless
 from archlab.records import Shape, Value
 
-SOURCE_FORMS = "a registered name, torchvision:NAME, timm:NAME, FILE.py:FACTORY, package.module:FACTORY or FILE.pt2"
+SOURCE_FORMS = (
+    "a registered name, torchvision:NAME, timm:NAME, hf:ORG/NAME, hf:FOLDER, FILE.py:FACTORY, package.module:FACTORY "
+    "or FILE.pt2"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,9 @@ class Source:
     """The Python file it is defined in, if the user named one."""
     notes: list[str] = field(default_factory=list)
     """Sentences that belong under a table: what `build` had to do otherwise."""
+    make_inputs: Callable[[nn.Module, int | None], Mapping[str, Any]] | None = None
+    """Gives the inputs by name, of any kind that `archlab.tracing.trace` takes, for the network and a batch (None for
+    the usual one). None where `input_shapes` says all."""
     configure: Callable[[Mapping[str, Value]], Source] | None = None
     """Gives the same network for other options, without looking it up again."""
 
@@ -122,6 +130,8 @@ def resolve(source: str, options: Mapping[str, Value] | None = None) -> Source:
     before, colon, after = source.rpartition(":")
     if Path(source).suffix == ".pt2":
         return _exported(source, given)
+    if before == "hf" or Path(source).name == "config.json":
+        return _hugging_face(source, given)
     if not colon:
         return _registered(source, given)
     if before in ("torchvision", "timm"):
@@ -163,9 +173,10 @@ def _registered(source: str, options: Mapping[str, Value]) -> Source:
             "exported from"
         )
     if path.suffix in (".pt", ".pth", ".ckpt", ".safetensors"):
+        listed = f"; archlab shapes {source} lists them" if path.suffix == ".safetensors" else ""
         raise SourceError(
-            f"{source} holds weights, not a network that can be built: expected FILE.py:FACTORY for the code, or a "
-            "program as FILE.pt2, which torch.export.save writes"
+            f"{source} holds weights, not a network that can be built: expected FILE.py:FACTORY for the code, "
+            f"hf:FOLDER for a config, or a program as FILE.pt2, which torch.export.save writes{listed}"
         )
     entry = registry.entry(source)
     arguments = entry.signature.arguments(options, entry.name)
@@ -190,6 +201,19 @@ def _zoo(source: str, model: zoos.ZooModel, options: Mapping[str, Value]) -> Sou
         input_shapes=zoos.adapt(model.input_shapes, arguments),
         available=model.signature.options,
         configure=partial(_zoo, source, model),
+    )
+
+
+def _hugging_face(source: str, options: Mapping[str, Value]) -> Source:
+    model = hub_model(source, source.removeprefix("hf:"), options)
+    return Source(
+        source,
+        model.make,
+        options=_plain(model.options),
+        available=model.available,
+        notes=model.notes,
+        make_inputs=model.inputs,
+        configure=partial(_hugging_face, source),
     )
 
 

@@ -1,8 +1,10 @@
 """What archlab measures, as frozen dataclasses: free of torch, and JSON both ways."""
 
 from archlab.records.check import Check, Finding
+from archlab.records.checkpoint import Checkpoint, StoredTensor
 from archlab.records.comparison import Comparison, Difference, Estimate, VariantResult
 from archlab.records.config import TrainingConfig, Value
+from archlab.records.decoding import Decoding, DecodingPass
 from archlab.records.diff import Change, Diff, LayerDiff, Side
 from archlab.records.document import Document
 from archlab.records.graph import Graph, GraphEdge, GraphNode
@@ -18,7 +20,10 @@ from archlab.records.verification import Discrepancy, Verification
 __all__ = [
     "Change",
     "Check",
+    "Checkpoint",
     "Comparison",
+    "Decoding",
+    "DecodingPass",
     "Diff",
     "Difference",
     "Discrepancy",
@@ -49,6 +54,7 @@ __all__ = [
     "Side",
     "Smoothness",
     "Stage",
+    "StoredTensor",
     "Timing",
     "Totals",
     "Trace",

@@ -8,7 +8,17 @@ from operator import attrgetter
 
 from archlab.analysis.wording import shape_text
 from archlab.errors import InputError, nearest
-from archlab.records import Layer, MemoryEstimate, Profile, ReceptiveField, Shape, Side, Totals, Trace
+from archlab.records import (
+    Decoding,
+    Layer,
+    MemoryEstimate,
+    Profile,
+    ReceptiveField,
+    Shape,
+    Side,
+    Totals,
+    Trace,
+)
 from archlab.records.trace import SIZE_UNKNOWN
 from archlab.tables.table import AtLeast, Cell, Column, Row, Table
 
@@ -81,7 +91,7 @@ def shapes_text(shapes: Sequence[Shape], most: int = 4) -> str:
     return listed + (f", +{len(shapes) - most}" if len(shapes) > most else "")
 
 
-def network_text(record: Trace | Side | MemoryEstimate | Profile) -> str:
+def network_text(record: Trace | Side | MemoryEstimate | Profile | Decoding) -> str:
     """The network with its options: `resnet (skip=off)`."""
     options = ", ".join(f"{name}={value}" for name, value in record.options.items())
     return f"{record.network} ({options})" if options else record.network

@@ -13,12 +13,17 @@ from archlab.tracing.inputs import AsIs
 from archlab.tracing.measurement import trace
 
 if TYPE_CHECKING:
+    from archlab.tracing.memory.decoding import decoding as decoding
     from archlab.tracing.memory.fitting import fits as fits
     from archlab.tracing.verification.explanation import verify as verify
 
-_HOMES = {"fits": "archlab.tracing.memory.fitting", "verify": "archlab.tracing.verification.explanation"}
+_HOMES = {
+    "decoding": "archlab.tracing.memory.decoding",
+    "fits": "archlab.tracing.memory.fitting",
+    "verify": "archlab.tracing.verification.explanation",
+}
 
-__all__ = ["AsIs", "Cost", "fits", "register_cost", "trace", "verify"]
+__all__ = ["AsIs", "Cost", "decoding", "fits", "register_cost", "trace", "verify"]
 
 
 def __getattr__(name: str) -> object:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import gc
-import os
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
@@ -18,13 +15,22 @@ from archlab.records import Trace, Value
 from archlab.tracing.forward import location
 from archlab.tracing.forward.attempt import Attempt, refuses
 from archlab.tracing.forward.call_tree import Call, CallTree
+from archlab.tracing.forward.compilation import uncompiled
 from archlab.tracing.forward.listener import DataDependentError
 from archlab.tracing.forward.module_tree import ModuleTree
 from archlab.tracing.forward.rows import Rows
 from archlab.tracing.forward.saved import SavedBytes
 from archlab.tracing.forward.tracer import Tracer
-from archlab.tracing.inputs import Arguments, arguments, with_assumed_values, with_known_values, with_values
+from archlab.tracing.inputs import (
+    Arguments,
+    arguments,
+    parameters_text,
+    with_assumed_values,
+    with_known_values,
+    with_values,
+)
 from archlab.tracing.isolation import isolated
+from archlab.tracing.memory.available import check_memory, free_for
 from archlab.tracing.pytree import convert, dtype_name, shape_of, tensors
 from archlab.tracing.quick.shape_function import MismatchError, ShapeFunctionError
 
@@ -116,8 +122,21 @@ def prepare(
     source, built = found_network(network, options)
     if source is None:
         return Measurement(built, type(built).__name__, arguments(inputs, built, (), batch), columns=wanted)
-    given = arguments(inputs, built.eval(), source.input_shapes, batch)
-    return Measurement(built, source.name, given, columns=wanted, source=source)
+    found = given(source, built.eval(), inputs, batch)
+    measurement = Measurement(built, source.name, found, columns=wanted, source=source)
+    if inputs is None and source.make_inputs is not None:
+        measurement.advice = (
+            f"the inputs were made from the config alone; {type(built).__name__} takes ({parameters_text(built)}): "
+            "give each yourself, as in --input NAME=1x128:int64"
+        )
+    return measurement
+
+
+def given(source: Source, network: nn.Module, inputs: object, batch: int | None) -> Arguments:
+    """The arguments of a source's network: of the inputs that were given, else of those that the source knows."""
+    if inputs is None and source.make_inputs is not None:
+        return arguments(source.make_inputs(network, batch), network, (), None)
+    return arguments(inputs, network, source.input_shapes, batch)
 
 
 def found_network(network: str | Source | nn.Module, options: Mapping[str, Value]) -> tuple[Source | None, nn.Module]:
@@ -186,6 +205,8 @@ class Measurement:
         self.source = source
         """Where the network comes from, if it was built for this trace."""
         self.notes: list[str] = list(source.notes) if source is not None else []
+        self.advice = ""
+        """What to do where the network doesn't take its inputs, if nobody chose them."""
 
     def trace(self) -> Trace:
         """The trace, by the first way that the network lets be gone: each computes more than the one before.
@@ -318,15 +339,17 @@ class Measurement:
 
     def _is_theirs(self) -> bool:
         """Whether the network's code is the user's own, to be changed."""
-        return self.source is None or not (self.source.is_builtin or self.name.startswith(("torchvision:", "timm:")))
+        return self.source is None or not (
+            self.source.is_builtin or self.name.startswith(("torchvision:", "timm:", "hf:"))
+        )
 
     def _sizes(self) -> str:
         """A sentence about the input sizes that the network takes, if it takes one picture, signal or volume."""
         from archlab.tracing.failure.sizes import sizes_that_fit
 
         entries = tensors(self.given)
-        if len(entries) != 1 or entries[0].dim() < 3 or not entries[0].is_floating_point():
-            return ""
+        if self.advice or len(entries) != 1 or entries[0].dim() < 3 or not entries[0].is_floating_point():
+            return self.advice
         shape = shape_of(entries[0])
         axes = min(2, len(shape) - 2)
         default = self.source.input_shapes[0][-axes:] if self.source and self.source.input_shapes else ()
@@ -342,26 +365,6 @@ class Measurement:
 
         given = shape[-1] if len(set(shape[-axes:])) == 1 else 0
         return sizes_that_fit(self.name, takes, default, given, axes)
-
-
-@contextmanager
-def uncompiled() -> Iterator[None]:
-    """A context in which functions and modules run as they were written, whether they are compiled or are to be."""
-    before = torch.compile
-    torch.compile = _as_written
-    try:
-        # If the compiler isn't loaded, nothing can have been compiled.
-        stance = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
-        with stance, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="flex_attention called without torch.compile")
-            yield
-    finally:
-        torch.compile = before
-
-
-def _as_written(model: Any = None, **settings: Any) -> Any:
-    """Stands in for `torch.compile`, which is also a decorator with settings."""
-    return model if model is not None else lambda function: function
 
 
 def _receptive_fields(given: Arguments) -> AbstractContextManager[object]:
@@ -387,31 +390,3 @@ def unwrapped(network: nn.Module) -> nn.Module:
 
 
 _WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
-
-
-def check_memory(network: nn.Module, name: str, reason: str) -> None:
-    """Hold that the parameters fit into the memory that is free.
-
-    Raises:
-        ForwardError: they do not.
-    """
-    needed, free = _memory(network)
-    if needed > free:
-        raise ForwardError(
-            f"{name} can't be traced without arithmetic, since {reason}, and its {needed / 1e9:.1f} GB of parameters "
-            f"don't fit into the {free / 1e9:.1f} GB of memory that are free"
-        )
-
-
-def free_for(network: nn.Module, partial: Trace) -> bool:
-    """Whether real arithmetic would have the memory for the parameters, and for twice the largest result until now."""
-    needed, free = _memory(network)
-    largest = max((layer.output_bytes for layer in partial.layers), default=0)
-    return needed + 2 * largest <= free
-
-
-def _memory(network: nn.Module) -> tuple[int, int]:
-    """Bytes of the parameters, and those that are free; as many where nobody says."""
-    needed = sum(parameter.numel() * parameter.element_size() for parameter in nn.Module.parameters(network))
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else needed
-    return needed, free

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, NewType, TypeAlias
 
 import typer
@@ -19,8 +20,8 @@ NetworkArgument: TypeAlias = Annotated[
     typer.Argument(
         metavar="NETWORK",
         show_default=False,
-        help="A built-in name (see archlab networks), torchvision:NAME, timm:NAME, FILE.py:FACTORY, "
-        "package.module:FACTORY, FILE.pt2, FILE.onnx, or FILE.json with a trace.",
+        help="A built-in name (see archlab networks), torchvision:NAME, timm:NAME, hf:ORG/NAME, hf:FOLDER, "
+        "FILE.py:FACTORY, package.module:FACTORY, FILE.pt2, FILE.onnx, or FILE.json with a trace.",
     ),
 ]
 InputOption: TypeAlias = Annotated[
@@ -59,6 +60,21 @@ SkipOption: TypeAlias = Annotated[
     str | None, typer.Option("--skip", metavar="on|off", show_default=False, help="Skip connections: --option skip=...")
 ]
 
+SeqOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--seq",
+        metavar="N",
+        min=1,
+        show_default=False,
+        help="Length of the inputs of an hf: source: tokens of a text, samples or frames of a sound; short for "
+        "--option seq=N.",
+    ),
+]
+DownloadOption: TypeAlias = Annotated[
+    bool, typer.Option("--download", help="Fetch the config of hf:ORG/NAME if it isn't there; never weights.")
+]
+
 
 NetworkOptions = NewType("NetworkOptions", dict[str, Value])
 """What `--option`, `--bn` and `--skip` name together."""
@@ -89,6 +105,20 @@ def network_options(options: OptionOption = None, bn: BnOption = None, skip: Ski
     return NetworkOptions(chosen)
 
 
+HubOptions = NewType("HubOptions", dict[str, Value])
+"""What `--seq` and `--download` name together: options of `hf:` sources, which others refuse."""
+
+
+def hub_options(seq: SeqOption = None, download: DownloadOption = False) -> HubOptions:
+    """The options of an `hf:` source that `--seq` and `--download` name."""
+    chosen: dict[str, Value] = {}
+    if seq is not None:
+        chosen["seq"] = seq
+    if download:
+        chosen["download"] = True
+    return HubOptions(chosen)
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The network that a command is about, as its argument and options name it."""
@@ -99,11 +129,13 @@ class Subject:
     options: OptionOption = None
     bn: BnOption = None
     skip: SkipOption = None
+    seq: SeqOption = None
+    download: DownloadOption = False
 
     @property
     def chosen(self) -> dict[str, Value]:
         """The options of the network's factory."""
-        return network_options(self.options, self.bn, self.skip)
+        return both(network_options(self.options, self.bn, self.skip), hub_options(self.seq, self.download))
 
     def trace(self, columns: Sequence[str] = ()) -> Trace:
         """The network's trace; raises as `traced`."""
@@ -112,6 +144,18 @@ class Subject:
 
 register(Subject, Subject)
 register(NetworkOptions, network_options)
+register(HubOptions, hub_options)
+
+
+def both(options: dict[str, Value], own: dict[str, Value]) -> dict[str, Value]:
+    """The options of a source and those that have a name of their own on the command line.
+
+    Raises:
+        InputError: one of them is given both ways.
+    """
+    for name in options.keys() & own.keys():
+        raise InputError(f"option {name!r} is given twice, as --{name} and as --option: leave one of them out")
+    return {**options, **own}
 
 
 def depth_limit(depth: str) -> int | None:
@@ -125,6 +169,11 @@ def depth_limit(depth: str) -> int | None:
     if not depth.isdecimal() or int(depth) < 1:
         raise InputError(f"--depth {depth!r} is no depth: expected 1, 2, ... or all")
     return int(depth)
+
+
+def is_trace(network: str) -> bool:
+    """Whether a network is named by a file that holds its trace; `config.json` is a source."""
+    return network.endswith(".json") and not network.startswith("hf:") and Path(network).name != "config.json"
 
 
 def traced(
@@ -142,7 +191,7 @@ def traced(
     """
     options = options or {}
     measured = [name for name in columns if name != "time"]
-    if network.endswith(".json"):
+    if is_trace(network):
         if inputs or batch or options:
             raise InputError(f"{network} is a trace: its inputs and options can't be chosen any more, leave them out")
         return Trace.read(network)

@@ -9,7 +9,7 @@ and positions have values:
 
 So `out` itself, the same Python object, becomes a tensor on the meta device before it is written to. Where a view of it
 has a name (`top = out[:, :2]`, then `top.copy_(y)`), neither can be exchanged without the other: then both stay, and
-are told what was written.
+are told what was written. Their values are out of date from then on: whoever takes one takes a tensor without values.
 """
 
 from __future__ import annotations
@@ -40,12 +40,18 @@ def write_through(stayed: Tensor, written: Tensor) -> None:
     from archlab.tracing.receptive.fields import write_through as write_regions
 
     base = base_of(stayed)
+    base._archlab_stale = True  # type: ignore[attr-defined]
     for tensor in (stayed, base):
         tensor._archlab = written._archlab  # type: ignore[attr-defined]
     if regions := getattr(written, "_archlab_regions", ()):
         stayed._archlab_regions = regions  # type: ignore[attr-defined]
         if base is not stayed:
             write_regions(stayed, base)
+
+
+def is_stale(tensor: Tensor) -> bool:
+    """Whether a tensor has values that aren't those which the network has written."""
+    return hasattr(base_of(tensor), "_archlab_stale")
 
 
 def base_of(tensor: Tensor) -> Tensor:

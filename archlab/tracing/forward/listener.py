@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from archlab.formulas import explicit_equation
 from archlab.tracing.forward.attempt import Attempt
 from archlab.tracing.forward.call_tree import Call, CallTree, UnheardError, is_under_vmap
-from archlab.tracing.forward.constants import base_of, move_constant, write_through
+from archlab.tracing.forward.constants import base_of, is_stale, move_constant, write_through
 from archlab.tracing.forward.dispatch import Dispatched
 from archlab.tracing.forward.grouped import grouped_product
 from archlab.tracing.forward.higher_order import where_nobody_listens, written_in_python
@@ -99,6 +99,7 @@ class Listener(TorchFunctionMode):
                 meta = True
             elif tensor.dim() > 0:
                 mixed = True
+                meta = meta or (not self.tree.real and is_stale(tensor))
         if role is Role.READ:
             if meta:
                 parent = self.tree.parent

@@ -182,6 +182,12 @@ def _shown(value: object) -> str:
     return shape_text(value.shape) if isinstance(value, Tensor) else type(value).__name__
 
 
+def parameters_text(network: nn.Module) -> str:
+    """What a network's `forward` takes, in words; empty where that isn't known."""
+    signature = signature_of(network)
+    return "" if signature is None else _parameters(signature)
+
+
 def _parameters(signature: inspect.Signature) -> str:
     """The parameters of a function in words: `x, mask by name, scale if wanted`."""
     found = []

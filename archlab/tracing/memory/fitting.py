@@ -14,6 +14,7 @@ from archlab.records.memory import MemoryEstimate, Optimizer, Precision
 from archlab.tracing.forward.location import first_line
 from archlab.tracing.inputs import Arguments, arguments, shape_text
 from archlab.tracing.measurement import found_network
+from archlab.tracing.measurement import given as of_source
 from archlab.tracing.memory.step import pretended_step
 from archlab.tracing.memory.timeline import Timeline
 from archlab.tracing.pytree import shape_of, tensors
@@ -85,10 +86,9 @@ def fits(
     limit = None if budget is None else parse_bytes(budget)
     source, built = found_network(network, options)
     name = source.name if source else type(built).__name__
-    defaults = source.input_shapes if source else ()
 
     def given(size: int | None) -> Arguments:
-        return arguments(inputs, built, defaults, size)
+        return arguments(inputs, built, (), size) if source is None else of_source(source, built, inputs, size)
 
     def step(size: int | None) -> Timeline:
         try:

@@ -1,0 +1,1 @@
+"""Networks of Hugging Face: built from their configs by transformers and diffusers, without weights."""
