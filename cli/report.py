@@ -132,7 +132,9 @@ def _resolved(
         except InputError:
             continue
     try:
-        return traced(thing, inputs, options=options, columns=("receptive-field",))  # which rules about layers ask for
+        is_graph = thing.lower().endswith(".onnx")
+        columns = () if is_graph else ("receptive-field",)  # which rules about layers ask for
+        return traced(thing, inputs, options=options, columns=columns)
     except ForwardError as error:
         if error.trace is None:
             raise

@@ -14,6 +14,7 @@ from archlab.errors import ForwardError, InputError, UncountedError, nearest
 from archlab.records import Trace, Value
 from archlab.tracing.forward import location
 from archlab.tracing.forward.attempt import Attempt, refuses
+from archlab.tracing.forward.available import check_memory, free_for
 from archlab.tracing.forward.call_tree import Call, CallTree
 from archlab.tracing.forward.compilation import uncompiled
 from archlab.tracing.forward.listener import DataDependentError
@@ -30,7 +31,6 @@ from archlab.tracing.inputs import (
     with_values,
 )
 from archlab.tracing.isolation import isolated
-from archlab.tracing.memory.available import check_memory, free_for
 from archlab.tracing.pytree import convert, dtype_name, shape_of, tensors
 from archlab.tracing.quick.shape_function import MismatchError, ShapeFunctionError
 

@@ -267,7 +267,7 @@ def test_a_mistake_of_torch_calls_costs_no_arithmetic(monkeypatch: pytest.Monkey
 
 
 def test_without_the_memory_the_first_error_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archlab.tracing.memory.available.needed_and_free", lambda network: (2, 1))
+    monkeypatch.setattr("archlab.tracing.forward.available.needed_and_free", lambda network: (2, 1))
     with pytest.raises(ForwardError, match="twice"):
         trace(Calls(double), [X])
 

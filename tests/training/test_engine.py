@@ -170,7 +170,7 @@ def test_worker_whose_events_nobody_reads_leaves_its_run_interrupted(store: Stor
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        for message in (worker.Greeting(execution, ()), replace(CONFIG, epochs=1_000_000)):
+        for message in (worker.Greeting(execution, ("archlab",)), replace(CONFIG, epochs=1_000_000)):
             pickle.dump(message, process.stdin)
         process.stdin.flush()
         for _ in range(3):  # ready, started, the first step or epoch
