@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from archlab.analysis.wording import assigned
-from archlab.records import Value, VariantResult
+from archlab.records import Difference, Value, VariantResult
 
 Levels = Mapping[str, Value | None]
 
@@ -111,6 +111,17 @@ def contrast_name(contrast: Contrast, factor: str) -> str:
     sides = " minus ".join(assigned(factor, _level(side, factor)) for side in (contrast.variant, contrast.baseline))
     held = [assigned(name, value) for name, value in contrast.variant.options.items() if name != factor]
     return f"{sides} at {', '.join(held)}" if held else sides
+
+
+def interaction_name(interaction: Difference) -> str:
+    """What an interaction compares: `norm=none minus norm=batch: at skip=off against at skip=on`.
+
+    >>> interaction_name(Difference(6, 0, 0, 0, 1, None, baseline="b - a at skip=on", variant="b - a at skip=off"))
+    'b - a: at skip=off against at skip=on'
+    """
+    sides = [name.partition(" at ") for name in (interaction.variant, interaction.baseline)]
+    (what, _, variant), (_, _, baseline) = sides
+    return f"{what}: at {variant} against at {baseline}"
 
 
 def _level(variant: VariantResult, factor: str) -> Value | None:

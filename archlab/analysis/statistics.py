@@ -12,8 +12,8 @@
 *What decides.* The interval. It assumes that differences spread about their mean as much to one side as to the other.
 Those of a variant against itself do, whatever the distribution of a run's result. The sign-flip test assumes the same
 and no shape, but can say nothing at 5 pairs, be the differences a hundred times their spread: its p value stands
-beside. A long tail on one side breaks the assumption: where differences are log-normal, more intervals than 5 % miss the truth.
-`python -m benchmarks.coverage` has the figures for 2 to 20 pairs.
+beside. A long tail on one side breaks the assumption: where differences are log-normal, one interval in six misses the
+truth at 3 to 6 pairs. `python -m benchmarks.coverage` has the figures for 2 to 20 pairs.
 
 *Why not BCa alone.* A bootstrap of n values never leaves their range, and misses the truth whenever all of them lie on
 one side of it: one time in four for n = 3. Student's t alone keeps its level for symmetric differences, but misses more

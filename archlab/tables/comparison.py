@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from archlab.analysis.claims import family
+from archlab.analysis.contrasts import interaction_name
 from archlab.analysis.metrics import BY_NAME, METRICS
 from archlab.records import Comparison, Difference, TrainingConfig, VariantResult
 from archlab.records.settings import phrases
@@ -74,7 +75,7 @@ def _differences_table(comparison: Comparison) -> Table:
         rows.append(_heading(f"{variant} minus {baseline}", mine[0].n))
         rows += map(_difference_row, mine)
     for interaction in comparison.interactions:
-        rows.append(_heading(f"{interaction.variant}, against {interaction.baseline}", interaction.n))
+        rows.append(_heading(interaction_name(interaction), interaction.n))
         rows.append(_difference_row(interaction))
     return Table(
         columns=(
