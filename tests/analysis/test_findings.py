@@ -59,11 +59,10 @@ def test_three_seeds_that_agree_settle_it_and_say_what_that_assumes() -> None:
 
 
 def test_one_pair_says_nothing_about_chance() -> None:
-    assert summarise(pair([0.9], [0.8])).findings == (
-        (
-            "Whether norm=none and norm=batch differ in test accuracy can't be told from a single pair of runs (n = 1), "
-            "which says nothing about what chance does: 80.00 % against 90.00 %."
-        ),
+    (sentence,) = summarise(pair([0.9], [0.8])).findings
+    assert sentence == (
+        "Whether norm=none and norm=batch differ in test accuracy can't be told from a single pair of runs (n = 1), "
+        "which says nothing about what chance does: 80.00 % against 90.00 %."
     )
 
 
