@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archlab.analysis.claims import CLAIMABLE, PRIMARY, checked_margin, claimable
 from archlab.cli.common.console import emit, message, prints_aside, write, write_item
 from archlab.cli.common.curves import show_courses
 from archlab.cli.common.groups import grouped
@@ -56,7 +57,23 @@ def compare(
         ),
     ] = None,
     options: OptionOption = None,
-    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Runs per variant; p < .05 needs 6.")] = 6,
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Runs per variant.")] = 6,
+    metric: Annotated[
+        str,
+        typer.Option(
+            "--metric", metavar="NAME", help=f"What claims are about, the others are shown: {', '.join(CLAIMABLE)}."
+        ),
+    ] = PRIMARY,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin",
+            metavar="X",
+            show_default=False,
+            help="Differences of --metric up to this count as equal: percentage points of an accuracy (default 1), "
+            "nats of a loss (default 0.02).",
+        ),
+    ] = None,
     *,
     levels: Levels,
     execution: Execution,
@@ -90,6 +107,8 @@ def compare(
         raise InputError("--open opens the page of --live, which was not given: add it, or leave --open out")
     if report and no_report:
         raise InputError("--report and --no-report were both given: leave one of them out")
+    unit = claimable(metric).unit
+    stated = None if margin is None else checked_margin(margin) / unit.scale
     varied, shared = _varied(vary), network_options(options)
     from archlab.comparing import conduct, design, traces
     from archlab.training.preparation import Preparer
@@ -104,7 +123,8 @@ def compare(
     announce(configs, preparer)
     with showing_progress(len(configs)) as watch:
         try:
-            comparison = conduct(designed, execution, watch, command=shlex.join(["archlab", *sys.argv[1:]]))
+            command = shlex.join(["archlab", *sys.argv[1:]])
+            comparison = conduct(designed, execution, watch, command=command, metric=metric, margin=stated)
         except KeyboardInterrupt:
             message(
                 f"stopped: {watch.ended} of {len(configs)} runs are in {home.path}, the same command trains the rest"

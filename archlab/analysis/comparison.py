@@ -7,15 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from archlab.analysis.claims import PRIMARY, checked_margin, claimable, judged
+from archlab.analysis.contrasts import Contrast, contrasts, interactions
 from archlab.analysis.findings import findings
-from archlab.analysis.metrics import METRICS
+from archlab.analysis.metrics import METRICS, Metric
 from archlab.analysis.statistics import estimate, paired_difference
 from archlab.analysis.variants import by_variant, shared_items
 from archlab.errors import InputError
 from archlab.records import Comparison, Difference, Run, Value, VariantResult
 
 
-def summarise(runs: Sequence[Run], *, command: str = "") -> Comparison:
+def summarise(
+    runs: Sequence[Run], *, command: str = "", metric: str = PRIMARY, margin: float | None = None
+) -> Comparison:
     """The comparison of the runs' variants, the first run's as the baseline, with findings in plain words.
 
     A run counts if it finished with numbers that are finite; the others are counted as failed and left out of
@@ -24,11 +28,16 @@ def summarise(runs: Sequence[Run], *, command: str = "") -> Comparison:
     Args:
         runs: any order; variants and seeds are listed as they first appear.
         command: what to type to have it again.
+        metric: the primary one, which claims are about: the name of one of `METRICS`.
+        margin: differences in it up to this count as equal, in its own unit (shares: 0.01 is one percentage point);
+            by default 0.01 of accuracies, 0.02 nats of losses.
 
     Raises:
         InputError: there is no run; a variant has two runs of one seed, or runs that differ in more than the seed; the
-            runs were trained on different data sets.
+            runs were trained on different data sets; nothing can be claimed of the metric, or the margin isn't above 0.
     """
+    primary = claimable(metric)
+    margin = primary.unit.margin if margin is None else checked_margin(margin)
     if not runs:
         raise InputError("there is no run to compare: expected one or more for each variant")
     if len(datasets := {run.config.dataset for run in runs}) > 1:
@@ -41,12 +50,16 @@ def summarise(runs: Sequence[Run], *, command: str = "") -> Comparison:
         _condense(name, group, seeds, {key: value for key, value in settings[name].items() if key not in shared})
         for name, group in variants.items()
     )
+    differences, interacting = judged(_differences(results), _interactions(results, primary), primary.name, margin)
     comparison = Comparison(
         network=", ".join(dict.fromkeys(run.config.network for run in runs)),
         dataset=runs[0].config.dataset,
         seeds=seeds,
         variants=results,
-        differences=_differences(results),
+        differences=differences,
+        interactions=interacting,
+        metric=primary.name,
+        margin=margin,
         runs=tuple(group[seed].key for group in variants.values() for seed in seeds if seed in group),
         settings={name: value for name, value in shared.items() if name not in ("network", "dataset")},
         environment=shared_items([run.environment for run in runs]),
@@ -102,21 +115,50 @@ def _is_usable(run: Run) -> bool:
     return all(value is None or math.isfinite(value) for value in values)
 
 
-def _differences(variants: Sequence[VariantResult]) -> tuple[Difference, ...]:
-    """Every variant against the first, for each metric that both have, over the seeds that both have."""
-    baseline, *others = variants
-    differences = []
-    for metric in METRICS:
-        for variant in others:
-            seeds = [seed for seed in baseline.seeds if seed in variant.seeds]
-            if not seeds or metric.name not in baseline.metrics or metric.name not in variant.metrics:
-                continue
-            difference = paired_difference(
-                *(
-                    [side.metrics[metric.name].values[side.seeds.index(seed)] for seed in seeds]
-                    for side in (baseline, variant)
+def _differences(variants: Sequence[VariantResult]) -> list[Difference]:
+    """Each contrast, for each metric that both sides have, over the seeds that both have."""
+    pairs = contrasts(variants)
+    found = [_difference(contrast, metric) for metric in METRICS for contrast in pairs]
+    return [difference for difference in found if difference is not None]
+
+
+def _difference(contrast: Contrast, metric: Metric) -> Difference | None:
+    sides = _paired((contrast.baseline, contrast.variant), metric)
+    if not sides:
+        return None
+    return replace(
+        metric.unit.limited(paired_difference(*sides)),
+        metric=metric.name,
+        baseline=contrast.baseline.name,
+        variant=contrast.variant.name,
+        factor=contrast.factor,
+    )
+
+
+def _interactions(variants: Sequence[VariantResult], metric: Metric) -> list[Difference]:
+    found = []
+    for interaction in interactions(variants):
+        sides = _paired(interaction.corners, metric)
+        if sides:
+            first, second = paired_difference(*sides[:2]).values, paired_difference(*sides[2:]).values
+            baseline, variant = interaction.names
+            found.append(
+                replace(
+                    paired_difference(first, second),
+                    metric=metric.name,
+                    baseline=baseline,
+                    variant=variant,
+                    factor=f"{interaction.factor} x {interaction.other}",
                 )
             )
-            difference = metric.unit.limited(difference)
-            differences.append(replace(difference, metric=metric.name, baseline=baseline.name, variant=variant.name))
-    return tuple(differences)
+    return found
+
+
+def _paired(sides: Sequence[VariantResult], metric: Metric) -> list[list[float]]:
+    """The values of several variants over the seeds that all of them have; none where one lacks the metric."""
+    if any(metric.name not in side.metrics for side in sides):
+        return []
+    seeds = [seed for seed in sides[0].seeds if all(seed in side.seeds for side in sides)]
+    if not seeds:
+        return []
+    return [[side.metrics[metric.name].values[side.seeds.index(seed)] for seed in seeds] for side in sides]

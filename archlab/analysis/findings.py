@@ -1,8 +1,9 @@
-"""What a comparison shows, in sentences that claim no more than its intervals and p values carry.
+"""What a comparison shows, in sentences that claim no more than its intervals carry.
 
-A difference is called one only where p < 0.05 and the interval leaves out 0 (`statistics.distinguishes`). Where the
-interval spans 0, the sentence says how large a difference can still be; where there are too few seeds for p < 0.05, it
-says that, however clear the numbers look.
+Which differences are claimed, `claims.py` says; here they become sentences. Running statistics against precise ones are
+a second family, with Holm's method at 1 %: their sentence is about each network, whatever the variants do. All
+sentences of a comparison together so have a risk of up to 6 % of calling chance a difference, whose simulation is
+`python -m benchmarks.coverage`.
 """
 
 from __future__ import annotations
@@ -10,163 +11,238 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from statistics import fmean
 
-from archlab.analysis.metrics import BY_NAME, SHARE, Metric, Sign
-from archlab.analysis.statistics import (
-    SIGNIFICANT,
-    distinguishes,
-    excludes_zero,
-    paired_difference,
-    smallest_p_value,
-)
+from archlab.analysis.claims import family, holm
+from archlab.analysis.contrasts import interaction_name
+from archlab.analysis.metrics import BY_NAME, SHARE, Metric
+from archlab.analysis.statistics import paired_difference, smallest_p_value
 from archlab.records import Comparison, Difference, Estimate, VariantResult
 
-SENTENCE_METRICS = ("test_accuracy", "test_accuracy_first_epoch")
-"""The metrics that sentences are made of; the others stand in the table."""
 SINGLE_VARIANTS = 3
-"""Variants that get sentences of their own, the baseline among them. Of more, only the first metric is described, and
-what shows no difference stands in one sentence: nobody reads a dozen of them."""
+"""Differences that get sentences of their own; of more, those with the same conclusion share one: nobody reads a
+dozen."""
+RUNNING_LEVEL = 0.01
+"""The risk, over all variants, of calling running and precise statistics different where they are not."""
+FEW_PAIRS = 6
+"""Below, the sign-flip test can't confirm anything at 5 %, and the sentence says so."""
+MANY_PAIRS = 20
+"""From so many on, skewed differences hardly spoil an interval any more."""
+ASSUMPTION = (
+    "Intervals decide. They assume differences without a long tail on one side, with which up to one in six misses the "
+    "truth, in place of one in twenty."
+)
+"""Measured by `python -m benchmarks.coverage`, at 3 to 6 pairs."""
 
 
 def findings(comparison: Comparison) -> tuple[str, ...]:
-    """Sentences about the differences in test accuracy, the running statistics, failed runs and the number of seeds."""
+    """Sentences about the primary metric, interactions, the running statistics, failed runs and what it rests on."""
     variants = {variant.name: variant for variant in comparison.variants}
-    many = len(comparison.variants) > SINGLE_VARIANTS
-    described = [
-        difference
-        for name in (SENTENCE_METRICS[:1] if many else SENTENCE_METRICS)
-        for difference in comparison.differences
-        if difference.metric == name
-    ]
-    alike = [difference for difference in described if many and _shows_nothing(difference)]
-    sentences = [
-        _difference_sentence(difference, variants[difference.baseline], variants[difference.variant])
-        for difference in described
-        if difference not in alike
-    ]
-    sentences += [_alike_sentence(alike, len(described))] if alike else []
-    sentences += _running_sentences(comparison.variants)
-    sentences += filter(None, (_failure_sentence(variant, len(comparison.seeds)) for variant in comparison.variants))
-    sentences += _seed_sentences(comparison)
+    described = [difference for difference in comparison.differences if difference.metric == comparison.metric]
+    sentences: list[str] = []
+    if len(described) <= SINGLE_VARIANTS:
+        for difference in described:
+            sides = _sides(difference, variants[difference.baseline], variants[difference.variant])
+            sentences.append(_sentence(difference, sides, comparison))
+    else:
+        sentences += _shared_sentences(described, variants, comparison)
+    sentences += _interaction_sentences(comparison)
+    sentences += _running_sentences(comparison)
+    sentences += filter(None, (_failure_sentence(variant) for variant in comparison.variants))
+    sentences += _basis_sentences(comparison, [*described, *comparison.interactions])
     return tuple(sentences)
 
 
-def _difference_sentence(difference: Difference, baseline: VariantResult, variant: VariantResult) -> str:
+def margin_text(comparison: Comparison) -> str:
+    """The margin with its unit: `1 point`."""
+    if comparison.margin is None:
+        return "the margin"
+    unit = BY_NAME[comparison.metric].unit
+    words = f"{unit.scale * comparison.margin:g} {unit.difference}".rstrip()
+    return words.removesuffix("s") if words == "1 points" else words
+
+
+def _sentence(difference: Difference, sides: str, comparison: Comparison) -> str:
     metric = BY_NAME[difference.metric]
-    shared = set(baseline.seeds) & set(variant.seeds)
-    sides = f"{_mean(variant, metric, shared)} against {_mean(baseline, metric, shared)}"
-    names = f"{variant.name} and {baseline.name}"
-    direction = "higher" if difference.mean > 0 else "lower"
-    if difference.low is None or difference.high is None or difference.p_value is None:
+    names = f"{difference.variant} and {difference.baseline}"
+    if difference.n < 2:
         return (
-            f"{names}: {metric.title} {sides}, from a single pair of runs (n = 1), which says nothing about what "
-            "chance does."
+            f"Whether {names} differ in {metric.title} can't be told from a single pair of runs (n = 1), which says "
+            f"nothing about what chance does: {sides}."
         )
     if not any(difference.values):
         return f"{names} have the same {metric.title} in each of {difference.n} pairs of runs: {sides}."
     carried = _carried(difference, metric)
-    if distinguishes(difference):
-        return f"{variant.name} has a {direction} {metric.title} than {baseline.name}: {sides}, {carried}."
-    if _shows_nothing(difference):
-        largest = max(-difference.low, difference.high)
-        bound = f" A difference larger than {_points(largest)} can be ruled out." if largest < 1 else ""
-        return f"No difference in {metric.title} was found between {names}: {sides}, {carried}.{bound}"
-    if not excludes_zero(difference):
-        doubt = f"the interval includes 0 although p is below {SIGNIFICANT:g}"
-    elif smallest_p_value(difference.n) >= SIGNIFICANT:
-        doubt = f"{difference.n} pairs are too few for the test"
-    else:
-        doubt = "the p value does not confirm the interval"
-    return (
-        f"{variant.name} looks {direction} in {metric.title} than {baseline.name}, but that isn't settled, since "
-        f"{doubt}: {sides}, {carried}."
-    )
-
-
-def _shows_nothing(difference: Difference) -> bool:
-    """Whether neither interval nor p value speaks of a difference; False for a single pair, and where all are equal."""
-    tested = difference.p_value is not None and difference.p_value >= SIGNIFICANT
-    return tested and not excludes_zero(difference) and any(difference.values)
-
-
-def _alike_sentence(differences: Sequence[Difference], all_of: int) -> str:
-    metric, baseline = BY_NAME[differences[0].metric], differences[0].baseline
-    listed = "; ".join(f"{one.variant}, {_carried(one, metric)}" for one in differences)
-    return (
-        f"No difference in {metric.title} from {baseline} was found for {len(differences)} of {all_of} variants: "
-        f"{listed}."
-    )
-
-
-def _running_sentences(variants: Sequence[VariantResult]) -> list[str]:
-    """What the running statistics cost against precise ones, where a difference shows; many variants share it."""
-    metric, error = BY_NAME["test_accuracy"], "the error of the running averages, not of the weights"
-    with_norm = [variant for variant in variants if "test_accuracy_running" in variant.metrics]
-    sentences: list[str] = []
-    settled: list[str] = []
-    likely: list[str] = []
-    for variant in with_norm:
-        precise, running = variant.metrics["test_accuracy"], variant.metrics["test_accuracy_running"]
-        difference = paired_difference(precise.values, running.values)
-        if not any(difference.values):
-            continue
-        means = (
-            f"{variant.name} reaches {metric.written(running.mean)} with its running statistics"
-            f"{_range(running, metric)} and {metric.written(precise.mean)} with precise ones{_range(precise, metric)}"
+    if difference.conclusion == "different":
+        direction = "higher" if difference.mean > 0 else "lower"
+        small = f", though by less than {margin_text(comparison)}" if _is_small(difference, comparison) else ""
+        return (
+            f"{difference.variant} has a {direction} {metric.title} than {difference.baseline}{small}: {sides}, "
+            f"{carried}."
         )
-        if difference.p_value is None:
-            sentences.append(f"{means}: in this run the difference is {error}.")
-        elif excludes_zero(difference):
-            sure = distinguishes(difference)
-            judged = f"it is {error}" if sure else f"it looks like {error}, but that isn't settled"
-            carried = _carried(difference, metric)
-            sentences.append(f"{means}, {carried}: {judged}.")
-            sides = f"{metric.written(running.mean)} against {metric.written(precise.mean)}"
-            (settled if sure else likely).append(f"{variant.name}, {sides}, {carried}")
-    if len(settled) + len(likely) <= SINGLE_VARIANTS:
-        return sentences
-    judgements = ((settled, f"which is {error}"), (likely, f"which looks like {error}, but isn't settled"))
-    return [
-        f"{len(named)} of {len(with_norm)} variants with BatchNorm have another test accuracy with their running "
-        f"statistics than with precise ones, {judgement}: {'; '.join(named)}."
-        for named, judgement in judgements
-        if named
+    if difference.conclusion == "equal":
+        return f"{names} are equal in {metric.title} within {margin_text(comparison)}: {sides}, {carried}."
+    return f"Whether {names} differ in {metric.title} can't be told yet: {sides}, {carried}. {_needed(difference)}."
+
+
+def _shared_sentences(
+    differences: Sequence[Difference], variants: dict[str, VariantResult], comparison: Comparison
+) -> list[str]:
+    """One sentence per conclusion, for a comparison of many variants."""
+    metric = BY_NAME[comparison.metric]
+    # A single pair can't tell; where all values are the same, that is more than equal within a margin.
+    beginnings = {
+        "different": f"different in {metric.title}",
+        "equal": f"equal in {metric.title} within {margin_text(comparison)}",
+        "unclear": f"can't be told apart yet in {metric.title}",
+    }
+    sentences = []
+    for conclusion, beginning in beginnings.items():
+        listed = [difference for difference in differences if difference.conclusion == conclusion]
+        if not listed:
+            continue
+        parts = []
+        for difference in listed:
+            sides = _sides(difference, variants[difference.baseline], variants[difference.variant], short=True)
+            needed = f"; {_needed(difference, short=True)}" if conclusion == "unclear" and difference.n > 1 else ""
+            parts.append(f"{_title(difference, comparison)} {sides} ({_numbers(difference, metric)}{needed})")
+        sentences.append(f"{len(listed)} of {len(differences)} pairs of variants are {beginning}: {'; '.join(parts)}.")
+    return [sentence.replace("are can't be told", "can't be told") for sentence in sentences]
+
+
+def _interaction_sentences(comparison: Comparison) -> list[str]:
+    """Whether what one factor does depends on another."""
+    metric = BY_NAME[comparison.metric]
+    sentences = []
+    by_conclusion: dict[str, list[str]] = {}
+    for found in comparison.interactions:
+        name = interaction_name(found)
+        text = f"{name}, {_carried(found, metric)}" if found.n > 1 else name
+        by_conclusion.setdefault(found.conclusion, []).append(
+            text + (f"; {_needed(found, short=True)}" if found.conclusion == "unclear" and found.n > 1 else "")
+        )
+    for conclusion, beginning in (
+        ("different", "The effect of one factor depends on the other"),
+        ("equal", f"The effect of one factor is the same at both values of the other within {margin_text(comparison)}"),
+        ("unclear", "Whether the effect of one factor depends on the other can't be told yet"),
+    ):
+        if conclusion in by_conclusion:
+            sentences.append(f"{beginning}: {'; '.join(by_conclusion[conclusion])}.")
+    return sentences
+
+
+def _running_sentences(comparison: Comparison) -> list[str]:
+    """What running statistics give against precise ones, where it is settled; many variants share a sentence."""
+    with_norm = [variant for variant in comparison.variants if "test_accuracy_running" in variant.metrics]
+    differences = [
+        paired_difference(variant.metrics["test_accuracy"].values, variant.metrics["test_accuracy_running"].values)
+        for variant in with_norm
     ]
+    adjusted = holm([1.0 if one.interval_p_value is None else one.interval_p_value for one in differences])
+    worse: list[tuple[VariantResult, Difference]] = []
+    better: list[tuple[VariantResult, Difference]] = []
+    sentences = []
+    for variant, difference, p_value in zip(with_norm, differences, adjusted, strict=True):
+        if difference.n == 1 and difference.mean:
+            sentences.append(
+                f"{_running_sides(variant)}: in this run the running averages are off by "
+                f"{SHARE.number(difference.mean, '+')} points; the weights are the same."
+            )
+        elif p_value < RUNNING_LEVEL:
+            (worse if difference.mean < 0 else better).append((variant, difference))
+    images = _precise_images(comparison)
+    meanings = (
+        (worse, "the error of the running averages, not of the weights"),
+        (
+            better,
+            (
+                f"precise statistics{images} are the worse estimate here, since they too come from some training "
+                "images, and from batches that normalise each other; take the higher one for these weights"
+            ),
+        ),
+    )
+    for found, meaning in meanings:
+        if len(found) > SINGLE_VARIANTS:
+            listed = "; ".join(f"{_running_sides(one, short=True)} ({_interval(two)})" for one, two in found)
+            sentences.append(
+                f"{len(found)} of {len(with_norm)} variants with BatchNorm have another test accuracy with their "
+                f"running statistics than with precise ones, {meaning}: {listed}."
+            )
+        else:
+            sentences += [f"{_running_sides(one)}, {_interval(two)}: {meaning}." for one, two in found]
+    return sentences
 
 
-def _failure_sentence(variant: VariantResult, seeds: int) -> str:
+def _running_sides(variant: VariantResult, *, short: bool = False) -> str:
+    metric = BY_NAME["test_accuracy"]
+    precise, running = variant.metrics["test_accuracy"], variant.metrics["test_accuracy_running"]
+    if short:
+        return f"{variant.name}, {metric.written(running.mean)} against {metric.written(precise.mean)}"
+    return (
+        f"{variant.name} reaches {metric.written(running.mean)} with its running statistics{_range(running, metric)} "
+        f"and {metric.written(precise.mean)} with precise ones{_range(precise, metric)}"
+    )
+
+
+def _interval(difference: Difference) -> str:
+    interval = SHARE.interval(SHARE.limited(difference), "+")
+    return f"a difference of {_amount(difference, BY_NAME['test_accuracy'])} (95 % interval {interval})"
+
+
+def _precise_images(comparison: Comparison) -> str:
+    images = comparison.settings.get("precise_images")
+    return f" over {images:,} images" if isinstance(images, int) else ""
+
+
+def _failure_sentence(variant: VariantResult) -> str:
+    ended = variant.failed + len(variant.seeds)
     if not variant.failed:
         return ""
     if not variant.seeds:
         return f"All runs of {variant.name} failed or diverged: nothing can be said of it."
     return (
-        f"{variant.failed} of {seeds} runs of {variant.name} failed or diverged and are left out, of the differences "
+        f"{variant.failed} of {ended} runs of {variant.name} failed or diverged and are left out, of the differences "
         "with the runs that they are paired with: its means are those of the runs that went well."
     )
 
 
-def _seed_sentences(comparison: Comparison) -> list[str]:
+def _basis_sentences(comparison: Comparison, asked: Sequence[Difference]) -> list[str]:
+    """What the sentences above assume, and how many questions were asked."""
+    fewest = min((difference.n for difference in asked), default=0)
     sentences = []
-    described = [difference for difference in comparison.differences if difference.metric == SENTENCE_METRICS[0]]
-    fewest = min((difference.n for difference in described), default=0)
-    if fewest and smallest_p_value(fewest) >= SIGNIFICANT:
-        limit = (
-            "One pair of runs gives neither interval nor p value"
-            if fewest == 1
-            else f"With {fewest} pairs of runs p can't fall below {smallest_p_value(fewest):g}"
-        )
-        sentences.append(f"{limit}: six seeds or more are needed to call a difference one (p < {SIGNIFICANT:g}).")
-    elif len(described) > 1:
+    if len(asked) > 1 and fewest > 1:
         sentences.append(
-            f"Each of the {len(described)} comparisons with {described[0].baseline} has a risk of up to 5 % of its own "
-            "to call chance a difference."
+            f"p values are adjusted for {family(comparison)} (Holm): where none is real, one is called so in up to 5 % "
+            "of comparisons."
         )
+    claimed = [difference.n for difference in asked if difference.conclusion == "different"]
+    if claimed and min(claimed) < FEW_PAIRS:
+        pairs = min(claimed)
+        twofold = " Two pairs can't show a network that fails every few runs." if pairs == 2 else ""
+        sentences.append(
+            f"{ASSUMPTION} With {pairs} pairs a sign-flip test, which assumes no shape, can't have p below "
+            f"{smallest_p_value(pairs):g}.{twofold}"
+        )
+    elif claimed and min(claimed) < MANY_PAIRS:
+        sentences.append(ASSUMPTION)
     return sentences
 
 
-def _mean(variant: VariantResult, metric: Metric, seeds: Set[int]) -> str:
+def _title(difference: Difference, comparison: Comparison) -> str:
+    """The two sides; the baseline is named where there are several."""
+    baselines = {one.baseline for one in comparison.differences}
+    return f"{difference.variant} against {difference.baseline}" if len(baselines) > 1 else difference.variant
+
+
+def _sides(difference: Difference, baseline: VariantResult, variant: VariantResult, *, short: bool = False) -> str:
+    metric = BY_NAME[difference.metric]
+    shared = set(baseline.seeds) & set(variant.seeds)
+    means = [metric.written(_mean(side, metric, shared)) for side in (variant, baseline)]
+    return " against ".join(means) if not short else f"{means[0]} to {means[1]}"
+
+
+def _mean(variant: VariantResult, metric: Metric, seeds: Set[int]) -> float:
     """The mean over some seeds only, so that the means of both sides give the difference."""
     values = zip(variant.seeds, variant.metrics[metric.name].values, strict=True)
-    return metric.written(fmean(value for seed, value in values if seed in seeds))
+    return fmean(value for seed, value in values if seed in seeds)
 
 
 def _range(estimate: Estimate, metric: Metric) -> str:
@@ -178,12 +254,32 @@ def _range(estimate: Estimate, metric: Metric) -> str:
 
 def _carried(difference: Difference, metric: Metric) -> str:
     """The difference with all that says how far to trust it."""
-    interval = metric.unit.interval(metric.unit.limited(difference), "+")
-    return (
-        f"a difference of {_points(difference.mean, '+')} (95 % interval {interval}, p = {difference.p_value:.2g}, "
-        f"n = {difference.n})"
-    )
+    return f"a difference of {_amount(difference, metric)} ({_numbers(difference, metric, named=True)})"
 
 
-def _points(share: float, sign: Sign = "") -> str:
-    return f"{SHARE.number(share, sign)} percentage points"
+def _numbers(difference: Difference, metric: Metric, *, named: bool = False) -> str:
+    if difference.n < 2:
+        return "n = 1"
+    raw, adjusted = difference.interval_p_value, difference.adjusted_p_value
+    p_value = "" if raw is None else f", p = {raw:.2g}"
+    if raw is not None and adjusted is not None and adjusted != raw:
+        p_value += f", adjusted {adjusted:.2g}"
+    amount = "" if named else f"{metric.unit.number(difference.mean, '+')}, "
+    interval = f"95 % interval {metric.unit.interval(difference, '+')}"
+    return f"{amount}{interval}, n = {difference.n}{p_value}"
+
+
+def _needed(difference: Difference, *, short: bool = False) -> str:
+    number = "More than 1,000 seeds" if difference.seeds_needed is None else f"About {difference.seeds_needed:,} seeds"
+    text = f"{number} would tell"
+    return text[0].lower() + text[1:] if short else f"{text}, if mean and spread stay as they are"
+
+
+def _is_small(difference: Difference, comparison: Comparison) -> bool:
+    margin, low, high = comparison.margin, difference.low, difference.high
+    return margin is not None and low is not None and high is not None and max(-low, high) <= margin
+
+
+def _amount(difference: Difference, metric: Metric) -> str:
+    amount = metric.difference(difference.mean)
+    return amount.replace(" points", " percentage points")

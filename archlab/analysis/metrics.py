@@ -24,6 +24,8 @@ class Unit:
     digits: int
     most: float
     """The largest value there can be; the smallest is 0."""
+    margin: float | None = None
+    """Differences up to this count as equal, unless a comparison states another."""
 
     def number(self, value: float, sign: Sign = "") -> str:
         """The value in this unit, which is left out: `96.85` for 0.9685 as a share."""
@@ -51,9 +53,9 @@ class Unit:
         return replace(found, low=max(found.low, least), high=min(found.high, self.most))
 
 
-SHARE = Unit("%", "points", 100, 2, 1.0)
+SHARE = Unit("%", "points", 100, 2, 1.0, margin=0.01)
 """Differences of percentages are percentage points."""
-NATS = Unit("", "", 1, 4, math.inf)
+NATS = Unit("", "", 1, 4, math.inf, margin=0.02)
 SECONDS = Unit("s", "s", 1, 2, math.inf)
 
 
@@ -69,6 +71,8 @@ class Metric:
     """The field or property of `Epoch` that holds it."""
     first_epoch: bool = False
     """Taken at the end of the first epoch, not of the last."""
+    can_be_claimed: bool = True
+    """Whether a difference in it may be called one: training time depends on what else the machine did."""
 
     def of(self, run: Run) -> float | None:
         """The measurement of a run; None where it has none, and for the first epoch where that is the last too."""
@@ -94,7 +98,7 @@ METRICS = (
     Metric("test_loss", "test loss", NATS, "test_loss"),
     Metric("test_loss_running", "test loss, running", NATS, "test_loss_running"),
     Metric("train_loss", "train loss", NATS, "train_loss"),
-    Metric("seconds", "training time", SECONDS, "seconds"),
+    Metric("seconds", "training time", SECONDS, "seconds", can_be_claimed=False),
 )
 """All that is compared, the most telling first. All but the first epoch's are of the last epoch."""
 

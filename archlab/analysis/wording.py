@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from archlab.records import TrainingConfig, Value
+from archlab.records.settings import settings
+
 
 def counted(count: int, noun: str) -> str:
     """A number of things.
@@ -31,3 +34,14 @@ def shape_text(shape: Sequence[int | float]) -> str:
     '1x64x48x48'
     """
     return "x".join(map(str, shape)) or "scalar"
+
+
+def assigned(name: str, value: Value | None) -> str:
+    """A setting and its value as variants are called: `lr=0.001`.
+
+    >>> assigned("learning_rate", 1e-3)
+    'lr=0.001'
+    """
+    known = settings(TrainingConfig).get(name)
+    called = known.name if known else name
+    return f"{called}={value:g}" if isinstance(value, float) else f"{called}={value}"

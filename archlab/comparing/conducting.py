@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from archlab.analysis.claims import PRIMARY, checked_margin, claimable
 from archlab.comparing.designing import Design, design
 from archlab.records import Comparison, Trace, TrainingConfig, Value
 from archlab.records.settings import divided
@@ -28,6 +29,8 @@ def compare(
     seeds: int | Sequence[int] = 6,
     execution: Execution | None = None,
     progress: Callable[[Progress], None] | None = None,
+    metric: str = PRIMARY,
+    margin: float | None = None,
     **settings: Any,
 ) -> Comparison:
     """The comparison of a network as it is with its variants, kept in the store; runs that are there are not repeated.
@@ -42,6 +45,9 @@ def compare(
         seeds: how many, from 0, or which.
         execution: where and how.
         progress: called with every event of every run.
+        metric: the primary metric, which claims are about.
+        margin: differences in it up to this count as equal, in its own unit; by default 0.01 of accuracies (one
+            percentage point), 0.02 nats of losses.
         settings: fields of `TrainingConfig` (`epochs=1`, `options={"width": 2}`, ...) and of `Execution` (`store=...`,
             `workers=1`, ...). Several values of a setting that can vary are compared: `learning_rate=[0.001, 0.01]`.
 
@@ -54,7 +60,7 @@ def compare(
     """
     chosen, where = divided(settings, TrainingConfig, Execution)
     designed = design(network, bn=bn, skip=skip, vary=vary, seeds=seeds, **chosen)
-    return conduct(designed, replace(execution or Execution(), **where), progress)
+    return conduct(designed, replace(execution or Execution(), **where), progress, metric=metric, margin=margin)
 
 
 def conduct(
@@ -63,6 +69,8 @@ def conduct(
     progress: Callable[[Progress], None] | None = None,
     *,
     command: str = "",
+    metric: str = PRIMARY,
+    margin: float | None = None,
 ) -> Comparison:
     """The comparison that a design gives, kept in the store.
 
@@ -71,6 +79,8 @@ def conduct(
         execution: where and how.
         progress: called with every event of every run.
         command: what to type to have it again, for the report.
+        metric: the primary metric, which claims are about.
+        margin: differences in it up to this count as equal, in its own unit.
 
     Raises:
         InputError: the data set, the device or a setting can't be used.
@@ -79,7 +89,11 @@ def conduct(
     from archlab.analysis.comparison import summarise
     from archlab.training import train_all
 
-    return execution.home.save_comparison(summarise(train_all(designed.configs, execution, progress), command=command))
+    claimable(metric)
+    if margin is not None:
+        checked_margin(margin)
+    runs = train_all(designed.configs, execution, progress)
+    return execution.home.save_comparison(summarise(runs, command=command, metric=metric, margin=margin))
 
 
 def traces(configs: Iterable[TrainingConfig], where: Execution | Preparer = Execution()) -> list[Trace]:

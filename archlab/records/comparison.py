@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from archlab.records.config import Value
 from archlab.records.display import Displayed
+
+Conclusion = Literal["", "different", "equal", "unclear"]
+"""What is claimed: a difference, one within the comparison's margin, or that these seeds can't tell. Empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,15 @@ class Difference:
     variant: str = ""
     values: tuple[float, ...] = ()
     """One difference per seed."""
+    interval_p_value: float | None = None
+    """The p value that belongs to the interval: below 0.05 exactly where it leaves out 0. It decides."""
+    adjusted_p_value: float | None = None
+    """The same, adjusted for all that the comparison asks; None where nothing is claimed of this metric."""
+    conclusion: Conclusion = ""
+    seeds_needed: int | None = None
+    """About how many seeds would tell, where it is `unclear`; None where more than 1,000."""
+    factor: str = ""
+    """What differs between the two sides, where several things are varied: `norm`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,7 @@ class Comparison(Displayed):
     seeds: tuple[int, ...]
     variants: tuple[VariantResult, ...]
     differences: tuple[Difference, ...]
+    """Of one factor at a time: each variant against that which has the factor's first value and is otherwise alike."""
     findings: tuple[str, ...] = ()
     """Sentences in plain words that claim no more than the intervals carry."""
     key: str = ""
@@ -81,3 +94,9 @@ class Comparison(Displayed):
     environment: dict[str, Value] = field(default_factory=dict)
     command: str = ""
     created: str = ""
+    metric: str = "test_accuracy"
+    """The primary metric: what is claimed is of it."""
+    margin: float | None = None
+    """Differences of the primary metric up to this count as equal; None where none is stated."""
+    interactions: tuple[Difference, ...] = ()
+    """Differences of differences in the primary metric; `baseline` and `variant` say of which, in words."""

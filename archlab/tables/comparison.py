@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from archlab.analysis.claims import family
+from archlab.analysis.contrasts import interaction_name
 from archlab.analysis.metrics import BY_NAME, METRICS
-from archlab.analysis.statistics import distinguishes
 from archlab.records import Comparison, Difference, TrainingConfig, VariantResult
 from archlab.records.settings import phrases
 from archlab.tables.table import Column, Row, Table
@@ -23,18 +24,20 @@ def comparison_tables(comparison: Comparison) -> tuple[Table, ...]:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """For programs: one row per mean and per difference, all numbers in full, shares as fractions."""
-    columns = ("metric", "variant", "baseline", "n", "mean", "low", "high", "p_value", "correlation")
+    """For programs: one row per mean, difference and interaction, all numbers in full, shares as fractions."""
+    shared = ("metric", "variant", "baseline", "n", "mean", "low", "high", "p_value", "correlation")
+    claims = ("factor", "interval_p_value", "adjusted_p_value", "conclusion", "seeds_needed")
+    nothing = (None,) * (len(claims) + 2)
     rows = [
-        Row((name, variant.name, None, estimate.n, estimate.mean, estimate.low, estimate.high, None, None))
+        Row((name, variant.name, None, estimate.n, estimate.mean, estimate.low, estimate.high, *nothing))
         for variant in comparison.variants
         for name, estimate in variant.metrics.items()
     ]
     rows += [
-        Row((d.metric, d.variant, d.baseline, d.n, d.mean, d.low, d.high, d.p_value, d.correlation))
-        for d in comparison.differences
+        Row(tuple(getattr(difference, name) for name in (*shared, *claims)))
+        for difference in (*comparison.differences, *comparison.interactions)
     ]
-    return Table(tuple(Column(name, name.replace("_", " ")) for name in columns), tuple(rows))
+    return Table(tuple(Column(name, name.replace("_", " ")) for name in (*shared, *claims)), tuple(rows))
 
 
 def _means_table(comparison: Comparison) -> Table:
@@ -65,44 +68,64 @@ def _means_table(comparison: Comparison) -> Table:
 
 def _differences_table(comparison: Comparison) -> Table:
     rows: list[Row] = []
-    baseline = comparison.variants[0].name
-    for variant in comparison.variants[1:]:
-        mine = [difference for difference in comparison.differences if difference.variant == variant.name]
-        if mine:
-            rows.append(Row((f"{variant.name} minus {baseline}", *[None] * 5), emphasis="strong"))
-            rows += map(_difference_row, mine)
+    by_pair: dict[tuple[str, str], list[Difference]] = {}
+    for difference in comparison.differences:
+        by_pair.setdefault((difference.baseline, difference.variant), []).append(difference)
+    for (baseline, variant), mine in by_pair.items():
+        rows.append(_heading(f"{variant} minus {baseline}", mine[0].n))
+        rows += map(_difference_row, mine)
+    for interaction in comparison.interactions:
+        rows.append(_heading(interaction_name(interaction), interaction.n))
+        rows.append(_difference_row(interaction))
     return Table(
         columns=(
             Column("metric", "", shrinks=True),
-            Column("n", "n", "right"),
             Column("difference", "difference", "right"),
             Column("interval", "95 % interval", "right"),
             Column("p", "p", "right"),
+            Column("adjusted", "adj. p", "right"),
             Column("correlation", "corr.", "right"),
         ),
         rows=tuple(rows),
         title="Differences, paired by seed",
-        footer=(
-            "*: p < 0.05 and an interval without 0. p: two-sided sign-flip permutation test.",
-            "corr.: how far both sides go up and down together over the seeds, which is what pairing gains.",
-        ),
+        footer=_difference_notes(comparison),
     )
+
+
+def _heading(text: str, pairs: int) -> Row:
+    return Row((f"{text} (n = {pairs})", *[None] * 5), emphasis="strong")
 
 
 def _difference_row(difference: Difference) -> Row:
     metric = BY_NAME[difference.metric]
-    marked = distinguishes(difference)
+    marked = difference.conclusion == "different"
     return Row(
         (
             metric.title + (" *" if marked else ""),
-            difference.n,
             metric.difference(difference.mean),
             metric.unit.interval(difference, "+") or None,
-            None if difference.p_value is None else f"{difference.p_value:.3f}",
+            _p_value(difference.interval_p_value),
+            _p_value(difference.adjusted_p_value),
             None if difference.correlation is None else f"{difference.correlation:+.2f}",
         ),
         depth=1,
         emphasis="changed" if marked else "",
+    )
+
+
+def _p_value(value: float | None) -> str | None:
+    if value is None:
+        return None
+    return "<0.001" if value < 0.0005 else f"{value:.3f}"
+
+
+def _difference_notes(comparison: Comparison) -> tuple[str, ...]:
+    return (
+        (
+            f"*: adj. p < 0.05. p: of the interval. adj. p: by Holm over {family(comparison)}; the other metrics "
+            "are claimed only where it differs, training time never."
+        ),
+        "corr.: how far both sides go up and down together over the seeds, which is what pairing gains.",
     )
 
 

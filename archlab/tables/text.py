@@ -58,7 +58,9 @@ def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> l
         cells[0] = prefix + cells[0]
     total = None if table.total is None else [_shown(c, k, guides) for c, k in _pairs(table, table.total)]
     heads = [column.title for column in table.columns]
-    widths = [max(map(columns_of, cells)) for cells in zip(heads, *grid, *([total] if total else []), strict=True)]
+    spanning = [row.emphasis == "strong" and not any(cells[1:]) for cells, row in zip(grid, table.rows, strict=True)]
+    measured = [cells for cells, spans in zip(grid, spanning, strict=True) if not spans]
+    widths = [max(map(columns_of, cells)) for cells in zip(heads, *measured, *([total] if total else []), strict=True)]
     natural, widths = widths, _fitted(table.columns, widths, width)
     for place, column in enumerate(table.columns):
         if column.form == "bar" and widths[place] < natural[place]:
@@ -74,8 +76,12 @@ def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> l
         rule = ("─" if guides == "unicode" else "-") * (sum(widths[k] + COLUMN_GAP for k in block) - COLUMN_GAP)
         result += [()] if number else []
         result += [*drawn(heads, "heading"), (Segment(rule, "rule"),)]
-        for cells, row, prefix in zip(grid, table.rows, prefixes, strict=True):
-            result += drawn(cells, row.emphasis or "text", prefix)
+        for cells, row, prefix, spans in zip(grid, table.rows, prefixes, spanning, strict=True):
+            if spans:  # a heading among the rows takes the line
+                whole = columns_of(cells[0]) if width is None else width
+                result += _drawn([(cells[0], table.columns[0], whole)], row.emphasis or "text", prefix, dots)
+            else:
+                result += drawn(cells, row.emphasis or "text", prefix)
         if total:
             result += [(Segment(rule, "rule"),), *drawn(total, "total")]
     if table.footer:

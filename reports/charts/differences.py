@@ -17,17 +17,21 @@ MEAN_PLACE = 0.6
 def difference_panel(comparison: Comparison, name: str) -> Panel | None:
     """Every pair and every difference, for the metric and the variant that the reader chooses; None without any."""
     shown: dict[str, dict[str, Difference]] = {}
+    several = len({difference.baseline for difference in comparison.differences}) > 1
+    titles: dict[str, str] = {}
     for difference in comparison.differences:
-        shown.setdefault(difference.metric, {})[difference.variant] = difference
+        pair = f"{difference.variant} − {difference.baseline}" if several else difference.variant
+        titles[pair] = label(pair)
+        shown.setdefault(difference.metric, {})[pair] = difference
     if not shown:
         return None
     metrics = tuple((found, metric(found).title) for found in shown)
     first = next(iter(shown))
-    variants = tuple((variant, label(variant)) for variant in dict.fromkeys(d.variant for d in comparison.differences))
+    pairs = tuple(titles.items())
 
     def by_choice(part: Callable[[Difference], Any]) -> Switch:
         cases = {
-            found: Switch("variant", {variant: part(difference) for variant, difference in differences.items()})
+            found: Switch("variant", {pair: part(difference) for pair, difference in differences.items()})
             for found, differences in shown.items()
         }
         return Switch("metric", cases)
@@ -37,16 +41,16 @@ def difference_panel(comparison: Comparison, name: str) -> Panel | None:
         title="Every pair, and every difference",
         description="Left: each line joins the two runs of one seed, which share their data order and, as far as they "
         "can, their first weights. Right: the difference of each pair, and the mean difference with its 95 % interval. "
-        "Called different: an interval that leaves out zero, and p < 0.05.",
+        "Called different: p < 0.05, adjusted for all that the comparison asks.",
         data=by_choice(lambda difference: _traces(comparison, difference)),
         layout=by_choice(_layout),
         height=420,
         wide=True,
-        state={"metric": first, "variant": variants[0][0]},
+        state={"metric": first, "variant": pairs[0][0]},
     )
     controls = (
         Control("metric", "Metric", "select", metrics, first),
-        Control("variant", "Variant", "select", variants, variants[0][0]),
+        Control("variant", "Variant", "select", pairs, pairs[0][0]),
     )
     return Panel(name, (chart,), controls)
 
@@ -124,7 +128,9 @@ def _layout(difference: Difference) -> dict[str, Any]:
     lines = [measured.difference(difference.mean)]
     if difference.low is not None and difference.high is not None:
         lines[0] += f" [{measured.unit.number(difference.low, '+')}, {measured.unit.number(difference.high, '+')}]"
-    lines.append(f"n = {difference.n}" + ("" if difference.p_value is None else f", p = {difference.p_value:.3g}"))
+    raw, adjusted = difference.interval_p_value, difference.adjusted_p_value
+    parts = [f"n = {difference.n}", *([] if raw is None else [f"p = {raw:.2g}"])]
+    lines.append(", ".join([*parts, *([] if adjusted is None else [f"adjusted {adjusted:.2g}"])]))
     bare = {"showgrid": False, "zeroline": False}
     return {
         "margin": {"t": 40},

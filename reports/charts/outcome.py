@@ -36,7 +36,7 @@ def accuracy_chart(comparison: Comparison) -> Chart:
         },
     }
     both = (
-        " Where the two rows of a variant differ, the difference is the running averages' error, and not the weights'."
+        " Both rows of a variant are of the same weights: where they differ, one of the statistics is off."
         if has_metric(comparison, "test_accuracy_running")
         else ""
     )

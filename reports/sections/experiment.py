@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from archlab.analysis.claims import family
+from archlab.analysis.findings import margin_text
 from archlab.records import Examination, NormRecording, Run
 from archlab.reports.charts.differences import difference_panel
 from archlab.reports.charts.normalisation import normalisation_panel
@@ -37,8 +39,11 @@ def experiment_section(experiment: Experiment, material: Material, anchor: str, 
             parts.append(chart_section("What was varied", sweep))
         differences = difference_panel(comparison, f"{anchor}-differences")
         if differences is not None:
-            rows = [(difference, metric(difference.metric)) for difference in comparison.differences]
-            parts.append(chart_section("Paired differences", differences, "differences.html", rows=rows))
+            shown = [(difference, False) for difference in comparison.differences]
+            shown += [(interaction, True) for interaction in comparison.interactions]
+            rows = [(difference, metric(difference.metric), interacts) for difference, interacts in shown]
+            told = {"rows": rows, "family": family(comparison), "margin": margin_text(comparison)}
+            parts.append(chart_section("Paired differences", differences, "differences.html", **told))
     if examination.verdicts:
         drawn = [run.config.label for run, _ in recordings.values()]
         parts.append(verdicts_section(examination, f"{anchor}-verdicts", f"{anchor}-norm", drawn))

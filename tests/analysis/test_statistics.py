@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archlab.analysis.statistics import (
-    distinguishes,
     estimate,
     excludes_zero,
     paired_difference,
@@ -116,7 +115,7 @@ def test_symmetric_differences_have_a_symmetric_interval_no_narrower_than_studen
 @pytest.mark.parametrize("shift", [0, 10, 20, 0.3, 7 / 360])
 def test_rounding_that_breaks_ties_moves_no_bound(shift: float) -> None:
     # Many resamples of so few distinct values have one mean, up to rounding, which another shift turns round.
-    result = paired_difference(np.zeros(6), shift + np.array([-2.0, -1.0, 0.0, 0.0, 1.0, 2.0]))
+    result = paired_difference(np.zeros(6), shift + np.array([-2.0, -1.0, 0.0, 0.0, 1.0, 2.0]), step=0)
     assert result.low is not None
     assert result.high is not None
     assert result.low - shift == pytest.approx(-1.4841261)
@@ -134,15 +133,35 @@ def test_one_pair_has_neither_interval_nor_p_value() -> None:
     difference = paired_difference([0.5], [0.75])
     assert (difference.n, difference.mean) == (1, 0.25)
     assert (difference.low, difference.high, difference.p_value, difference.correlation) == (None, None, None, None)
-    assert not distinguishes(difference)
+    assert difference.interval_p_value is None
     assert not excludes_zero(difference)
 
 
-def test_equal_differences_have_an_interval_without_width_even_where_they_round_differently() -> None:
-    difference = paired_difference([0.1, 0.2, 0.3], [0.3, 0.4, 0.5])
+@pytest.mark.parametrize(
+    ("step", "width"),
+    [
+        # All differences are .2 up to rounding. The smallest gap between two values is .1, whose rounding has the
+        # variance .1 ** 2 / 6; margin 4.3027 * sqrt(.01 / 6 / 3) = .10142
+        (None, 0.10142),
+        (0.01, 0.010142),
+        (0.0, 0.0),
+    ],
+)
+def test_equal_differences_are_as_sure_as_their_values_are_fine(step: float | None, width: float) -> None:
+    difference = paired_difference([0.1, 0.2, 0.3], [0.3, 0.4, 0.5], step=step)
     assert len(set(difference.values)) > 1  # .5 - .3 is not .4 - .2
-    assert difference.low == difference.high == difference.mean == pytest.approx(0.2)
+    assert difference.low == pytest.approx(0.2 - width, abs=1e-5)
+    assert difference.high == pytest.approx(0.2 + width, abs=1e-5)
     assert difference.p_value == 0.25
+
+
+def test_two_seeds_that_only_ever_gave_two_values_show_no_difference() -> None:
+    assert not excludes_zero(paired_difference([0.1, 0.1], [0.9, 0.9]))
+
+
+def test_equal_sides_have_an_interval_without_width_and_no_evidence() -> None:
+    difference = paired_difference([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
+    assert (difference.low, difference.high, difference.interval_p_value) == (0, 0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -227,21 +246,26 @@ def _simulated(pairs: int, count: int, draw: str) -> list[tuple[Array, Array]]:
 
 @pytest.mark.parametrize("draw", ["normal", "heavy"])
 @pytest.mark.parametrize("pairs", [3, 6, 8])
-def test_a_variant_against_itself_is_called_different_in_at_most_one_comparison_of_twenty(
-    pairs: int, draw: str
-) -> None:
+def test_a_variant_against_itself_has_an_interval_without_zero_in_at_most_one_of_twenty(pairs: int, draw: str) -> None:
     differences = [paired_difference(*sides) for sides in _simulated(pairs, 800, draw)]
-    called = np.mean([distinguishes(difference) for difference in differences])
-    covered = 1 - np.mean([excludes_zero(difference) for difference in differences])
-    assert called <= 0.05
-    # Nominal .95; the standard error of 800 comparisons is sqrt(.05 * .95 / 800) = .0077.
-    assert covered >= 0.95 - 2 * 0.0077
+    # Nominal 5 %; the standard error of 800 comparisons is sqrt(.05 * .95 / 800) = .0077.
+    assert np.mean([excludes_zero(difference) for difference in differences]) <= 0.05 + 2 * 0.0077
 
 
-def test_a_clear_difference_is_called_so_with_six_seeds_and_never_with_five() -> None:
-    baseline = np.array([0.80, 0.82, 0.81, 0.79, 0.83, 0.80])
-    variant = np.array([0.85, 0.88, 0.84, 0.84, 0.86, 0.87])
-    assert distinguishes(paired_difference(baseline, variant))
-    five = paired_difference(baseline[:5], variant[:5])
-    assert excludes_zero(five)
-    assert not distinguishes(five)
+@given(pairs_of_values)
+@settings(deadline=None, max_examples=60)
+def test_the_intervals_p_value_is_below_one_in_twenty_exactly_where_it_leaves_out_zero(
+    sides: tuple[list[float], list[float]],
+) -> None:
+    difference = paired_difference(*sides)
+    assert difference.interval_p_value is not None
+    assert excludes_zero(difference) == (difference.interval_p_value < 0.05)
+
+
+def test_a_huge_difference_is_beyond_doubt_with_four_pairs() -> None:
+    # Differences -66.1, -65, -64.2 and -65.5 points: mean -65.2, sd .796, t = -65.2 / (.796 / 2) = -163.8
+    difference = paired_difference([0.94, 0.95, 0.93, 0.945], [0.279, 0.30, 0.288, 0.29])
+    assert excludes_zero(difference)
+    assert difference.interval_p_value is not None
+    assert difference.interval_p_value < 1e-5
+    assert difference.p_value == smallest_p_value(4) == 0.125

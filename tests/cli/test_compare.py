@@ -22,12 +22,12 @@ def test_a_comparison_shows_means_differences_findings_and_the_report(archlab: C
     lines = result.stdout.splitlines()
     assert lines[0] == "lenet on digits: 5 epochs, batch 256, learning rate 0.001"
     # accuracies .90 .91 .90 .91 .90 .91: sd .005477, so that the interval is .905 +- 2.5706 * .005477 / sqrt(6)
-    assert "  norm=batch            6  90.50 %    89.93 to 91.07" in lines
-    assert "  norm=none             6  70.50 %    69.93 to 71.07" in lines
+    assert "  norm=batch  6  90.50 %    89.93 to 91.07" in lines
+    assert "  norm=none   6  70.50 %    69.93 to 71.07" in lines
     assert any(line.split() == ["norm=batch", "44,878"] for line in lines)
     assert lines[lines.index("Findings") + 1] == (
         "- norm=none has a lower test accuracy than norm=batch: 70.50 % against 90.50 %, a difference of -20.00 "
-        "percentage points (95 % interval -20.00 to -20.00, p = 0.031, n = 6)."
+        "percentage points (95 % interval -20.43 to -19.57, n = 6, p = 7.6e-10)."
     )
     report = Path(lines[-1].removeprefix("Report: "))
     assert report.parent == tmp_path / "store" / "reports"

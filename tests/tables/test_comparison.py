@@ -15,16 +15,16 @@ def test_the_means_stand_beside_their_n_and_interval() -> None:
     assert text(means, 80).splitlines()[:12] == [
         "lenet on digits: 5 epochs, batch 256, learning rate 0.001",
         "",
-        "                        n     mean     95 % interval",
-        "----------------------------------------------------",
+        "              n     mean     95 % interval",
+        "------------------------------------------",
         "test accuracy",
-        "  norm=batch            6  91.17 %    89.94 to 92.39",
-        "  norm=none             6  82.17 %    80.62 to 83.71",
+        "  norm=batch  6  91.17 %    89.94 to 92.39",
+        "  norm=none   6  82.17 %    80.62 to 83.71",
         "test accuracy, running",
-        "  norm=batch            6  85.00 %    85.00 to 85.00",
+        "  norm=batch  6  85.00 %    85.00 to 85.00",
         "epoch-1 test accuracy",
-        "  norm=batch            6  45.58 %    44.97 to 46.20",
-        "  norm=none             6  41.08 %    40.31 to 41.86",
+        "  norm=batch  6  45.58 %    44.97 to 46.20",
+        "  norm=none   6  41.08 %    40.31 to 41.86",
     ]
     assert "44,878" in text(means)
 
@@ -33,9 +33,9 @@ def test_differences_are_marked_where_they_can_be_called_so() -> None:
     _, differences = comparison_tables(summarise(pair(BASELINE, VARIANT, running=0.85)))
     lines = text(differences, 80, "unicode").splitlines()
     assert lines[4:7] == [
-        "norm=none minus norm=batch",
-        "├─ test accuracy *          6  -9.00 points     -10.48 to -7.52  0.031  +0.45",
-        "├─ epoch-1 test accuracy *  6  -4.50 points      -5.24 to -3.76  0.031  +0.45",
+        "norm=none minus norm=batch (n = 6)",
+        "├─ test accuracy *       -9.00 points     -10.54 to -7.46  <0.001  <0.001  +0.45",
+        "├─ epoch-1 te…ccuracy *  -4.50 points      -5.27 to -3.73  <0.001  <0.001  +0.45",
     ]
     assert [line for line in lines if "train loss" in line and "*" in line] == []
 
@@ -53,8 +53,8 @@ def test_each_variant_has_its_own_differences() -> None:
     runs = [run(f"depth={depth}", seed, 0.8 + depth / 1000) for seed in range(2) for depth in (20, 32, 56)]
     _, differences = comparison_tables(summarise(runs))
     assert [row.cells[0] for row in differences.rows if row.depth == 0] == [
-        "depth=32 minus depth=20",
-        "depth=56 minus depth=20",
+        "depth=32 minus depth=20 (n = 2)",
+        "depth=56 minus depth=20 (n = 2)",
     ]
 
 
@@ -67,7 +67,10 @@ def test_a_comparison_without_differences_is_one_table_that_tells_of_failures() 
 def test_programs_get_every_number_in_full() -> None:
     comparison = summarise(pair(BASELINE, VARIANT))
     lines = csv(comparison_table(comparison)).splitlines()
-    assert lines[0] == "metric,variant,baseline,n,mean,low,high,p_value,correlation"
+    assert lines[0] == (
+        "metric,variant,baseline,n,mean,low,high,p_value,correlation,factor,interval_p_value,adjusted_p_value,conclusion,"
+        "seeds_needed"
+    )
     mean = comparison.variants[0].metrics["test_accuracy"].mean
     assert lines[1].startswith(f"test_accuracy,norm=batch,,6,{mean!r},")
     # 6 metrics of two variants, and 6 differences

@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archlab.analysis.statistics import SIGNIFICANT, smallest_p_value
+from archlab.analysis.statistics import student_quantile
 from archlab.analysis.verdicts.group import Group
 from archlab.analysis.wording import counted
 from archlab.records import Comparison, Verdict
 
+USUAL_SEEDS = 6
 WARNING_RUNS = 3
 """Finished runs per variant below which it is a warning: two give an interval of 12.7 standard errors to each side."""
-FISHER_1935 = "Fisher, The Design of Experiments, 1935, section 21"
+STUDENT_1908 = "Student, The Probable Error of a Mean, Biometrika, 1908"
 
 
 def seeds(groups: Sequence[Group], comparison: Comparison | None) -> list[Verdict]:
     """Whether there are enough seeds to tell variants apart.
 
-    *Counting semantics.* The finished runs of the variant that has the fewest; at least one. So many pairs can't give a
-    p value below 2 / 2^n. Nothing where there is one variant.
+    *Counting semantics.* The finished runs of the variant that has the fewest; at least one. Nothing where there is one
+    variant.
     """
     counts = {group.variant: len({run.config.seed for run in group.finished}) for group in groups}
     if len(counts) < 2 or not any(counts.values()):
         return []
     fewest = min(count for count in counts.values() if count)
-    smallest = smallest_p_value(fewest)
-    if smallest < SIGNIFICANT:
+    if fewest >= WARNING_RUNS:
         return []
-    enough = next(count for count in range(2, 64) if smallest_p_value(count) < SIGNIFICANT)
+    width = "no interval" if fewest == 1 else f"an interval of {student_quantile(fewest - 1):.1f} standard errors"
     return [
         Verdict(
             check="seeds",
-            level="warning" if fewest < WARNING_RUNS else "note",
-            text=f"There {'is' if fewest == 1 else 'are'} {counted(fewest, 'seed')} per variant, with which no paired "
-            f"difference can have p below {smallest:g}.",
-            remedy=f"Train {enough} seeds or more (--seeds {enough}); finished runs are kept.",
-            source=FISHER_1935,
+            level="warning",
+            text=f"There {'is' if fewest == 1 else 'are'} {counted(fewest, 'seed')} per variant, which gives a paired "
+            f"difference {width}{' to each side' if fewest > 1 else ''}.",
+            remedy=f"Train {USUAL_SEEDS} seeds (--seeds {USUAL_SEEDS}); finished runs are kept.",
+            source=STUDENT_1908,
         )
     ]
 
