@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
+import sysconfig
 import traceback
 import zlib
 from collections.abc import Iterator
@@ -120,9 +121,14 @@ def quote(error: BaseException, file: str | None = None) -> str:
 
 @contextmanager
 def searching(folder: Path) -> Iterator[None]:
-    """Modules in a folder can be imported, as if Python had been started there."""
+    """Modules in a folder can be imported, as if Python had been started there, but for names of the standard library.
+
+    A folder with a `profile.py` would else break `import cProfile`, and with it whoever imports that.
+    """
     entry = str(folder.resolve())
-    sys.path.insert(0, entry)
+    standard = sysconfig.get_paths()["stdlib"]
+    places = [place for place, path in enumerate(sys.path) if path.startswith(standard) and "-packages" not in path]
+    sys.path.insert(places[-1] + 1 if places else 0, entry)
     try:
         yield
     finally:

@@ -148,11 +148,10 @@ def _empty_rest(network: nn.Module) -> nn.Module:
     """The network, its remaining tensors on the meta device, but for tables of integers and single numbers."""
     emptied = _Emptied()
     for module in nn.Module.modules(network):
-        held: dict[str, Tensor] = {}
-        held.update(module.named_parameters(recurse=False, remove_duplicate=False))
-        held.update(module.named_buffers(recurse=False, remove_duplicate=False))
-        held.update((name, value) for name, value in vars(module).items() if isinstance(value, Tensor) and value.dim())
-        for name, value in held.items():
+        plain = [(name, value) for name, value in vars(module).items() if isinstance(value, Tensor) and value.dim()]
+        for name, value in (*module._parameters.items(), *module._buffers.items(), *plain):
+            if value is None or value.is_meta:
+                continue
             if not _is_kept(value) and emptied(value) is not value:
                 setattr(module, name, emptied(value))
     return network

@@ -8,8 +8,7 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from archlab.tables.table import BAR_WIDTH, Cell, Column, Row, Table, bar, written
 
@@ -28,8 +27,7 @@ SHORTEST_BAR = 12
 """Characters that the longest bar keeps."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A piece of a line, with the role that it plays."""
 
     text: str
@@ -76,7 +74,12 @@ def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> l
         rule = ("─" if guides == "unicode" else "-") * (sum(widths[k] + COLUMN_GAP for k in block) - COLUMN_GAP)
         result += [()] if number else []
         result += [*drawn(heads, "heading"), (Segment(rule, "rule"),)]
-        for cells, row, prefix, spans in zip(grid, table.rows, prefixes, spanning, strict=True):
+        if not any(spanning) and not any(table.columns[k].wraps for k in block):
+            result += _drawn_at_once(grid, prefixes, table, widths, block, dots)
+            grid_rows: Iterable[Any] = ()
+        else:
+            grid_rows = zip(grid, table.rows, prefixes, spanning, strict=True)
+        for cells, row, prefix, spans in grid_rows:
             if spans:  # a heading among the rows takes the line
                 whole = columns_of(cells[0]) if width is None else width
                 result += _drawn([(cells[0], table.columns[0], whole)], row.emphasis or "text", prefix, dots)
@@ -201,23 +204,68 @@ def _blocks(widths: Sequence[int], width: int | None) -> list[list[int]]:
 
 def _drawn(cells: Sequence[tuple[str, Column, int]], role: Role, prefix: str, dots: str) -> list[Line]:
     """One row, in as many lines as its prose takes."""
-    pieces: list[list[str]] = []
+    indent, last = columns_of(prefix), len(cells) - 1
+    pieces: list[Sequence[str]] = []
     for place, (value, column, width) in enumerate(cells):
         if place == 0:
-            value, width = value.removeprefix(prefix), width - columns_of(prefix)
-        pieces.append((column.wraps and textwrap.wrap(value, width)) or [shorten(value, width, dots)])
+            value, width = value[len(prefix) :], width - indent
+        if column.wraps:
+            pieces.append(textwrap.wrap(value, width) or (shorten(value, width, dots),))
+        else:
+            pieces.append((value if columns_of(value) <= width else shorten(value, width, dots),))
     result: list[Line] = []
     for number in range(max(map(len, pieces))):
-        lead = prefix if number == 0 else " " * columns_of(prefix)
-        segments = [Segment(lead, "guide")] if lead else []
+        written = []
         for place, (parts, (_, column, width)) in enumerate(zip(pieces, cells, strict=True)):
             value = parts[number] if number < len(parts) else ""
-            padding = " " * (width - columns_of(value) - (columns_of(prefix) if place == 0 else 0))
-            ends = place == len(cells) - 1
-            value = padding + value if column.align == "right" else value + ("" if ends else padding)
-            segments.append(Segment(value + ("" if ends else " " * COLUMN_GAP), role))
-        result.append(tuple(segments))
+            room = width - (indent if place == 0 else 0)
+            is_right = column.align == "right"
+            written.append(_padded(value, room, is_right) if is_right or place < last else value)
+        whole = Segment((" " * COLUMN_GAP).join(written), role)
+        result.append((Segment(prefix if number == 0 else " " * indent, "guide"), whole) if prefix else (whole,))
     return result
+
+
+def _drawn_at_once(
+    grid: Sequence[Sequence[str]],
+    prefixes: Sequence[str],
+    table: Table,
+    widths: Sequence[int],
+    block: Sequence[int],
+    dots: str,
+) -> list[Line]:
+    """Rows that take a line each, column by column: a network of thousands of layers has as many."""
+    columns = []
+    for k in block:
+        width, is_right = widths[k], table.columns[k].align == "right"
+        values = [cells[k] for cells in grid]
+        if max(map(columns_of, values), default=0) > width:
+            values = [
+                prefix + shorten(value[len(prefix) :], width - columns_of(prefix), dots)
+                if k == 0
+                else shorten(value, width, dots)
+                for value, prefix in zip(values, prefixes, strict=True)
+            ]
+        if k == block[-1] and not is_right:
+            columns.append(values)
+        elif "".join(values).isascii():
+            columns.append([value.rjust(width) if is_right else value.ljust(width) for value in values])
+        else:
+            columns.append([_padded(value, width, is_right) for value in values])
+    gap = " " * COLUMN_GAP
+    result: list[Line] = []
+    for prefix, row, parts in zip(prefixes, table.rows, zip(*columns, strict=True), strict=True):
+        line, role = gap.join(parts), row.emphasis or "text"
+        result.append(
+            (Segment(prefix, "guide"), Segment(line[len(prefix) :], role)) if prefix else (Segment(line, role),)
+        )
+    return result
+
+
+def _padded(value: str, width: int, is_right: bool) -> str:
+    """The value filled up with blanks; characters may be two columns wide, or none."""
+    room = width + len(value) - columns_of(value)
+    return value.rjust(room) if is_right else value.ljust(room)
 
 
 def _wrapped(sentence: str, width: int | None) -> list[str]:

@@ -35,13 +35,16 @@ def tensors(value: object, depth: int = NESTING_DEPTH) -> list[Tensor]:
 
 
 def _walk(value: object, depth: int, found: list[Tensor]) -> None:
-    if isinstance(value, Tensor):
+    kind = type(value)
+    if kind is tuple or kind is list:  # the usual ones first: a network makes thousands of calls
+        items: Any = value
+    elif isinstance(value, Tensor):
         found.append(value)
         return
-    if isinstance(value, _ATOMS) or depth == 0:
+    elif isinstance(value, _ATOMS):
         return
-    if isinstance(value, Mapping):
-        items: Any = value.values()
+    elif kind is dict or isinstance(value, Mapping):
+        items = value.values()  # type: ignore[attr-defined]
     elif isinstance(value, (tuple, list, set, frozenset)):
         items = value
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -50,8 +53,13 @@ def _walk(value: object, depth: int, found: list[Tensor]) -> None:
         return
     else:
         items = getattr(value, "__dict__", {}).values()
+    if depth == 0:
+        return
     for item in items:
-        if type(item) not in _USUAL_ATOMS:
+        kind = type(item)
+        if kind is Tensor:
+            found.append(item)
+        elif kind not in _USUAL_ATOMS:
             _walk(item, depth - 1, found)
 
 

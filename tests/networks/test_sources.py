@@ -86,6 +86,17 @@ def test_a_factory_in_a_file(net: str, factory: str, options: dict[str, Any], co
     assert not (Path(net).parent / "__pycache__" / "net.cpython-311.pyc").exists()
 
 
+def test_a_file_beside_one_named_like_the_standard_library(tmp_path: Path) -> None:
+    (tmp_path / "profile.py").write_text("raise RuntimeError('no module for others')\n")
+    (tmp_path / "helper.py").write_text("WIDTH = 3\n")
+    (tmp_path / "net.py").write_text(
+        "import profile\nfrom helper import WIDTH\nfrom torch import nn\n\n"
+        "def net():\n    return nn.Linear(WIDTH, profile.Profile.__name__ == 'Profile')\n"
+    )
+    sys.modules.pop("profile", None)
+    assert parameters(resolve(f"{tmp_path / 'net.py'}:net", {}).build()) == 4  # 3 * 1 + 1
+
+
 def test_weights_are_real_on_the_cpu_and_none_on_meta(net: str) -> None:
     source = resolve(f"{net}:Net", {})
     assert not source.build().get_parameter("linear.weight").is_meta

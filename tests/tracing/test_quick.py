@@ -250,6 +250,13 @@ FUNCTIONS: list[Callable[[Tensor], Any]] = [
     lambda x: F.max_pool1d(x[0], 2) + F.avg_pool1d(x[0], 2) + F.adaptive_avg_pool1d(x[0], 4),
     lambda x: F.silu(x, True).add_(x),
     lambda x: F.one_hot((x > 0).long(), 2),
+    lambda x: x.to(torch.float64).to(x),
+    lambda x: torch.gather(x, 1, torch.zeros(2, 1, 6, 8, dtype=torch.long)),
+    lambda x: torch.index_select(x, -1, torch.tensor([0, 2, 1])),
+    lambda x: x.index_select(1, torch.tensor(3)),
+    lambda x: torch.zeros_like(x).scatter_add_(1, torch.zeros(2, 4, 6, 8, dtype=torch.long), x),
+    lambda x: x.scatter_add(0, torch.zeros(1, 4, 6, 8, dtype=torch.long), x),
+    lambda x: (x, x == None)[0],  # noqa: E711
 ]
 
 RUN_FUNCTIONS: list[Callable[[Tensor], Any]] = [
@@ -269,9 +276,8 @@ RUN_FUNCTIONS: list[Callable[[Tensor], Any]] = [
     lambda x: x[..., None, 1:, [0, 2]],
     lambda x: torch.zeros(2, 4, 6, 8).index_put((torch.tensor(0),), x[0]) + x,
     lambda x: torch.linalg.vector_norm(x, dim=1),
-    lambda x: x.to(torch.float64).to(x),
     lambda x: torch.topk(x, 2).values,
-    lambda x: torch.gather(x, 1, torch.zeros(2, 1, 6, 8, dtype=torch.long)),
+    lambda x: torch.scatter_reduce(x, 1, torch.zeros(2, 1, 6, 8, dtype=torch.long), x, "amax"),
     lambda x: F.cross_entropy(x.flatten(1), torch.zeros(2, dtype=torch.long)),
     lambda x: F.cosine_similarity(x, x),
 ]

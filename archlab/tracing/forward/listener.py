@@ -73,6 +73,8 @@ class Listener(TorchFunctionMode):
         if role is Role.HIGHER_ORDER and (in_python := written_in_python(known.name)) is not None:
             with Listener(self.tree):
                 return in_python(*args, **kwargs)
+        if known.name in ("eq", "ne") and args[-1] is None:
+            return function(*args, **kwargs)  # `x == None`, which Python then decides
         if role is Role.DEVICE:
             is_asked_by_torch = not args[0].is_meta or _is_in_kernel(sys._getframe(2))
             return function(*args) if is_asked_by_torch else CPU
@@ -219,10 +221,15 @@ class Listener(TorchFunctionMode):
             call.uncounted = () if result is not None else (f"higher_order::{known.name}",)
             return out
         by_formula = known.name in _BY_FORMULA or (known.name.startswith("conv") and args and _is_complex(args[0]))
-        if quick or (by_formula and not is_under_vmap()):
+        if tree.is_quick or (by_formula and not is_under_vmap()):
             result = _result(known, function, args, kwargs)
             if result is not None:
-                out = result[0] if quick else tree.count(call, function, args, kwargs)
+                if quick or (tree.is_quick and known.role in (Role.VIEW, Role.CONVERSION)):
+                    out = result[0]
+                elif tree.is_quick:  # on tensors with values, which the formula says nothing of
+                    out = function(*args, **kwargs)
+                else:
+                    out = tree.count(call, function, args, kwargs)
                 call.macs, call.elementwise = result[1:]
                 call.uncounted = call.uncounted or ()
                 return out
@@ -238,7 +245,7 @@ def _result(known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict
     """What an operation gives and takes by its shape function; views are run, since that takes no arithmetic."""
     registration = registered_function(known.name) if known.is_torchs else None
     if registration is None:
-        return (function(*args, **kwargs), 0, 0) if known.role is Role.VIEW else None
+        return (function(*args, **kwargs), 0, 0) if known.role in (Role.VIEW, Role.CONVERSION) else None
     if known.name == "einsum" and isinstance(args[0], str):
         args = (explicit_equation(args[0], [item.dim() for item in args[1:] if isinstance(item, Tensor)]), *args[1:])
     try:

@@ -74,6 +74,40 @@ def _comparison(input: Tensor, other: Any) -> Result | None:
     return None if shape is None else (new(shape, torch.bool), 0, 0)
 
 
+@for_functions("index_select")
+def _index_select(input: Tensor, dim: int, index: Tensor) -> Result | None:
+    check_tensors(index)
+    if not input.dim() or index.dim() > 1 or index.dtype not in (torch.int64, torch.int32):
+        return None
+    sizes = list(input.shape)
+    sizes[axis_of(dim, len(sizes))] = index.numel()
+    return new(tuple(sizes), input.dtype), 0, 0
+
+
+@for_functions("gather")
+def _gather(input: Tensor, dim: int, index: Tensor) -> Result | None:
+    check_tensors(index)
+    if index.dtype is not torch.int64 or index.dim() != input.dim():
+        return None
+    axis = axis_of(dim, input.dim())
+    if any(index.shape[k] > size for k, size in enumerate(input.shape) if k != axis):
+        return None
+    return new(tuple(index.shape), input.dtype), 0, 0
+
+
+@for_functions("scatter_add")
+def _scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Result | None:
+    check_tensors(index, src)
+    if index.dtype is not torch.int64 or src.dtype is not input.dtype or not index.dim() == src.dim() == input.dim():
+        return None
+    axis = axis_of(dim, input.dim())
+    if any(
+        index.shape[k] > src.shape[k] or (k != axis and index.shape[k] > size) for k, size in enumerate(input.shape)
+    ):
+        return None
+    return like(input), 0, input.numel()
+
+
 @for_functions("masked_fill")
 def _masked_fill(input: Tensor, mask: Tensor, value: Any) -> Result | None:
     check_tensors(mask)
