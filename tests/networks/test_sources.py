@@ -88,10 +88,10 @@ def test_a_factory_in_a_file(net: str, factory: str, options: dict[str, Any], co
 
 def test_a_file_beside_one_named_like_the_standard_library(tmp_path: Path) -> None:
     (tmp_path / "profile.py").write_text("raise RuntimeError('no module for others')\n")
-    (tmp_path / "helper.py").write_text("WIDTH = 3\n")
+    (tmp_path / "sizes_beside.py").write_text("WIDTH = 3\n")
     (tmp_path / "net.py").write_text(
-        "import profile\nfrom helper import WIDTH\nfrom torch import nn\n\n"
-        "def net():\n    return nn.Linear(WIDTH, profile.Profile.__name__ == 'Profile')\n"
+        "import profile\nfrom sizes_beside import WIDTH\nfrom torch import nn\n\n"
+        "def net():\n    return nn.Linear(WIDTH, len([profile.Profile]))\n"
     )
     sys.modules.pop("profile", None)
     assert parameters(resolve(f"{tmp_path / 'net.py'}:net", {}).build()) == 4  # 3 * 1 + 1

@@ -46,6 +46,12 @@ def assigned(m: Calls, x: Tensor, mask: Tensor) -> Any:
     return m.linear(y)
 
 
+def inverted(m: Calls, x: Tensor) -> Any:
+    window = torch.hann_window(4)  # of zeros, the inverse refuses it
+    transformed = torch.stft(m.linear(x), 4, window=window, return_complex=True, pad_mode="constant")
+    return torch.istft(transformed, 4, window=window)
+
+
 def written(m: Calls, x: Tensor) -> Any:
     m.table[:1] = m.linear(x).argmax()  # what it holds then isn't known any more
     return m.linear(x) * m.table.sum()
@@ -85,6 +91,26 @@ WITHOUT_ARITHMETIC = [
         lambda m, x, n: m.linear(x[:, : int((n * 6).max())]),
         [torch.randn(2, 6, 4), torch.tensor([0.5])],
         96,
+    ),
+    *(
+        (
+            f"a branch on a mask behind {name}",
+            lambda m, x, mask, f=f: m.linear(x) if f(mask).any() else x,
+            [X, MASK],
+            32,
+        )
+        for name, f in {
+            "reshape": lambda mask: torch.stack([mask, mask], 1).reshape(2, -1),
+            "flatten": lambda mask: torch.cat([mask, mask]).flatten(),
+            "contiguous": lambda mask: mask.t().contiguous().repeat(2, 1).clone(),
+            "gather": lambda mask: mask.gather(1, torch.zeros(2, 1, dtype=torch.long)),
+            "index_select": lambda mask: mask.index_select(0, torch.tensor([0])),
+            "scatter_add": lambda mask: (
+                mask.long().scatter_add(1, torch.zeros(2, 3, dtype=torch.long), mask.long()) > 2
+            ),
+            "masked_fill": lambda mask: mask.long().masked_fill(mask, 2) == 2,
+            "to": lambda mask: mask.to(torch.float64).pow(2).cumsum(0) > 1,
+        }.items()
     ),
     ("a branch on an input", lambda m, x: m.linear(x) if x.sum() > -99 else x, [X], 2 * 16),
     ("a buffer's values", lambda m, x: m.linear(x)[:, m.table.tolist()], [X], 2 * 16),
@@ -216,6 +242,7 @@ def reads_what_is_written(m: Calls, x: Tensor) -> Any:
     [
         (reads_what_is_written, 64, "reads a tensor's values"),
         (double, 32, "twice fails without values"),
+        (inverted, 32, "istft fails without values"),
         (lambda m, x: torch.cond(m.linear(x).sum() > 99, m.linear, lambda y: y, (x,)), 32, "reads a tensor's values"),
         (lambda m, x: m.linear(m.linear(x)) if m.linear(x).sum() > 99 else x, 32, "reads a tensor's values (bool)"),
         (lambda m, x: m.linear(m.linear(x)[m.linear(x) > 99].view(-1, 4)), 64, "getitem fails without values"),

@@ -2,7 +2,7 @@
 
 It is decided by trying, not by what the message says:
 
-    x @ weight                     # 2x3 and 4x5: refused without values, refused with zeros: the network's mistake
+    x @ weight                     # 2x3 and 4x5: refused without values, refused with values: the network's mistake
     torch.ops.mine.twice(x)        # its author wrote nothing for tensors without values; with zeros it works
 
 In the second case the network is run with real arithmetic. Where the exception is Python's own (the network raises it
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -34,7 +35,7 @@ class Attempt(NamedTuple):
 
 
 def refuses(attempt: Attempt | None) -> bool:
-    """Whether the call fails with zeros on the CPU too; False where it can't be tried."""
+    """Whether the call fails with zeros on the CPU too, and with ones; False where it can't be tried."""
     if attempt is None:
         return False
     function, args, kwargs = attempt
@@ -42,16 +43,17 @@ def refuses(attempt: Attempt | None) -> bool:
     held = list(nn.Module.parameters(layer)) if layer is not None else []
     if sum(nbytes(tensor) for tensor in (*tensors((args, kwargs)), *held)) > TRIED_BYTES:
         return False
-    try:
-        with isolated(layer, device="cpu", values=True) if layer is not None else nullcontext(), torch.no_grad():
-            args, kwargs = convert((args, kwargs), _zeros)
-            function(*args, **kwargs)
-    except Exception:
-        return True
-    return False
+    for fill in (torch.zeros, torch.ones):  # an inverse transform refuses a window of zeros
+        try:
+            with isolated(layer, device="cpu", values=True) if layer is not None else nullcontext(), torch.no_grad():
+                function(*convert(args, partial(_filled, fill)), **convert(kwargs, partial(_filled, fill)))
+        except Exception:
+            continue
+        return False
+    return True
 
 
-def _zeros(tensor: Tensor) -> Tensor:
+def _filled(fill: Callable[..., Tensor], tensor: Tensor) -> Tensor:
     if not tensor.is_meta:
         return tensor.detach().clone()
-    return torch.zeros(tensor.shape, dtype=tensor.dtype)
+    return fill(tensor.shape, dtype=tensor.dtype)

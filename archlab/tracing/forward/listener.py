@@ -224,7 +224,7 @@ class Listener(TorchFunctionMode):
         if tree.is_quick or (by_formula and not is_under_vmap()):
             result = _result(known, function, args, kwargs)
             if result is not None:
-                if quick or (tree.is_quick and known.role in (Role.VIEW, Role.CONVERSION)):
+                if quick:
                     out = result[0]
                 elif tree.is_quick:  # on tensors with values, which the formula says nothing of
                     out = function(*args, **kwargs)
