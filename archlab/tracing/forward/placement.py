@@ -31,7 +31,7 @@ from archlab.tracing.pytree import convert, tensors
 VALUED_ELEMENTS = 2**24
 """Elements of a tensor of integers or booleans that may keep its values: a mask over 4,096 tokens, and no more."""
 FLOATING_ELEMENTS = 2**16
-"""Elements of a new tensor of fractions that gets values though it was asked for on the meta device."""
+"""Elements of a tensor of fractions that may keep its values: sines of positions would take seconds, and nobody asks."""
 CPU = torch.device("cpu")
 _META = torch.device("meta")
 
@@ -111,16 +111,18 @@ def _names_other_device(function: Callable[..., Any], args: tuple[Any, ...], kwa
 
 def is_too_large(given: list[Tensor]) -> bool:
     """Whether what is computed of tensors with values may be larger than what keeps its values."""
+    is_fraction = any(tensor.is_floating_point() or tensor.is_complex() for tensor in given)
+    limit = FLOATING_ELEMENTS if is_fraction else VALUED_ELEMENTS
     if len(given) == 1:
-        return given[0].numel() > VALUED_ELEMENTS
-    if not given or sum(tensor.numel() for tensor in given) ** 2 <= VALUED_ELEMENTS:
+        return given[0].numel() > limit
+    if not given or sum(tensor.numel() for tensor in given) ** 2 <= limit:
         return False
     dimensions = max(tensor.dim() for tensor in given)
     sizes = [1] * dimensions
     for tensor in given:
         for axis, size in enumerate(tensor.shape, dimensions - tensor.dim()):
             sizes[axis] = max(sizes[axis], size)
-    return prod(sizes) > VALUED_ELEMENTS
+    return prod(sizes) > limit
 
 
 def shape_by_values(
