@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from archlab.errors import InputError
+from archlab.networks.hugging_face.pictures import picture_said, with_picture
 
 TOKENS = 128
 """Tokens of a text for which no length was asked."""
@@ -49,7 +50,10 @@ def inputs_of(network: nn.Module, batch: int | None = None, seq: int | None = No
 
 def left_out(network: nn.Module, given: Inputs) -> str:
     """A sentence about pictures and sounds that a network of several kinds of input takes, and wasn't given."""
+    said = picture_said(network, given)
     parameters = inspect.signature(network.forward).parameters
+    if said:
+        return said
     others = [name for name in _OTHERS if name in parameters and name not in given]
     if "input_ids" not in given or not others:
         return ""
@@ -102,6 +106,9 @@ class _Maker:
         if getattr(self.config, "is_encoder_decoder", False):
             wanted += [name for name in ("decoder_input_ids",) if name in self.parameters and name not in wanted]
         found = {name: self._input(name) for name in wanted}
+        if "input_ids" in found and "pixel_values" in self.parameters:
+            text = self.length(TOKENS, "max_position_embeddings", "n_positions")
+            found |= with_picture(self.network, self.parameters, self.picture(), text)
         if not found or any(value is None for value in found.values()):
             unknown = [name for name, value in found.items() if value is None]
             raise InputError(unknown_inputs(self.network, unknown))
