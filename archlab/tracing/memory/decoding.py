@@ -21,7 +21,7 @@ from archlab.records import Trace, Value
 from archlab.records.decoding import WEIGHT_BITS, Decoding, DecodingPass
 from archlab.tracing.inputs import AsIs, arguments
 from archlab.tracing.measurement import Measurement, Values, found_network
-from archlab.tracing.pytree import dtype_name, nbytes, shape_of, tensors
+from archlab.tracing.pytree import convert, dtype_name, nbytes, shape_of, tensors
 
 if TYPE_CHECKING:
     from archlab.networks import Source
@@ -69,6 +69,7 @@ def decoding(network: str | Source | nn.Module, tokens: int, *, batch: int | Non
 
     def run(given: dict[str, Any], cache: Any) -> tuple[Trace, Any, _Pass]:
         measured = _Pass(built, name, arguments({**given, "use_cache": True}, built, (), None), source=source)
+        measured.has_encoder = has_encoder
         if cache is not None:
             measured.cache = (argument, cache)
         trace = measured.trace()
@@ -85,10 +86,8 @@ def decoding(network: str | Source | nn.Module, tokens: int, *, batch: int | Non
     read = sum(map(nbytes, held))
     following: dict[str, Any] = {"input_ids": _tokens(size, 1)}
     if has_encoder:
-        encoded = getattr(measured.output, "encoder_last_hidden_state", None)
-        if not isinstance(encoded, Tensor):
-            raise InputError(f"{name} ({type(built).__name__}) doesn't return what its encoder made: it can't be reused")
-        following = {"decoder_input_ids": _tokens(size, 1), "encoder_outputs": AsIs(_encoded(encoded))}
+        encoded = convert(measured.encoded, lambda tensor: torch.empty_like(tensor, device="meta"))
+        following = {"decoder_input_ids": _tokens(size, 1), "encoder_outputs": AsIs(encoded)}
     second, after, measured = run(following, cache)
     count = first.totals.parameters
     return Decoding(
@@ -116,13 +115,6 @@ def _empty_cache(network: Any) -> Any:
     from transformers import DynamicCache
 
     return DynamicCache(config=network.config)
-
-
-def _encoded(states: Tensor) -> Any:
-    """What an encoder returned, as the decoder takes it, without values."""
-    from transformers.modeling_outputs import BaseModelOutput
-
-    return BaseModelOutput(last_hidden_state=torch.empty(states.shape, dtype=states.dtype, device="meta"))
 
 
 def _tokens(batch: int, count: int) -> str:
@@ -167,6 +159,9 @@ class _Pass(Measurement):
     output: Any = None
     states: tuple[Tensor, ...] = ()
     """What modules themselves keep for the next token, as RecurrentGemma's do."""
+    has_encoder = False
+    encoded: Any = None
+    """What the encoder returned."""
 
     def run(self, values: Values, *, quick: bool = False) -> Trace:
         """One run, as `Measurement.run`; real arithmetic would need a cache with values.
@@ -180,16 +175,24 @@ class _Pass(Measurement):
             args, kwargs = self.given
             name, cache = self.cache
             self.given = args, {**kwargs, name: _unmarked(copy.deepcopy(cache))}
-        handle = self.network.register_forward_hook(self._keep)
-        self._before = {id(tensor) for tensor in self._attributes()}
+        self._before = _unmarked(self._attributes())
+        encoder = self.network.get_encoder() if self.has_encoder else None
+        handles = [self.network.register_forward_hook(self._keep)]
+        if isinstance(encoder, nn.Module):
+            handles.append(encoder.register_forward_hook(self._keep_encoded))
         try:
             return super().run(values, quick=quick)
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
 
     def _keep(self, network: nn.Module, given: object, output: object) -> None:
         self.output = output
-        self.states = tuple(tensor for tensor in self._attributes() if id(tensor) not in self._before)
+        before = {id(tensor) for tensor in self._before}
+        self.states = tuple(tensor for tensor in self._attributes() if id(tensor) not in before)
+
+    def _keep_encoded(self, network: nn.Module, given: object, output: object) -> None:
+        self.encoded = output
 
     def _attributes(self) -> list[Tensor]:
         """The tensors that are attributes of modules, but neither parameters nor buffers."""
@@ -200,7 +203,8 @@ class _Pass(Measurement):
 def _unmarked(cache: Any) -> Any:
     """The cache, without what a run wrote on its tensors."""
     for tensor in tensors(cache):
-        tensor.__dict__.clear()
+        for name in [name for name in vars(tensor) if name.startswith("_archlab")]:
+            delattr(tensor, name)
     return cache
 
 
