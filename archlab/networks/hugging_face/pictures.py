@@ -7,6 +7,7 @@ tensors without values. Where that needs values, the number follows from the con
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -48,7 +49,9 @@ def with_picture(network: nn.Module, parameters: Mapping[str, Any], shape: tuple
     if token is None:
         return {}
     if "image_grid_thw" in parameters:
-        given, count = _grid(vision, shape[0])
+        given, count = grid(vision, shape[0])
+        if not _takes_rows(network, given):
+            return {}
     else:
         given, count = _features(network, parameters, vision, shape)
     if not count:
@@ -93,7 +96,7 @@ def _sequence(config: Any, token: int, batch: int, count: int, text: int) -> Ten
     return ids
 
 
-def _grid(vision: Any, batch: int) -> tuple[Inputs, int]:
+def grid(vision: Any, batch: int) -> tuple[Inputs, int]:
     """A picture as the rows of its patches, with the grid that they lie in; and its image tokens."""
     patch = _side(getattr(vision, "patch_size", None) or 0)
     merge = getattr(vision, "spatial_merge_size", None)
@@ -106,6 +109,17 @@ def _grid(vision: Any, batch: int) -> tuple[Inputs, int]:
     grid = torch.tensor([[1, side, side]] * batch)
     rows = (batch * side * side, channels * frames * patch * patch)
     return {"pixel_values": rows, "image_grid_thw": grid}, (side // merge) ** 2
+
+
+def _takes_rows(network: nn.Module, given: Inputs) -> bool:
+    """Whether what embeds patches takes each as a row, and is no convolution over pictures."""
+    columns = given["pixel_values"][1] if given else 0
+    return any(
+        module.in_features == columns
+        if isinstance(module, nn.Linear)
+        else isinstance(module, nn.Conv3d) and module.in_channels * math.prod(module.kernel_size) == columns
+        for module in network.modules()
+    )
 
 
 _CHANNELS = ("in_channels", "in_chans", "num_channels")
@@ -149,7 +163,9 @@ def _features(
     if "image_sizes" in parameters and isinstance(merge, int) and patch:
         height, width = (size // (patch * merge) for size in shape[-2:])
         return {"pixel_values": shape, "image_sizes": torch.tensor([shape[-2:]] * shape[0])}, height * width
-    for pixels, others in _forms(parameters, shape):
+    make = getattr(network, "get_image_features", None)
+    taken = inspect.signature(make).parameters if make is not None else {}
+    for pixels, others in _forms(taken, shape):
         count = _made(network, pixels, others)
         if count and count % shape[0] == 0:
             given: Inputs = {name: torch.tensor(value) for name, value in others.items()}
@@ -172,12 +188,9 @@ def _forms(
 
 def _made(network: Any, pixels: tuple[int, ...], others: Mapping[str, Any]) -> int:
     """The number of features that a network makes of pictures; 0 where it fails."""
-    make = getattr(network, "get_image_features", None)
-    if make is None:
-        return 0
     try:
         with torch.device("meta"), torch.no_grad():
-            made = make(pixel_values=torch.empty(pixels), **others)
+            made = network.get_image_features(pixel_values=torch.empty(pixels), **others)
     except Exception:  # whatever the network raises for this form: another one is tried, else text alone is given
         return 0
     found = getattr(made, "pooler_output", made)
