@@ -118,8 +118,8 @@ def _list_table(entries: list[Listed]) -> Table:
         ),
         footer=(
             "archlab networks NAME lists a network's options.",
-            "Others by their source: torchvision:NAME, timm:NAME, hf:ORG/NAME, hf:FOLDER, FILE.py:FACTORY, "
-            "package.module:FACTORY, FILE.pt2.",
+            "Others by their source: torchvision:NAME, timm:NAME, FILE.py:FACTORY, package.module:FACTORY, FILE.pt2,",
+            "hf:ORG/NAME, hf:FOLDER. archlab networks SOURCE lists its options too.",
             "FILE.onnx is a graph, which can't be built: shapes, growth, diff, check, graph and report measure it.",
         ),
     )

@@ -11,7 +11,9 @@ def decoding_tables(found: Decoding) -> tuple[Table, Table]:
     """The two passes with their MACs and bytes of cache; and the weights with what each pass does per byte it reads."""
     tokens = found.prefill.tokens
     sequences = "" if found.batch == 1 else f", {found.batch:,} sequences at a time"
-    positions = f"Decode is one token behind {tokens:,} in the cache: {tokens + 1:,} positions, or the network's window."
+    positions = (
+        f"Decode is one token behind {tokens:,} in the cache: {tokens + 1:,} positions, or the network's window."
+    )
     passes = Table(
         columns=(
             Column("pass", "pass"),

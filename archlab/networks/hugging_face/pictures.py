@@ -67,7 +67,7 @@ def picture_said(network: nn.Module, given: Mapping[str, Any]) -> str:
     ids = given.get("input_ids")
     if not isinstance(ids, Tensor):
         return ""
-    count = int((ids[0] == image_token(network.config)).sum())
+    count = ids[0].tolist().count(image_token(network.config))
     height, width = _pixels(network, given)
     takes = f"{count:,} image tokens" if count > 1 else "one image token"
     return (
@@ -150,9 +150,9 @@ def _features(
     """One picture per sequence, in the first form that the network takes; and its image tokens."""
     config: Any = network.config
     latents = getattr(getattr(config, "perceiver_config", None), "resampler_n_latents", None)
-    scale = getattr(config, "scale_factor", None)
+    scale = getattr(config, "scale_factor", None) or 1
     patch = _side(getattr(vision, "patch_size", None) or 0)
-    if "pixel_attention_mask" in parameters and (latents or scale) and patch:
+    if "pixel_attention_mask" in parameters and patch:
         # These look for pictures of zeros alone, which are padding, and so need values.
         pictures = torch.ones((shape[0], 1, *shape[1:]))
         return {"pixel_values": pictures}, latents or (shape[-1] // patch) ** 2 // scale**2

@@ -58,7 +58,12 @@ def new_tensor_on(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, r
     return {**{key: value for key, value in kwargs.items() if key != "pin_memory"}, "device": CPU}
 
 
-_OF_PYTHON: dict[Any, torch.dtype] = {bool: torch.bool, int: torch.int64, float: torch.float64, complex: torch.complex128}
+_OF_PYTHON: dict[Any, torch.dtype] = {
+    bool: torch.bool,
+    int: torch.int64,
+    float: torch.float64,
+    complex: torch.complex128,
+}
 """Python's types, as torch takes them for its own."""
 
 

@@ -134,15 +134,17 @@ def _prompt(network: nn.Module, batch: int, tokens: int) -> tuple[dict[str, Any]
 
     given: dict[str, Any] = inputs_of(network, batch)
     if "input_ids" in given and getattr(network, "main_input_name", "input_ids") == "input_ids":
-        return {**given, "input_ids": _tokens(batch, tokens), "decoder_input_ids": _tokens(batch, 1)}, [
+        said = (
             f"Prefill: the encoder reads {tokens:,} tokens, and the decoder makes the first. Decode: the decoder makes "
             f"the second, with self-attention over 2 positions and cross-attention over {tokens:,}."
-        ]
+        )
+        return {**given, "input_ids": _tokens(batch, tokens), "decoder_input_ids": _tokens(batch, 1)}, [said]
     read = ", ".join(name for name in given if name != "decoder_input_ids")
-    return {**given, "decoder_input_ids": _tokens(batch, tokens)}, [
+    said = (
         f"Prefill: the encoder reads {read}, and the decoder {tokens:,} tokens. Decode: the decoder makes one token "
         f"more, with self-attention over {tokens + 1:,} positions and cross-attention over what the encoder made."
-    ]
+    )
+    return {**given, "decoder_input_ids": _tokens(batch, tokens)}, [said]
 
 
 def _sequence(network: Any) -> Value | None:
@@ -176,7 +178,8 @@ class _Pass(Measurement):
             name, cache = self.cache
             self.given = args, {**kwargs, name: _unmarked(copy.deepcopy(cache))}
         self._before = _unmarked(self._attributes())
-        encoder = self.network.get_encoder() if self.has_encoder else None
+        network: Any = self.network
+        encoder = network.get_encoder() if self.has_encoder else None
         handles = [self.network.register_forward_hook(self._keep)]
         if isinstance(encoder, nn.Module):
             handles.append(encoder.register_forward_hook(self._keep_encoded))
