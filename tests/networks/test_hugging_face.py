@@ -354,6 +354,12 @@ def test_files_that_are_no_configs(tmp_path: Path, content: str, said: str) -> N
         resolve(f"hf:{tmp_path}")
 
 
+def test_an_adapter_alone_names_its_network(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base", "r": 8}))
+    with pytest.raises(SourceError, match=r"an adapter \(peft\) alone, for the network org/base: name that, as hf:org"):
+        resolve(f"hf:{tmp_path}")
+
+
 def test_nothing_is_downloaded_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 

@@ -59,7 +59,9 @@ def decoding(network: str | Source | nn.Module, tokens: int, *, batch: int | Non
     parameters = inspect.signature(built.forward).parameters
     argument = next((item for item in CACHES if item in parameters), None)
     has_encoder = bool(getattr(getattr(built, "config", None), "is_encoder_decoder", False))
-    if argument is None or "use_cache" not in parameters or not {"input_ids", "decoder_input_ids"} & parameters.keys():
+    takes_more = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    is_asked = "use_cache" in parameters or takes_more
+    if argument is None or not is_asked or not {"input_ids", "decoder_input_ids"} & parameters.keys():
         raise InputError(
             f"{name} ({type(built).__name__}) keeps no cache between tokens: --decode is for decoders of transformers, "
             "such as hf:ORG/NAME --option task=causal-lm"
