@@ -152,7 +152,7 @@ def test_states_that_modules_keep_themselves(tmp_path: Path) -> None:
     sizes = {"lru_width": 32, "attention_window_size": 10, "num_key_value_heads": 2, "block_types": kinds}
     config = {**SMALL, **sizes, "num_hidden_layers": 3}
     found = decoding(folder(tmp_path, {"model_type": "recurrent_gemma", **config}), N, task="causal-lm")
-    # Two layers with 3 steps of 32 features before the next and a state of 32; one with 9 keys and values of 2 heads of 8.
+    # Two layers with 3 steps of 32 features and a state of 32; one with 9 keys and values of 2 heads of 8.
     assert found.prefill.cache_after == found.decode.cache_after == 4 * (2 * (3 * 32 + 32) + 2 * 9 * 2 * 8)
 
 

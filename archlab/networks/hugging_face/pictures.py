@@ -141,6 +141,8 @@ def _tiles(config: Any, vision: Any, shape: tuple[int, ...], text: int) -> Input
         "pixel_values": (batch, 1, tiles, *picture),
         "aspect_ratio_ids": torch.ones((batch, 1), dtype=torch.int64),
         "aspect_ratio_mask": mask,
+        # Without it, what transformers attends to is cut to the text's length.
+        "cross_attention_mask": mask[:, None].repeat(1, 1 + text, 1, 1),
     }
 
 

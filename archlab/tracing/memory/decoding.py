@@ -66,6 +66,8 @@ def decoding(network: str | Source | nn.Module, tokens: int, *, batch: int | Non
             f"{name} ({type(built).__name__}) keeps no cache between tokens: --decode is for decoders of transformers, "
             "such as hf:ORG/NAME --option task=causal-lm"
         )
+    from archlab.networks.hugging_face.inputs import left_out
+
     size = batch or 1
     prompt, notes = _prompt(built, size, tokens) if has_encoder else ({"input_ids": _tokens(size, tokens)}, [])
 
@@ -108,7 +110,7 @@ def decoding(network: str | Source | nn.Module, tokens: int, *, batch: int | Non
         cache_shapes=tuple(map(shape_of, held)),
         weights={precision: -(-count * bits // 8) for precision, bits in WEIGHT_BITS.items()},
         options={key: str(value) for key, value in source.options.items()} if source else {},
-        notes=tuple(dict.fromkeys([*notes, *first.notes, *second.notes])),
+        notes=tuple(filter(None, dict.fromkeys([*notes, left_out(built, prompt), *first.notes, *second.notes]))),
         has_encoder=has_encoder,
     )
 
@@ -135,6 +137,8 @@ def _prompt(network: nn.Module, batch: int, tokens: int) -> tuple[dict[str, Any]
     from archlab.networks.hugging_face.inputs import inputs_of
 
     given: dict[str, Any] = inputs_of(network, batch)
+    if isinstance(given.get("input_ids"), Tensor):
+        given = {"input_ids": ""}  # a picture's tokens and the text: the prompt is text alone
     if "input_ids" in given and getattr(network, "main_input_name", "input_ids") == "input_ids":
         said = (
             f"Prefill: the encoder reads {tokens:,} tokens, and the decoder makes the first. Decode: the decoder makes "
