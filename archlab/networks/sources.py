@@ -52,6 +52,8 @@ class Source:
     """Shapes of its inputs, batch 1 first; empty where the source knows none."""
     available: Mapping[str, Option] = field(default_factory=dict)
     """All options that it names, given or not."""
+    summary: str = ""
+    """What it is, in a line."""
     is_builtin: bool = False
     """Whether it is a registered network."""
     has_weights: bool = False
@@ -211,6 +213,7 @@ def _hugging_face(source: str, options: Mapping[str, Value]) -> Source:
         model.make,
         options=_plain(model.options),
         available=model.available,
+        summary=model.summary,
         notes=model.notes,
         make_inputs=model.inputs,
         configure=partial(_hugging_face, source),

@@ -57,3 +57,5 @@ class Decoding(Document):
     """Precision -> bytes of all parameters in it."""
     options: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    has_encoder: bool = False
+    """Whether an encoder reads something first; `notes` say what the passes are then."""

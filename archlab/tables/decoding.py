@@ -11,6 +11,9 @@ def decoding_tables(found: Decoding) -> tuple[Table, Table]:
     """The two passes with their MACs and bytes of cache; and the weights with what each pass does per byte it reads."""
     tokens = found.prefill.tokens
     sequences = "" if found.batch == 1 else f", {found.batch:,} sequences at a time"
+    positions = (
+        f"Decode is one token behind {tokens:,} in the cache: {tokens + 1:,} positions, or the network's window."
+    )
     passes = Table(
         columns=(
             Column("pass", "pass"),
@@ -25,7 +28,7 @@ def decoding_tables(found: Decoding) -> tuple[Table, Table]:
         ),
         title=f"{network_text(found)}: a prompt of {tokens:,} tokens, then one more{sequences}",
         footer=(
-            f"Decode is one token behind {tokens:,} in the cache: {tokens + 1:,} positions, or the network's window.",
+            *(() if found.has_encoder else (positions,)),
             "Tokens are per sequence, MACs and bytes over all sequences.",
             f"The cache is the network's own: {len(found.cache_shapes)} tensors in {' and '.join(found.cache_dtypes)}.",
             *found.notes,

@@ -128,3 +128,15 @@ def test_a_checkpoint_beside_its_config_is_compared(source: str, tmp_path: Path)
         in said
     )
     assert "Not in the checkpoint: bert.embeddings.LayerNorm.bias. In the checkpoint alone: more." in said
+
+
+def test_what_a_config_is(source: str) -> None:
+    (found,) = json.loads(run("networks", source, "--json").out)["networks"]
+    assert found["summary"] == "BertForMaskedLM of transformers, by a config of the type bert."
+    assert found["inputs"] == {"input_ids": "1x128:int64"}
+    assert found["options"]["hidden_size"] == {"type": "int", "default": 32, "help": ""}
+    assert "masked-lm" in found["options"]["task"]["help"]
+    (headless,) = json.loads(run("networks", source, "--json", "-O", "task=base").out)["networks"]
+    # The head: 32 x 32 and its bias, a norm, and a bias per token, for the words' own embeddings are its weights.
+    assert found["parameters"] - headless["parameters"] == 32 * 32 + 32 + 2 * 32 + 96 - (32 * 32 + 32)
+    assert "Inputs by themselves: input_ids 1x128:int64." in run("networks", source).out

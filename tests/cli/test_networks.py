@@ -26,3 +26,12 @@ def test_an_unknown_name_is_refused() -> None:
     outcome = run("networks", "lnet")
     assert outcome.code == 2
     assert "did you mean lenet" in outcome.err
+
+
+def test_the_options_of_a_source() -> None:
+    table = run("networks", "torchvision:resnet18").out
+    assert "num_classes" in table
+    assert "Made for inputs of 3x224x224." in table
+    refused = run("networks", "lenet", "--option", "a=1")
+    assert (refused.code, refused.out) == (2, "")
+    assert "options are for a source" in refused.err

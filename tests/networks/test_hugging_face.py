@@ -171,15 +171,117 @@ def test_a_cache_is_kept_where_it_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_texts_alone_are_said_to_be_alone(tmp_path: Path) -> None:
-    config = {
-        "model_type": "llava",
-        "architectures": ["LlavaForConditionalGeneration"],
-        "text_config": {"model_type": "llama", **SMALL, "num_key_value_heads": 2},
-        "vision_config": {"model_type": "clip_vision_model", **VISION},
-    }
-    found = trace(folder(tmp_path, config), seq=8)
+    source = folder(tmp_path, {"model_type": "layoutlmv3", **SMALL, "coordinate_size": 4, "shape_size": 8})
+    found = trace(source, seq=8)
     assert [note for note in found.notes if note.startswith("Traced on text alone, without pixel_values")]
-    assert found.input_names == ("input_ids",)
+    assert found.input_names == ("input_ids", "bbox")
+
+
+TEXT = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+TEXT |= {"intermediate_size": 96, "vocab_size": 300}
+TOWER = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
+TOWER |= {"image_size": 56, "patch_size": 14}
+ROPE = {"rope_parameters": {"mrope_section": [2, 3, 3], "rope_type": "default", "rope_theta": 1e4}}
+QWEN = {"depth": 2, "embed_dim": 32, "hidden_size": 64, "num_heads": 4, "patch_size": 14, "spatial_merge_size": 2}
+
+WITH_PICTURES: list[tuple[str, str, dict[str, Any], int, dict[str, Any]]] = [
+    # 56 x 56 pixels are 4 x 4 patches of 14; joined by 2 x 2, or pooled, they are 4.
+    (
+        "llava",
+        "LlavaForConditionalGeneration",
+        {"text_config": {"model_type": "llama", **TEXT}, "vision_config": {"model_type": "clip_vision_model", **TOWER}},
+        16,
+        {"pixel_values": (2, 3, 56, 56)},
+    ),
+    (  # 16 of the whole, and of 4 x 8 in two crops the 4 x 4 that aren't padding, and 4 ends of rows
+        "llava_next",
+        "LlavaNextForConditionalGeneration",
+        {
+            "text_config": {"model_type": "llama", **TEXT},
+            "vision_config": {"model_type": "clip_vision_model", **TOWER},
+            "image_grid_pinpoints": [[56, 112], [112, 56]],
+        },
+        36,
+        {"pixel_values": (2, 3, 3, 56, 56), "image_sizes": (2, 2)},
+    ),
+    (
+        "idefics3",
+        "Idefics3ForConditionalGeneration",
+        {"text_config": {"model_type": "llama", **TEXT}, "vision_config": TOWER, "scale_factor": 2},
+        4,
+        {"pixel_values": (2, 1, 3, 56, 56)},
+    ),
+    (
+        "gemma3",
+        "Gemma3ForConditionalGeneration",
+        {
+            "text_config": {"model_type": "gemma3_text", **TEXT},
+            "vision_config": {"model_type": "siglip_vision_model", **TOWER},
+            "mm_tokens_per_image": 4,
+        },
+        4,
+        {"pixel_values": (2, 3, 56, 56)},
+    ),
+    (
+        "paligemma",
+        "PaliGemmaForConditionalGeneration",
+        {
+            "text_config": {"model_type": "gemma", **TEXT},
+            "vision_config": {"model_type": "siglip_vision_model", **TOWER, "projection_dim": 64},
+            "projection_dim": 64,
+        },
+        16,
+        {"pixel_values": (2, 3, 56, 56)},
+    ),
+    (
+        "internvl",
+        "InternVLForConditionalGeneration",
+        {
+            "text_config": {"model_type": "qwen2", **TEXT},
+            "vision_config": {**TOWER, "image_size": [56, 56], "patch_size": [14, 14]},
+        },
+        4,
+        {"pixel_values": (2, 3, 56, 56)},
+    ),
+    (  # 32 x 32 patches of 448 x 448 pixels, of 3 channels and 2 frames each; 16 x 16 tokens
+        "qwen2_vl",
+        "Qwen2VLForConditionalGeneration",
+        {"text_config": {"model_type": "qwen2_vl_text", **TEXT, **ROPE}, "vision_config": QWEN},
+        256,
+        {"pixel_values": (2 * 1024, 3 * 2 * 14 * 14), "image_grid_thw": (2, 3), "mm_token_type_ids": (2, 276)},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "config", "tokens", "others"), WITH_PICTURES, ids=[case[0] for case in WITH_PICTURES]
+)
+def test_a_picture_and_its_tokens(
+    tmp_path: Path, kind: str, name: str, config: dict[str, Any], tokens: int, others: dict[str, Any]
+) -> None:
+    place = {"image_token_id": 299, "image_token_index": 299}
+    found = trace(folder(tmp_path, {"model_type": kind, "architectures": [name], **config, **place}), batch=2, seq=20)
+    inputs = dict(zip(found.input_names, found.inputs, strict=True))
+    assert inputs == {"input_ids": (2, tokens + 20), **others}
+    assert found.totals.uncounted_operations == {}
+    (note,) = found.notes
+    assert f"takes {tokens} image tokens, and a text of 20 tokens" in note
+
+
+def test_the_macs_of_a_picture_and_its_text(tmp_path: Path) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = {"model_type": "llava", "architectures": ["LlavaForConditionalGeneration"], **WITH_PICTURES[0][2]}
+    source = resolve(folder(tmp_path, {**config, "image_token_index": 299}), {"seq": 20})
+    found = trace(source)
+    ids = torch.ones(1, 36, dtype=torch.int64)
+    ids[0, :16] = 299
+    network: Any = source.build().eval()
+    network.set_attn_implementation("eager")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(input_ids=ids, pixel_values=torch.rand(1, 3, 56, 56), use_cache=False)
+    # The last of the tower's 3 layers is run, though what it gives isn't used.
+    assert counter.get_total_flops() == found.totals.flops
 
 
 def test_a_quantisation_is_named(tmp_path: Path) -> None:
@@ -220,18 +322,21 @@ def test_code_of_a_repository_is_never_run(tmp_path: Path) -> None:
 
 
 def test_unknown_inputs_name_what_forward_takes(tmp_path: Path) -> None:
-    source = folder(tmp_path, {"model_type": "perceiver", "num_latents": 4, "d_latents": 16, "d_model": 16})
+    source = folder(tmp_path, {"model_type": "blip_2_qformer", **SMALL, "encoder_hidden_size": 16})
     said = refused(source)
-    assert (
-        "it isn't known what PerceiverModel is to be given as inputs: its forward takes inputs, attention_mask" in said
-    )
-    assert "--input inputs=" in said
+    assert "it isn't known what Blip2QFormerModel is to be given as query_embeds: its forward takes query_em" in said
+    assert "--input query_embeds=" in said
+
+
+def test_a_config_without_the_fields_of_its_kind_is_no_crash(tmp_path: Path) -> None:
+    source = folder(tmp_path, {"model_type": "timesfm", "num_hidden_layers": 1})
+    assert "it isn't known what TimesFmModel is to be given: its forward takes past_values" in refused(source)
 
 
 def test_a_wrong_guess_says_that_it_was_one(tmp_path: Path) -> None:
-    source = folder(tmp_path, {"model_type": "siglip2"})
+    source = folder(tmp_path, {"model_type": "kyutai_speech_to_text", "num_hidden_layers": 1})
     said = refused(source)
-    assert "the inputs were made from the config alone; Siglip2Model takes (" in said
+    assert "the inputs were made from the config alone; KyutaiSpeechToTextModel takes (" in said
 
 
 @pytest.mark.parametrize(
@@ -246,6 +351,12 @@ def test_a_wrong_guess_says_that_it_was_one(tmp_path: Path) -> None:
 def test_files_that_are_no_configs(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(SourceError, match=said):
+        resolve(f"hf:{tmp_path}")
+
+
+def test_an_adapter_alone_names_its_network(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base", "r": 8}))
+    with pytest.raises(SourceError, match=r"an adapter \(peft\) alone, for the network org/base: name that, as hf:org"):
         resolve(f"hf:{tmp_path}")
 
 

@@ -70,6 +70,8 @@ CACHES: list[tuple[str, dict[str, Any], Callable[[int], int]]] = [
         | {"first_k_dense_replace": 2, "num_key_value_heads": 4},
         lambda tokens: 2 * (4 + 6) * tokens,
     ),
+    # No token more: 5 numbers for each of 32 features.
+    ("rwkv", {**SMALL, "attention_hidden_size": 32}, lambda tokens: 2 * 5 * 32),
     # No token more: 64 features (2 x 32), each with 4 steps before it and a state of 16.
     ("mamba", {"hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 96}, lambda tokens: 2 * 64 * (4 + 16)),
 ]
@@ -111,9 +113,47 @@ def test_what_is_refused(tmp_path: Path) -> None:
         decoding(resolve(source, {"seq": 3}), 4)
     with pytest.raises(InputError, match=r"Linear \(Linear\) keeps no cache between tokens"):
         decoding(nn.Linear(2, 2), 4)
-    t5 = {"model_type": "t5", "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": 4, "vocab_size": 96}
-    with pytest.raises(InputError, match="has an encoder"):
-        decoding(folder(tmp_path, t5), 4)
+
+
+T5 = {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "d_model": 32, "d_kv": 8, "d_ff": 48}
+T5 |= {"num_layers": 2, "num_heads": 4, "vocab_size": 96}
+
+
+def test_an_encoder_by_hand(tmp_path: Path) -> None:
+    found = decoding(folder(tmp_path, T5), N)
+    square, feed = 32 * 32, 2 * 32 * 48
+    # A layer of the encoder, per token: four projections, scores and sums over N positions, two of 32 x 48.
+    encoder = N * (4 * square + 2 * 32 * N + feed)
+    # A layer of the decoder: self-attention over 1 position, then 2; cross-attention over N.
+    first, second = (4 * square + 2 * 32 * own + 2 * square + 2 * 32 * N + feed for own in (1, 2))
+    # Keys and values of what the encoder made, once.
+    cross = N * 2 * square
+    assert found.prefill.macs == 2 * (encoder + first + cross) + 32 * 96
+    assert found.decode.macs == 2 * second + 32 * 96
+    # Keys and values of 2 layers: 32 features each, for N positions and those that the decoder made.
+    assert (found.decode.cache_read, found.decode.cache_after) == tuple(2 * 2 * 32 * 4 * (N + own) for own in (1, 2))
+    assert "cross-attention over 30" in found.notes[0]
+    assert "positions, or the network's window" not in text(decoding_tables(found)[0])
+
+
+def test_a_prompt_of_the_decoders_where_the_encoder_hears(tmp_path: Path) -> None:
+    sides = {f"{side}_{name}": 2 for side in ("encoder", "decoder") for name in ("layers", "attention_heads")}
+    sizes = {"d_model": 16, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24, "vocab_size": 96, "pad_token_id": 0}
+    config = {"model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"], **sides, **sizes}
+    source = folder(tmp_path, {**config, "num_mel_bins": 8, "max_source_positions": 25, "max_target_positions": 64})
+    found = decoding(source, N)
+    # A layer: four projections for itself and two across, over N + 1 and 25 positions, two of 16 x 24; 16 x 96 at last.
+    assert found.decode.macs == 2 * (6 * 16 * 16 + 2 * 16 * (N + 1 + 25) + 2 * 16 * 24) + 16 * 96
+    assert found.decode.cache_read == 2 * 2 * 16 * 4 * (N + 25)
+
+
+def test_states_that_modules_keep_themselves(tmp_path: Path) -> None:
+    kinds = ["recurrent", "recurrent", "attention"]
+    sizes = {"lru_width": 32, "attention_window_size": 10, "num_key_value_heads": 2, "block_types": kinds}
+    config = {**SMALL, **sizes, "num_hidden_layers": 3}
+    found = decoding(folder(tmp_path, {"model_type": "recurrent_gemma", **config}), N, task="causal-lm")
+    # Two layers with 3 steps of 32 features and a state of 32; one with 9 keys and values of 2 heads of 8.
+    assert found.prefill.cache_after == found.decode.cache_after == 4 * (2 * (3 * 32 + 32) + 2 * 9 * 2 * 8)
 
 
 def test_its_tables(tmp_path: Path) -> None:

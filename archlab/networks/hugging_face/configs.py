@@ -12,6 +12,7 @@ from archlab.errors import SourceError, nearest
 
 CONFIG = "config.json"
 PIPELINE = "model_index.json"
+ADAPTER = "adapter_config.json"
 LARGEST_CONFIG = 16 * 2**20
 """Bytes of a config; vocabularies of labels make large ones, but none as large as this."""
 
@@ -79,6 +80,9 @@ def _in_folder(source: str, folder: Path, component: str) -> Located:
         return _checked(source, path)
     if index.is_file():
         raise _choice(source, index, _parts(index), "")
+    if (folder / ADAPTER).is_file():
+        base = _read(folder / ADAPTER).get("base_model_name_or_path") or "another"
+        raise SourceError(f"{source} holds an adapter (peft) alone, for the network {base}: name that, as hf:{base}")
     weights = sorted(folder.glob("*.safetensors"))
     hint = f"; archlab shapes {weights[0]} lists what its weights are" if weights else ""
     raise SourceError(f"{source} has no {CONFIG}: expected a folder that save_pretrained wrote, or a copy of one{hint}")
@@ -184,6 +188,8 @@ class _Hub:
                 return Path(found)
             if not self.download:
                 return None
+            if isinstance(self.failure, huggingface_hub.errors.LocalEntryNotFoundError):
+                return None  # the hub wasn't reached: asking again would take as long
             return Path(huggingface_hub.hf_hub_download(self.repository, name))
         except Exception as error:  # the hub's errors, a connection's, an invalid name's
             self.failure = error

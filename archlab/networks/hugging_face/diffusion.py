@@ -52,6 +52,11 @@ class Diffusion:
         own = {name: option for name, option in OWN.items() if name != "task"}
         return own | {name: field_option(name, value) for name, value in self.fields.items()}
 
+    @property
+    def summary(self) -> str:
+        """Its class, in a line."""
+        return f"{self.network_class.__name__} of diffusers."
+
     def make(self) -> nn.Module:
         """The network with new weights, as diffusers builds it from the config."""
         from diffusers.utils import logging

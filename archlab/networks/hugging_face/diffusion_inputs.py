@@ -7,9 +7,12 @@ pipelines give; autoencoders a picture.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from archlab.errors import InputError
@@ -21,10 +24,30 @@ LATENT = 64
 """Height and width of a latent where the config names none: 512 pixels, an eighth each."""
 PICTURE = 512
 """Height and width of an autoencoder's pictures where the config names none."""
+SAMPLES = 2**16
+"""Of an autoencoder's sound."""
+LTX_LATENT = (21, 16, 22)
+"""Frames, height and width of LTX-Video's latent: 161 frames of 512 x 704 pixels (HaCohen et al., LTX-Video,
+arXiv:2501.00103), an eighth (and one) and a thirty-second each."""
 FRAMES = 16
 """Of a video whose length the config doesn't name."""
-TEXT_TOKENS = {"Flux": 512, "SD3": 77 + 256, "PixArt": 300, "Sana": 300, "Lumina": 256, "AuraFlow": 256, "Wan": 512}
+TEXT_TOKENS = {
+    "Flux": 512,
+    "SD3": 77 + 256,
+    "PixArt": 300,
+    "Sana": 300,
+    "Lumina": 256,
+    "AuraFlow": 256,
+    "Wan": 512,
+    "LTXVideo": 128,
+    "Kandinsky3": 128,
+    "Mochi": 256,
+    "HunyuanVideo": 256,
+    "QwenImage": 512,
+}
 """How a class's name begins -> tokens that its pipeline gives it (SD3: CLIP's and T5's); others get CLIP's 77."""
+_CHANNELS = ("in_channels", "audio_channels", "input_channels")
+"""Fields that say how many channels an autoencoder's input has."""
 _TEXT_SIZES = (
     "caption_channels",
     "joint_attention_dim",
@@ -80,8 +103,14 @@ class _Maker:
         channels = self.get("in_channels")
         if self.name.startswith("Prior"):
             return (self.batch, self.get("embedding_dim"))
+        if "timestep" not in self.parameters and self.name.startswith(("Autoencoder", "VQ", "AsymmetricAutoencoder")):
+            return self.picture()
         if channels is None:
             return None
+        if self.name.startswith("LTXVideo"):
+            return (self.batch, math.prod(LTX_LATENT), channels)
+        if self.name.startswith("UNetSpatioTemporal"):
+            return (self.batch, self.get("num_frames") or FRAMES, channels, *self.sides())
         if self.is_packed:
             return (self.batch, LATENT * LATENT, channels)
         height, width = self.sides()
@@ -90,16 +119,38 @@ class _Maker:
             return (self.batch, frames, channels, self.get("sample_height"), self.get("sample_width"))
         if self.name.startswith("UNet1D"):
             return (self.batch, channels, height)
-        if "Motion" in self.name:
-            return None  # it takes its text once per frame of the video, which is unusual
-        if "3D" in self.name or "Wan" in self.name:
+        if "3D" in self.name or "Motion" in self.name or "Wan" in self.name:
             return (self.batch, channels, FRAMES + 1 if "Wan" in self.name else FRAMES, height, width)
         return (self.batch, channels, height, width)
+
+    def picture(self) -> tuple[int, ...] | None:
+        """What an autoencoder takes: a picture, a video or a sound, by its first convolution."""
+        kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+        first = next((module for module in self.network.modules() if isinstance(module, kinds)), None)
+        channels = next((size for name in _CHANNELS if (size := self.get(name))), None)
+        if first is None or not isinstance(channels, int):
+            return None
+        axes = len(first.kernel_size)
+        sizes = {1: (SAMPLES,), 2: self.sides(), 3: (FRAMES + 1, *self.sides())}[axes]
+        return (self.batch, channels, *sizes)
 
     @property
     def is_packed(self) -> bool:
         """Whether a picture comes as a sequence of its patches, with a position for each."""
-        return "img_ids" in self.parameters
+        return bool({"img_ids", "img_shapes"} & self.parameters.keys())
+
+    def shapes(self) -> list[Any]:
+        """Frames, height and width of each picture in patches, as lists of tensors that hold them."""
+        return [[torch.tensor([1, LATENT, LATENT])]] * self.batch
+
+    def second_step(self, name: str) -> str | None:
+        """The step that a consistency model goes to, where it can't do without."""
+        return f"{self.batch}:int64" if self.parameters[name].default is inspect.Parameter.empty else None
+
+    def mask(self, name: str) -> str | None:
+        """Says of each token of the text that it is one, where a network can't do without."""
+        is_needed = self.parameters[name].default is inspect.Parameter.empty or self.name.startswith("Kandinsky3")
+        return f"{self.batch}x{self.tokens()}:int64=ones" if is_needed else None
 
     def sides(self) -> tuple[int, int]:
         is_denoiser = {"timestep", "timestep_ratio"} & self.parameters.keys()
@@ -117,7 +168,13 @@ class _Maker:
         width = next((size for size in sizes if size), None)
         if isinstance(width, (list, tuple)):
             width = width[0]
-        return None if width is None else (self.batch, self.tokens(), width)
+        if width is None:
+            return None
+        if self.name.startswith("UNetSpatioTemporal"):
+            return (self.batch, 1, width)  # what its pipeline gives is one vector, of a picture
+        # AnimateDiff's pipelines repeat the text for each frame.
+        count = self.batch * FRAMES if "Motion" in self.name else self.batch
+        return (count, self.tokens(), width)
 
     def pooled(self) -> tuple[int, ...] | None:
         width = self.get("pooled_projection_dim")
@@ -145,16 +202,30 @@ class _Maker:
     def positions(self, count: int) -> tuple[int, ...]:
         return (count, len(self.get("axes_dims_rope") or (16, 56, 56)))
 
-    def control(self) -> tuple[int, ...]:
+    def control(self) -> tuple[int, ...] | None:
+        channels = self.get("conditioning_channels")
+        if channels is None or "pooled_projections" in self.parameters or self.is_packed:
+            return self.noisy()  # a latent of the same size
         height, width = self.sides()
-        return (self.batch, self.get("conditioning_channels"), 8 * height, 8 * width)
+        return (self.batch, channels, 8 * height, 8 * width)
 
 
 _INPUTS: dict[str, Callable[[_Maker], Any]] = {
     "sample": _Maker.noisy,
     "hidden_states": _Maker.noisy,
-    "timestep": lambda maker: f"{maker.batch}:int64",
+    "timestep": lambda maker: (maker.batch,) if maker.name.startswith("Hunyuan") else f"{maker.batch}:int64",
+    "timestep_r": lambda maker: maker.second_step("timestep_r"),
+    "r_timestep": lambda maker: maker.second_step("r_timestep"),
     "encoder_hidden_states": _Maker.text,
+    "encoder_attention_mask": lambda maker: maker.mask("encoder_attention_mask"),
+    "encoder_hidden_states_mask": lambda maker: maker.mask("encoder_hidden_states_mask"),
+    "img_shapes": _Maker.shapes,
+    "added_time_ids": lambda maker: (maker.batch, 3),
+    **dict.fromkeys(["original_size", "target_size", "crop_coords"], lambda maker: (maker.batch, 2)),
+    **{
+        name: partial(lambda size, maker: size if maker.name.startswith("LTXVideo") else None, size)
+        for name, size in zip(("num_frames", "height", "width"), LTX_LATENT, strict=True)
+    },
     "pooled_projections": _Maker.pooled,
     "class_labels": _Maker.labels,
     "added_cond_kwargs": _Maker.conditions,

@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from archlab.errors import InputError
+from archlab.networks.hugging_face.pictures import grid, image_token, picture_said, with_picture
 
 TOKENS = 128
 """Tokens of a text for which no length was asked."""
@@ -26,6 +27,8 @@ SAMPLES = 16_000
 """Of a sound: one second."""
 TRAJECTORY = 20
 """Steps of a trajectory (Chen et al., Decision Transformer, NeurIPS 2021, table 8: context length K = 20)."""
+FLAT_PATCHES = 2_048
+"""Patches of a picture (Lee et al., Pix2Struct, ICML 2023, section 2.2: the sequence length of the input)."""
 FRAMES = 16
 """Of a video whose length the config doesn't name."""
 
@@ -49,7 +52,10 @@ def inputs_of(network: nn.Module, batch: int | None = None, seq: int | None = No
 
 def left_out(network: nn.Module, given: Inputs) -> str:
     """A sentence about pictures and sounds that a network of several kinds of input takes, and wasn't given."""
+    said = picture_said(network, given)
     parameters = inspect.signature(network.forward).parameters
+    if said:
+        return said
     others = [name for name in _OTHERS if name in parameters and name not in given]
     if "input_ids" not in given or not others:
         return ""
@@ -97,11 +103,20 @@ class _Maker:
             and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         ]
         wanted += [name for name in needed if name not in wanted]
+        if hasattr(self.network, "get_text_features") and hasattr(self.network, "get_image_features"):
+            wanted += [name for name in (*_BOTH, *_PATCHES) if name in self.parameters and name not in wanted]
+        if "input_ids" in self.parameters and "pixel_values" in wanted and image_token(self.config) is not None:
+            wanted += [name for name in ("input_ids",) if name not in wanted]
+        if "input_ids" in wanted:
+            wanted += [name for name in _BESIDE_TEXT if name in self.parameters and name not in wanted]
         kind = getattr(self.config, "model_type", "")
         wanted += [name for name in _COMPANIONS.get(kind, ()) if name in self.parameters and name not in wanted]
         if getattr(self.config, "is_encoder_decoder", False):
             wanted += [name for name in ("decoder_input_ids",) if name in self.parameters and name not in wanted]
         found = {name: self._input(name) for name in wanted}
+        if "input_ids" in found and "pixel_values" in self.parameters and not found.keys() & {*_PATCHES}:
+            text = self.length(TOKENS, "max_position_embeddings", "n_positions")
+            found |= with_picture(self.network, self.parameters, self.picture(), text)
         if not found or any(value is None for value in found.values()):
             unknown = [name for name, value in found.items() if value is None]
             raise InputError(unknown_inputs(self.network, unknown))
@@ -144,7 +159,7 @@ class _Maker:
     def picture(self) -> tuple[int, ...]:
         parts = ("", "vision_config", "image_config", "backbone_config", "encoder", "vision_backbone_config")
         channels = self.named("num_channels", "in_channels", "in_chans", "num_image_channels", of=parts)
-        size = self.named("image_size", "img_size", "input_size", of=parts)
+        size = self.named("image_size", "img_size", "input_size", "crop_size", of=parts)
         if isinstance(size, Mapping):
             size = (size.get("height", PICTURE), size.get("width", PICTURE))
         if size is None:
@@ -155,6 +170,52 @@ class _Maker:
         if getattr(self.config, "model_type", "") in _VIDEOS:
             return (self.batch, frames or FRAMES, *shape)
         return (self.batch, *shape)
+
+    def patches(self) -> tuple[int, ...]:
+        """A picture, or its patches one by one, with their place in it or without."""
+        vision = self.named("vision_config") or self.config
+        if "flattened_patches" in self.parameters:  # a row and a column before each, as Pix2Struct's processor has them
+            return (self.batch, FLAT_PATCHES, 2 + vision.patch_embed_hidden_size)
+        if "spatial_shapes" in self.parameters:
+            return (self.batch, vision.num_patches, vision.num_channels * vision.patch_size**2)
+        if {"grid_thw", "image_grid_thw"} & self.parameters.keys() and "input_ids" not in self.parameters:
+            rows: tuple[int, ...] = grid(vision, self.batch)[0]["pixel_values"]
+            return rows
+        return self.picture()
+
+    def places(self) -> Any:
+        """Height and width of a picture in patches, of each sequence."""
+        import torch
+
+        vision = self.named("vision_config") or self.config
+        side = int(vision.num_patches**0.5)
+        return torch.tensor([[side, side]] * self.batch)
+
+    def anything(self) -> Any:
+        """What a Perceiver takes: tokens, a picture, or features where it has no preprocessor."""
+        name = type(self.network).__name__
+        if name.endswith(("MaskedLM", "SequenceClassification")):
+            return self.tokens()
+        if "ImageClassification" in name:
+            return self.picture()
+        return (self.batch, self.length(TOKENS), self.config.d_model) if name.endswith("PerceiverModel") else None
+
+    def boxes(self) -> Any:
+        """The box of each token: numbers that are looked up, or fractions of the page."""
+        length = self.length(TOKENS, "max_position_embeddings")
+        is_fraction = getattr(self.config, "model_type", "") in ("bros", "udop")
+        return (self.batch, length, 4) if is_fraction else f"{self.batch}x{length}x4:int64"
+
+    def places_of_picture(self) -> Any:
+        """Where among the tokens those of the picture are (Kosmos-2): first."""
+        import torch
+
+        mask = torch.zeros((self.batch, self.length(TOKENS, "max_position_embeddings")), dtype=torch.int64)
+        mask[:, : self.config.latent_query_num] = 1
+        return mask
+
+    def all_attended(self, frames: int) -> str:
+        return f"{self.batch}x{frames}:int64=ones"
 
     def video(self) -> tuple[int, ...]:
         batch, *shape = self.picture()
@@ -192,21 +253,26 @@ class _Maker:
         return (self.batch, self.length(1_000), bins)
 
 
-_VIDEOS = frozenset(["videomae", "timesformer", "vivit"])
+_VIDEOS = frozenset(["videomae", "timesformer", "vivit", "xclip"])
 """Types whose pictures are frames of a video."""
 _BINS_FIRST = frozenset(["whisper", "qwen2_audio", "qwen2_audio_encoder", "voxtral", "voxtral_encoder"])
 """Types whose spectrograms have the bins first, and one length: two frames for each of the encoder's positions."""
 
+_BOTH = ("input_ids", "pixel_values")
+"""What networks take that compare texts and pictures."""
+_PATCHES = ("pixel_attention_mask", "spatial_shapes")
+"""What says which of a picture's patches there are."""
+_BESIDE_TEXT = ("bbox", "visual_feats", "visual_pos")
+"""What documents and pictures of objects have beside their text."""
+_REGIONS = 36
+"""Of a picture (Tan and Bansal, LXMERT, EMNLP 2019, section 2.1)."""
+
 _COMPANIONS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        ["clip", "chinese_clip", "siglip", "align", "altclip", "clipseg", "groupvit", "owlvit", "owlv2"],
-        ("pixel_values",),
-    ),
-    **dict.fromkeys(["flava", "bridgetower", "vilt", "x_clip", "metaclip_2"], ("pixel_values",)),
+    **dict.fromkeys(["bridgetower", "vilt", "xclip", "udop"], ("pixel_values",)),
     "blip": ("input_ids",),
+    "kosmos-2": ("input_ids", "image_embeds_position_mask"),
     "decision_transformer": ("actions", "rewards", "returns_to_go", "timesteps"),
-    **dict.fromkeys(["layoutlm"], ("bbox",)),
-    **dict.fromkeys(["layoutlmv2"], ("bbox", "image")),
+    "layoutlmv2": ("image",),
     **dict.fromkeys(["clap"], ("input_features",)),
 }
 """Type -> inputs that its `forward` takes as optional, and can't do without."""
@@ -214,12 +280,22 @@ _COMPANIONS: dict[str, tuple[str, ...]] = {
 _INPUTS: dict[str, Callable[[_Maker], Any]] = {
     "input_ids": _Maker.tokens,
     "decoder_input_ids": _Maker.decoder_tokens,
-    "pixel_values": _Maker.picture,
+    "pixel_values": _Maker.patches,
+    "hidden_states": lambda maker: maker.patches() if "grid_thw" in maker.parameters else None,
+    "flattened_patches": _Maker.patches,
+    "grid_thw": lambda maker: grid(maker.config, maker.batch)[0]["image_grid_thw"],
+    "spatial_shapes": _Maker.places,
+    "pixel_attention_mask": lambda maker: maker.all_attended(maker.patches()[1]),
+    "inputs": _Maker.anything,
+    "qformer_input_ids": _Maker.tokens,
+    "visual_feats": lambda maker: (maker.batch, _REGIONS, maker.config.visual_feat_dim),
+    "visual_pos": lambda maker: (maker.batch, _REGIONS, maker.config.visual_pos_dim),
     "input_values": _Maker.wave,
     "input_features": _Maker.spectrogram,
     "pixel_values_videos": _Maker.video,
     "past_values": _Maker.series,
-    "bbox": lambda maker: f"{maker.batch}x{maker.length(TOKENS)}x4:int64",
+    "bbox": _Maker.boxes,
+    "image_embeds_position_mask": _Maker.places_of_picture,
     "states": lambda maker: maker.steps(maker.config.state_dim),
     "actions": lambda maker: maker.steps(maker.config.act_dim),
     "rewards": lambda maker: maker.steps(1),

@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import nn
 
+from archlab.errors import ArchlabError, InputError
 from archlab.networks.hugging_face.configs import locate, with_known_code
-from archlab.networks.hugging_face.inputs import inputs_of, left_out
+from archlab.networks.hugging_face.inputs import inputs_of, left_out, unknown_inputs
 from archlab.networks.hugging_face.options import chosen
 from archlab.networks.hugging_face.safetensors import checkpoint, has_weights
 from archlab.networks.options import Option
@@ -26,6 +27,8 @@ class HubModel:
     options: Mapping[str, Value]
     """The options that were given."""
     available: Mapping[str, Option]
+    summary: str
+    """Its class and its config's type."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -52,7 +55,12 @@ def hub_model(source: str, reference: str, options: Mapping[str, Value]) -> HubM
         model, make_inputs = Transformer(located, wanted), inputs_of
 
     def inputs(network: nn.Module, batch: int | None) -> dict[str, Any]:
-        found: dict[str, Any] = make_inputs(network, batch, wanted.seq)
+        try:
+            found: dict[str, Any] = make_inputs(network, batch, wanted.seq)
+        except ArchlabError:
+            raise
+        except Exception as error:  # a config without the fields that others of its kind have
+            raise InputError(unknown_inputs(network, [])) from error
         said = left_out(network, found)
         if said and said not in notes:
             notes.append(said)
@@ -68,7 +76,7 @@ def hub_model(source: str, reference: str, options: Mapping[str, Value]) -> HubM
                 notes.append(note)
         return network
 
-    return HubModel(make, inputs, wanted.shown, model.available, notes)
+    return HubModel(make, inputs, wanted.shown, model.available, model.summary, notes)
 
 
 def weights_note(network: nn.Module, held: Checkpoint) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -68,7 +69,14 @@ class Transformer:
     def available(self) -> dict[str, Option]:
         """All options: archlab's own and the config's fields."""
         own = {name: option for name, option in OWN.items() if name != "component"}
-        return own | {name: field_option(name, value) for name, value in self.fields.items()}
+        own["task"] = replace(own["task"], help=f"the head: {', '.join(self._tasks())}")
+        fields = {name: value for name, value in self.fields.items() if not name.startswith("_")}
+        return own | {name: field_option(name, value) for name, value in fields.items()}
+
+    @property
+    def summary(self) -> str:
+        """Its class and its config's type, in a line."""
+        return f"{self.network_class.__name__} of transformers, by a config of the type {self.config.model_type}."
 
     def make(self) -> nn.Module:
         """The network with new weights, as transformers builds it from the config."""

@@ -51,10 +51,20 @@ def new_tensor_on(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, r
         return kwargs
     if not real:
         dtype = kwargs.get("dtype") or (model.dtype if model is not None else _usual_type(name, args))
+        dtype = _OF_PYTHON.get(dtype, dtype)
         limit = FLOATING_ELEMENTS if dtype.is_floating_point or dtype.is_complex else VALUED_ELEMENTS
         if _elements(name, args, kwargs) > limit:
             return {**kwargs, "device": _META}
     return {**{key: value for key, value in kwargs.items() if key != "pin_memory"}, "device": CPU}
+
+
+_OF_PYTHON: dict[Any, torch.dtype] = {
+    bool: torch.bool,
+    int: torch.int64,
+    float: torch.float64,
+    complex: torch.complex128,
+}
+"""Python's types, as torch takes them for its own."""
 
 
 def _usual_type(name: str, args: tuple[Any, ...]) -> torch.dtype:

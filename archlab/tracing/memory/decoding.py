@@ -1,5 +1,7 @@
 """What a decoder takes to read a prompt, and to make each token after it, with the cache that it keeps meanwhile.
 
+Where an encoder reads the prompt, prefill is the encoder and the decoder's first step.
+
 Both passes run on tensors without values. The cache is the network's own: whatever object the first pass returns is
 handed to the second, so that shared heads, sliding windows, compressed keys and recurrent states are as large as the
 network makes them.
@@ -11,20 +13,23 @@ import copy
 import inspect
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from archlab.errors import ForwardError, InputError
 from archlab.records import Trace, Value
 from archlab.records.decoding import WEIGHT_BITS, Decoding, DecodingPass
-from archlab.tracing.inputs import arguments
+from archlab.tracing.inputs import AsIs, arguments
 from archlab.tracing.measurement import Measurement, Values, found_network
-from archlab.tracing.pytree import dtype_name, nbytes, shape_of, tensors
+from archlab.tracing.pytree import convert, dtype_name, nbytes, shape_of, tensors
 
 if TYPE_CHECKING:
     from archlab.networks import Source
 
-CACHES = ("cache", "past_key_values", "cache_params")
+CACHES = ("cache", "past_key_values", "cache_params", "state")
 """What transformers calls the cache among the arguments and in the results of a network, by its versions and kinds."""
+_GIVEN = CACHES[:2]
+"""Of them, those that are one of transformers' own classes."""
 
 
 def decoding(network: str | Source | nn.Module, tokens: int, *, batch: int | None = None, **options: Value) -> Decoding:
@@ -34,7 +39,8 @@ def decoding(network: str | Source | nn.Module, tokens: int, *, batch: int | Non
     attention over all of them is over `tokens` + 1 positions. A network that was given is left as it was found.
 
     Args:
-        network: a decoder of transformers: a source (`hf:...`), or a module that takes `input_ids` and a cache.
+        network: a decoder of transformers, with an encoder or without one: a source (`hf:...`), or a module that takes
+            `input_ids` or `decoder_input_ids` and a cache.
         tokens: length of the prompt.
         batch: sequences at a time.
         options: what to build the network with, where it is a source's name.
@@ -52,48 +58,99 @@ def decoding(network: str | Source | nn.Module, tokens: int, *, batch: int | Non
     name = source.name if source else type(built).__name__
     parameters = inspect.signature(built.forward).parameters
     argument = next((item for item in CACHES if item in parameters), None)
-    if argument is None or "input_ids" not in parameters or "use_cache" not in parameters:
+    has_encoder = bool(getattr(getattr(built, "config", None), "is_encoder_decoder", False))
+    takes_more = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    is_asked = "use_cache" in parameters or takes_more
+    if argument is None or not is_asked or not {"input_ids", "decoder_input_ids"} & parameters.keys():
         raise InputError(
             f"{name} ({type(built).__name__}) keeps no cache between tokens: --decode is for decoders of transformers, "
             "such as hf:ORG/NAME --option task=causal-lm"
         )
-    if getattr(getattr(built, "config", None), "is_encoder_decoder", False):
-        raise InputError(
-            f"{name} ({type(built).__name__}) has an encoder: --decode is for networks that are a decoder alone"
-        )
-    size = batch or 1
+    from archlab.networks.hugging_face.inputs import left_out
 
-    def run(length: int, cache: Any) -> tuple[Trace, Any]:
-        given: dict[str, Any] = {"input_ids": f"{size}x{length}:int64", "use_cache": True}
-        measured = _Pass(built, name, arguments(given, built, (), None), source=source)
+    size = batch or 1
+    prompt, notes = _prompt(built, size, tokens) if has_encoder else ({"input_ids": _tokens(size, tokens)}, [])
+
+    def run(given: dict[str, Any], cache: Any) -> tuple[Trace, Any, _Pass]:
+        measured = _Pass(built, name, arguments({**given, "use_cache": True}, built, (), None), source=source)
+        measured.has_encoder = has_encoder
         if cache is not None:
             measured.cache = (argument, cache)
         trace = measured.trace()
         out = measured.output
         left = next((found for item in CACHES if (found := getattr(out, item, None)) is not None), None)
-        return trace, left
+        return trace, measured.given[1].get(argument) if left is None else left, measured
 
-    first, cache = run(tokens, None)
-    held = _distinct(cache)
+    first, cache, measured = run(prompt, None)
+    if cache is None and argument in _GIVEN:  # it makes a cache, but doesn't return it: one that it is given is filled
+        first, cache, measured = run(prompt, _empty_cache(built))
+    held = _distinct((cache, measured.states))
     if not held:
         raise InputError(f"{name} ({type(built).__name__}) returns no cache: --decode is for decoders that keep one")
     read = sum(map(nbytes, held))
-    second, after = run(1, cache)
+    following: dict[str, Any] = {"input_ids": _tokens(size, 1)}
+    if has_encoder:
+        encoded = convert(measured.encoded, lambda tensor: torch.empty_like(tensor, device="meta"))
+        following = {"decoder_input_ids": _tokens(size, 1), "encoder_outputs": AsIs(encoded)}
+    second, after, measured = run(following, cache)
     count = first.totals.parameters
     return Decoding(
         network=name,
         batch=size,
         prefill=DecodingPass(tokens, first.totals.macs, 0, read, bool(first.totals.uncounted_operations)),
         decode=DecodingPass(
-            1, second.totals.macs, read, sum(map(nbytes, _distinct(after))), bool(second.totals.uncounted_operations)
+            1,
+            second.totals.macs,
+            read,
+            sum(map(nbytes, _distinct((after, measured.states)))),
+            bool(second.totals.uncounted_operations),
         ),
         parameters=count,
         cache_dtypes=tuple(dict.fromkeys(map(dtype_name, held))),
         cache_shapes=tuple(map(shape_of, held)),
         weights={precision: -(-count * bits // 8) for precision, bits in WEIGHT_BITS.items()},
         options={key: str(value) for key, value in source.options.items()} if source else {},
-        notes=tuple(dict.fromkeys([*first.notes, *second.notes])),
+        notes=tuple(filter(None, dict.fromkeys([*notes, left_out(built, prompt), *first.notes, *second.notes]))),
+        has_encoder=has_encoder,
     )
+
+
+def _empty_cache(network: Any) -> Any:
+    from transformers import DynamicCache
+
+    return DynamicCache(config=network.config)
+
+
+def _tokens(batch: int, count: int) -> str:
+    return f"{batch}x{count}:int64"
+
+
+def _prompt(network: nn.Module, batch: int, tokens: int) -> tuple[dict[str, Any], list[str]]:
+    """What an encoder and a decoder are given first, and a sentence that says so.
+
+    An encoder of text reads the prompt, and the decoder makes its first token. Where the encoder reads something else,
+    as a sound, the prompt is the decoder's.
+
+    Raises:
+        InputError: it isn't known what the encoder takes.
+    """
+    from archlab.networks.hugging_face.inputs import inputs_of
+
+    given: dict[str, Any] = inputs_of(network, batch)
+    if isinstance(given.get("input_ids"), Tensor):
+        given = {"input_ids": ""}  # a picture's tokens and the text: the prompt is text alone
+    if "input_ids" in given and getattr(network, "main_input_name", "input_ids") == "input_ids":
+        said = (
+            f"Prefill: the encoder reads {tokens:,} tokens, and the decoder makes the first. Decode: the decoder makes "
+            f"the second, with self-attention over 2 positions and cross-attention over {tokens:,}."
+        )
+        return {**given, "input_ids": _tokens(batch, tokens), "decoder_input_ids": _tokens(batch, 1)}, [said]
+    read = ", ".join(name for name in given if name != "decoder_input_ids")
+    said = (
+        f"Prefill: the encoder reads {read}, and the decoder {tokens:,} tokens. Decode: the decoder makes one token "
+        f"more, with self-attention over {tokens + 1:,} positions and cross-attention over what the encoder made."
+    )
+    return {**given, "decoder_input_ids": _tokens(batch, tokens)}, [said]
 
 
 def _sequence(network: Any) -> Value | None:
@@ -108,6 +165,11 @@ class _Pass(Measurement):
 
     cache: tuple[str, Any] | None = None
     output: Any = None
+    states: tuple[Tensor, ...] = ()
+    """What modules themselves keep for the next token, as RecurrentGemma's do."""
+    has_encoder = False
+    encoded: Any = None
+    """What the encoder returned."""
 
     def run(self, values: Values, *, quick: bool = False) -> Trace:
         """One run, as `Measurement.run`; real arithmetic would need a cache with values.
@@ -121,20 +183,37 @@ class _Pass(Measurement):
             args, kwargs = self.given
             name, cache = self.cache
             self.given = args, {**kwargs, name: _unmarked(copy.deepcopy(cache))}
-        handle = self.network.register_forward_hook(self._keep)
+        self._before = _unmarked(self._attributes())
+        network: Any = self.network
+        encoder = network.get_encoder() if self.has_encoder else None
+        handles = [self.network.register_forward_hook(self._keep)]
+        if isinstance(encoder, nn.Module):
+            handles.append(encoder.register_forward_hook(self._keep_encoded))
         try:
             return super().run(values, quick=quick)
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
 
     def _keep(self, network: nn.Module, given: object, output: object) -> None:
         self.output = output
+        before = {id(tensor) for tensor in self._before}
+        self.states = tuple(tensor for tensor in self._attributes() if id(tensor) not in before)
+
+    def _keep_encoded(self, network: nn.Module, given: object, output: object) -> None:
+        self.encoded = output
+
+    def _attributes(self) -> list[Tensor]:
+        """The tensors that are attributes of modules, but neither parameters nor buffers."""
+        modules = nn.Module.modules(self.network)
+        return [value for module in modules for value in vars(module).values() if isinstance(value, Tensor)]
 
 
 def _unmarked(cache: Any) -> Any:
     """The cache, without what a run wrote on its tensors."""
     for tensor in tensors(cache):
-        tensor.__dict__.clear()
+        for name in [name for name in vars(tensor) if name.startswith("_archlab")]:
+            delattr(tensor, name)
     return cache
 
 
