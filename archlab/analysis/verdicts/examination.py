@@ -7,7 +7,9 @@ reasons. A check that has nothing to look at says nothing; `good` is only said o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from archlab.analysis.variants import by_variant
@@ -66,9 +68,28 @@ def examine(
     groups = _groups(runs, recording, curves)
     found = [verdict for check in CHECKS for group in groups for verdict in check(group)]
     found += [verdict for design in DESIGN_CHECKS for verdict in design(groups, comparison)]
+    found = _shared(found)
     return Examination(
         tuple(sorted(found, key=lambda verdict: LEVELS.index(verdict.level))), tuple(run.key for run in runs)
     )
+
+
+def _shared(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts with those that differ in nothing but variant and numbers as one, which names the others.
+
+    Three variants whose learning rate is too high have one fault: the first is told with its numbers.
+    """
+    found: dict[tuple[str, ...], list[Verdict]] = {}
+    for place, verdict in enumerate(verdicts):
+        alone = (str(place),) if not verdict.variant else ()
+        remedy = re.sub(r"\d[\d.,]*", "N", verdict.remedy)
+        found.setdefault((verdict.check, verdict.level, remedy, verdict.source, *alone), []).append(verdict)
+    result = []
+    for first, *others in found.values():
+        names = ", ".join(verdict.variant for verdict in others)
+        text = f"{first.text} Likewise in {names}." if others else first.text
+        result.append(replace(first, text=text))
+    return result
 
 
 def _groups(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -204,6 +205,36 @@ def _momentum(steps: Sequence[tuple[int, Array, Array, Array]]) -> tuple[float |
     first, last = weights[0], weights[-1]
     falls = abs(first - last) > 0.1 * first or bool(np.isclose(weights * numbers, 1, rtol=0.05).all())
     return (None, True) if falls and numbers[-1] > 1 else (last, False)
+
+
+TEST_IMAGES = {"digits": 359, "fashion-mnist": 10_000, "mnist": 10_000, "cifar10": 10_000, "cifar100": 10_000}
+"""Of the data sets that come with archlab."""
+FEWEST_IMAGES = 100
+"""Taken where the records don't say how many test images there are, as in a folder of images per class."""
+
+
+def tested_images(run: Run) -> int:
+    """How many images a run was tested with, as far as its records say."""
+    there = TEST_IMAGES.get(run.config.dataset)
+    chosen = run.config.test_samples
+    return min(chosen or there or FEWEST_IMAGES, there or chosen or FEWEST_IMAGES)
+
+
+def is_settled(difference: Difference, images: int) -> bool:
+    """Whether a difference of two accuracies is above 0 beyond the noise of seeds and of the test images.
+
+    The seeds' interval knows nothing of the test images, which all runs share. Two accuracies over the same m images
+    differ by d only if at least d m of them change sides, and their number has a standard deviation of its root: the
+    difference one of sqrt(d / m) (McNemar 1947). Both are added as squares.
+    """
+    if difference.mean <= 0:
+        return False
+    seeds = difference.mean - difference.low if difference.low is not None else 0.0
+    return difference.mean > math.hypot(seeds, NORMAL_QUANTILE * math.sqrt(difference.mean / images))
+
+
+NORMAL_QUANTILE = 1.96
+"""Standard deviations that 95 % of a normal distribution lie within."""
 
 
 def interval_text(difference: Difference) -> str:

@@ -12,9 +12,19 @@ from statistics import fmean
 
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.statistics import paired_difference
-from archlab.analysis.verdicts.group import EPSILON, Array, Group, LayerEnd, Worst, interval_text, worst
+from archlab.analysis.verdicts.group import (
+    EPSILON,
+    Array,
+    Group,
+    LayerEnd,
+    Worst,
+    interval_text,
+    is_settled,
+    tested_images,
+    worst,
+)
 from archlab.analysis.wording import counted, range_text
-from archlab.records import Verdict
+from archlab.records import Run, Verdict
 from archlab.records.verdict import Level
 
 PROBLEM_COST, WARNING_COST = 0.05, 0.02
@@ -43,7 +53,8 @@ def running_statistics(group: Group) -> list[Verdict]:
     """Whether evaluation with running statistics gives what precise ones give.
 
     *Counting semantics.* The cost is test accuracy with population statistics minus that with running ones, after the
-    last epoch, on the same images and weights; the level follows from its mean over the runs. A channel is off if its
+    last epoch, on the same images and weights. It counts where it is above 0 beyond the noise of the seeds and of the
+    test images (`is_settled`), and the level then follows from its mean over the runs. A channel is off if its
     running mean is `MEAN_SHIFT` from the population's, or its running variance a factor of `VARIANCE_FACTOR`. Channels
     don't decide the level, since small errors add up through a deep network and large ones may cost nothing.
     """
@@ -55,14 +66,24 @@ def running_statistics(group: Group) -> list[Verdict]:
     lost = paired_difference(running, precise)
     cost = lost.mean
     off = worst(group, _off_share, OFF_SHARE)
-    level: Level = "problem" if cost >= PROBLEM_COST else "warning" if cost >= WARNING_COST else "good"
+    images = tested_images(evaluated[0])
+    settled = is_settled(lost, images)
+    level: Level = "good"
+    if cost >= WARNING_COST:
+        level = "note" if not settled else "problem" if cost >= PROBLEM_COST else "warning"
+    gains = is_settled(paired_difference(precise, running), images) and -cost >= WARNING_COST
+    if level == "good" and gains:
+        return [_precise_are_worse(group, evaluated, -cost, interval_text(lost), images)]
+    unsettled = level == "note"
     if level == "good" and off is not None and off.runs:
         level = "note"
     means = [f"{SHARE.number(fmean(values))} %" for values in (running, precise)]
     text = (
-        f"Running statistics cost {SHARE.number(cost)} points of test accuracy ({interval_text(lost)}): {means[0]} "
-        f"with them, {means[1]} with precise ones."
+        f"Running statistics cost {SHARE.number(cost)} points of test accuracy ({interval_text(lost)}, "
+        f"{counted(images, 'test image')}): {means[0]} with them, {means[1]} with precise ones."
     )
+    if unsettled:
+        text += " That may be the noise of so few runs or images."
     if off is not None:
         text += f" {_off_sentence(off)}"
     if level == "good":
@@ -72,7 +93,7 @@ def running_statistics(group: Group) -> list[Verdict]:
         Verdict(
             check="running-statistics",
             level=level,
-            text=text + (" They cost next to no accuracy here." if level == "note" else ""),
+            text=text + (" They cost next to no accuracy here." if level == "note" and not unsettled else ""),
             variant=group.variant,
             seeds=off.seeds if level == "note" and off is not None else lossy,
             layer=off.layer if off is not None and off.score > 0 else "",
@@ -81,6 +102,19 @@ def running_statistics(group: Group) -> list[Verdict]:
             source=WU_JOHNSON_2021,
         )
     ]
+
+
+def _precise_are_worse(group: Group, runs: list[Run], gain: float, basis: str, images: int) -> Verdict:
+    return Verdict(
+        check="running-statistics",
+        level="note",
+        text=f"Running statistics give {SHARE.number(gain)} points more test accuracy than precise ones ({basis}, "
+        f"{counted(images, 'test image')}): the precise ones are the worse estimate here.",
+        variant=group.variant,
+        seeds=tuple(run.config.seed for run in runs),
+        remedy="Take precise statistics over more training images (--precise-images), and the running ones until then.",
+        source=WU_JOHNSON_2021,
+    )
 
 
 def _off_share(end: LayerEnd) -> float | None:

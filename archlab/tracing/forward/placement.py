@@ -31,7 +31,7 @@ from archlab.tracing.pytree import convert, tensors
 VALUED_ELEMENTS = 2**24
 """Elements of a tensor of integers or booleans that may keep its values: a mask over 4,096 tokens, and no more."""
 FLOATING_ELEMENTS = 2**16
-"""Elements of a tensor of fractions that may keep its values: sines of positions would take seconds, and nobody asks."""
+"""Elements of a tensor of fractions that may keep its values: sines of many positions would take seconds."""
 CPU = torch.device("cpu")
 _META = torch.device("meta")
 

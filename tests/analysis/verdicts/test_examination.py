@@ -217,8 +217,8 @@ def test_the_cost_of_running_statistics_is_told_with_interval_and_n() -> None:
     text = only(*runs, check="running-statistics").text
     # mean of 4 and 6 points 5; the values' smallest gap is 2 points: half width 12.706 * sqrt((2 + 4 / 6) / 2) = 14.67
     assert text.startswith(
-        "Running statistics cost 5.00 points of test accuracy (95 % interval -9.67 to +19.67, n = 2 runs): 85.00 % "
-        "with them, 90.00 % with precise ones."
+        "Running statistics cost 5.00 points of test accuracy (95 % interval -9.67 to +19.67, n = 2 runs, 359 test "
+        "images): 85.00 % with them, 90.00 % with precise ones. That may be the noise of so few runs or images."
     )
 
 
@@ -359,7 +359,37 @@ def test_each_variant_has_verdicts_of_its_own() -> None:
     runs = [healthy(seed, name, noise=noise) for name, noise in (("a", 0.05), ("b", 0.6)) for seed in range(6)]
     found = verdicts(*runs)
     assert [(verdict.variant, verdict.check) for verdict in found.alarming] == [("b", "batch-noise")]
-    assert {verdict.variant for verdict in found.at("good")} == {"a", "b"}
+    shared = {verdict.check: verdict.text.endswith("Likewise in b.") for verdict in found.at("good")}
+    assert shared == {"learning": True, "running-statistics": False, "batch-noise": False, "channels": True}
+
+
+def test_variants_with_one_fault_have_one_verdict() -> None:
+    runs = [healthy(seed, name, noise=0.6) for name in ("a", "b", "c") for seed in range(3)]
+    (noise,) = (verdict for verdict in verdicts(*runs).verdicts if verdict.check == "batch-noise")
+    assert noise.variant == "a"
+    assert noise.text.endswith(" Likewise in b, c.")
+
+
+@pytest.mark.parametrize(
+    ("costs", "samples", "level"),
+    [
+        # .05 lost by every run; of 359 images 18 change sides at least, give or take sqrt(18) = 4.2
+        ([0.05, 0.051, 0.049], None, "problem"),
+        # .03 by runs that scatter: 3 +- 12.7 * 1.41 / 1.41 points
+        ([0.02, 0.04], None, "note"),
+        # .04 of 50 images are 2, give or take 1.4: a coin's throw
+        ([0.04, 0.04, 0.04], 50, "note"),
+        ([0.04, 0.041, 0.039], None, "warning"),
+        ([-0.04, -0.041, -0.039], None, "note"),
+    ],
+)
+def test_a_cost_counts_beyond_the_noise_of_seeds_and_images(
+    costs: list[float], samples: int | None, level: str
+) -> None:
+    runs = [run("norm=batch", seed, 0.9, running=0.9 - cost, test_samples=samples) for seed, cost in enumerate(costs)]
+    (found,) = (one for one in examine(runs).verdicts if one.check == "running-statistics")
+    assert found.level == level
+    assert ("precise ones are the worse estimate" in found.text) == (costs[0] < 0)
 
 
 @pytest.mark.parametrize(("count", "level"), [(1, "warning"), (2, "warning"), (3, ""), (6, "")])
