@@ -386,7 +386,10 @@ def test_variants_with_one_fault_have_one_verdict() -> None:
 def test_a_cost_counts_beyond_the_noise_of_seeds_and_images(
     costs: list[float], samples: int | None, level: str
 ) -> None:
-    runs = [run("norm=batch", seed, 0.9, running=0.9 - cost, test_samples=samples) for seed, cost in enumerate(costs)]
+    runs = [
+        run("norm=batch", seed, 0.9, running=0.9 - cost, test_samples=samples)  # type: ignore[arg-type]
+        for seed, cost in enumerate(costs)
+    ]
     (found,) = (one for one in examine(runs).verdicts if one.check == "running-statistics")
     assert found.level == level
     assert ("precise ones are the worse estimate" in found.text) == (costs[0] < 0)
