@@ -14,7 +14,7 @@ from archlab.cli.common.options import NetworkOptions
 from archlab.cli.common.output import Output
 from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import Chosen, InProcess
-from archlab.records.config import configured
+from archlab.records.config import configured, consistent
 
 
 @grouped
@@ -40,6 +40,8 @@ def train(
     archlab train resnet --dataset fashion-mnist --train-samples 2000
     archlab train lenet --bn off --lr 0.01 --seed 3 --json
     archlab train lenet --probe-every 5 --landscape 21
+    archlab train resnet20 --dataset cifar10 --optimizer sgd --sgd-momentum 0.9 --lr 0.1 --weight-decay 0.0001
+        --schedule step --flip 0.5 --crop 4 --batch-size 128 --epochs 164
     """
     from archlab import training
     from archlab.networks import resolve
@@ -48,7 +50,7 @@ def train(
 
     with prints_aside():
         source = resolve(network, given)
-    config = configured(network, {**chosen, "options": dict(source.options)})
+    config = consistent(configured(network, {**chosen, "options": dict(source.options)}))
     home = execution.home
     where = replace(execution, store=home)
     announce([config], Preparer(where))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from archlab.errors import InputError, SourceError, nearest
 from archlab.records import TrainingConfig, Value
-from archlab.records.config import NORMS, configured
+from archlab.records.config import NORMS, WITH_MOMENTUM, configured, consistent
 from archlab.records.settings import settings, varying
 
 if TYPE_CHECKING:
@@ -177,12 +177,14 @@ def _variant(
 ) -> TrainingConfig:
     options = {name: value for name, value in chosen.items() if name in source.available and name not in as_settings}
     fields = {varying(TrainingConfig)[name].field: value for name, value in chosen.items() if name not in options}
+    if "optimizer" in fields and "sgd_momentum" not in fields and fields["optimizer"] not in WITH_MOMENTUM:
+        fields["sgd_momentum"] = 0.0  # what all share is meant for the optimisers that have it
     name = ", ".join(
         f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in chosen.items()
     )
     found = source.with_options({**base.options, **options})
     found.build("meta")  # what can't be built is refused before anything trains
-    return replace(base, variant=name, options=dict(found.options), **fields)  # type: ignore[arg-type]
+    return consistent(replace(base, variant=name, options=dict(found.options), **fields))  # type: ignore[arg-type]
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

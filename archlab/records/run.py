@@ -28,7 +28,7 @@ class Epoch:
     seconds: float
     """Training time of all epochs up to this one, evaluation left out; the other two times are this epoch's alone."""
     train_loss: float
-    """Mean over the epoch's batches as they were trained on."""
+    """Mean over the epoch's batches as they were trained on: with label smoothing, where there was any."""
     train_accuracy: float
     test_loss: float
     """With population statistics where the network has BatchNorm."""

@@ -1,7 +1,9 @@
-"""The training loop: cross-entropy, Adam, whole epochs in a fresh order, the last partial batch kept.
+"""The training loop: cross-entropy, whole epochs in a fresh order, the last partial batch kept.
 
-The mathematics is the course's. What is gone is the waiting: images lie on the device as bytes, no step reads a value
-back, losses and predictions stay on the device until the epoch ends, and Adam updates all parameters in one call.
+The mathematics is the course's by default: Adam at one learning rate, images as they are. Where the settings say so, it
+is the papers': other optimisers, schedules, label smoothing, mirrored and shifted images. What is gone is the waiting:
+images lie on the device as bytes, no step reads a value back, losses and predictions stay on the device until the epoch
+ends, and all parameters are updated in one call.
 
 Determinism: with equal configuration, seed, machine, versions and number of threads, training on a CPU gives the same
 bits each time. Accelerators add some sums in an order that changes, so that runs agree up to rounding.
@@ -21,11 +23,13 @@ from torch.nn import functional as F
 from archlab.errors import RunError
 from archlab.records import Epoch, Landscape, NormRecording, Probes, TrainingConfig
 from archlab.training import landscape, population, seeding
-from archlab.training.adam import Adam
+from archlab.training.augmentation import Augmentation
 from archlab.training.datasets import Dataset, Split
 from archlab.training.norms import evaluating, norm_layers
+from archlab.training.optimizers import optimizer
 from archlab.training.probing import Surface, training_surface
 from archlab.training.recording import Recorder
+from archlab.training.schedules import learning_rates
 from archlab.training.smoothness import SmoothnessProbe
 
 if TYPE_CHECKING:
@@ -48,13 +52,14 @@ class Trainer:
         self._config = config
         self._device = dataset.train.images.device
         trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self._optimizer = Adam(trainable, config.learning_rate)
+        self._optimizer = optimizer(config, trainable)
         self._norms = norm_layers(network)
         if config.momentum is not None:
             for layer in self._norms:
                 layer.set_share(config.momentum)
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
         self.steps_per_epoch = math.ceil(len(dataset.train) / config.batch_size)
+        self._rates = learning_rates(config, self.steps_per_epoch)
         steps = config.epochs * self.steps_per_epoch
         self._losses = torch.empty(steps, device=self._device)
         self._accuracies = torch.empty(steps, device=self._device)
@@ -132,20 +137,22 @@ class Trainer:
     def _train(self, epoch: int, on_step: Callable[[int], None]) -> tuple[float, float]:
         """Train for one epoch; mean loss and accuracy over its images, each as it was when its batch was trained on."""
         network, optimizer, recorder, split = self._network, self._optimizer, self._recorder, self._dataset.train
-        losses, size, first = self._losses, self._config.batch_size, self._step
-        order = seeding.order(self._config.seed, epoch, len(split)).to(self._device)
+        config, losses, size, first = self._config, self._losses, self._config.batch_size, self._step
+        order = seeding.order(config.seed, epoch, len(split)).to(self._device)
+        augmented = Augmentation(config, epoch, len(split), self._device)
         predictions = torch.empty_like(order)
         self._order, self._predictions = order, predictions
         checked = first
         for start in range(0, len(split), size):
-            images, labels = split.batch(order[start : start + size])
+            indices = order[start : start + size]
+            images, labels = split.batch(indices)
             recorded = recorder is not None and recorder.due(self._step + 1)
             if recorder is not None and recorded:
                 recorder.before()
-            logits = self._forward(network, images)
-            loss = F.cross_entropy(logits, labels)
+            logits = self._forward(network, augmented(images, indices))
+            loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
             loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            optimizer.step(self._rates[self._step])
             losses[self._step] = loss.detach()
             predictions[start : start + size] = logits.detach().argmax(1)
             self._step += 1

@@ -12,7 +12,7 @@ import torch
 
 from archlab.errors import RunError
 from archlab.records import Run, TrainingConfig, Value
-from archlab.records.config import configured
+from archlab.records.config import configured, consistent
 from archlab.records.settings import divided, settled
 from archlab.store import Store, run_key
 from archlab.training.environment import describe
@@ -55,7 +55,7 @@ def train(
     6
     """
     chosen, where = divided(settings, TrainingConfig, Execution)
-    config = configured(network, chosen)
+    config = consistent(configured(network, chosen))
     execution = settled(replace(execution or Execution(fresh=True), **where))
     if execution.store is None:
         with TemporaryDirectory() as folder:

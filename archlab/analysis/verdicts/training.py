@@ -10,8 +10,8 @@ from archlab.analysis.verdicts.group import Array, Group, interval_text
 from archlab.analysis.wording import counted, range_text
 from archlab.records import Run, Verdict
 
-CLASS_COUNTS = {"digits": 10, "fashion-mnist": 10}
-"""Of the data sets that come with archlab; else the network's option `classes` says it."""
+CLASS_COUNTS = {"digits": 10, "fashion-mnist": 10, "mnist": 10, "cifar10": 10, "cifar100": 100}
+"""Of the data sets that archlab knows by name; else the network's option `classes` says it."""
 UNLEARNT_LOSS_SHARE = 0.98
 """Share of the loss of guessing, or of the first steps', that the last epoch's must fall below. LeNets without
 BatchNorm are at 0.92 and below once they have left the plateau of their first epochs, at 1.00 before."""
