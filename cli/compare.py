@@ -79,6 +79,9 @@ def compare(
     --vary or several values of a setting (--lr A,B) make of it. Runs that the store has are not trained again, so that
     a comparison that was stopped goes on where it was, and more --seeds add to it.
 
+    A run whose loss stops being finite, or is above ten times that of guessing over the last tenth of the steps, has
+    diverged: that is a result, which is counted and in no mean. Only runs that failed make the command leave with 1.
+
     \b
     archlab compare --bn off
     archlab compare resnet20 --skip off --epochs 2

@@ -33,7 +33,9 @@ def train(
 ) -> None:
     """Train a network once, and keep the run.
 
-    The table holds loss and accuracy of every epoch; the store keeps them, and what each step gave.
+    The table holds loss and accuracy of every epoch; the store keeps them, and what each step gave. A run whose loss
+    stops being finite, or is above ten times that of guessing over the last tenth of the steps, has diverged: it is
+    shown and kept, and the command leaves with 1.
 
     \b
     archlab train lenet
@@ -59,3 +61,6 @@ def train(
     emit(target, lambda: run_table(run), run.to_json)
     show_course(run, home, target)
     message(f"kept in {home.path} as {run.key}")
+    if run.status == "diverged":
+        message(f"diverged: {run.error}")
+        raise typer.Exit(1)

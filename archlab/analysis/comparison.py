@@ -18,8 +18,8 @@ from archlab.records import Comparison, Difference, Run, Value, VariantResult
 def summarise(runs: Sequence[Run], *, command: str = "") -> Comparison:
     """The comparison of the runs' variants, the first run's as the baseline, with findings in plain words.
 
-    A run counts if it finished with numbers that are finite; the others are counted as failed and left out of
-    estimates. A paired difference takes the seeds that both sides have.
+    A run counts if it finished with numbers that are finite; the others are counted as diverged or failed and left out
+    of estimates. A paired difference takes the seeds that both sides have.
 
     Args:
         runs: any order; variants and seeds are listed as they first appear.
@@ -78,6 +78,8 @@ def _by_variant(runs: Sequence[Run]) -> dict[str, dict[int, Run]]:
 
 def _condense(name: str, group: Mapping[int, Run], seeds: Sequence[int], options: dict[str, Value]) -> VariantResult:
     usable = {seed: group[seed] for seed in seeds if seed in group and _is_usable(group[seed])}
+    left_out = [run for seed, run in group.items() if seed not in usable]
+    diverged = sum(run.status == "diverged" or (run.status == "finished" and bool(run.epochs)) for run in left_out)
     metrics = {}
     for metric in METRICS:
         values = [metric.of(run) for run in usable.values()]
@@ -89,7 +91,8 @@ def _condense(name: str, group: Mapping[int, Run], seeds: Sequence[int], options
         name=name,
         metrics=metrics,
         options=options,
-        failed=len(group) - len(usable),
+        failed=len(group) - len(usable) - diverged,
+        diverged=diverged,
         seeds=tuple(usable),
         parameters=next((run.parameters for run in group.values() if run.parameters), 0),
     )

@@ -50,10 +50,10 @@ def train_all(
     execution: Execution = Execution(),
     progress: Callable[[Progress], None] | None = None,
 ) -> list[Run]:
-    """The runs of some configurations, in their order; those that failed have the status `failed`.
+    """The runs of some configurations, in their order; those that diverged or failed have that status.
 
-    Finished runs of the same key are taken from the store. Ctrl-C stops the workers and goes on to the caller: what
-    is finished is in the store, what was not is there as interrupted.
+    Finished and diverged runs of the same key are taken from the store. Ctrl-C stops the workers and goes on to the
+    caller: what came to its end is in the store, what did not is there as interrupted.
 
     Args:
         configs: what to train; equal ones are trained once.

@@ -20,11 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from archlab.errors import RunError
+from archlab.errors import DivergedError, RunError
 from archlab.records import Epoch, Landscape, NormRecording, Probes, TrainingConfig
 from archlab.training import landscape, population, seeding
 from archlab.training.augmentation import Augmentation
 from archlab.training.datasets import Dataset, Split
+from archlab.training.divergence import divergence
 from archlab.training.norms import evaluating, norm_layers
 from archlab.training.optimizers import optimizer
 from archlab.training.probing import Surface, training_surface
@@ -86,7 +87,8 @@ class Trainer:
             on_step: called after each step with the number of steps so far.
 
         Raises:
-            RunError: the loss is not finite any more, or the network fails on a batch.
+            DivergedError: the loss is not finite any more.
+            RunError: the network fails on a batch.
         """
         seconds = 0.0
         self._probe()
@@ -115,6 +117,10 @@ class Trainer:
             "train_loss": self._losses[since : self._step].cpu().numpy(),
             "train_accuracy": self._accuracies[since : self._step].cpu().numpy(),
         }
+
+    def divergence(self) -> str:
+        """Why the training, which came to its end, has diverged; empty where it hasn't."""
+        return divergence(self._losses[: self._step].cpu().numpy(), len(self._dataset.classes))
 
     def recording(self) -> NormRecording | None:
         """What the BatchNorm layers held; None where there are none, or nothing was to be recorded."""
@@ -209,8 +215,8 @@ class Trainer:
         finite = torch.isfinite(self._losses[first : self._step])
         if not finite.all():
             step = first + int((~finite).nonzero()[0]) + 1
-            raise RunError(
-                f"diverged: the loss at step {step} (epoch {(step - 1) // self.steps_per_epoch + 1}) is "
+            raise DivergedError(
+                f"the loss at step {step} (epoch {(step - 1) // self.steps_per_epoch + 1}) is "
                 f"{self._losses[step - 1].item()}: lower the learning rate, now {self._config.learning_rate:g}"
             )
 
@@ -242,8 +248,8 @@ class Trainer:
 
     def _check_test(self, epoch: int, loss: float) -> None:
         if not math.isfinite(loss):
-            raise RunError(
-                f"diverged: the test loss after epoch {epoch} (step {self._step}) is {loss}: lower the learning rate, "
+            raise DivergedError(
+                f"the test loss after epoch {epoch} (step {self._step}) is {loss}: lower the learning rate, "
                 f"now {self._config.learning_rate:g}"
             )
 

@@ -132,8 +132,17 @@ def test_a_run_that_failed_is_told_and_leaves_with_1(archlab: Call, monkeypatch:
     monkeypatch.setattr("archlab.training.train_all", trained.train_all_but_one)
     result = archlab("compare", "--bn", "off", "--no-report")
     assert result.exit_code == 1
-    assert "norm=none, seed 5: failed: the loss is nan after step 3" in result.stderr
+    assert "norm=none, seed 5: failed: the network failed on a batch" in result.stderr
     assert "1 of 6 runs of norm=none failed or diverged" in result.stdout
+
+
+def test_a_run_that_diverged_is_told_counted_and_no_failure(archlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archlab.training.train_all", trained.train_and_diverge)
+    result = archlab("compare", "--bn", "off", "--no-report", "--json")
+    assert result.exit_code == 0
+    assert "norm=none, seed 5: diverged: the loss at step 3 (epoch 1) is nan" in result.stderr
+    variant = json.loads(result.stdout)["variants"][1]
+    assert (variant["failed"], variant["diverged"], variant["seeds"]) == (0, 1, [0, 1, 2, 3, 4])
 
 
 @pytest.mark.parametrize(
