@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from archlab.analysis.findings import findings
 from archlab.analysis.metrics import METRICS
 from archlab.analysis.statistics import estimate, paired_difference
+from archlab.analysis.targets import is_censored, target_sentences
 from archlab.analysis.variants import by_variant, shared_items
 from archlab.errors import InputError
 from archlab.records import Comparison, Difference, Run, Value, VariantResult
@@ -53,7 +54,7 @@ def summarise(runs: Sequence[Run], *, command: str = "") -> Comparison:
         command=command,
         created=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
     )
-    return replace(comparison, findings=findings(comparison))
+    return replace(comparison, findings=(*findings(comparison), *target_sentences(comparison)))
 
 
 def _by_variant(runs: Sequence[Run]) -> dict[str, dict[int, Run]]:
@@ -93,6 +94,7 @@ def _condense(name: str, group: Mapping[int, Run], seeds: Sequence[int], options
         options=options,
         failed=len(group) - len(usable) - diverged,
         diverged=diverged,
+        censored=sum(is_censored(run) for run in usable.values()),
         seeds=tuple(usable),
         parameters=next((run.parameters for run in group.values() if run.parameters), 0),
     )

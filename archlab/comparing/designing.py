@@ -87,6 +87,11 @@ def design(
         _variant(base, dict(zip(factors, values, strict=True)), source, several)
         for values in itertools.product(*factors.values())
     )
+    if base.until and len({variant.epochs for variant in variants}) > 1:
+        raise InputError(
+            f"epochs is varied, and until is {base.until!r}: runs that don't reach it would be held against others "
+            "that had longer for it. Leave one of them out"
+        )
     if "momentum" in several and not any(_has_batchnorm(source, variant) for variant in variants):
         raise InputError(
             f"momentum is varied, and no layer of {base.network} is BatchNorm: all variants would be equal"

@@ -56,6 +56,8 @@ class VariantResult:
     """Of the network, in this variant."""
     diverged: int = 0
     """Runs whose loss left the bound (`archlab.training.divergence`): a result, which is in no estimate."""
+    censored: int = 0
+    """Runs in the estimates that ended before they reached the target (`TrainingConfig.until`)."""
 
 
 @dataclass(frozen=True, slots=True)

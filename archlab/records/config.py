@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from archlab.errors import InputError
 from archlab.records.document import Document
 from archlab.records.settings import setting, settings, settled
+from archlab.records.target import Target
 
 Value = bool | int | float | str
 
@@ -178,6 +179,23 @@ class TrainingConfig(Document):
         since="2026-11",
         phrase="shifted crops {:,d}",
     )
+
+    until: str | None = setting(
+        None,
+        "End the training after the first epoch that reaches it: accuracy=0.9 (of the test images, precise statistics) "
+        "or train_accuracy=0.9. A run that doesn't is trained for all --epochs. Comparisons then show steps and time "
+        "to the target.",
+        metavar="METRIC=X",
+        holds=lambda text: Target.read(text) is not None,
+        expected="accuracy=X or train_accuracy=X, X above 0 and at most 1",
+        since="2026-11",
+        phrase="until {}",
+    )
+
+    @property
+    def target(self) -> Target | None:
+        """What `until` names."""
+        return Target.read(self.until) if self.until else None
 
     @property
     def label(self) -> str:

@@ -81,7 +81,7 @@ class Trainer:
                 self._smoothness = SmoothnessProbe(self._surface, config.probe_every)
 
     def epochs(self, on_step: Callable[[int], None] = lambda step: None) -> Iterator[Epoch]:
-        """Train, and yield the measurements of each epoch as it ends.
+        """Train, and yield the measurements of each epoch as it ends, until the configuration's target is reached.
 
         Args:
             on_step: called after each step with the number of steps so far.
@@ -90,7 +90,7 @@ class Trainer:
             DivergedError: the loss is not finite any more.
             RunError: the network fails on a batch.
         """
-        seconds = 0.0
+        seconds, target = 0.0, self._config.target
         self._probe()
         for epoch in range(1, self._config.epochs + 1):
             with seeding.preserved(self._device):
@@ -99,9 +99,12 @@ class Trainer:
                 loss, accuracy = self._train(epoch, on_step)
                 seconds += self._now() - started - (self._probing_seconds - probing)
                 tested = self._test(epoch)
-            yield Epoch(
+            ended = Epoch(
                 epoch=epoch, step=self._step, seconds=seconds, train_loss=loss, train_accuracy=accuracy, **tested
             )
+            yield ended
+            if target is not None and target.is_reached(ended):
+                return
 
     def curves(self, since: int = 0) -> dict[str, Array]:
         """Loss and accuracy of the batch at each step so far: arrays `step`, `train_loss`, `train_accuracy`.

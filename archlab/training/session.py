@@ -76,7 +76,7 @@ def run(config: TrainingConfig, preparer: Preparer, progress: Callable[[Progress
         key = run_key(config, environment)
         known = None if preparer.execution.fresh else store.result(key)
         if known is not None:
-            tell(Progress(config, "reused", key, epoch=config.epochs, run=known))
+            tell(Progress(config, "reused", key, epoch=len(known.epochs), run=known))
             return known
         check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
         trainer = Trainer(network.to(device), dataset, config)
@@ -135,5 +135,5 @@ def _run(
             tell(Progress(config, "failed", writer.key, len(failed.epochs), steps=steps, run=failed, error=reason))
             raise RunError(reason) from error
         finished = writer.finish(trainer.curves(), trainer.recording(), trainer.probes())
-    tell(Progress(config, "finished", writer.key, config.epochs, steps, steps, run=finished))
+    tell(Progress(config, "finished", writer.key, len(finished.epochs), steps, steps, run=finished))
     return finished

@@ -220,7 +220,7 @@ def _row(
         done=done,
         epochs=config.epochs,
         step=step,
-        share=min((done + within) / config.epochs, 1.0),
+        share=1.0 if run and run.status == "finished" else min((done + within) / config.epochs, 1.0),
         accuracy="" if accuracy is None else ACCURACY.written(accuracy),
         seconds="" if seconds is None else f"{seconds:.1f} s",
         error=error,

@@ -142,6 +142,7 @@ def test_each_optimiser_of_a_comparison_has_the_momentum_that_it_can_have() -> N
         ({"optimizer": ["adam", "sgd"], "sgd_momentum": [0.0, 0.9]}, "sgd_momentum is 0.9, which adam has not"),
         ({"optimizer": ["sgd", "nesterov"]}, "nesterov and sgd_momentum is 0, expected a momentum"),
         ({"epochs": [1, 3], "warmup": 1.5}, "warmup is 1.5 with epochs=1, expected fewer"),
+        ({"epochs": [1, 3], "until": "accuracy=0.9"}, "epochs is varied, and until is 'accuracy=0.9'"),
         ({"optimizer": ["adam", "lion"]}, "optimizer is to be 'lion', expected one of adam, adamw, sgd, nesterov"),
         ({"schedule": ["constant", "linear"]}, "expected one of constant, cosine, step"),
         ({"flip": [0.0, 1.5]}, "expected a probability from 0 to 1"),

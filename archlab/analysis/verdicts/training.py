@@ -52,7 +52,8 @@ def failures(group: Group) -> list[Verdict]:
             Verdict(
                 check="diverged-runs",
                 level="problem",
-                text=f"{len(diverged)} of {counted(len(group.runs), 'run')} diverged: {_reasons(diverged)}",
+                text=f"{len(diverged)} of {counted(len(group.runs), 'run')} diverged, seed "
+                f"{diverged[0].config.seed} for instance: {diverged[0].error or 'its loss is not finite'}.",
                 variant=group.variant,
                 seeds=tuple(run.config.seed for run in diverged),
                 remedy="Lower the learning rate (--lr), or raise it slowly (--warmup). Without BatchNorm, --bn on "
@@ -91,7 +92,7 @@ def failures(group: Group) -> list[Verdict]:
 
 def _reasons(runs: Sequence[Run]) -> str:
     """The first of the runs' reasons, and how many others there are."""
-    reasons = list(dict.fromkeys(run.error or "its loss is not finite" for run in runs))
+    reasons = list(dict.fromkeys(run.error for run in runs))
     others = f" {counted(len(reasons) - 1, 'other reason')} beside it." if len(reasons) > 1 else ""
     return f"{reasons[0].rstrip('.')}.{others}"
 

@@ -381,6 +381,13 @@ def test_runs_that_the_comparison_has_and_the_store_has_not_are_missing() -> Non
     assert "2 of 6 runs" in found.text
 
 
+def test_diverged_runs_are_counted_apart_from_failed_ones() -> None:
+    runs = [healthy(0), *(healthy(seed).at("diverged", f"the loss at step {seed} is nan") for seed in (1, 2))]
+    found = only(*runs, check="diverged-runs")
+    assert found.text == "2 of 3 runs diverged, seed 1 for instance: the loss at step 1 is nan."
+    assert found.seeds == (1, 2)
+
+
 def test_failed_runs_are_counted_by_reason() -> None:
     runs = [
         healthy(0),
