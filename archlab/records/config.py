@@ -184,7 +184,7 @@ class TrainingConfig(Document):
         None,
         "End the training after the first epoch that reaches it: accuracy=0.9 (of the test images, precise statistics) "
         "or train_accuracy=0.9. A run that doesn't is trained for all --epochs. Comparisons then show steps and time "
-        "to the target.",
+        "until it.",
         metavar="METRIC=X",
         holds=lambda text: Target.read(text) is not None,
         expected="accuracy=X or train_accuracy=X, X above 0 and at most 1",
