@@ -154,7 +154,7 @@ def _search(designed: Design, execution: Execution, bounds: str, target: Output)
     from archlab.tables.search import search_table
     from archlab.training.preparation import Preparer
 
-    values = varying(TrainingConfig)["lr"].parse_several(bounds)
+    values = replace(varying(TrainingConfig)["lr"], name="max_lr").parse_several(bounds)
     if len(values) != 2:
         raise InputError(f"--max-lr is {bounds!r}, expected LOW,HIGH: 0.0001,100 for instance")
     grid = rate_grid(*values)
