@@ -7,7 +7,8 @@
     ├── ForwardError        the network itself does not take the input it was given
     ├── UncountedError      the cost of an operation is not known, and was asked to be
     ├── StoreError          a folder of runs can't be read or written
-    └── RunError            a training failed: it diverged, ran out of memory, was killed
+    └── RunError            a training failed: its network raised, it ran out of memory, was killed
+        └── DivergedError   its loss left the bound; a run that diverged is kept as a result
 
 Every message says what was given, what was expected and what to do. The command line prints it as it is and leaves with
 the exit code of the class: 2 where the call was wrong, 1 where the work failed.
@@ -82,6 +83,14 @@ class RunError(ArchlabError):
     """A training failed."""
 
     exit_code = 1
+
+
+class DivergedError(RunError):
+    """A training's loss is not finite any more."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"diverged: {reason}")
+        self.reason = reason
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

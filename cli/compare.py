@@ -27,6 +27,7 @@ from archlab.records.settings import varying
 from archlab.training.execution import Execution
 
 if TYPE_CHECKING:
+    from archlab.comparing import Design
     from archlab.records import Comparison, Trace, Value
     from archlab.store import Store
     from archlab.tables import Table
@@ -77,6 +78,16 @@ def compare(
     *,
     levels: Levels,
     execution: Execution,
+    max_lr: Annotated[
+        str | None,
+        typer.Option(
+            "--max-lr",
+            metavar="LOW,HIGH",
+            show_default=False,
+            help="Seek the largest learning rate between these that doesn't diverge, by bisection, for each variant "
+            "and seed; 0.0001,100 takes 6 runs each.",
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -96,11 +107,16 @@ def compare(
     --vary or several values of a setting (--lr A,B) make of it. Runs that the store has are not trained again, so that
     a comparison that was stopped goes on where it was, and more --seeds add to it.
 
+    A run whose loss stops being finite, or is above ten times that of guessing over the last tenth of the steps, has
+    diverged: that is a result, which is counted and in no mean. Only runs that failed make the command leave with 1.
+
     \b
     archlab compare --bn off
     archlab compare resnet20 --skip off --epochs 2
     archlab compare --vary norm=batch,group,none --lr 0.001,0.01 --seeds 8
     archlab compare --bn off --probe-every 5 --landscape 21
+    archlab compare --bn off --until accuracy=0.9 --epochs 20
+    archlab compare --bn off --optimizer sgd --max-lr 0.001,100 --epochs 1
     archlab compare densenet --bn off --dataset fashion-mnist --train-samples 900
     """
     if opened and not live:
@@ -117,6 +133,11 @@ def compare(
         designed = design(network, bn=bn, skip=skip, vary=varied, seeds=seeds, options=shared, **levels)
     home = execution.home
     execution = replace(execution, store=home)
+    if max_lr is not None:
+        if report or live:
+            raise InputError("--max-lr makes no report and no live page: leave --report and --live out")
+        _search(designed, execution, max_lr, target)
+        return
     configs = designed.configs
     followed = follow(context, home, configs, fresh=execution.fresh, show=opened) if live else None
     preparer = Preparer(execution)
@@ -144,6 +165,29 @@ def compare(
         if followed is not None:
             followed.last_message = f"The comparison has ended. Its report stays: {written.resolve()}"
     if any(variant.failed for variant in comparison.variants):
+        raise typer.Exit(1)
+
+
+def _search(designed: Design, execution: Execution, bounds: str, target: Output) -> None:
+    """Find the largest learning rates, and show them."""
+    from archlab.comparing.searching import rate_grid, rounds, search
+    from archlab.tables.search import search_table
+    from archlab.training.preparation import Preparer
+
+    values = replace(varying(TrainingConfig)["lr"], name="max_lr").parse_several(bounds)
+    if len(values) != 2:
+        raise InputError(f"--max-lr is {bounds!r}, expected LOW,HIGH: 0.0001,100 for instance")
+    grid = rate_grid(*values)
+    most = len(designed.configs) * rounds(grid)
+    announce(designed.configs * rounds(grid), Preparer(execution))
+    with showing_progress(most) as watch:
+        try:
+            found = search(designed, execution, watch, grid=grid, command=shlex.join(["archlab", *sys.argv[1:]]))
+        except KeyboardInterrupt:
+            message(f"stopped: {watch.ended} runs are in {execution.home.path}, the same command goes on from there")
+            raise typer.Exit(130) from None
+    emit(target, lambda: search_table(found), found.to_json)
+    if any(variant.failed for variant in found.variants):
         raise typer.Exit(1)
 
 

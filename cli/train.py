@@ -14,7 +14,7 @@ from archlab.cli.common.options import NetworkOptions
 from archlab.cli.common.output import Output
 from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import Chosen, InProcess
-from archlab.records.config import configured
+from archlab.records.config import configured, consistent
 
 
 @grouped
@@ -33,13 +33,17 @@ def train(
 ) -> None:
     """Train a network once, and keep the run.
 
-    The table holds loss and accuracy of every epoch; the store keeps them, and what each step gave.
+    The table holds loss and accuracy of every epoch; the store keeps them, and what each step gave. A run whose loss
+    stops being finite, or is above ten times that of guessing over the last tenth of the steps, has diverged: it is
+    shown and kept, and the command leaves with 1.
 
     \b
     archlab train lenet
     archlab train resnet --dataset fashion-mnist --train-samples 2000
     archlab train lenet --bn off --lr 0.01 --seed 3 --json
     archlab train lenet --probe-every 5 --landscape 21
+    archlab train resnet20 --dataset cifar10 --optimizer sgd --sgd-momentum 0.9 --lr 0.1 --weight-decay 0.0001
+        --schedule step --flip 0.5 --crop 4 --batch-size 128 --epochs 164
     """
     from archlab import training
     from archlab.networks import resolve
@@ -48,7 +52,7 @@ def train(
 
     with prints_aside():
         source = resolve(network, given)
-    config = configured(network, {**chosen, "options": dict(source.options)})
+    config = consistent(configured(network, {**chosen, "options": dict(source.options)}))
     home = execution.home
     where = replace(execution, store=home)
     announce([config], Preparer(where))
@@ -57,3 +61,6 @@ def train(
     emit(target, lambda: run_table(run), run.to_json)
     show_course(run, home, target)
     message(f"kept in {home.path} as {run.key}")
+    if run.status == "diverged":
+        message(f"diverged: {run.error}")
+        raise typer.Exit(1)

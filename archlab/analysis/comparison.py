@@ -12,6 +12,7 @@ from archlab.analysis.contrasts import Contrast, contrasts, interactions
 from archlab.analysis.findings import findings
 from archlab.analysis.metrics import METRICS, Metric
 from archlab.analysis.statistics import estimate, paired_difference
+from archlab.analysis.targets import is_censored, target_sentences
 from archlab.analysis.variants import by_variant, shared_items
 from archlab.errors import InputError
 from archlab.records import Comparison, Difference, Run, Value, VariantResult
@@ -22,8 +23,8 @@ def summarise(
 ) -> Comparison:
     """The comparison of the runs' variants, the first run's as the baseline, with findings in plain words.
 
-    A run counts if it finished with numbers that are finite; the others are counted as failed and left out of
-    estimates. A paired difference takes the seeds that both sides have.
+    A run counts if it finished with numbers that are finite; the others are counted as diverged or failed and left out
+    of estimates. A paired difference takes the seeds that both sides have.
 
     Args:
         runs: any order; variants and seeds are listed as they first appear.
@@ -66,7 +67,7 @@ def summarise(
         command=command,
         created=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
     )
-    return replace(comparison, findings=findings(comparison))
+    return replace(comparison, findings=(*findings(comparison), *target_sentences(comparison)))
 
 
 def _by_variant(runs: Sequence[Run]) -> dict[str, dict[int, Run]]:
@@ -91,6 +92,8 @@ def _by_variant(runs: Sequence[Run]) -> dict[str, dict[int, Run]]:
 
 def _condense(name: str, group: Mapping[int, Run], seeds: Sequence[int], options: dict[str, Value]) -> VariantResult:
     usable = {seed: group[seed] for seed in seeds if seed in group and _is_usable(group[seed])}
+    left_out = [run for seed, run in group.items() if seed not in usable]
+    diverged = sum(run.status == "diverged" or (run.status == "finished" and bool(run.epochs)) for run in left_out)
     metrics = {}
     for metric in METRICS:
         values = [metric.of(run) for run in usable.values()]
@@ -102,7 +105,9 @@ def _condense(name: str, group: Mapping[int, Run], seeds: Sequence[int], options
         name=name,
         metrics=metrics,
         options=options,
-        failed=len(group) - len(usable),
+        failed=len(group) - len(usable) - diverged,
+        diverged=diverged,
+        censored=sum(is_censored(run) for run in usable.values()),
         seeds=tuple(usable),
         parameters=next((run.parameters for run in group.values() if run.parameters), 0),
     )

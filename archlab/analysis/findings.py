@@ -1,7 +1,7 @@
 """What a comparison shows, in sentences that claim no more than its intervals carry.
 
 Which differences are claimed, `claims.py` says; here they become sentences. Running statistics against precise ones are
-a second family, with Holm's method at 1 %: their sentence is about each network, whatever the variants do. All
+a second family, with Holm's method at 0.5 %: their sentence is about each network, whatever the variants do. All
 sentences of a comparison together so have a risk of up to 6 % of calling chance a difference, whose simulation is
 `python -m benchmarks.coverage`.
 """
@@ -15,12 +15,13 @@ from archlab.analysis.claims import family, holm
 from archlab.analysis.contrasts import interaction_name
 from archlab.analysis.metrics import BY_NAME, SHARE, Metric
 from archlab.analysis.statistics import paired_difference, smallest_p_value
+from archlab.analysis.wording import counted
 from archlab.records import Comparison, Difference, Estimate, VariantResult
 
 SINGLE_VARIANTS = 3
 """Differences that get sentences of their own; of more, those with the same conclusion share one: nobody reads a
 dozen."""
-RUNNING_LEVEL = 0.01
+RUNNING_LEVEL = 0.005
 """The risk, over all variants, of calling running and precise statistics different where they are not."""
 FEW_PAIRS = 6
 """Below, the sign-flip test can't confirm anything at 5 %, and the sentence says so."""
@@ -193,14 +194,17 @@ def _precise_images(comparison: Comparison) -> str:
 
 
 def _failure_sentence(variant: VariantResult) -> str:
-    ended = variant.failed + len(variant.seeds)
-    if not variant.failed:
+    """How many runs of a variant are in no mean, and why."""
+    kinds = ((variant.diverged, "diverged"), (variant.failed, "failed"))
+    if not any(count for count, _ in kinds):
         return ""
+    ended = variant.failed + variant.diverged + len(variant.seeds)
+    counts = " and ".join(f"{count} of {counted(ended, 'run')} {word}" for count, word in kinds if count)
     if not variant.seeds:
-        return f"All runs of {variant.name} failed or diverged: nothing can be said of it."
+        return f"{variant.name}: {counts}, so that it has no mean and no difference."
     return (
-        f"{variant.failed} of {ended} runs of {variant.name} failed or diverged and are left out, of the differences "
-        "with the runs that they are paired with: its means are those of the runs that went well."
+        f"{variant.name}: {counts}; they are in no mean, and in no difference with the runs that they are paired with: "
+        "what is said of it is said of the runs that went well."
     )
 
 

@@ -57,6 +57,7 @@ SHARE = Unit("%", "points", 100, 2, 1.0, margin=0.01)
 """Differences of percentages are percentage points."""
 NATS = Unit("", "", 1, 4, math.inf, margin=0.02)
 SECONDS = Unit("s", "s", 1, 2, math.inf)
+STEPS = Unit("", "", 1, 1, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,14 @@ class Metric:
     """Taken at the end of the first epoch, not of the last."""
     can_be_claimed: bool = True
     """Whether a difference in it may be called one: training time depends on what else the machine did."""
+    to_target: bool = False
+    """What a run took to the target that its configuration names, where it ended; one that did not reach it has what it
+    took in all, which is less than it would have taken (`archlab.analysis.targets`)."""
 
     def of(self, run: Run) -> float | None:
         """The measurement of a run; None where it has none, and for the first epoch where that is the last too."""
+        if self.to_target and run.config.target is None:
+            return None
         if self.first_epoch and len(run.epochs) < 2:
             return None
         value: float | None = getattr(run.epochs[0 if self.first_epoch else -1], self.field)
@@ -99,6 +105,8 @@ METRICS = (
     Metric("test_loss_running", "test loss, running", NATS, "test_loss_running"),
     Metric("train_loss", "train loss", NATS, "train_loss"),
     Metric("seconds", "training time", SECONDS, "seconds", can_be_claimed=False),
+    Metric("steps_to_target", "steps to the target", STEPS, "step", to_target=True),
+    Metric("seconds_to_target", "time to the target", SECONDS, "seconds", to_target=True, can_be_claimed=False),
 )
 """All that is compared, the most telling first. All but the first epoch's are of the last epoch."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from archlab.errors import InputError, SourceError, nearest
 from archlab.records import TrainingConfig, Value
-from archlab.records.config import NORMS, configured
+from archlab.records.config import NORMS, WITH_MOMENTUM, configured, consistent
 from archlab.records.settings import settings, varying
 
 if TYPE_CHECKING:
@@ -87,6 +87,11 @@ def design(
         _variant(base, dict(zip(factors, values, strict=True)), source, several)
         for values in itertools.product(*factors.values())
     )
+    if base.until and len({variant.epochs for variant in variants}) > 1:
+        raise InputError(
+            f"epochs is varied, and until is {base.until!r}: runs that don't reach it would be held against others "
+            "that had longer for it. Leave one of them out"
+        )
     if "momentum" in several and not any(_has_batchnorm(source, variant) for variant in variants):
         raise InputError(
             f"momentum is varied, and no layer of {base.network} is BatchNorm: all variants would be equal"
@@ -177,12 +182,14 @@ def _variant(
 ) -> TrainingConfig:
     options = {name: value for name, value in chosen.items() if name in source.available and name not in as_settings}
     fields = {varying(TrainingConfig)[name].field: value for name, value in chosen.items() if name not in options}
+    if "optimizer" in fields and "sgd_momentum" not in fields and fields["optimizer"] not in WITH_MOMENTUM:
+        fields["sgd_momentum"] = 0.0  # what all share is meant for the optimisers that have it
     name = ", ".join(
         f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in chosen.items()
     )
     found = source.with_options({**base.options, **options})
     found.build("meta")  # what can't be built is refused before anything trains
-    return replace(base, variant=name, options=dict(found.options), **fields)  # type: ignore[arg-type]
+    return consistent(replace(base, variant=name, options=dict(found.options), **fields))  # type: ignore[arg-type]
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

@@ -20,7 +20,8 @@ METRICS_PER_CALL = 1000
 """MLflow takes no more."""
 TELEMETRY = "MLFLOW_DISABLE_TELEMETRY"
 """The environment variable that MLflow reads when it is imported."""
-MLFLOW_STATUSES = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+MLFLOW_STATUSES = {"finished": "FINISHED", "diverged": "FAILED", "failed": "FAILED", "interrupted": "KILLED"}
+"""MLflow knows no diverged runs; the tag `status` tells them apart."""
 
 
 def write_mlflow(histories: Iterable[History], folder: Path, target: Path) -> None:

@@ -12,7 +12,12 @@ from archlab.exporting.history import STEP_CURVES, History
 
 STEP_GROUP = "batch"
 """What scalars by step are called, beside those by epoch: `batch/train_loss` and `train_loss`."""
-TENSORBOARD_STATUSES = {"finished": "STATUS_SUCCESS", "failed": "STATUS_FAILURE", "running": "STATUS_RUNNING"}
+TENSORBOARD_STATUSES = {
+    "finished": "STATUS_SUCCESS",
+    "diverged": "STATUS_FAILURE",
+    "failed": "STATUS_FAILURE",
+    "running": "STATUS_RUNNING",
+}
 
 
 def write_tensorboard(histories: Iterable[History], folder: Path, target: Path) -> None:

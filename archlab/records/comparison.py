@@ -61,11 +61,15 @@ class VariantResult:
     options: dict[str, Value] = field(default_factory=dict)
     """The settings that make it this variant."""
     failed: int = 0
-    """Runs that diverged or broke off, and are in no estimate."""
+    """Runs that broke off, and are in no estimate."""
     seeds: tuple[int, ...] = ()
     """Seeds of the runs that are in the estimates, in the order of their values."""
     parameters: int = 0
     """Of the network, in this variant."""
+    diverged: int = 0
+    """Runs whose loss left the bound (`archlab.training.divergence`): a result, which is in no estimate."""
+    censored: int = 0
+    """Runs in the estimates that ended before they reached the target (`TrainingConfig.until`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,16 @@ from typing import Any, ClassVar
 from archlab.errors import InputError
 from archlab.records.document import Document
 from archlab.records.settings import setting, settings, settled
+from archlab.records.target import Target
 
 Value = bool | int | float | str
 
 NORMS = {"on": "batch", "off": "none", "scratch": "scratch"}
 """What `bn` stands for, as values of a network's option `norm`."""
+OPTIMIZERS = ("adam", "adamw", "sgd", "nesterov")
+WITH_MOMENTUM = ("sgd", "nesterov")
+"""The optimisers that have a momentum of their own."""
+SCHEDULES = ("constant", "cosine", "step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +34,21 @@ class TrainingConfig(Document):
     variant: str = ""
     """What sets this run apart from those it is compared with: `norm=none`."""
     dataset: str = setting(
-        "digits", "digits, fashion-mnist, or a folder with a folder of images per class.", metavar="NAME"
+        "digits",
+        "digits, fashion-mnist, mnist, cifar10, cifar100, or a folder with a folder of images per class.",
+        metavar="NAME",
     )
     seed: int = setting(0, "First weights and order of the data.", least=0, decides=False)
     epochs: int = setting(5, "Passes over the data.", least=1, varies=True, phrase="{:,d} epochs")
     batch_size: int = setting(256, "Images per step.", least=1, varies=True, phrase="batch {:,d}")
     learning_rate: float = setting(
-        0.001, "Adam's learning rate.", name="lr", metavar="X", above=0, varies=True, phrase="learning rate {:g}"
+        0.001,
+        "Learning rate; the largest, where warm-up or a schedule changes it.",
+        name="lr",
+        metavar="X",
+        above=0,
+        varies=True,
+        phrase="learning rate {:g}",
     )
     size: int | None = setting(
         None, "Height and width of the images. Default: what the network was made for.", least=1, varies=True
@@ -55,7 +68,7 @@ class TrainingConfig(Document):
     momentum: float | None = setting(
         None,
         "Weight of the newest batch in the running averages of BatchNorm (torch's momentum). Default: each layer's "
-        "own, usually 0.1.",
+        "own, usually 0.1. The optimiser's momentum is --sgd-momentum.",
         metavar="X",
         holds=lambda weight: 0 < weight <= 1,
         expected="a number above 0 and at most 1",
@@ -81,6 +94,109 @@ class TrainingConfig(Document):
         since="2026-11",
     )
 
+    optimizer: str = setting(
+        "adam",
+        "adam (Kingma and Ba 2015), adamw (decoupled weight decay, Loshchilov and Hutter 2019), sgd, or nesterov: SGD "
+        "with Nesterov's momentum.",
+        metavar="NAME",
+        holds=OPTIMIZERS.__contains__,
+        expected=f"one of {', '.join(OPTIMIZERS)}",
+        varies=True,
+        since="2026-11",
+        phrase="{}",
+    )
+    sgd_momentum: float = setting(
+        0.0,
+        "Momentum of sgd and nesterov; He et al. 2016 take 0.9. Not BatchNorm's, which is --momentum. In a comparison "
+        "of optimisers it is that of those that have it.",
+        metavar="X",
+        holds=lambda momentum: 0 <= momentum < 1,
+        expected="a number from 0 to below 1",
+        varies=True,
+        since="2026-11",
+        phrase="SGD momentum {:g}",
+    )
+    weight_decay: float = setting(
+        0.0,
+        "Weight decay of every parameter, as torch's optimisers have it: added to the gradient (L2), with adamw taken "
+        "off the weights times the learning rate.",
+        metavar="X",
+        least=0,
+        varies=True,
+        since="2026-11",
+        phrase="weight decay {:g}",
+    )
+    schedule: str = setting(
+        "constant",
+        "How the learning rate falls, step by step: constant, cosine (to 0, Loshchilov and Hutter 2017), or step "
+        "(divided by 10 after 1/2 and again after 3/4 of all steps, He et al. 2016).",
+        metavar="NAME",
+        holds=SCHEDULES.__contains__,
+        expected=f"one of {', '.join(SCHEDULES)}",
+        varies=True,
+        since="2026-11",
+        phrase="{} schedule",
+    )
+    warmup: float = setting(
+        0.0,
+        "Epochs, or a part of one, in which the learning rate rises to --lr in equal steps (Goyal et al. 2017); cosine "
+        "begins after them.",
+        metavar="EPOCHS",
+        least=0,
+        varies=True,
+        since="2026-11",
+        phrase="warm-up over {:g} epochs",
+    )
+    label_smoothing: float = setting(
+        0.0,
+        "Share of each label that is spread evenly over all classes (Szegedy et al. 2016), in the training loss alone: "
+        "test losses, precise statistics and probes are without.",
+        metavar="X",
+        holds=lambda share: 0 <= share < 1,
+        expected="a number from 0 to below 1",
+        varies=True,
+        since="2026-11",
+        phrase="label smoothing {:g}",
+    )
+    flip: float = setting(
+        0.0,
+        "Probability with which a training image is mirrored left to right, anew in each epoch; the papers' is 0.5. "
+        "Tests, precise statistics and probes see images as they are.",
+        metavar="P",
+        holds=lambda probability: 0 <= probability <= 1,
+        expected="a probability from 0 to 1",
+        varies=True,
+        since="2026-11",
+        phrase="flips {:g}",
+    )
+    crop: int = setting(
+        0,
+        "Pixels of black around a training image, of which a random part of the image's own size is taken, anew in "
+        "each epoch: it is shifted by up to so many pixels. The papers' is 4, on CIFAR.",
+        metavar="PIXELS",
+        least=0,
+        varies=True,
+        since="2026-11",
+        phrase="shifted crops {:,d}",
+    )
+
+    until: str | None = setting(
+        None,
+        "End the training after the first epoch that reaches it: accuracy=0.9 (of the test images, precise statistics) "
+        "or train_accuracy=0.9. A run that doesn't is trained for all --epochs. Comparisons then show steps and time "
+        "until it.",
+        metavar="METRIC=X",
+        holds=lambda text: Target.read(text) is not None,
+        expected="accuracy=X or train_accuracy=X, X above 0 and at most 1",
+        since="2026-11",
+        phrase="until {}",
+    )
+
+    @property
+    def target(self) -> Target | None:
+        """What `until` names."""
+        return Target.read(self.until) if self.until else None
+
     @property
     def label(self) -> str:
         """What a run is called beside others: its variant, else its network."""
@@ -102,6 +218,8 @@ class TrainingConfig(Document):
 def configured(network: object, chosen: Mapping[str, Any]) -> TrainingConfig:
     """The configuration of a network's source, or a whole one, with some fields replaced; every setting is checked.
 
+    Whether the settings go together is `consistent`'s to say: a comparison asks it of each variant.
+
     Raises:
         InputError: the network is neither, or a setting can't be meant.
     """
@@ -116,3 +234,27 @@ def configured(network: object, chosen: Mapping[str, Any]) -> TrainingConfig:
     if not isinstance(config.options, Mapping):
         raise InputError(f"options is {config.options!r}, expected names and values: {{'norm': 'none'}}")
     return settled(config)
+
+
+def consistent(config: TrainingConfig) -> TrainingConfig:
+    """The configuration, whose settings go together.
+
+    Raises:
+        InputError: two of them contradict each other.
+
+    >>> consistent(TrainingConfig(optimizer="sgd", sgd_momentum=0.9)).sgd_momentum
+    0.9
+    """
+    if config.sgd_momentum and config.optimizer not in WITH_MOMENTUM:
+        raise InputError(
+            f"sgd_momentum is {config.sgd_momentum:g}, which {config.optimizer} has not: choose the optimizer sgd or "
+            "nesterov, or leave the momentum out"
+        )
+    if config.optimizer == "nesterov" and not config.sgd_momentum:
+        raise InputError("the optimizer is nesterov and sgd_momentum is 0, expected a momentum: 0.9, for instance")
+    if config.warmup and config.warmup >= config.epochs:
+        raise InputError(
+            f"warmup is {config.warmup:g} with epochs={config.epochs}, expected fewer than the training has: the "
+            "learning rate would never be reached. Train longer (--epochs), or take a part of an epoch (--warmup 0.5)"
+        )
+    return config

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
-Status = Literal["running", "finished", "interrupted", "failed"]
+Status = Literal["running", "finished", "diverged", "interrupted", "failed"]
+RESULTS: tuple[Status, ...] = ("finished", "diverged")
+"""What a run can come to: such a run is not trained again. One that diverged is counted, and in no mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Epoch:
     seconds: float
     """Training time of all epochs up to this one, evaluation left out; the other two times are this epoch's alone."""
     train_loss: float
-    """Mean over the epoch's batches as they were trained on."""
+    """Mean over the epoch's batches as they were trained on: with label smoothing, where there was any."""
     train_accuracy: float
     test_loss: float
     """With population statistics where the network has BatchNorm."""
@@ -75,7 +77,7 @@ class Run(Displayed):
     """Start as ISO 8601 with time zone."""
     parameters: int = 0
     error: str = ""
-    """Why it failed, for a failed run."""
+    """Why it failed or diverged."""
 
     def metric(self, name: str) -> float | None:
         """A measurement at the end of the last epoch: a field of `Epoch`; None where there is none."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RunWriter:
-    """Writes one run. Left without `finish` or `fail`, the run stays behind as interrupted.
+    """Writes one run. Left without `finish`, `diverge` or `fail`, the run stays behind as interrupted.
 
     Args:
         runs: the folder of all runs.
@@ -66,6 +66,16 @@ class RunWriter:
     ) -> Run:
         """The finished run, now under its final name."""
         return self._end(replace(self._run, status="finished"), curves, recording, probes)
+
+    def diverge(
+        self,
+        reason: str,
+        curves: Mapping[str, Array],
+        recording: NormRecording | None = None,
+        probes: Probes | None = None,
+    ) -> Run:
+        """The diverged run with the reason, kept as far as it got."""
+        return self._end(replace(self._run, status="diverged", error=reason), curves, recording, probes)
 
     def fail(
         self,

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from archlab import files
 from archlab.errors import InputError, StoreError, nearest
 from archlab.records import Comparison, NormRecording, Probes, Run, TrainingConfig, Value
+from archlab.records.run import RESULTS
 from archlab.records.settings import keyed, settings
 from archlab.store.comparison_folder import ComparisonFolder
 from archlab.store.measurements import read_probes, read_recording
@@ -111,13 +112,13 @@ class Store:
                     found.append(self.run(key))
         return found
 
-    def finished(self, key: str) -> Run | None:
-        """The run of that name if it is there, readable and finished."""
+    def result(self, key: str) -> Run | None:
+        """The run of that name if it is there, readable and came to its end: it finished or diverged."""
         try:
             run = RunFolder(self.path / RUNS / key).run()
         except StoreError:
             return None
-        return run if run.status == "finished" else None
+        return run if run.status in RESULTS else None
 
     def curves(self, key: str) -> dict[str, Array]:
         """Arrays `step`, `train_loss` and `train_accuracy`, (steps,) each, as far as the run got; empty without any.

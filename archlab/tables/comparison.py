@@ -12,6 +12,7 @@ from pathlib import Path
 from archlab.analysis.claims import family
 from archlab.analysis.contrasts import interaction_name
 from archlab.analysis.metrics import BY_NAME, METRICS
+from archlab.analysis.wording import counted
 from archlab.records import Comparison, Difference, TrainingConfig, VariantResult
 from archlab.records.settings import phrases
 from archlab.tables.table import Column, Row, Table
@@ -141,9 +142,12 @@ def _mean_notes(comparison: Comparison) -> tuple[str, ...]:
             "Where a network has BatchNorm, test accuracy and loss are with precise statistics (over training images, "
             "with the weights frozen); running: with its running averages."
         )
-    notes += [_failed(variant) for variant in comparison.variants if variant.failed]
+    notes += [_left_out(variant) for variant in comparison.variants if variant.failed or variant.diverged]
     return tuple(notes)
 
 
-def _failed(variant: VariantResult) -> str:
-    return f"{variant.name}: {variant.failed} of {variant.failed + len(variant.seeds)} runs failed and are left out."
+def _left_out(variant: VariantResult) -> str:
+    ended = variant.failed + variant.diverged + len(variant.seeds)
+    kinds = ((variant.diverged, "diverged"), (variant.failed, "failed"))
+    counts = ", ".join(f"{count} of {counted(ended, 'run')} {word}" for count, word in kinds if count)
+    return f"{variant.name}: {counts}; they are in no mean."

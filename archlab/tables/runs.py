@@ -32,7 +32,9 @@ def runs_table(runs: Sequence[Run]) -> Table:
                     run.metric("test_accuracy"),
                     _minute(run),
                 ),
-                emphasis={"failed": "bad", "interrupted": "dim", "running": "changed"}.get(run.status, ""),  # type: ignore[arg-type]
+                emphasis={"failed": "bad", "diverged": "bad", "interrupted": "dim", "running": "changed"}.get(
+                    run.status, ""
+                ),  # type: ignore[arg-type]
             )
             for run in runs
         ),

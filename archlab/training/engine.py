@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Self
 
 from archlab.errors import RunError
 from archlab.records import Run, TrainingConfig
+from archlab.records.config import consistent
 from archlab.records.settings import settled
 from archlab.training import images
 from archlab.training.execution import Execution
@@ -49,10 +50,10 @@ def train_all(
     execution: Execution = Execution(),
     progress: Callable[[Progress], None] | None = None,
 ) -> list[Run]:
-    """The runs of some configurations, in their order; those that failed have the status `failed`.
+    """The runs of some configurations, in their order; those that diverged or failed have that status.
 
-    Finished runs of the same key are taken from the store. Ctrl-C stops the workers and goes on to the caller: what
-    is finished is in the store, what was not is there as interrupted.
+    Finished and diverged runs of the same key are taken from the store. Ctrl-C stops the workers and goes on to the
+    caller: what came to its end is in the store, what did not is there as interrupted.
 
     Args:
         configs: what to train; equal ones are trained once.
@@ -63,7 +64,7 @@ def train_all(
         InputError: a configuration, a network, the device or the data can't be used; nothing more is trained.
         RunError: the workers don't start.
     """
-    execution, configs = settled(execution), [settled(config) for config in configs]
+    execution, configs = settled(execution), [consistent(settled(config)) for config in configs]
     if execution.download:
         for dataset in sorted({config.dataset for config in configs}):
             images.load_images(dataset, execution.data_dir, download=True)

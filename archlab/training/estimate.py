@@ -119,7 +119,8 @@ def _at(batch: int, times: list[tuple[int, float]]) -> float:
 
 def _short_epoch(prepared: Preparation, dataset: Dataset) -> Epoch:
     """What a step on the whole of a small data set takes; the first one, which is slower, is left out."""
-    short = replace(prepared.config, epochs=3, batch_size=len(dataset.train), probe_every=0, landscape=0)
+    size = len(dataset.train)
+    short = replace(prepared.config, epochs=3, batch_size=size, warmup=0.0, until=None, probe_every=0, landscape=0)
     trainer = Trainer(prepared.network().to(dataset.train.images.device), dataset, short)
     epochs = list(trainer.epochs())
     return replace(

@@ -18,8 +18,10 @@ class Execution:
     store: Path | str | Store | None = setting(
         None, "Folder of runs. Default: ARCHLAB_STORE, else archlab-runs.", metavar="DIR"
     )
-    data_dir: Path | str | None = setting(None, "Where Fashion-MNIST lies. Default: ARCHLAB_DATA.", metavar="DIR")
-    download: bool = setting(False, "Fetch Fashion-MNIST if it isn't there.")
+    data_dir: Path | str | None = setting(
+        None, "Where MNIST, CIFAR and their like lie. Default: ARCHLAB_DATA.", metavar="DIR"
+    )
+    download: bool = setting(False, "Fetch the data set if it isn't there.")
     fresh: bool = setting(False, "Train again what the store has.")
 
     @property

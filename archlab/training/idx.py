@@ -1,4 +1,4 @@
-"""The IDX files that Fashion-MNIST comes as: a magic number, the sizes, then one byte per value."""
+"""The IDX files that MNIST and Fashion-MNIST come as: a magic number, the sizes, then one byte per value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelled images as they lie on disk: the embedded digits, Fashion-MNIST, any folder of images per class.
+"""Labelled images as they lie on disk: the embedded digits, torchvision's files, any folder of images per class.
 
 Torch-free; `archlab.training.datasets` makes tensors of them.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from archlab.errors import DataError, nearest
-from archlab.training import idx
+from archlab.training import idx, torchvision_files
 
 Bytes = idx.Bytes
 Labels = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -24,10 +24,6 @@ Labels = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 IMAGES_PER_TEST_IMAGE = 5
 """One image of five is for testing, class by class, where a data set comes without a split of its own."""
 DIGITS_IMAGES = 1797
-FASHION_CLASSES = (
-    "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
-)  # fmt: skip
-FASHION_FILES = {"train": ("train", 60_000), "test": ("t10k", 10_000)}
 EXTENSIONS = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 TEST_FOLDERS = ("test", "val")
 
@@ -61,22 +57,22 @@ def load_images(dataset: str, data_dir: str | Path | None = None, *, download: b
     """The images that a name or a folder stands for.
 
     Args:
-        dataset: `digits`, `fashion-mnist`, or the path of a folder.
-        data_dir: where Fashion-MNIST lies, as torchvision lays it out; else `$ARCHLAB_DATA`, else the cache folder.
-        download: fetch Fashion-MNIST through torchvision where it is missing.
+        dataset: `digits`, a name of `torchvision_files.LAYOUTS` (`fashion-mnist`, `cifar10`), or the path of a folder.
+        data_dir: where the latter lie, as torchvision lays them out; else `$ARCHLAB_DATA`, else the cache folder.
+        download: fetch one through torchvision where it is missing.
 
     Raises:
         DataError: they can't be had or can't be read; nothing else is ever used in their place.
     """
     if dataset == "digits":
         return _digits()
-    if dataset == "fashion-mnist":
-        return _fashion_mnist(data_folder(data_dir), download)
+    if dataset in torchvision_files.LAYOUTS:
+        return _whole(dataset, *torchvision_files.read(dataset, data_folder(data_dir), download=download))
     if Path(dataset).is_dir():
         return _folder(Path(dataset))
     raise DataError(
         f"there is no data set {dataset!r}: expected a folder of images per class, or a name: "
-        + nearest(dataset, ["digits", "fashion-mnist"])
+        + nearest(dataset, ["digits", *torchvision_files.LAYOUTS])
     )
 
 
@@ -116,52 +112,6 @@ def _digits() -> Images:
     pixels = np.round(values * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
     train, test = split(labels)
     return _whole("digits", (pixels[train], labels[train]), (pixels[test], labels[test]), tuple("0123456789"))
-
-
-def _fashion_mnist(root: Path, download: bool) -> Images:
-    folder = root / "FashionMNIST" / "raw"
-    names = [f"{stem}-{kind}-ubyte" for stem, _ in FASHION_FILES.values() for kind in ("images-idx3", "labels-idx1")]
-    missing = [name for name in names if not _found(folder / name)]
-    if missing and download:
-        _download_fashion_mnist(root)
-    elif missing:
-        raise DataError(
-            f"Fashion-MNIST is not in {folder}: {missing[0]} is missing. Three ways to get it: name the folder that "
-            "holds FashionMNIST/raw (--data-dir, data_dir=), set ARCHLAB_DATA to it, or let it be downloaded "
-            "(--download, download=True)"
-        )
-    parts = []
-    for stem, count in FASHION_FILES.values():
-        pixels = idx.read_idx(_present(folder / f"{stem}-images-idx3-ubyte"), (count, 28, 28))
-        labels = idx.read_idx(_present(folder / f"{stem}-labels-idx1-ubyte"), (count,))
-        if labels.max() >= len(FASHION_CLASSES):
-            raise DataError(f"{folder} has a label {labels.max()}, expected 0 to 9. Fetch the files again")
-        parts.append((pixels[:, None], labels.astype(np.int64)))
-    return _whole("fashion-mnist", parts[0], parts[1], FASHION_CLASSES)
-
-
-def _download_fashion_mnist(root: Path) -> None:
-    from torchvision.datasets import FashionMNIST
-
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        FashionMNIST(str(root), download=True)
-    except (OSError, RuntimeError) as error:
-        raise DataError(
-            f"Fashion-MNIST can't be downloaded into {root}: {error}. Fetch it on another machine, and name the folder "
-            "that holds FashionMNIST/raw (--data-dir, data_dir=, ARCHLAB_DATA)"
-        ) from error
-
-
-def _found(path: Path) -> Path | None:
-    return next((item for item in (path, path.with_name(f"{path.name}.gz")) if item.exists()), None)
-
-
-def _present(path: Path) -> Path:
-    found = _found(path)
-    if found is None:
-        raise DataError(f"{path} is missing though its neighbours are there. Fetch the files again")
-    return found
 
 
 def _whole(name: str, train: tuple[Bytes, Labels], test: tuple[Bytes, Labels], classes: tuple[str, ...]) -> Images:

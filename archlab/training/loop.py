@@ -1,7 +1,9 @@
-"""The training loop: cross-entropy, Adam, whole epochs in a fresh order, the last partial batch kept.
+"""The training loop: cross-entropy, whole epochs in a fresh order, the last partial batch kept.
 
-The mathematics is the course's. What is gone is the waiting: images lie on the device as bytes, no step reads a value
-back, losses and predictions stay on the device until the epoch ends, and Adam updates all parameters in one call.
+The mathematics is the course's by default: Adam at one learning rate, images as they are. Where the settings say so, it
+is the papers': other optimisers, schedules, label smoothing, mirrored and shifted images. What is gone is the waiting:
+images lie on the device as bytes, no step reads a value back, losses and predictions stay on the device until the epoch
+ends, and all parameters are updated in one call.
 
 Determinism: with equal configuration, seed, machine, versions and number of threads, training on a CPU gives the same
 bits each time. Accelerators add some sums in an order that changes, so that runs agree up to rounding.
@@ -18,14 +20,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from archlab.errors import RunError
+from archlab.errors import DivergedError, RunError
 from archlab.records import Epoch, Landscape, NormRecording, Probes, TrainingConfig
 from archlab.training import landscape, population, seeding
-from archlab.training.adam import Adam
+from archlab.training.augmentation import Augmentation
 from archlab.training.datasets import Dataset, Split
+from archlab.training.divergence import divergence
 from archlab.training.norms import evaluating, norm_layers
+from archlab.training.optimizers import optimizer
 from archlab.training.probing import Surface, training_surface
 from archlab.training.recording import Recorder
+from archlab.training.schedules import learning_rates
 from archlab.training.smoothness import SmoothnessProbe
 
 if TYPE_CHECKING:
@@ -48,13 +53,14 @@ class Trainer:
         self._config = config
         self._device = dataset.train.images.device
         trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self._optimizer = Adam(trainable, config.learning_rate)
+        self._optimizer = optimizer(config, trainable)
         self._norms = norm_layers(network)
         if config.momentum is not None:
             for layer in self._norms:
                 layer.set_share(config.momentum)
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
         self.steps_per_epoch = math.ceil(len(dataset.train) / config.batch_size)
+        self._rates = learning_rates(config, self.steps_per_epoch)
         steps = config.epochs * self.steps_per_epoch
         self._losses = torch.empty(steps, device=self._device)
         self._accuracies = torch.empty(steps, device=self._device)
@@ -75,15 +81,16 @@ class Trainer:
                 self._smoothness = SmoothnessProbe(self._surface, config.probe_every)
 
     def epochs(self, on_step: Callable[[int], None] = lambda step: None) -> Iterator[Epoch]:
-        """Train, and yield the measurements of each epoch as it ends.
+        """Train, and yield the measurements of each epoch as it ends, until the configuration's target is reached.
 
         Args:
             on_step: called after each step with the number of steps so far.
 
         Raises:
-            RunError: the loss is not finite any more, or the network fails on a batch.
+            DivergedError: the loss is not finite any more.
+            RunError: the network fails on a batch.
         """
-        seconds = 0.0
+        seconds, target = 0.0, self._config.target
         self._probe()
         for epoch in range(1, self._config.epochs + 1):
             with seeding.preserved(self._device):
@@ -92,9 +99,12 @@ class Trainer:
                 loss, accuracy = self._train(epoch, on_step)
                 seconds += self._now() - started - (self._probing_seconds - probing)
                 tested = self._test(epoch)
-            yield Epoch(
+            ended = Epoch(
                 epoch=epoch, step=self._step, seconds=seconds, train_loss=loss, train_accuracy=accuracy, **tested
             )
+            yield ended
+            if target is not None and target.is_reached(ended):
+                return
 
     def curves(self, since: int = 0) -> dict[str, Array]:
         """Loss and accuracy of the batch at each step so far: arrays `step`, `train_loss`, `train_accuracy`.
@@ -110,6 +120,10 @@ class Trainer:
             "train_loss": self._losses[since : self._step].cpu().numpy(),
             "train_accuracy": self._accuracies[since : self._step].cpu().numpy(),
         }
+
+    def divergence(self) -> str:
+        """Why the training, which came to its end, has diverged; empty where it hasn't."""
+        return divergence(self._losses[: self._step].cpu().numpy(), len(self._dataset.classes))
 
     def recording(self) -> NormRecording | None:
         """What the BatchNorm layers held; None where there are none, or nothing was to be recorded."""
@@ -132,20 +146,22 @@ class Trainer:
     def _train(self, epoch: int, on_step: Callable[[int], None]) -> tuple[float, float]:
         """Train for one epoch; mean loss and accuracy over its images, each as it was when its batch was trained on."""
         network, optimizer, recorder, split = self._network, self._optimizer, self._recorder, self._dataset.train
-        losses, size, first = self._losses, self._config.batch_size, self._step
-        order = seeding.order(self._config.seed, epoch, len(split)).to(self._device)
+        config, losses, size, first = self._config, self._losses, self._config.batch_size, self._step
+        order = seeding.order(config.seed, epoch, len(split)).to(self._device)
+        augmented = Augmentation(config, epoch, len(split), self._device)
         predictions = torch.empty_like(order)
         self._order, self._predictions = order, predictions
         checked = first
         for start in range(0, len(split), size):
-            images, labels = split.batch(order[start : start + size])
+            indices = order[start : start + size]
+            images, labels = split.batch(indices)
             recorded = recorder is not None and recorder.due(self._step + 1)
             if recorder is not None and recorded:
                 recorder.before()
-            logits = self._forward(network, images)
-            loss = F.cross_entropy(logits, labels)
+            logits = self._forward(network, augmented(images, indices))
+            loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
             loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            optimizer.step(self._rates[self._step])
             losses[self._step] = loss.detach()
             predictions[start : start + size] = logits.detach().argmax(1)
             self._step += 1
@@ -202,8 +218,8 @@ class Trainer:
         finite = torch.isfinite(self._losses[first : self._step])
         if not finite.all():
             step = first + int((~finite).nonzero()[0]) + 1
-            raise RunError(
-                f"diverged: the loss at step {step} (epoch {(step - 1) // self.steps_per_epoch + 1}) is "
+            raise DivergedError(
+                f"the loss at step {step} (epoch {(step - 1) // self.steps_per_epoch + 1}) is "
                 f"{self._losses[step - 1].item()}: lower the learning rate, now {self._config.learning_rate:g}"
             )
 
@@ -235,8 +251,8 @@ class Trainer:
 
     def _check_test(self, epoch: int, loss: float) -> None:
         if not math.isfinite(loss):
-            raise RunError(
-                f"diverged: the test loss after epoch {epoch} (step {self._step}) is {loss}: lower the learning rate, "
+            raise DivergedError(
+                f"the test loss after epoch {epoch} (step {self._step}) is {loss}: lower the learning rate, "
                 f"now {self._config.learning_rate:g}"
             )
 

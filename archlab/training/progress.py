@@ -7,7 +7,7 @@ from typing import Literal
 
 from archlab.records import Epoch, Run, TrainingConfig
 
-State = Literal["started", "step", "epoch", "landscape", "finished", "failed", "reused"]
+State = Literal["started", "step", "epoch", "landscape", "finished", "diverged", "failed", "reused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,6 @@ class Progress:
     metrics: Epoch | None = None
     """With `epoch`: what was measured."""
     run: Run | None = None
-    """With `finished`, `failed` and `reused`: what came of it."""
+    """With `finished`, `diverged`, `failed` and `reused`: what came of it."""
     error: str = ""
-    """With `failed`: why."""
+    """With `diverged` and `failed`: why."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from archlab.errors import RunError
+from archlab.errors import DivergedError, RunError
 from archlab.records import Run, TrainingConfig, Value
-from archlab.records.config import configured
+from archlab.records.config import configured, consistent
 from archlab.records.settings import divided, settled
 from archlab.store import Store, run_key
 from archlab.training.environment import describe
@@ -35,7 +35,7 @@ def train(
     progress: Callable[[Progress], None] | None = None,
     **settings: Any,
 ) -> Run:
-    """The finished run of a network, trained in this process.
+    """The run of a network, trained in this process to its end: finished or diverged.
 
     Random states and settings of torch are afterwards what they were.
 
@@ -49,13 +49,14 @@ def train(
 
     Raises:
         InputError: a setting, the network, the device or the data can't be used.
-        RunError: the loss is not finite any more, or the network fails on a batch; the store has the run as failed.
+        RunError: the network fails on a batch; the store has the run as failed. (A run that diverges is returned, with
+            the status `diverged`.)
 
     >>> train(epochs=1).epochs[-1].step
     6
     """
     chosen, where = divided(settings, TrainingConfig, Execution)
-    config = configured(network, chosen)
+    config = consistent(configured(network, chosen))
     execution = settled(replace(execution or Execution(fresh=True), **where))
     if execution.store is None:
         with TemporaryDirectory() as folder:
@@ -64,7 +65,7 @@ def train(
 
 
 def run(config: TrainingConfig, preparer: Preparer, progress: Callable[[Progress], None] | None = None) -> Run:
-    """As `train`, as the preparer's execution says; a finished run of the same key is taken from its store."""
+    """As `train`, as the preparer's execution says; a run of the same key that came to its end is the store's."""
     tell = progress or (lambda event: None)
     # Convolutions in TF32 would be another experiment.
     with torch.backends.cudnn.flags(allow_tf32=False):
@@ -73,9 +74,9 @@ def run(config: TrainingConfig, preparer: Preparer, progress: Callable[[Progress
         network = prepared.network()
         environment = describe(device, network, dataset.fingerprint)
         key = run_key(config, environment)
-        known = None if preparer.execution.fresh else store.finished(key)
+        known = None if preparer.execution.fresh else store.result(key)
         if known is not None:
-            tell(Progress(config, "reused", key, epoch=config.epochs, run=known))
+            tell(Progress(config, "reused", key, epoch=len(known.epochs), run=known))
             return known
         check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
         trainer = Trainer(network.to(device), dataset, config)
@@ -120,12 +121,19 @@ def _run(
                 keep(epoch.step)
                 writer.append(epoch)
                 tell(Progress(config, "epoch", writer.key, epoch.epoch, epoch.step, steps, metrics=epoch))
+            if reason := trainer.divergence():
+                raise DivergedError(reason)
             trainer.measure_landscape(on_point)
+        except DivergedError as error:
+            diverged = writer.diverge(error.reason, trainer.curves(), trainer.recording(), trainer.probes())
+            done = len(diverged.epochs)
+            tell(Progress(config, "diverged", writer.key, done, steps=steps, run=diverged, error=error.reason))
+            return diverged
         except Exception as error:  # whatever a stranger's network may raise
             reason = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
             failed = writer.fail(reason, trainer.curves(), trainer.recording(), trainer.probes())
             tell(Progress(config, "failed", writer.key, len(failed.epochs), steps=steps, run=failed, error=reason))
             raise RunError(reason) from error
         finished = writer.finish(trainer.curves(), trainer.recording(), trainer.probes())
-    tell(Progress(config, "finished", writer.key, config.epochs, steps, steps, run=finished))
+    tell(Progress(config, "finished", writer.key, len(finished.epochs), steps, steps, run=finished))
     return finished

@@ -105,6 +105,8 @@ def _name(config: TrainingConfig) -> str:
 
 
 def _outcome(event: Progress) -> str:
+    if event.state == "diverged":
+        return f"{_name(event.config)}: diverged: {event.error}"
     if event.state == "failed" or event.run is None:
         return f"{_name(event.config)}: failed: {event.error}"
     last = event.run.epochs[-1]

@@ -19,7 +19,7 @@ from archlab.reports.panel import Panel
 from archlab.reports.text import shortened, slug
 
 ACCURACY = BY_NAME["test_accuracy"]
-STOPPED = ("failed", "interrupted")
+STOPPED = ("diverged", "failed", "interrupted")
 """States of runs that will not go on by themselves, though they are not finished."""
 
 ReadCurves = Callable[[Run], Mapping[str, Any] | None]
@@ -65,6 +65,7 @@ class Standing:
     variant: str
     place: int
     finished: int
+    diverged: int
     runs: int
     mean: str
     """Test accuracy of the finished runs, with its interval and n; empty where none is finished."""
@@ -219,7 +220,7 @@ def _row(
         done=done,
         epochs=config.epochs,
         step=step,
-        share=min((done + within) / config.epochs, 1.0),
+        share=1.0 if run and run.status == "finished" else min((done + within) / config.epochs, 1.0),
         accuracy="" if accuracy is None else ACCURACY.written(accuracy),
         seconds="" if seconds is None else f"{seconds:.1f} s",
         error=error,
@@ -233,4 +234,5 @@ def _standing(experiment: Experiment, name: str, names: Sequence[str], total: in
         found = ACCURACY.unit.limited(estimate([run.epochs[-1].test_accuracy for run in ended]))
         mean = ACCURACY.written(found.mean)
         basis = ", ".join(text for text in (ACCURACY.unit.interval(found), f"n = {found.n}") if text)
-    return Standing(name, names.index(name), len(ended), total, mean, basis)
+    diverged = sum(run.status == "diverged" for run in experiment.variants[name])
+    return Standing(name, names.index(name), len(ended), diverged, total, mean, basis)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from archlab.errors import StoreError
 from archlab.records import Run, TrainingConfig
+from archlab.records.run import RESULTS
 from archlab.reports.live.board import Board, RunSet, board, groups, planned
 
 if TYPE_CHECKING:
@@ -124,10 +125,10 @@ class Watch:
         return sorted((run for run, _ in chosen.values()), key=lambda run: (run.created, run.key))
 
     def _counts(self, snapshot: _Snapshot, run: Run) -> bool:
-        """Whether a run is shown: with a plan, what is there from before is trained anew unless it is finished."""
+        """Whether a run is shown: with a plan, what is there from before is trained anew unless it came to its end."""
         if run.status == "running" or self._before.get(snapshot.folder) != snapshot.fingerprint:
             return True
-        return run.status == "finished" and not self.fresh
+        return run.status in RESULTS and not self.fresh
 
     def _fingerprints(self) -> dict[RunFolder, Fingerprint]:
         """Of all folders; one that is renamed meanwhile is left out, and found under its new name the next time."""

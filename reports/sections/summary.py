@@ -8,7 +8,9 @@ from statistics import fmean
 
 from archlab.analysis.metrics import METRICS
 from archlab.analysis.variants import shared_items
-from archlab.records import Comparison, Estimate, Examination
+from archlab.records import Comparison, Estimate, Examination, TrainingConfig
+from archlab.records.settings import keyed
+from archlab.records.settings import settings as declared
 from archlab.reports.material import Experiment, Material
 from archlab.reports.strip import Series, Strip, strip
 from archlab.reports.templating import Section, render
@@ -176,6 +178,7 @@ def facts(experiment: Experiment) -> dict[str, str]:
         "runs": f"{count:,}" if count else "",
     }
     named = {name: value for name, value in settings.items() if name not in ("network", "dataset")}
+    named = keyed(named, declared(TrainingConfig).values())  # without what is as it was before there was a choice
     pairs |= {name.replace("_", " "): str(value) for name, value in named.items()}
     pairs |= _parameters({name: held for name, held in parameters.items() if held}) | last
     return {name: value for name, value in pairs.items() if value}

@@ -77,20 +77,23 @@ def test_keys_of_runs_go_variant_by_variant_and_seed_by_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad",
+    ("bad", "diverged"),
     [
-        run("norm=none", 1, 0.1, 0.1, status="failed"),
-        run("norm=none", 1, 0.1, 0.1, status="interrupted"),
-        run("norm=none", 1, 0.1, 0.1, loss=math.nan),
-        run("norm=none", 1),
+        (run("norm=none", 1, 0.1, 0.1, status="failed"), False),
+        (run("norm=none", 1, 0.1, 0.1, status="interrupted"), False),
+        (run("norm=none", 1, 0.1, 0.1, status="diverged"), True),
+        (run("norm=none", 1, status="diverged"), True),
+        (run("norm=none", 1, 0.1, 0.1, loss=math.nan), True),
+        (run("norm=none", 1), False),
     ],
-    ids=["failed", "interrupted", "diverged", "without an epoch"],
+    ids=["failed", "interrupted", "diverged", "diverged at once", "not finite", "without an epoch"],
 )
-def test_failed_runs_are_counted_and_left_out_with_the_pairs_kept_together(bad: object) -> None:
+def test_failed_runs_are_counted_and_left_out_with_the_pairs_kept_together(bad: object, diverged: bool) -> None:
     runs = [item for item in pair(BASELINE, VARIANT) if item.key != "norm=none-1"]
     comparison = summarise([*runs, bad])  # type: ignore[list-item]
     baseline, variant = comparison.variants
-    assert (baseline.failed, variant.failed) == (0, 1)
+    assert (baseline.failed, baseline.diverged) == (0, 0)
+    assert (variant.failed, variant.diverged) == ((0, 1) if diverged else (1, 0))
     assert (baseline.seeds, variant.seeds) == ((0, 1, 2), (0, 2))
     assert variant.metrics["test_accuracy"].n == 2
     assert comparison.differences[0].n == 2
@@ -136,3 +139,11 @@ def test_the_json_has_the_documented_names() -> None:
     named = {"metric", "baseline", "variant", "n", "mean", "low", "high", "p_value", "correlation"}
     assert named <= set(document["differences"][0])
     assert Comparison.from_json(comparison.to_json()) == comparison
+
+
+def test_a_comparison_from_before_runs_could_diverge_can_be_read() -> None:
+    comparison = summarise(pair(BASELINE, VARIANT))
+    document = json.loads(comparison.to_json())
+    for variant in document["variants"]:
+        del variant["diverged"]
+    assert Comparison.from_json(json.dumps(document)) == comparison

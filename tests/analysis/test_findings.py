@@ -119,12 +119,22 @@ def test_failed_runs_are_told_and_the_means_are_those_of_the_pairs_left() -> Non
     findings = summarise([*runs, run("norm=none", 3, status="failed")]).findings
     # Seed 3 is left out on both sides: (5.47 - .93) / 5 = .908 and (4.93 - .82) / 5 = .822
     assert "82.20 % against 90.80 %" in findings[0]
-    assert "1 of 6 runs of norm=none failed or diverged" in findings[1]
+    assert findings[1].startswith("norm=none: 1 of 6 runs failed; they are in no mean")
 
 
 def test_a_variant_that_failed_altogether_is_told() -> None:
     findings = summarise([run("norm=batch", 0, 0.9), run("norm=none", 0, status="failed")]).findings
-    assert findings == ("All runs of norm=none failed or diverged: nothing can be said of it.",)
+    assert findings == ("norm=none: 1 of 1 run failed, so that it has no mean and no difference.",)
+
+
+def test_runs_that_diverged_are_counted_and_in_no_mean() -> None:
+    runs = [
+        *(run("lr=0.1", seed, value) for seed, value in enumerate(CLEAR[0])),
+        *(run("lr=9", seed, 0.1, status="diverged" if seed else "finished") for seed in range(6)),
+    ]
+    comparison = summarise(runs)
+    assert comparison.variants[1].metrics["test_accuracy"].n == 1
+    assert any(told.startswith("lr=9: 5 of 6 runs diverged; they are in no mean") for told in comparison.findings)
 
 
 def shifted(shifts: dict[str, float], noise: float = 1.0) -> list[Run]:

@@ -132,8 +132,17 @@ def test_a_run_that_failed_is_told_and_leaves_with_1(archlab: Call, monkeypatch:
     monkeypatch.setattr("archlab.training.train_all", trained.train_all_but_one)
     result = archlab("compare", "--bn", "off", "--no-report")
     assert result.exit_code == 1
-    assert "norm=none, seed 5: failed: the loss is nan after step 3" in result.stderr
-    assert "1 of 6 runs of norm=none failed or diverged" in result.stdout
+    assert "norm=none, seed 5: failed: the network failed on a batch" in result.stderr
+    assert "norm=none: 1 of 6 runs failed; they are in no mean" in result.stdout
+
+
+def test_a_run_that_diverged_is_told_counted_and_no_failure(archlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archlab.training.train_all", trained.train_and_diverge)
+    result = archlab("compare", "--bn", "off", "--no-report", "--json")
+    assert result.exit_code == 0
+    assert "norm=none, seed 5: diverged: the loss at step 3 (epoch 1) is nan" in result.stderr
+    variant = json.loads(result.stdout)["variants"][1]
+    assert (variant["failed"], variant["diverged"], variant["seeds"]) == (0, 1, [0, 1, 2, 3, 4])
 
 
 @pytest.mark.parametrize(
@@ -203,3 +212,35 @@ def test_any_setting_that_can_vary_takes_several_values(archlab: Call) -> None:
         "epochs=2, size=16",
         "epochs=2, size=28",
     ]
+
+
+def test_the_largest_learning_rate_is_a_table_of_its_own(archlab: Call) -> None:
+    result = archlab("compare", "--bn", "off", "--seeds", "2", "--max-lr", "0.1,1")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("lenet on digits, the largest learning rate that does not diverge: 2 seeds, 5 epochs")
+    # Nothing diverges here, so that all seeds stand at the upper bound, and both variants at the same.
+    assert [line.split() for line in lines if line.startswith("norm=")][:2] == [
+        ["norm=batch", "2", "1", "1", "to", "1"],
+        ["norm=none", "2", "1", "1", "to", "1", "1", "1", "to", "1", "1.000"],
+    ]
+    assert "norm=none: 2 of 2 seeds did not diverge at 1 either and count with it" in result.stdout
+    document = json.loads(archlab("compare", "--bn", "off", "--seeds", "2", "--max-lr", "0.1,1", "--json").stdout)
+    assert (document["schema"], document["variants"][1]["rates"]) == ("archlab.max-lr/1", [1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--max-lr", "0.1"], "--max-lr is '0.1', expected LOW,HIGH"),
+        (["--max-lr", "1,0.1"], "expected LOW,HIGH with 0 < LOW < HIGH"),
+        (["--max-lr", "0.1,1", "--lr", "0.1,0.2"], "leave --lr, or --max-lr, out"),
+        (["--max-lr", "0.1,1", "--report", "r.html"], "--max-lr makes no report and no live page"),
+        (["--until", "loss=0.1"], "expected accuracy=X or train_accuracy=X"),
+        (["--max-lr", "0,1"], "--max-lr is '0,1', expected numbers above 0"),
+    ],
+)
+def test_a_wrong_search_is_one_message(archlab: Call, arguments: list[str], message: str) -> None:
+    result = archlab("compare", "--bn", "off", *arguments)
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit)
+    assert message in " ".join(result.stderr.split())

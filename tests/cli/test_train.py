@@ -5,6 +5,7 @@ import json
 import pytest
 
 from archlab.store import open_store
+from tests.cli import trained
 from tests.cli.conftest import Call
 
 pytestmark = pytest.mark.usefixtures("no_training")
@@ -25,6 +26,18 @@ def test_a_run_is_shown_and_kept(archlab: Call) -> None:
         "1 run of lenet on digits: about 7 s on this machine",
         f"kept in {open_store().path} as {run.key}",
     ]
+
+
+def test_a_run_that_diverged_is_shown_kept_and_leaves_with_1(archlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "archlab.training.train",
+        lambda config, *, execution, progress: trained.diverged(config, execution.home, progress),
+    )
+    result = archlab("train", "lenet", "--lr", "100")
+    assert result.exit_code == 1
+    assert "diverged: the loss at step 3 (epoch 1) is nan" in result.stdout
+    assert result.stderr.splitlines()[-1] == "diverged: the loss at step 3 (epoch 1) is nan"
+    assert open_store().runs()[0].status == "diverged"
 
 
 def test_json_on_stdout_is_the_run_alone(archlab: Call) -> None:

@@ -59,13 +59,31 @@ def train_all_but_one(
     execution: Execution,
     progress: Callable[[Progress], None] | None = None,
 ) -> list[Run]:
-    """The last run diverges."""
+    """The last run fails."""
     runs = train_all(configs[:-1], execution, progress)
     with execution.home.writer(configs[-1], {"torch": "2.14"}) as writer:
-        failed = replace(writer.fail("the loss is nan after step 3", {}))
+        failed = replace(writer.fail("the network failed on a batch", {}))
     if progress is not None:
         progress(Progress(configs[-1], "failed", failed.key, run=failed, error=failed.error))
     return [*runs, failed]
+
+
+def diverged(config: TrainingConfig, store: Store, progress: Callable[[Progress], None] | None = None) -> Run:
+    """A run whose loss left the bound, after the event of it."""
+    with store.writer(config, {"torch": "2.14"}) as writer:
+        run = writer.diverge("the loss at step 3 (epoch 1) is nan", {})
+    if progress is not None:
+        progress(Progress(config, "diverged", run.key, run=run, error=run.error))
+    return run
+
+
+def train_and_diverge(
+    configs: Sequence[TrainingConfig],
+    execution: Execution,
+    progress: Callable[[Progress], None] | None = None,
+) -> list[Run]:
+    """The last run diverges."""
+    return [*train_all(configs[:-1], execution, progress), diverged(configs[-1], execution.home, progress)]
 
 
 def train_until_stopped(

@@ -124,3 +124,31 @@ def test_values_can_come_as_an_array() -> None:
 def test_what_makes_no_experiment_is_refused_before_anything_trains(what: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         names(**what)
+
+
+def test_each_optimiser_of_a_comparison_has_the_momentum_that_it_can_have() -> None:
+    variants = design("lenet", optimizer=["adam", "sgd", "nesterov"], sgd_momentum=0.9).variants
+    assert [(item.variant, item.sgd_momentum) for item in variants] == [
+        ("optimizer=adam", 0.0),
+        ("optimizer=sgd", 0.9),
+        ("optimizer=nesterov", 0.9),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ({"sgd_momentum": [0.0, 0.9]}, "sgd_momentum is 0.9, which adam has not"),
+        ({"optimizer": ["adam", "sgd"], "sgd_momentum": [0.0, 0.9]}, "sgd_momentum is 0.9, which adam has not"),
+        ({"optimizer": ["sgd", "nesterov"]}, "nesterov and sgd_momentum is 0, expected a momentum"),
+        ({"epochs": [1, 3], "warmup": 1.5}, "warmup is 1.5 with epochs=1, expected fewer"),
+        ({"epochs": [1, 3], "until": "accuracy=0.9"}, "epochs is varied, and until is 'accuracy=0.9'"),
+        ({"optimizer": ["adam", "lion"]}, "optimizer is to be 'lion', expected one of adam, adamw, sgd, nesterov"),
+        ({"schedule": ["constant", "linear"]}, "expected one of constant, cosine, step"),
+        ({"flip": [0.0, 1.5]}, "expected a probability from 0 to 1"),
+        ({"label_smoothing": [0.0, 1.0]}, "expected a number from 0 to below 1"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(what: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        design("lenet", **what)

@@ -25,14 +25,14 @@ from tests.reports.samples import add_run
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Two finished runs of 3 epochs of 6 steps, and one that broke off in its second epoch."""
+    """Two finished runs of 3 epochs of 6 steps, and one that diverged in its second epoch."""
     found = open_store(tmp_path / "store")
     for variant in ("norm=batch", "norm=none"):
         add_run(found, variant, 0)
     config = TrainingConfig(options={"norm": "none", "width": 3}, variant="width=3", seed=4, epochs=3)
     with found.writer(config, {"torch": "2.14"}, 10) as writer:
         writer.append(Epoch(1, 6, 0.5, 2.0, 0.25, 2.1, 0.3))
-        writer.fail("diverged: the loss at step 8 is nan", {})
+        writer.diverge("the loss at step 8 is nan", {})
     return found
 
 
@@ -47,7 +47,7 @@ def test_csv_holds_every_epoch_step_setting_and_tag(store: Store, tmp_path: Path
     told = rows(folder, "runs")
     assert [row["key"] for row in told] == list(runs)
     assert [row["option.norm"] for row in told] == ["", "", "none"]
-    assert (told[2]["status"], told[2]["error"]) == ("failed", "diverged: the loss at step 8 is nan")
+    assert (told[2]["status"], told[2]["error"]) == ("diverged", "the loss at step 8 is nan")
     assert (told[2]["seed"], told[2]["option.width"], told[2]["environment.torch"]) == ("4", "3", "2.14")
     epochs = rows(folder, "epochs")
     assert len(epochs) == 3 + 3 + 1
@@ -178,7 +178,7 @@ def test_mlflow_reads_its_database(store: Store, tmp_path: Path, monkeypatch: py
     assert set(told) == {run.key for run in store.runs()}
     for run in store.runs():
         found = told[run.key]
-        assert found.info.status == ("FAILED" if run.status == "failed" else "FINISHED")
+        assert found.info.status == ("FAILED" if run.status == "diverged" else "FINISHED")
         assert found.data.params["learning_rate"] == "0.001"
         assert found.data.tags["variant"] == run.config.variant
         history = client.get_metric_history(found.info.run_id, "test_accuracy")

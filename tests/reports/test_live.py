@@ -196,25 +196,26 @@ def test_a_plan_shows_runs_that_wait_go_and_died(store: Store) -> None:
             writer.append(epoch(number, 0.8))
         writer.finish({})
     with started(store, PLAN[1], 1) as failing:
-        failing.fail("diverged: the loss at step 8 is nan", {})
+        failing.diverge("the loss at step 8 is nan", {})
     with started(store, PLAN[2], 2):
         pass  # its process is killed here
     with started(store, PLAN[3], 1):
         (board,) = watch.shown().boards
     assert [(line.variant, line.seed, line.state, line.done) for line in board.rows] == [
         ("norm=batch", 0, "finished", 3),
-        ("norm=none", 0, "failed", 1),
+        ("norm=none", 0, "diverged", 1),
         ("norm=batch", 1, "interrupted", 2),
         ("norm=none", 1, "running", 1),
     ]
-    assert board.rows[1].error == "diverged: the loss at step 8 is nan"
+    assert board.rows[1].error == "the loss at step 8 is nan"
     assert board.rows[2].error == "its process is gone"
     assert board.ended == 3
     assert board.share == pytest.approx((1 + 1 / 3) / 2)  # the two that have not broken off
-    assert [(one.variant, one.finished, one.runs, one.mean, one.basis) for one in board.standings] == [
-        ("norm=batch", 1, 2, "80.00 %", "n = 1"),
-        ("norm=none", 0, 2, "", ""),
+    assert [(one.variant, one.finished, one.diverged, one.runs, one.mean, one.basis) for one in board.standings] == [
+        ("norm=batch", 1, 0, 2, "80.00 %", "n = 1"),
+        ("norm=none", 0, 1, 2, "", ""),
     ]
+    assert "1 diverged" in json.loads(page.message(board))["standing"]
 
 
 def test_a_plan_shows_its_runs_before_the_first_has_started(store: Store) -> None:

@@ -81,7 +81,7 @@ def store(tmp_path: Path) -> Store:
 def test_written_run_is_read_back(store: Store) -> None:
     run = write(store)
     assert (run.status, run.parameters, run.epochs) == ("finished", 42, (epoch(1), epoch(2)))
-    assert store.run(run.key) == store.finished(run.key) == run
+    assert store.run(run.key) == store.result(run.key) == run
     assert store.runs() == [run]
     assert store.problems() == []
     for name, values in store.curves(run.key).items():
@@ -207,19 +207,20 @@ def test_exception_leaves_an_interrupted_run(store: Store) -> None:
     (seen,) = store.runs()
     assert (seen.status, seen.epochs) == ("interrupted", (epoch(1),))
     assert store.run(writer.key) == seen
-    assert store.finished(writer.key) is None
+    assert store.result(writer.key) is None
     assert store.curves(writer.key) == {}
     assert store.recording(writer.key) is None
 
 
-def test_failed_run_keeps_what_it_has(store: Store) -> None:
+@pytest.mark.parametrize("status", ["failed", "diverged"])
+def test_a_run_that_ended_badly_keeps_what_it_has(store: Store, status: str) -> None:
     with store.writer(CONFIG, ENVIRONMENT) as writer:
         writer.append(epoch(1))
-        run = writer.fail("diverged: the loss at step 12 is nan", CURVES)
+        run = (writer.fail if status == "failed" else writer.diverge)("the loss at step 12 is nan", CURVES)
     assert store.run(run.key) == run
-    assert (run.status, run.error) == ("failed", "diverged: the loss at step 12 is nan")
+    assert (run.status, run.error) == (status, "the loss at step 12 is nan")
     assert len(store.curves(run.key)["step"]) == 3
-    assert store.finished(run.key) is None
+    assert store.result(run.key) == (None if status == "failed" else run)  # a diverged run is a result
 
 
 KILLED = """
@@ -406,7 +407,7 @@ def test_corrupt_folder_is_reported_and_not_fatal(store: Store, name: str, conte
     (problem,) = store.problems()
     assert problem.path == path.parent
     assert "can't be read" in problem.error
-    assert store.finished(bad.key) is None
+    assert store.result(bad.key) is None
     with pytest.raises(StoreError, match="can't be read"):
         store.run(bad.key)
     store.delete(bad.key)

@@ -61,7 +61,7 @@ def test_each_variant_has_its_own_differences() -> None:
 def test_a_comparison_without_differences_is_one_table_that_tells_of_failures() -> None:
     tables = comparison_tables(summarise([run("a", 0, 0.9), run("b", 0, status="failed")]))
     assert len(tables) == 1
-    assert "b: 1 of 1 runs failed and are left out." in tables[0].footer
+    assert "b: 1 of 1 run failed; they are in no mean." in tables[0].footer
 
 
 def test_programs_get_every_number_in_full() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from archlab.errors import DataError
-from archlab.training import images
+from archlab.training import images, torchvision_files
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -19,7 +19,7 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 @pytest.fixture
 def fashion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small Fashion-MNIST in torchvision's layout."""
-    monkeypatch.setattr(images, "FASHION_FILES", {"train": ("train", 6), "test": ("t10k", 4)})
+    monkeypatch.setattr(torchvision_files, "IDX_FILES", {"train": ("train", 6), "test": ("t10k", 4)})
     monkeypatch.delenv("ARCHLAB_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "FashionMNIST" / "raw"

@@ -230,3 +230,18 @@ def test_random_state_of_the_caller_stays() -> None:
     network: Any = make_network(dropout=0.5)
     list(Trainer(network, DATA, CONFIG).epochs())
     assert torch.equal(torch.get_rng_state(), expected)
+
+
+def test_a_training_ends_at_its_target_as_a_longer_one_goes_on() -> None:
+    def epochs(until: str | None) -> tuple[Trainer, list[float]]:
+        trainer = Trainer(seeding.build(make_network, 0), DATA, replace(CONFIG, epochs=6, until=until))
+        return trainer, [epoch.train_accuracy for epoch in trainer.epochs()]
+
+    whole = epochs(None)[1]
+    target = sorted(whole)[3]
+    first = next(place for place, value in enumerate(whole) if value >= target)
+    trainer, found = epochs(f"train_accuracy={target!r}")
+    assert 0 < first < 5
+    assert found == whole[: first + 1]
+    assert len(trainer.curves()["step"]) == 4 * (first + 1)
+    assert epochs("accuracy=1")[1] == whole  # nothing reaches it

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -100,9 +101,8 @@ def test_probes_are_kept_and_the_landscape_tells_how_far_it_is(store: Store, mon
 def test_probes_of_a_diverged_run_are_kept(store: Store) -> None:
     # Two looks of 9 passes, and the steps 1 and 2.
     config = replace(CONFIG, network=f"{SOURCE}:Poisoned", options={"healthy_steps": 20}, probe_every=2)
-    with pytest.raises(RunError, match="diverged: the loss at step 3"):
-        train(config, store=store, device="cpu")
-    (run,) = store.runs()
+    run = train(config, store=store, device="cpu")
+    assert run.error.startswith("the loss at step 3")
     found = store.probes(run.key)
     assert found is not None
     assert found.smoothness is not None
@@ -123,16 +123,30 @@ def test_finished_run_is_reused_unless_fresh(store: Store) -> None:
     assert len(store.runs()) == 2
 
 
-def test_diverged_run_is_kept_as_failed(store: Store) -> None:
+def test_a_diverged_run_is_a_result_and_not_trained_again(store: Store) -> None:
     events: list[Progress] = []
-    with pytest.raises(RunError, match="diverged: the loss at step"):
-        train(replace(CONFIG, learning_rate=1e30), store=store, device="cpu", progress=events.append)
-    (run,) = store.runs()
-    assert run.status == "failed"
-    assert run.error.startswith("diverged: the loss at step")
-    assert events[-1].state == "failed"
-    assert events[-1].run == run
+    config = replace(CONFIG, learning_rate=1e30)
+    run = train(config, store=store, device="cpu", progress=events.append)
+    assert run.status == "diverged"
+    assert run.error.startswith("the loss at step")
+    assert store.runs() == [run]
+    assert (events[-1].state, events[-1].run) == ("diverged", run)
     assert len(store.curves(run.key)["step"]) == 4
+    again = session.run(config, Preparer(Execution(store=store, device="cpu")), events.append)
+    assert (events[-1].state, again) == ("reused", run)
+
+
+def test_a_loss_that_stays_finite_far_above_guessing_has_diverged(store: Store) -> None:
+    """Plain SGD of a linear network at a rate that is too large: finite in float32, and of no use."""
+    config = replace(
+        CONFIG, network=f"{SOURCE}:Linear", options={}, optimizer="sgd", learning_rate=1e6, epochs=2, landscape=3
+    )
+    run = train(config, store=store, device="cpu")
+    losses = store.curves(run.key)["train_loss"]
+    assert np.isfinite(losses).all()
+    assert (run.status, len(run.epochs)) == ("diverged", 2)
+    assert "ten times that of guessing, ln(10)" in run.error
+    assert store.probes(run.key) is None  # nobody looks around such weights
 
 
 def test_failing_network_is_kept_as_failed(store: Store) -> None:

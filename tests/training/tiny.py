@@ -33,6 +33,13 @@ def make_network(
     return network
 
 
+class Linear(nn.Sequential):
+    """One linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(64, 10))
+
+
 class Failing(nn.Module):
     """Raises in its forward pass."""
 

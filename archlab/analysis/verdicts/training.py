@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.statistics import paired_difference
@@ -10,8 +11,8 @@ from archlab.analysis.verdicts.group import Array, Group, interval_text
 from archlab.analysis.wording import counted, range_text
 from archlab.records import Run, Verdict
 
-CLASS_COUNTS = {"digits": 10, "fashion-mnist": 10}
-"""Of the data sets that come with archlab; else the network's option `classes` says it."""
+CLASS_COUNTS = {"digits": 10, "fashion-mnist": 10, "mnist": 10, "cifar10": 10, "cifar100": 100}
+"""Of the data sets that archlab knows by name; else the network's option `classes` says it."""
 UNLEARNT_LOSS_SHARE = 0.98
 """Share of the loss of guessing, or of the first steps', that the last epoch's must fall below. LeNets without
 BatchNorm are at 0.92 and below once they have left the plateau of their first epochs, at 1.00 before."""
@@ -37,28 +38,39 @@ GOODFELLOW_2016 = "Goodfellow, Bengio and Courville, Deep Learning, 2016, sectio
 
 
 def failures(group: Group) -> list[Verdict]:
-    """Which runs did not come to their end, and why.
+    """Which runs did not come to a good end, and why.
 
-    *Counting semantics.* Runs whose status is `failed`, and finished ones whose last epoch has a loss that is no finite
-    number, are problems; interrupted ones are a warning. A run that is still going is none.
+    *Counting semantics.* Runs that diverged, among them finished ones whose last epoch has a loss that is no finite
+    number, are problems, and so are runs that failed; interrupted ones are a warning. Runs that are going are neither.
     """
     verdicts = []
-    failed = [run for run in group.runs if run.status == "failed" or (run.status == "finished" and _is_infinite(run))]
+    diverged = [
+        run for run in group.runs if run.status == "diverged" or (run.status == "finished" and _is_infinite(run))
+    ]
+    if diverged:
+        verdicts.append(
+            Verdict(
+                check="diverged-runs",
+                level="problem",
+                text=f"{len(diverged)} of {counted(len(group.runs), 'run')} diverged, seed "
+                f"{diverged[0].config.seed} for instance: {diverged[0].error or 'its loss is not finite'}.",
+                variant=group.variant,
+                seeds=tuple(run.config.seed for run in diverged),
+                remedy="Lower the learning rate (--lr), or raise it slowly (--warmup). Without BatchNorm, --bn on "
+                "lets a network take larger ones.",
+                source=BENGIO_2012,
+            )
+        )
+    failed = [run for run in group.runs if run.status == "failed"]
     if failed:
-        reasons = list(dict.fromkeys(run.error or "its loss is not finite" for run in failed))
-        others = f" {counted(len(reasons) - 1, 'other reason')} beside it." if len(reasons) > 1 else ""
-        diverged = any("diverged" in reason or "finite" in reason for reason in reasons)
         verdicts.append(
             Verdict(
                 check="failed-runs",
                 level="problem",
-                text=f"{len(failed)} of {counted(len(group.runs), 'run')} failed: {reasons[0].rstrip('.')}.{others}",
+                text=f"{len(failed)} of {counted(len(group.runs), 'run')} failed: {_reasons(failed)}",
                 variant=group.variant,
                 seeds=tuple(run.config.seed for run in failed),
-                remedy="Lower the learning rate (--lr). Without BatchNorm, --bn on lets a network take larger ones."
-                if diverged
-                else "Mend what the message names, and run the same command again: finished runs are kept.",
-                source=BENGIO_2012 if diverged else "",
+                remedy="Mend what the message names, and run the same command again: finished runs are kept.",
             )
         )
     stopped = [run for run in group.runs if run.status == "interrupted"]
@@ -76,6 +88,13 @@ def failures(group: Group) -> list[Verdict]:
             )
         )
     return verdicts
+
+
+def _reasons(runs: Sequence[Run]) -> str:
+    """The first of the runs' reasons, and how many others there are."""
+    reasons = list(dict.fromkeys(run.error for run in runs))
+    others = f" {counted(len(reasons) - 1, 'other reason')} beside it." if len(reasons) > 1 else ""
+    return f"{reasons[0].rstrip('.')}.{others}"
 
 
 def _is_infinite(run: Run) -> bool:

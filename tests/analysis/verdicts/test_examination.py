@@ -134,12 +134,13 @@ FAULTS: dict[str, tuple[Fault, str, str, str]] = {
         "head.norm",
     ),
     "a run that diverged": (
-        lambda: healthy().at("failed", "diverged: the loss at step 3 (epoch 1) is nan"),
-        "failed-runs",
+        lambda: healthy().at("diverged", "the loss at step 3 (epoch 1) is nan"),
+        "diverged-runs",
         "problem",
         "",
     ),
-    "a loss that is no number": (lambda: healthy().ending(train_loss=float("nan")), "failed-runs", "problem", ""),
+    "a run that failed": (lambda: healthy().at("failed", "its process was killed"), "failed-runs", "problem", ""),
+    "a loss that is no number": (lambda: healthy().ending(train_loss=float("nan")), "diverged-runs", "problem", ""),
     "a run that was interrupted": (lambda: healthy().at("interrupted"), "interrupted-runs", "warning", ""),
     "a loss of guessing among ten": (lambda: healthy().ending(train_loss=2.3), "learning", "problem", ""),
     "a loss far above guessing": (lambda: healthy().ending(train_loss=400.0), "learning", "problem", ""),
@@ -413,14 +414,21 @@ def test_runs_that_the_comparison_has_and_the_store_has_not_are_missing() -> Non
     assert "2 of 6 runs" in found.text
 
 
+def test_diverged_runs_are_counted_apart_from_failed_ones() -> None:
+    runs = [healthy(0), *(healthy(seed).at("diverged", f"the loss at step {seed} is nan") for seed in (1, 2))]
+    found = only(*runs, check="diverged-runs")
+    assert found.text == "2 of 3 runs diverged, seed 1 for instance: the loss at step 1 is nan."
+    assert found.seeds == (1, 2)
+
+
 def test_failed_runs_are_counted_by_reason() -> None:
     runs = [
         healthy(0),
-        healthy(1).at("failed", "diverged: the loss at step 3 is nan"),
+        healthy(1).at("failed", "the network failed on a batch"),
         healthy(2).at("failed", "its process was killed (SIGKILL)"),
     ]
     found = only(*runs, check="failed-runs")
-    assert found.text == "2 of 3 runs failed: diverged: the loss at step 3 is nan. 1 other reason beside it."
+    assert found.text == "2 of 3 runs failed: the network failed on a batch. 1 other reason beside it."
     assert found.seeds == (1, 2)
 
 
