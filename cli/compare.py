@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from archlab.analysis.claims import CLAIMABLE, PRIMARY, checked_margin, claimable
+from archlab.analysis.claims import PRIMARY, USUAL_METRICS, checked_margin, claimable
 from archlab.cli.common.console import emit, message, prints_aside, write, write_item
 from archlab.cli.common.curves import show_courses
 from archlab.cli.common.groups import grouped
@@ -62,7 +62,7 @@ def compare(
     metric: Annotated[
         str,
         typer.Option(
-            "--metric", metavar="NAME", help=f"What claims are about, the others are shown: {', '.join(CLAIMABLE)}."
+            "--metric", metavar="NAME", help=f"What claims are about, the others are shown: {', '.join(USUAL_METRICS)}."
         ),
     ] = PRIMARY,
     margin: Annotated[

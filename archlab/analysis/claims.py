@@ -30,6 +30,8 @@ PRIMARY = "test_accuracy"
 """The metric that claims are about, unless another is named."""
 CLAIMABLE = tuple(metric.name for metric in METRICS if metric.can_be_claimed)
 """The names of the metrics that a comparison can be about."""
+USUAL_METRICS = tuple(metric.name for metric in METRICS if metric.can_be_claimed and not metric.to_target)
+"""Those that every comparison has."""
 POWER = 0.8
 """Share of comparisons in which a difference as large as the observed one shall be found, for `seeds_needed`."""
 MOST_SEEDS = 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from archlab.errors import InputError
 from archlab.records.document import Document
@@ -12,6 +12,10 @@ from archlab.records.settings import setting, settings, settled
 from archlab.records.target import Target
 
 Value = bool | int | float | str
+
+SMALL_BATCH, USUAL_BATCH = 16, 256
+"""Images per step where nothing else is asked for: 1,438 digits in batches of 256 are 6 steps per epoch, in which
+little can be learnt."""
 
 NORMS = {"on": "batch", "off": "none", "scratch": "scratch"}
 """What `bn` stands for, as values of a network's option `norm`."""
@@ -40,7 +44,13 @@ class TrainingConfig(Document):
     )
     seed: int = setting(0, "First weights and order of the data.", least=0, decides=False)
     epochs: int = setting(5, "Passes over the data.", least=1, varies=True, phrase="{:,d} epochs")
-    batch_size: int = setting(256, "Images per step.", least=1, varies=True, phrase="batch {:,d}")
+    batch_size: int = setting(
+        cast(int, None),  # until `__post_init__`, which knows the data set
+        f"Images per step. Default: the course's, {SMALL_BATCH} on digits (as on a processor), else {USUAL_BATCH}.",
+        least=1,
+        varies=True,
+        phrase="batch {:,d}",
+    )
     learning_rate: float = setting(
         0.001,
         "Learning rate; the largest, where warm-up or a schedule changes it.",
@@ -62,8 +72,8 @@ class TrainingConfig(Document):
     )
     test_samples: int | None = setting(None, "Test images. Default: all.", least=1, phrase="{:,d} test images")
     record_every: int = setting(1, "Steps between records of BatchNorm; 0 for none.", least=0, decides=False)
-    precise_batches: int = setting(
-        50, "Training batches for precise statistics (all, if there are fewer).", least=1, varies=True
+    precise_images: int = setting(
+        12_800, "Training images for precise statistics (all, if there are fewer).", least=1, varies=True
     )
     momentum: float | None = setting(
         None,
@@ -197,6 +207,11 @@ class TrainingConfig(Document):
         """What `until` names."""
         return Target.read(self.until) if self.until else None
 
+    def __post_init__(self) -> None:
+        """Settles the size of batches by the data set, where none is asked for."""
+        if self.batch_size is None:
+            object.__setattr__(self, "batch_size", SMALL_BATCH if self.dataset == "digits" else USUAL_BATCH)
+
     @property
     def label(self) -> str:
         """What a run is called beside others: its variant, else its network."""
@@ -223,9 +238,11 @@ def configured(network: object, chosen: Mapping[str, Any]) -> TrainingConfig:
     Raises:
         InputError: the network is neither, or a setting can't be meant.
     """
-    base = network if isinstance(network, TrainingConfig) else TrainingConfig()
-    named = {} if isinstance(network, TrainingConfig) else {"network": network}
-    config: TrainingConfig = replace(base, **{**named, **chosen})
+    config: TrainingConfig = (
+        replace(network, **chosen)
+        if isinstance(network, TrainingConfig)
+        else TrainingConfig(**{"network": network, **chosen})
+    )
     if not isinstance(config.network, str):
         raise InputError(
             f"network is of type {type(config.network).__name__}, expected a source: a built-in name, FILE.py:FACTORY, "

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 
-from archlab.errors import ArchlabError, RunError
+from archlab.errors import ArchlabError, DivergedError, ForwardError, InputError
 from archlab.records import Epoch, TrainingConfig
 from archlab.training import datasets
-from archlab.training.datasets import Dataset
 from archlab.training.engine import default_workers
 from archlab.training.execution import Execution
-from archlab.training.loop import Trainer
+from archlab.training.loop import EVALUATION_IMAGES, Trainer
 from archlab.training.preparation import Preparation, Preparer
 from archlab.training.probing import PROBED_IMAGES
 from archlab.training.smoothness import RATES
 
 START_SECONDS = 3.0
 """Until workers are up."""
-LONGEST_TRIED_STEP_SECONDS = 0.3
-"""A larger batch is not tried if its step would take longer."""
+STEP_SECONDS = 0.5
+"""A batch is made smaller for the trial if its step would take longer: by then nearly all of it is arithmetic."""
+TRIAL_SECONDS = 0.5
+"""Steps of a trial take about so long together, beside the first."""
+MOST_STEPS = 8
+CLASS_OPTIONS = ("num_classes", "classes", "n_classes")
+"""What the number of classes is called by networks of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +36,24 @@ class TimeEstimate:
     """How long some runs will take."""
 
     seconds: float
-    """For all of them, side by side; those that failed while they were timed count nothing."""
+    """For all of them, side by side; those that diverged while they were timed count nothing."""
     failures: tuple[str, ...] = ()
-    """What went wrong in those, once per variant."""
+    """How those diverged, once per variant."""
+
+
+class _Times(NamedTuple):
+    """What the parts of a training take, in seconds."""
+
+    step: float
+    """On a batch of the size that was asked for."""
+    epoch: float
+    """Of an epoch, beside its steps."""
+    testing: float
+    """An image of the test, with all evaluations."""
+    precise: float
+    """An image of the precise statistics."""
+    probed: float
+    """A step on the images that probes look at."""
 
 
 def estimate_time(configs: Sequence[TrainingConfig], where: Execution | Preparer = Execution()) -> TimeEstimate:
@@ -42,12 +63,12 @@ def estimate_time(configs: Sequence[TrainingConfig], where: Execution | Preparer
         configs: what is trained.
         where: where and how; or a preparer that executes so, whose networks and images are used.
 
-    It is a guess, good to perhaps a third: workers are taken not to slow each other, and a network whose steps are
-    long is timed on small batches. It takes about a second per variant itself; runs in the store are not considered.
-    A variant that fails in these steps is no reason to leave the others out: it will fail again in its place.
+    It is a guess: workers are taken not to slow each other, and a network whose steps are long is timed on smaller
+    batches (`python -m benchmarks.estimate` holds it against trainings). It takes one to three seconds per variant
+    itself; runs in the store are not considered.
 
     Raises:
-        InputError: as `train_all`.
+        InputError: as `train_all`; or a network fails on these images, which it would do again in each run.
 
     >>> estimate_time([TrainingConfig(epochs=1)], Execution(device="cpu")).seconds < 60
     True
@@ -64,13 +85,14 @@ def estimate_time(configs: Sequence[TrainingConfig], where: Execution | Preparer
             alike = replace(config, seed=0, variant="")
             found = next((value for other, value in known if other == alike), None)
             if found is None:
+                prepared = preparer.prepare(alike)
                 try:
-                    found = _run_seconds(preparer.prepare(alike), device)
-                except Exception as error:  # whatever a stranger's network may raise
-                    if isinstance(error, ArchlabError) and not isinstance(error, RunError):
-                        raise
+                    found = _run_seconds(prepared, device)
+                except DivergedError as error:
                     found = 0.0
-                    failures.append(str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}")
+                    failures.append(str(error))
+                except Exception as error:  # whatever a stranger's network may raise
+                    raise _refusal(prepared, config.label, error) from error
                 known.append((alike, found))
             seconds.append(found)
     finally:
@@ -83,49 +105,77 @@ def estimate_time(configs: Sequence[TrainingConfig], where: Execution | Preparer
 
 def _run_seconds(prepared: Preparation, device: torch.device) -> float:
     """The time of one run."""
-    config, found = prepared.config, prepared.images
+    config = prepared.config
     train, test = prepared.samples
-    batch = min(config.batch_size, train)
-    tried: list[tuple[int, Epoch]] = []
-    count = min(2, batch)
-    while True:
-        some = datasets.prepare(found, prepared.size, count, min(count, len(found.test.labels)), device)
-        tried.append((count, _short_epoch(prepared, some)))
-        larger = min(4 * count, batch)
-        if larger == count or tried[-1][1].seconds * larger / count > LONGEST_TRIED_STEP_SECONDS:
-            break
-        count = larger
-    batches = train / batch
-    training = batches * _at(batch, [(size, epoch.seconds) for size, epoch in tried])
-    precise = min(batches, config.precise_batches) * _at(
-        batch, [(size, epoch.precise_seconds) for size, epoch in tried]
-    )
-    testing = test / len(some.test) * tried[-1][1].evaluation_seconds
-    probed = _at(min(PROBED_IMAGES, train), [(size, epoch.seconds) for size, epoch in tried])
+    times = _timed(prepared, device)
+    batches = train / min(config.batch_size, train)
+    training = batches * times.step + times.epoch
+    precise = min(train, config.precise_images) * times.precise
     looks = config.epochs * math.ceil(batches) // config.probe_every + 1 if config.probe_every else 0
     # On a CPU a forward pass takes about half of a step: .54 of LeNet's, .45 of ResNet-20's.
-    probing = looks * (1 + len(RATES)) * probed + config.landscape**2 * probed / 2
-    return config.epochs * (training + testing + precise) + probing
+    probing = looks * (1 + len(RATES)) * times.probed + config.landscape**2 * times.probed / 2
+    return config.epochs * (training + test * times.testing + precise) + probing
 
 
-def _at(batch: int, times: list[tuple[int, float]]) -> float:
-    """The time of a batch from those of smaller ones: on the line through the last two."""
-    count, last = times[-1]
-    if len(times) == 1:
-        return last * batch / count
-    smaller, first = times[-2]
-    return last + max(last - first, 0.0) / (count - smaller) * (batch - count)
+def _timed(prepared: Preparation, device: torch.device) -> _Times:
+    """What the parts take, from a first look at two images and then from steps of the real size where they are short.
+
+    A step's time is the difference of an epoch of several and one of a single step: what an epoch takes beside its
+    steps (the order, the accuracies) is thousands of steps of a small network at two images each.
+    """
+    train, test = prepared.samples
+    batch = min(prepared.config.batch_size, train)
+    rough = _epoch(prepared, device, min(2, train), 1).seconds / 2
+    size = max(1, min(batch, int(STEP_SECONDS / max(rough, 1e-9)), train // 2))
+    one = _epoch(prepared, device, size, 1)
+    steps = max(2, min(MOST_STEPS, int(TRIAL_SECONDS / max(one.seconds, 1e-9)), train // size))
+    several = _epoch(prepared, device, size, steps)
+    step = max(several.seconds - one.seconds, 0.1 * several.seconds) / (steps - 1)
+    images, tested = size * steps, _tested(test, size * steps)
+    return _Times(
+        step=step * batch / size,
+        epoch=max(one.seconds - step, 0.0),
+        testing=several.evaluation_seconds / tested,
+        precise=several.precise_seconds / min(images, train, prepared.config.precise_images),
+        probed=step * min(PROBED_IMAGES, train) / size,
+    )
 
 
-def _short_epoch(prepared: Preparation, dataset: Dataset) -> Epoch:
-    """What a step on the whole of a small data set takes; the first one, which is slower, is left out."""
-    size = len(dataset.train)
-    short = replace(prepared.config, epochs=3, batch_size=size, warmup=0.0, until=None, probe_every=0, landscape=0)
-    trainer = Trainer(prepared.network().to(dataset.train.images.device), dataset, short)
-    epochs = list(trainer.epochs())
+def _tested(test: int, images: int) -> int:
+    """How many test images a trial on so many training images looks at: a whole batch of an evaluation, if it may."""
+    return min(test, max(images, min(EVALUATION_IMAGES, 8 * images)))
+
+
+def _epoch(prepared: Preparation, device: torch.device, size: int, steps: int) -> Epoch:
+    """What an epoch of so many steps takes; the first one, which is slower, is left out."""
+    found, config = prepared.images, prepared.config
+    images = min(size * steps, len(found.train.labels))
+    some = datasets.prepare(found, prepared.size, images, _tested(prepared.samples[1], images), device)
+    short = replace(config, epochs=3, batch_size=size, probe_every=0, landscape=0, warmup=0.0, until=None)
+    epochs = list(Trainer(prepared.network().to(device), some, short).epochs())
     return replace(
         epochs[-1],
-        seconds=(epochs[2].seconds - epochs[0].seconds) / 2,
+        seconds=min(later.seconds - earlier.seconds for earlier, later in itertools.pairwise(epochs)),
         evaluation_seconds=min(epoch.evaluation_seconds for epoch in epochs[1:]),
         precise_seconds=min(epoch.precise_seconds for epoch in epochs[1:]),
     )
+
+
+def _refusal(prepared: Preparation, name: str, error: Exception) -> ArchlabError:
+    """What to tell of a network that fails on the images: what a trace says of it, if that fails too."""
+    from archlab.tracing import trace
+
+    if isinstance(error, InputError):
+        return error
+    classes = len(prepared.images.classes)
+    option = next((item for item in CLASS_OPTIONS if item in prepared.source.available), None)
+    hint = f" Its option {option} says how many classes there are (-O {option}={classes})." if option else ""
+    try:
+        trace(prepared.source, [(min(2, prepared.config.batch_size), *prepared.image_shape)])
+    except ForwardError as failure:
+        reason, hint = str(failure), ""
+    except ArchlabError as failure:
+        reason = str(failure)
+    else:
+        reason = str(error) if isinstance(error, ArchlabError) else f"{type(error).__name__}: {error}"
+    return InputError(f"{name} can't be trained on {prepared.config.dataset}: {reason.rstrip('.')}.{hint}")

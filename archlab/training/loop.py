@@ -257,10 +257,14 @@ class Trainer:
             )
 
     def _precise_batches(self) -> Iterator[Tensor]:
-        """Training batches of a fixed order, the same after each epoch and for every variant of a seed."""
-        split, size = self._dataset.train, self._config.batch_size
-        order = seeding.order(self._config.seed, 0, len(split)).to(self._device)
-        for indices in torch.split(order, size)[: self._config.precise_batches]:
+        """Training images of a fixed order, the same after each epoch and for every variant of a seed.
+
+        In batches as large as those of an evaluation, also where training takes smaller ones: a layer behind others
+        then sees nearly what it sees in an evaluation, and not what a batch of two makes of it.
+        """
+        split = self._dataset.train
+        order = seeding.order(self._config.seed, 0, len(split)).to(self._device)[: self._config.precise_images]
+        for indices in torch.split(order, max(self._config.batch_size, EVALUATION_IMAGES)):
             yield split.batch(indices)[0]
 
     def _now(self) -> float:

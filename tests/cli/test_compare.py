@@ -20,7 +20,7 @@ def test_a_comparison_shows_means_differences_findings_and_the_report(archlab: C
     result = archlab("compare", "--bn", "off")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0] == "lenet on digits: 5 epochs, batch 256, learning rate 0.001"
+    assert lines[0] == "lenet on digits: 5 epochs, batch 16, learning rate 0.001"
     # accuracies .90 .91 .90 .91 .90 .91: sd .005477, so that the interval is .905 +- 2.5706 * .005477 / sqrt(6)
     assert "  norm=batch  6  90.50 %    89.93 to 91.07" in lines
     assert "  norm=none   6  70.50 %    69.93 to 71.07" in lines

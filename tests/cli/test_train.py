@@ -15,7 +15,7 @@ def test_a_run_is_shown_and_kept(archlab: Call) -> None:
     result = archlab("train", "lenet", "--bn", "off", "--epochs", "2", "--seed", "1")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0] == "lenet on digits: norm=none, seed 1, batch 256, learning rate 0.001"
+    assert lines[0] == "lenet on digits: norm=none, seed 1, batch 16, learning rate 0.001"
     assert lines[4:6] == [
         "    1      0.5000      71.00%     0.6000     71.00%     1.00",
         "    2      0.5000      71.00%     0.6000     71.00%     2.00",

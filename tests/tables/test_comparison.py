@@ -13,7 +13,7 @@ def test_the_means_stand_beside_their_n_and_interval() -> None:
     means, _ = comparison_tables(summarise(pair(BASELINE, VARIANT, running=0.85)))
     # means 5.47 / 6 and 4.93 / 6; Student's intervals 2.5706 * sd / sqrt(6)
     assert text(means, 80).splitlines()[:12] == [
-        "lenet on digits: 5 epochs, batch 256, learning rate 0.001",
+        "lenet on digits: 5 epochs, batch 16, learning rate 0.001",
         "",
         "              n     mean     95 % interval",
         "------------------------------------------",
@@ -81,5 +81,5 @@ def test_programs_get_every_number_in_full() -> None:
 def test_the_title_says_what_was_trained_on_what() -> None:
     runs = [run(name, 0, 0.9, epochs=1, train_samples=2000, test_samples=500) for name in ("a", "b")]
     assert comparison_tables(summarise(runs))[0].title == (
-        "lenet on digits: 1 epoch, batch 256, learning rate 0.001, 2,000 training images, 500 test images"
+        "lenet on digits: 1 epoch, batch 16, learning rate 0.001, 2,000 training images, 500 test images"
     )

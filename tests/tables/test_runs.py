@@ -10,7 +10,7 @@ from tests.analysis.runs import pair, run
 
 def test_a_run_is_shown_epoch_by_epoch() -> None:
     assert text(run_table(run("norm=batch", 3, 0.45, 0.9, running=0.85)), 80).splitlines() == [
-        "lenet on digits: norm=batch, seed 3, batch 256, learning rate 0.001",
+        "lenet on digits: norm=batch, seed 3, batch 16, learning rate 0.001",
         "",
         "epoch  train loss  train acc.  test loss  test acc.  running  seconds",
         "---------------------------------------------------------------------",

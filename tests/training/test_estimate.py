@@ -6,7 +6,6 @@ import torch
 from archlab.errors import InputError
 from archlab.records import Epoch, TrainingConfig
 from archlab.training import Execution, estimate, estimate_time
-from archlab.training.datasets import Dataset
 from archlab.training.preparation import Preparation
 from tests.training.tiny import SOURCE
 
@@ -49,20 +48,14 @@ def test_a_network_that_fails_when_it_is_tested_is_no_traceback(monkeypatch: pyt
         raise ZeroDivisionError("no such image")
 
     monkeypatch.setattr("archlab.training.loop.evaluate", fail)
-    assert estimate_time([CONFIG], Execution(device="cpu")).failures == ("ZeroDivisionError: no such image",)
+    with pytest.raises(InputError, match="can't be trained on digits: ZeroDivisionError: no such image"):
+        estimate_time([CONFIG], Execution(device="cpu"))
 
 
-@pytest.mark.parametrize(
-    ("times", "expected"),
-    [
-        ([(8, 2.0)], 16.0),
-        ([(2, 1.0), (8, 2.5)], 2.5 + 0.25 * 56),
-        ([(2, 1.0), (8, 0.5)], 0.5),
-        ([(8, 1.0), (64, 3.0)], 3.0),
-    ],
-)
-def test_line_through_the_last_two(times: list[tuple[int, float]], expected: float) -> None:
-    assert estimate._at(64, times) == expected
+def test_a_network_with_other_classes_is_refused_with_the_option_that_mends_it() -> None:
+    config = replace(CONFIG, network=f"{SOURCE}:make_others", options={"num_classes": 3})
+    with pytest.raises(InputError, match=r"gave \(2, 3\) for a batch of 2.* \(-O num_classes=10\)"):
+        estimate_time([config], Execution(device="cpu"))
 
 
 def test_real_estimate_is_positive_and_leaves_torch_alone() -> None:
@@ -75,13 +68,13 @@ def test_real_estimate_is_positive_and_leaves_torch_alone() -> None:
 def test_probes_count_as_passes_over_their_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """A millisecond an image: 0.256 s for a step on the images that are probed, half of it for its forward pass."""
 
-    def short(_: Preparation, dataset: Dataset) -> Epoch:
-        return Epoch(1, 1, len(dataset.train) / 1000, 0.0, 0.0, 0.0, 0.0)
+    def short(_: Preparation, __: torch.device, size: int, steps: int) -> Epoch:
+        return Epoch(1, 1, size * steps / 1000, 0.0, 0.0, 0.0, 0.0)
 
     def seconds(**probes: int) -> float:
         return estimate_time([replace(CONFIG, **probes)], Execution(workers=1, device="cpu")).seconds - plain  # type: ignore[arg-type]
 
-    monkeypatch.setattr(estimate, "_short_epoch", short)
+    monkeypatch.setattr(estimate, "_epoch", short)
     plain = estimate_time([CONFIG], Execution(workers=1, device="cpu")).seconds
     assert plain == pytest.approx(3 + 5 * 10 * 0.064)
     # 50 steps: looks at 0, 10, ... 50, of 9 gradients each

@@ -15,7 +15,7 @@ from archlab.training.loop import Trainer, evaluate
 from tests.training.tiny import Failing, Poisoned, make_data, make_network
 
 DATA = make_data(50, 20)
-CONFIG = TrainingConfig(batch_size=16, epochs=2, learning_rate=0.01, precise_batches=3)
+CONFIG = TrainingConfig(batch_size=16, epochs=2, learning_rate=0.01, precise_images=48)
 
 
 def textbook(network: nn.Module, data: datasets.Dataset, config: TrainingConfig) -> list[tuple[float, float]]:

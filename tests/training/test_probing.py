@@ -21,7 +21,7 @@ from archlab.training.smoothness import RATES, along_gradient
 from tests.training.tiny import Poisoned, make_data, make_network
 
 DATA = make_data(50, 20)
-CONFIG = TrainingConfig(batch_size=16, epochs=2, learning_rate=0.01, precise_batches=3)
+CONFIG = TrainingConfig(batch_size=16, epochs=2, learning_rate=0.01, precise_images=48)
 PROBED = replace(CONFIG, probe_every=2, landscape=3)
 
 

@@ -17,7 +17,7 @@ DATA = make_data(50)  # batches of 16, 16, 16, 2
 
 
 def config(**changes: Any) -> TrainingConfig:
-    settings: dict[str, Any] = {"batch_size": 16, "epochs": 2, "learning_rate": 0.01, "precise_batches": 2}
+    settings: dict[str, Any] = {"batch_size": 16, "epochs": 2, "learning_rate": 0.01, "precise_images": 32}
     return TrainingConfig(**(settings | changes))
 
 

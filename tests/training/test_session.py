@@ -182,7 +182,7 @@ def test_stopped_run_is_interrupted(store: Store) -> None:
         ({"landscape": -3}, InputError, "landscape is -3, expected 0 for none, or an odd number"),
         ({"landscape": 1}, InputError, "landscape is 1, expected 0 for none, or an odd number"),
         ({"landscape": 10}, InputError, "landscape is 10, expected 0 for none, or an odd number"),
-        ({"precise_batches": 0}, InputError, "precise_batches is 0, expected 1"),
+        ({"precise_images": 0}, InputError, "precise_images is 0, expected 1"),
         ({"size": 0}, InputError, "size is 0, expected 1"),
         ({"learning_rate": 0.0}, InputError, "learning_rate is 0.0, expected a number above 0"),
         ({"learning_rate": float("nan")}, InputError, "learning_rate is nan"),

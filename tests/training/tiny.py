@@ -40,6 +40,11 @@ class Linear(nn.Sequential):
         super().__init__(nn.Flatten(), nn.Linear(64, 10))
 
 
+def make_others(num_classes: int = 1000) -> nn.Module:
+    """A linear layer with an option that archlab doesn't know."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))
+
+
 class Failing(nn.Module):
     """Raises in its forward pass."""
 
