@@ -153,7 +153,7 @@ def compare(
             raise typer.Exit(130) from None
     if followed is not None:
         followed.last_message = "The comparison has ended: its command shows the result."
-    show(comparison, target)
+    show(comparison, target, answer_last=True)
     show_courses(comparison, home, target)
     show_worst_verdicts(comparison, home, target)
     if not no_report:
@@ -164,6 +164,8 @@ def compare(
         tell(f"\nReport: {written}")
         if followed is not None:
             followed.last_message = f"The comparison has ended. Its report stays: {written.resolve()}"
+    if target == Output() and comparison.findings:
+        write(f"\n{comparison.findings[0]}")  # what was asked, where people look
     if any(variant.failed for variant in comparison.variants):
         raise typer.Exit(1)
 
@@ -191,8 +193,14 @@ def _search(designed: Design, execution: Execution, bounds: str, target: Output)
         raise typer.Exit(1)
 
 
-def show(comparison: Comparison, target: Output) -> None:
-    """Write a comparison in the form that was asked for; its findings stand under the tables."""
+def show(comparison: Comparison, target: Output, *, answer_last: bool = False) -> None:
+    """Write a comparison in the form that was asked for; its findings stand under the tables.
+
+    Args:
+        comparison: what is shown.
+        target: where and how.
+        answer_last: leave out the first finding, which the caller writes at the very end.
+    """
     from archlab.tables.comparison import comparison_table, comparison_tables
 
     def tables() -> list[Table]:
@@ -204,9 +212,10 @@ def show(comparison: Comparison, target: Output) -> None:
         return [*others, replace(last, footer=(*comparison.findings, *last.footer))]
 
     emit(target, tables, comparison.to_json)
-    if target == Output():
+    sentences = comparison.findings[1:] if answer_last else comparison.findings
+    if target == Output() and sentences:
         write("\nFindings\n")
-        for sentence in comparison.findings:
+        for sentence in sentences:
             write_item(sentence)
 
 

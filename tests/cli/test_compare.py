@@ -25,11 +25,12 @@ def test_a_comparison_shows_means_differences_findings_and_the_report(archlab: C
     assert "  norm=batch  6  90.50 %    89.93 to 91.07" in lines
     assert "  norm=none   6  70.50 %    69.93 to 71.07" in lines
     assert any(line.split() == ["norm=batch", "44,878"] for line in lines)
-    assert lines[lines.index("Findings") + 1] == (
-        "- norm=none has a lower test accuracy than norm=batch: 70.50 % against 90.50 %, a difference of -20.00 "
+    assert lines[lines.index("Findings") + 1].startswith("- norm=batch reaches")
+    assert lines[-1] == (
+        "norm=none has a lower test accuracy than norm=batch: 70.50 % against 90.50 %, a difference of -20.00 "
         "percentage points (95 % interval -20.43 to -19.57, n = 6, p = 7.6e-10)."
     )
-    report = Path(lines[-1].removeprefix("Report: "))
+    report = Path(lines[-3].removeprefix("Report: "))
     assert report.parent == tmp_path / "store" / "reports"
     assert report.read_text().startswith("<!doctype html>")
 
