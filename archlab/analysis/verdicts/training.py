@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.statistics import paired_difference
-from archlab.analysis.verdicts.group import Array, Group, interval_text
+from archlab.analysis.verdicts.group import Array, Group, interval_text, tested_images
 from archlab.analysis.wording import counted, range_text
 from archlab.records import Run, Verdict
 
@@ -28,6 +28,13 @@ GRAVE_LOSS_FACTOR = 2.0
 ACCURACY_GAP = 0.02
 """Difference of train and test accuracy from which on it is named: below, it is the size of a test set's own error
 (2 points at 359 digits and 85 %)."""
+
+CHANCE_ERRORS = 3
+"""Standard errors above chance that guessing exceeds once in 740 runs."""
+PLATEAU = (
+    " Without BatchNorm (--bn on), networks of sigmoid or tanh may stay on a plateau for many epochs, and then leave "
+    "it."
+)
 
 COHEN_2022 = "Cohen et al., Adaptive Gradient Methods at the Edge of Stability, 2022, section 3"
 BENGIO_2012 = "Bengio, Practical Recommendations for Gradient-Based Training, 2012, section 3.1.1"
@@ -105,7 +112,9 @@ def progress(group: Group) -> list[Verdict]:
     """Whether the training loss fell.
 
     *Counting semantics.* The last epoch's training loss against that of guessing, ln(classes), where the data set or
-    the option `classes` says how many there are; else against the mean of the first `BLOCK_STEPS` steps.
+    the option `classes` says how many there are; else against the mean of the first `BLOCK_STEPS` steps. A run whose
+    test accuracy is above chance by more than `CHANCE_ERRORS` standard errors of its test images has learnt, whatever
+    the epoch's mean loss: it may have left its plateau in the middle of it.
     """
     judged: list[tuple[Run, float, float]] = []
     for run in group.finished:
@@ -115,13 +124,16 @@ def progress(group: Group) -> list[Verdict]:
             reference = float(losses[:BLOCK_STEPS].mean())
         if reference is not None and reference > 0 and not _is_infinite(run):
             judged.append((run, run.epochs[-1].train_loss, reference))
-    stuck = [entry for entry in judged if entry[1] >= UNLEARNT_LOSS_SHARE * entry[2]]
+    stuck = [entry for entry in judged if entry[1] >= UNLEARNT_LOSS_SHARE * entry[2] and not _is_above_chance(entry[0])]
     if not judged:
         return []
     references = range_text([reference for *_, reference in stuck or judged], ".3f")
     known = _guessing(judged[0][0]) is not None
     words = "that of guessing, ln(classes)" if known else f"the mean of the first {BLOCK_STEPS} steps"
     measured = f"in the last epoch, against {references}, {words}"
+    learnt = [entry for entry in judged if entry[1] < UNLEARNT_LOSS_SHARE * entry[2]]
+    if not stuck and len(learnt) < len(judged):
+        return []  # some are above chance, though their loss hardly fell: neither stuck nor well
     if not stuck:
         losses_text = range_text([loss for _, loss, _ in judged], ".3f")
         text = f"The training loss fell to {losses_text} {measured} ({counted(len(judged), 'run')})."
@@ -131,22 +143,57 @@ def progress(group: Group) -> list[Verdict]:
             check="learning",
             level="problem",
             text=f"{len(stuck)} of {counted(len(judged), 'run')} did not learn: the training loss is "
-            f"{range_text([loss for _, loss, _ in stuck], '.3f')} {measured}.",
+            f"{range_text([loss for _, loss, _ in stuck], '.3f')} {measured}{_at_chance([run for run, *_ in stuck])}.",
             variant=group.variant,
             seeds=tuple(run.config.seed for run, *_ in stuck),
             remedy="It is far worse than guessing: lower the learning rate (--lr)."
             if any(loss >= GRAVE_LOSS_FACTOR * reference for _, loss, reference in stuck)
-            else "Train longer (--epochs), or try learning rates a factor of 10 higher and lower (--lr). Without "
-            "BatchNorm (--bn on), saturating networks may stay on a plateau for many epochs.",
+            else "Train longer (--epochs), or try learning rates a factor of 10 higher and lower (--lr)."
+            + (PLATEAU if any(_saturates(run) for run, *_ in stuck) else ""),
             source=GLOROT_2010,
         )
     ]
 
 
+def _classes(run: Run) -> int | None:
+    """How many there are; None where the records don't say it."""
+    classes = run.config.options.get("classes", CLASS_COUNTS.get(run.config.dataset))
+    return classes if isinstance(classes, int) and classes > 1 else None
+
+
 def _guessing(run: Run) -> float | None:
     """The loss of guessing, in nats; None where the records don't say how many classes there are."""
-    classes = run.config.options.get("classes", CLASS_COUNTS.get(run.config.dataset))
-    return math.log(classes) if isinstance(classes, int) and classes > 1 else None
+    classes = _classes(run)
+    return None if classes is None else math.log(classes)
+
+
+def _best_accuracy(run: Run) -> float:
+    last = run.epochs[-1]
+    return max(last.test_accuracy, last.test_accuracy_running or 0.0)
+
+
+def _is_above_chance(run: Run) -> bool:
+    classes = _classes(run)
+    if classes is None:
+        return False
+    chance = 1 / classes
+    return _best_accuracy(run) > chance + CHANCE_ERRORS * math.sqrt(chance * (1 - chance) / tested_images(run))
+
+
+def _at_chance(runs: Sequence[Run]) -> str:
+    """What the accuracies of runs that did not learn are, for a sentence; empty where nobody knows what chance is."""
+    classes = _classes(runs[0])
+    if classes is None:
+        return ""
+    accuracies = range_text([100 * _best_accuracy(run) for run in runs], ".1f")
+    return f"; test accuracy is {accuracies} %, where chance is {100 / classes:.3g} %"
+
+
+def _saturates(run: Run) -> bool:
+    """Whether a network without BatchNorm has activations that saturate, as the course's LeNet has by default."""
+    usual = "sigmoid" if run.config.network == "lenet" else ""
+    has_norm = run.epochs[-1].test_accuracy_running is not None
+    return not has_norm and run.config.options.get("activation", usual) in ("sigmoid", "tanh")
 
 
 def jumps(group: Group) -> list[Verdict]:

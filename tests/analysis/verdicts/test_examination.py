@@ -75,6 +75,10 @@ def jump_to(value: float, start: int, stop: int) -> Callable[[Any], Any]:
 
 
 # Of the 8 channels of stem.norm, 1 is 12 %, 2 are 25 %, 8 are all.
+def guessing(train_loss: float) -> Trained:
+    return healthy().ending(train_loss=train_loss, test_accuracy=0.1, test_accuracy_running=0.1)
+
+
 FAULTS: dict[str, tuple[Fault, str, str, str]] = {
     "running statistics that cost 20 points": (
         lambda: healthy().ending(test_accuracy=0.9, test_accuracy_running=0.7),
@@ -142,8 +146,8 @@ FAULTS: dict[str, tuple[Fault, str, str, str]] = {
     "a run that failed": (lambda: healthy().at("failed", "its process was killed"), "failed-runs", "problem", ""),
     "a loss that is no number": (lambda: healthy().ending(train_loss=float("nan")), "diverged-runs", "problem", ""),
     "a run that was interrupted": (lambda: healthy().at("interrupted"), "interrupted-runs", "warning", ""),
-    "a loss of guessing among ten": (lambda: healthy().ending(train_loss=2.3), "learning", "problem", ""),
-    "a loss far above guessing": (lambda: healthy().ending(train_loss=400.0), "learning", "problem", ""),
+    "a loss of guessing among ten": (lambda: guessing(train_loss=2.3), "learning", "problem", ""),
+    "a loss far above guessing": (lambda: guessing(train_loss=400.0), "learning", "problem", ""),
     "a loss that stays, of who knows how many classes": (
         lambda: (
             with_losses(lambda losses: 0 * losses + 4.0)
@@ -364,6 +368,41 @@ def test_each_variant_has_verdicts_of_its_own() -> None:
     assert shared == {"learning": True, "running-statistics": False, "batch-noise": False, "channels": True}
 
 
+def stuck(network: str, norm: str, accuracy: float, **options: str) -> tuple[str, str, str] | None:
+    """Level, text and remedy of the verdict on a run whose last epoch's loss is that of guessing."""
+    running = accuracy if norm == "batch" else None
+    config = run(f"norm={norm}", 0, accuracy, running=running, loss=2.303)
+    changed = replace(config.config, network=network, options={"norm": norm, **options})
+    found = [one for one in examine([replace(config, config=changed)]).verdicts if one.check == "learning"]
+    return (found[0].level, found[0].text, found[0].remedy) if found else None
+
+
+def test_a_run_above_chance_has_learnt_whatever_its_last_loss() -> None:
+    # 359 digits of ten classes: chance is 10 %, and three standard errors of it 3 * sqrt(.1 * .9 / 359) = 4.75 points
+    assert stuck("lenet", "none", 0.35) is None
+    assert stuck("lenet", "none", 0.148) is None
+    level, text, _ = stuck("lenet", "none", 0.147) or ("", "", "")
+    assert level == "problem"
+    assert text.endswith("; test accuracy is 14.7 %, where chance is 10 %.")
+
+
+@pytest.mark.parametrize(
+    ("network", "norm", "options", "expected"),
+    [
+        ("lenet", "none", {}, True),
+        ("lenet", "batch", {}, False),
+        ("lenet", "none", {"activation": "relu"}, False),
+        ("resnet20", "none", {}, False),
+        ("resnet20", "none", {"activation": "tanh"}, True),
+    ],
+)
+def test_advice_on_plateaus_is_for_networks_that_saturate(
+    network: str, norm: str, options: dict[str, str], expected: bool
+) -> None:
+    *_, remedy = stuck(network, norm, 0.1, **options) or ("",)
+    assert ("plateau" in remedy) == expected
+
+
 def test_variants_with_one_fault_have_one_verdict() -> None:
     runs = [healthy(seed, name, noise=0.6) for name in ("a", "b", "c") for seed in range(3)]
     (noise,) = (verdict for verdict in verdicts(*runs).verdicts if verdict.check == "batch-noise")
@@ -459,7 +498,9 @@ def test_the_order_of_runs_changes_no_verdict(order: list[int]) -> None:
 
 def test_the_worst_come_first_and_are_counted() -> None:
     found = verdicts(
-        healthy(noise=3**-0.5).held("stem.norm", gamma=set_to(0.0, 2), beta=set_to(0.0, 2)).ending(train_loss=2.31)
+        healthy(noise=3**-0.5)
+        .held("stem.norm", gamma=set_to(0.0, 2), beta=set_to(0.0, 2))
+        .ending(train_loss=2.31, test_accuracy=0.1, test_accuracy_running=0.1)
     )
     levels = [verdict.level for verdict in found.verdicts]
     assert levels == sorted(levels, key=["problem", "warning", "note", "good"].index)
