@@ -141,6 +141,8 @@ def compare(
     configs = designed.configs
     followed = follow(context, home, configs, fresh=execution.fresh, show=opened) if live else None
     preparer = Preparer(execution)
+    with prints_aside():
+        networks = traces(designed.variants, preparer)  # refuses a network that doesn't take the images
     announce(configs, preparer)
     with showing_progress(len(configs)) as watch:
         try:
@@ -157,8 +159,6 @@ def compare(
     show_courses(comparison, home, target)
     show_worst_verdicts(comparison, home, target)
     if not no_report:
-        with prints_aside():
-            networks = traces(designed.variants, preparer)
         written = write_report(comparison, networks, home, report)
         tell = write if target == Output() else message
         tell(f"\nReport: {written}")

@@ -15,9 +15,10 @@ from archlab.profiling.machine import free_bytes
 from archlab.records import Value
 from archlab.records.profile import Mode
 from archlab.tracing.forward.compilation import uncompiled
+from archlab.tracing.forward.module_tree import unwrapped
 from archlab.tracing.inputs import Arguments, with_values
 from archlab.tracing.isolation import isolated
-from archlab.tracing.measurement import prepare, unwrapped
+from archlab.tracing.measurement import prepare
 from archlab.tracing.pytree import convert, tensors
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -18,7 +19,7 @@ from archlab.tracing.forward.available import check_memory, free_for
 from archlab.tracing.forward.call_tree import Call, CallTree
 from archlab.tracing.forward.compilation import uncompiled
 from archlab.tracing.forward.listener import DataDependentError
-from archlab.tracing.forward.module_tree import ModuleTree
+from archlab.tracing.forward.module_tree import ModuleTree, unwrapped
 from archlab.tracing.forward.rows import Rows
 from archlab.tracing.forward.saved import SavedBytes
 from archlab.tracing.forward.tracer import Tracer
@@ -89,10 +90,32 @@ def trace(
 
         return trace_graph(network, inputs, batch=batch, columns=columns, strict=strict, options=options)
     with _without_collection():
-        found = prepare(network, inputs, batch, options, columns).trace()
+        found = _traced(network, inputs, batch, options, frozenset(columns))
     if strict and found.totals.uncounted_operations:
         raise UncountedError(found)
     return found
+
+
+def _traced(
+    network: str | Source | nn.Module,
+    inputs: object,
+    batch: int | None,
+    options: Mapping[str, Value],
+    columns: frozenset[str],
+) -> Trace:
+    """The trace; without the columns of a training step, and a note, where the network only runs without gradients."""
+    needs = columns & {"saved", *_OF_A_STEP}
+    try:
+        return prepare(network, inputs, batch, options, columns).trace()
+    except ForwardError as error:
+        if not needs:
+            raise
+        try:
+            found = prepare(network, inputs, batch, options, columns - needs).trace()
+        except ForwardError:
+            raise error from error.__cause__
+        note = f"Without {' and '.join(sorted(needs))}: it doesn't run with gradients ({error})."
+        return replace(found, notes=(*found.notes, note))
 
 
 @contextmanager
@@ -334,14 +357,10 @@ class Measurement:
         """What the user is told: where, what and why, and the sizes that would fit."""
         from archlab.tracing.failure.description import forward_error
 
-        cause = broken.__cause__ or broken
-        return forward_error(broken.failed, broken.trace, cause, self._sizes(), is_theirs=self._is_theirs())
-
-    def _is_theirs(self) -> bool:
-        """Whether the network's code is the user's own, to be changed."""
-        return self.source is None or not (
-            self.source.is_builtin or self.name.startswith(("torchvision:", "timm:", "hf:"))
-        )
+        cause, source = broken.__cause__ or broken, self.source
+        # Code of the user's own can be changed.
+        is_theirs = source is None or not (source.is_builtin or self.name.startswith(("torchvision:", "timm:", "hf:")))
+        return forward_error(broken.failed, broken.trace, cause, self._sizes(), is_theirs=is_theirs)
 
     def _sizes(self) -> str:
         """A sentence about the input sizes that the network takes, if it takes one picture, signal or volume."""
@@ -377,16 +396,3 @@ def _gradients(tree: CallTree, modules: ModuleTree) -> Gradients:
     from archlab.tracing.forward.gradients import Gradients
 
     return Gradients(tree, modules)
-
-
-def unwrapped(network: nn.Module) -> nn.Module:
-    """The module that a compiled or data-parallel one wraps."""
-    while type(network).__name__ in _WRAPPERS:
-        inner = getattr(network, _WRAPPERS[type(network).__name__], None)
-        if not isinstance(inner, nn.Module):
-            break
-        network = inner
-    return network
-
-
-_WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from archlab.errors import ArchlabError, DivergedError, ForwardError, InputError
+from archlab.errors import ArchlabError, DivergedError, InputError
 from archlab.records import Epoch, TrainingConfig
 from archlab.training import datasets
 from archlab.training.engine import default_workers
@@ -162,20 +162,11 @@ def _epoch(prepared: Preparation, device: torch.device, size: int, steps: int) -
 
 
 def _refusal(prepared: Preparation, name: str, error: Exception) -> ArchlabError:
-    """What to tell of a network that fails on the images: what a trace says of it, if that fails too."""
-    from archlab.tracing import trace
-
+    """What to tell of a network that fails on the images."""
     if isinstance(error, InputError):
         return error
-    classes = len(prepared.images.classes)
+    reason = str(error) if isinstance(error, ArchlabError) else f"{type(error).__name__}: {error}"
     option = next((item for item in CLASS_OPTIONS if item in prepared.source.available), None)
-    hint = f" Its option {option} says how many classes there are (-O {option}={classes})." if option else ""
-    try:
-        trace(prepared.source, [(min(2, prepared.config.batch_size), *prepared.image_shape)])
-    except ForwardError as failure:
-        reason, hint = str(failure), ""
-    except ArchlabError as failure:
-        reason = str(failure)
-    else:
-        reason = str(error) if isinstance(error, ArchlabError) else f"{type(error).__name__}: {error}"
-    return InputError(f"{name} can't be trained on {prepared.config.dataset}: {reason.rstrip('.')}.{hint}")
+    classes = len(prepared.images.classes)
+    hint = f". Its option {option} says how many classes there are (-O {option}={classes})" if option else ""
+    return InputError(f"{name} can't be trained on {prepared.config.dataset}: {reason.rstrip('.')}{hint}")

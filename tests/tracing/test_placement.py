@@ -67,6 +67,29 @@ def waits(m: Calls, x: Tensor) -> Any:
     return m.linear(x)
 
 
+def timed(m: Calls, x: Tensor) -> Any:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    start.record()
+    y = m.linear(x)
+    end.record()
+    end.synchronize()
+    return y + start.elapsed_time(end)
+
+
+def streamed(m: Calls, x: Tensor) -> Any:
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        return m.linear(x)
+
+
+def scanned(m: Calls, x: Tensor) -> Any:
+    def step(carried: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+        return carried + m.linear.weight @ row, carried.clone()
+
+    return torch._higher_order_ops.scan(step, torch.zeros(4), x)
+
+
 def loops(m: Calls, x: Tensor) -> Any:
     def step(i: Tensor, y: Tensor) -> Any:
         return i + 1, m.linear(y)
@@ -129,6 +152,11 @@ WITHOUT_ARITHMETIC = [
     ("a layer made on cuda", lambda m, x: nn.Conv1d(2, 4, 1).cuda()(x), [X], 4 * 2 * 4),
     ("under the device cuda", in_a_context, [X], 2 * 2 * 16),
     ("waiting for cuda", waits, [X], 2 * 16),
+    ("an event", timed, [X], 2 * 16),
+    ("a stream", streamed, [X], 2 * 16),
+    ("a distribution", lambda m, x: torch.distributions.Normal(m.linear(x), 1.0).rsample(), [X], 2 * 16),
+    ("map", lambda m, x: torch._higher_order_ops.map(lambda row, w: w @ row, x, m.linear.weight), [X], 2 * 16),
+    ("scan", scanned, [X], 2 * 16),
     ("devices agree", lambda m, x: m.linear(x) if m.table.device == x.device else None, [X], 2 * 16),
     ("numbers that an operation wants beside it", lambda m, x: m.linear(x).masked_fill(x > 0, m.factor), [X], 32),
     ("numbers in a stack", lambda m, x: torch.stack([m.linear(x).sum(), torch.tensor(1.0)]), [X], 32),

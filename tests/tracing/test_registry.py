@@ -134,3 +134,10 @@ def test_every_gradient_of_torch_has_a_count_or_is_unknown_by_intention() -> Non
     kinds = ("sparse", "nested", "rnn", "lstm", "mkldnn", "mps", "attention", "double", "ctc", "grid_sampler")
     rest = {name.removeprefix("aten::") for name in open_ones if not any(kind in name for kind in kinds)}
     assert rest <= {"_backward", "matmul_backward", "matrix_exp_backward", "glu_backward_jvp", "to_dense_backward"}
+
+
+@pytest.mark.parametrize(("name", "elementwise"), [("add", 6), ("sin", 6), ("broadcast_in_dim", None)])
+def test_primitives_cost_what_the_operation_of_their_name_does(name: str, elementwise: int | None) -> None:
+    x = torch.empty(2, 3, device="meta")
+    cost = cost_of(f"prims::{name}", (x, x), {}, x)
+    assert (cost.elementwise if cost is not None else None) == elementwise

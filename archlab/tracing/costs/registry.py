@@ -81,9 +81,18 @@ def cost_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: objec
         return Cost(0, sum(item.numel() for item in tensors(args[0])))
     if short in REDUCTIONS:
         return Cost(0, args[0].numel())
-    if torch.Tag.pointwise in getattr(func, "tags", ()) or short in POINTWISE:
+    if torch.Tag.pointwise in getattr(func, "tags", ()) or short in POINTWISE or _is_pointwise_primitive(name):
         return Cost(0, sum(item.numel() for item in tensors(out)))
     return None
+
+
+def _is_pointwise_primitive(name: str) -> bool:
+    """Whether it is one of torch's primitives (`prims::add`, in forward-mode derivatives) that is named like such."""
+    home, _, short = name.partition("::")
+    packet = getattr(torch.ops.aten, short, None) if home == "prims" else None
+    return packet is not None and any(
+        torch.Tag.pointwise in getattr(packet, overload).tags for overload in packet.overloads()
+    )
 
 
 def _short_name(name: str) -> str:

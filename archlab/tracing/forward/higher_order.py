@@ -56,7 +56,7 @@ def _while_loop(
     return carried
 
 
-def _map(function: Callable[..., Any], xs: Any, pos_args: Any = ()) -> Any:
+def _map(function: Callable[..., Any], xs: Any, pos_args: Any = (), **settings: Any) -> Any:
     """`function` on each slice along the first axis of the tensors `xs`, its results stacked."""
     rows = [function(*row, *pos_args) for row in zip(*(tensor.unbind() for tensor in xs), strict=True)]
     if isinstance(rows[0], Tensor):
@@ -64,4 +64,19 @@ def _map(function: Callable[..., Any], xs: Any, pos_args: Any = ()) -> Any:
     return type(rows[0])(torch.stack(parts) for parts in zip(*rows, strict=True))
 
 
-_IN_PYTHON: dict[str, Callable[..., Any]] = {"cond": _cond, "while_loop": _while_loop, "map_impl": _map}
+def _scan(function: Callable[..., Any], init: Any, xs: Any, additional_inputs: Any = (), **settings: Any) -> Any:
+    """`function` on what it carries and each slice along the first axis; what it carries last, and the rest stacked."""
+    carried, rows = list(init), []
+    for row in zip(*(tensor.unbind() for tensor in xs), strict=True):
+        out = list(function(*carried, *row, *additional_inputs))
+        carried = out[: len(carried)]
+        rows.append(out[len(carried) :])
+    return [*carried, *(torch.stack(parts) for parts in zip(*rows, strict=True))]
+
+
+_IN_PYTHON: dict[str, Callable[..., Any]] = {
+    "cond": _cond,
+    "while_loop": _while_loop,
+    "map_impl": _map,
+    "scan": _scan,
+}

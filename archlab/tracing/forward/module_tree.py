@@ -136,3 +136,16 @@ class ModuleTree:
 def is_uninitialised(state: State) -> bool:
     """Whether a parameter or buffer has no shape yet."""
     return type(state.tensor) in _UNINITIALISED
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The module that a compiled or data-parallel one wraps."""
+    while type(network).__name__ in _WRAPPERS:
+        inner = getattr(network, _WRAPPERS[type(network).__name__], None)
+        if not isinstance(inner, nn.Module):
+            break
+        network = inner
+    return network
+
+
+_WRAPPERS = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}

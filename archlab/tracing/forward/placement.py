@@ -17,8 +17,7 @@ that a recurrent state begins with, say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -213,14 +212,3 @@ def all_on_meta(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[An
         return None
     args, kwargs = convert((args, kwargs), lambda tensor: on_meta(tensor) if tensor.dim() else tensor.to(_META))
     return args, kwargs
-
-
-@contextmanager
-def no_accelerator_to_wait_for() -> Iterator[None]:
-    """A context in which waiting for an accelerator is over at once: no operation is on one, and there may be none."""
-    before = torch.cuda.synchronize
-    torch.cuda.synchronize = lambda device=None: None
-    try:
-        yield
-    finally:
-        torch.cuda.synchronize = before

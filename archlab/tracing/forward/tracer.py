@@ -20,7 +20,8 @@ from archlab.tracing.forward.attempt import Attempt
 from archlab.tracing.forward.call_tree import Call, CallTree, is_under_vmap
 from archlab.tracing.forward.listener import DataDependentError, Listener
 from archlab.tracing.forward.module_tree import ModuleTree
-from archlab.tracing.forward.placement import no_accelerator_to_wait_for, one_device
+from archlab.tracing.forward.placement import one_device
+from archlab.tracing.forward.surroundings import no_accelerator_to_wait_for, unvalidated
 from archlab.tracing.pytree import tensors, version
 from archlab.tracing.quick.layers import VARYING_LAYERS, has_one_value
 from archlab.tracing.quick.shape_function import ShapeFunctionError, raise_refusal, registered_module
@@ -55,7 +56,7 @@ class Tracer:
         tree = self.tree
         for position, tensor in enumerate(tensors((args, kwargs))):
             tensor._archlab = -1 - position  # type: ignore[attr-defined]
-        with self._wrapped(), Listener(tree), _deeper_recursion(), no_accelerator_to_wait_for():
+        with self._wrapped(), Listener(tree), _deeper_recursion(), no_accelerator_to_wait_for(), unvalidated():
             try:
                 out = self.modules.network(*args, **kwargs)
                 tree.failed = None  # what failed on the way, the network has caught
