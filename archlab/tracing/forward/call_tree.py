@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from archlab.records import Shape
+from archlab.tracing.forward.constants import base_of
 from archlab.tracing.forward.dispatch import Dispatched, Tally, held_tensors, mark_of
 from archlab.tracing.pytree import dtype_name, nbytes, shape_of, tensors, version
 from archlab.tracing.quick.shape_function import registered_module
@@ -130,6 +131,8 @@ class CallTree:
         """Hears all that is dispatched; None while only what `count` runs is."""
         self.held: dict[int, Tensor] = {}
         """Tensors that were there before the run, by identity."""
+        self.written: dict[int, tuple[Tensor, int]] = {}
+        """Somebody else's tensors that calls wrote into, by identity, each with the last call: they can't be marked."""
         self.has_unheard = False
         """Whether a tensor was made where shape functions hear nothing."""
         self.notes: dict[str, None] = {}
@@ -210,6 +213,16 @@ class CallTree:
             if not isinstance(mark := getattr(tensor, "_archlab", None), tuple) or not mark:
                 tensor._archlab = call.index  # type: ignore[attr-defined]
 
+    def overwrite(self, tensor: Tensor, call: Call) -> None:
+        """File that a call has written into a tensor, which may be a view: from now on it holds the call's result.
+
+        A parameter stays the parameter that it is.
+        """
+        for item in (tensor, base_of(tensor)):
+            mark = mark_of(item)
+            if not isinstance(mark, tuple) or not any(state.is_parameter for state in mark):
+                item._archlab = call.index  # type: ignore[attr-defined]
+
     def count(self, call: Call, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What a function returns; its cost, as it is dispatched, goes to the call."""
         outer = self.counting, self.tally
@@ -243,6 +256,8 @@ class CallTree:
             UnheardError: the same, while shape functions stand for running; another run hears more.
         """
         mark = mark_of(tensor)
+        if mark is None and id(tensor) in self.written:
+            return self.written[id(tensor)][1]
         if mark is not None or not (tensor.is_meta or self.real) or isinstance(tensor, nn.Parameter):
             return mark
         if self.parent is None or id(tensor) in self.held:

@@ -14,10 +14,13 @@ are told what was written. Their values are out of date from then on: whoever ta
 
 from __future__ import annotations
 
+from typing import Any
 from weakref import getweakrefs
 
 import torch
 from torch import Tensor
+
+from archlab.tracing.pytree import tensors
 
 
 def move_constant(tensor: object) -> Tensor | None:
@@ -55,5 +58,11 @@ def is_stale(tensor: Tensor) -> bool:
 
 
 def base_of(tensor: Tensor) -> Tensor:
-    """The tensor that it is a view of; itself, if it is none."""
-    return tensor._base if tensor._is_view() and tensor._base is not None else tensor
+    """The tensor whose elements it has: what it is a view of, or was detached from; itself, if neither."""
+    base = tensor._base if tensor._is_view() and tensor._base is not None else tensor
+    return getattr(base, "_archlab_shares", base)
+
+
+def written_tensors(in_place: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The tensors that a call writes its results into: its first argument's where it works in place, and `out`."""
+    return tensors((args[0] if in_place and args else None, kwargs.get("out")))

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from archlab.formulas import explicit_equation
 from archlab.tracing.forward.attempt import Attempt
 from archlab.tracing.forward.call_tree import Call, CallTree, UnheardError, is_under_vmap
-from archlab.tracing.forward.constants import base_of, is_stale, move_constant, write_through
+from archlab.tracing.forward.constants import base_of, is_stale, move_constant, write_through, written_tensors
 from archlab.tracing.forward.dispatch import Dispatched
 from archlab.tracing.forward.grouped import grouped_product
 from archlab.tracing.forward.higher_order import where_nobody_listens, written_in_python
@@ -85,7 +85,8 @@ class Listener(TorchFunctionMode):
         origins: dict[int, None] = {}
         states: dict[State, None] = {}
         mixed = meta = False
-        stayed: Tensor | None = None
+        stayed: list[tuple[int, Tensor]] = []
+        foreign: list[Tensor] = []
         for tensor in given:
             origin = getattr(tensor, "_archlab", None)
             if type(origin) is int:
@@ -102,6 +103,13 @@ class Listener(TorchFunctionMode):
             elif tensor.dim() > 0:
                 mixed = True
                 meta = meta or (not self.tree.real and is_stale(tensor))
+        targets = written_tensors(known.in_place, args, kwargs)
+        for item in targets:
+            base = base_of(item)
+            if base is not item and type(getattr(item, "_archlab", None)) is not int:
+                origin = self.tree.written.get(id(base), (base, getattr(base, "_archlab", None)))[1]
+                if type(origin) is int:
+                    origins[origin] = None  # what was written to another part of it
         if role is Role.READ:
             if meta:
                 parent = self.tree.parent
@@ -116,9 +124,8 @@ class Listener(TorchFunctionMode):
                 return args[0]
             function, args, kwargs = conversion
         elif meta and mixed and not self.tree.real and known.name not in _KEEP_DEVICE:
-            stayed = move_constant(args[0]) if known.in_place else None
-            if stayed is not None and type(origin := getattr(base_of(stayed), "_archlab", None)) is int:
-                origins[origin] = None  # what was written to another part of it
+            stayed = [(k, item) for k, item in enumerate(map(move_constant, targets)) if item is not None]
+            foreign = [item for item in targets if not item.is_meta and not hasattr(base_of(item), "_archlab_made")]
             function, args, kwargs = shape_by_values(known.name, function, args, kwargs)
             args, kwargs = convert((args, kwargs), on_meta)
         elif mixed and not meta and not self.tree.real and is_too_large(given):
@@ -130,8 +137,12 @@ class Listener(TorchFunctionMode):
         if role is Role.FACTORY or not is_row:
             return self._constant(known, function, args, kwargs, given, states, meta)
         out = self._operation(known, function, args, kwargs, given, origins, states, meta)
-        if stayed is not None and hasattr(args[0], "_archlab"):
-            write_through(stayed, args[0])
+        stand_ins = written_tensors(known.in_place, args, kwargs) if stayed else []
+        for k, tensor in stayed:
+            if hasattr(stand_ins[k], "_archlab"):
+                write_through(tensor, stand_ins[k])
+        for tensor in foreign:
+            self.tree.written[id(base_of(tensor))] = base_of(tensor), self.tree.calls[-1].index
         return out
 
     def _constant(
@@ -155,10 +166,12 @@ class Listener(TorchFunctionMode):
                 out = function(*args, **kwargs)
             finally:
                 tree.is_quiet = was_quiet
-        if known.role is Role.FACTORY and isinstance(out, Tensor):
-            out._archlab_made = True  # type: ignore[attr-defined]
         mark = () if known.role is Role.FACTORY else tuple(states)
         for tensor in tensors(out):
+            if not any(tensor is item for item in given):
+                tensor._archlab_made = True  # type: ignore[attr-defined]
+                if known.name in ("data", "detach"):
+                    tensor._archlab_shares = base_of(given[0])  # type: ignore[attr-defined]
             if getattr(tensor, "_archlab", ()) in (None, ()) or not any(tensor is item for item in given):
                 tensor._archlab = mark  # type: ignore[attr-defined]
         return out
@@ -201,8 +214,8 @@ class Listener(TorchFunctionMode):
             if state.taken_by is None:
                 state.taken_by = call
         tree.leave(call, result, leaf=True)
-        if same and result._is_view() and result._base is not None:
-            result._base._archlab = call.index
+        for tensor in written_tensors(known.in_place, args, kwargs):
+            tree.overwrite(tensor, call)
         return out
 
     def _run(
@@ -221,7 +234,7 @@ class Listener(TorchFunctionMode):
             call.uncounted = () if result is not None else (f"higher_order::{known.name}",)
             return out
         by_formula = known.name in _BY_FORMULA or (known.name.startswith("conv") and args and _is_complex(args[0]))
-        if tree.is_quick or (by_formula and not is_under_vmap()):
+        if (tree.is_quick or (by_formula and not is_under_vmap())) and kwargs.get("out") is None:
             result = _result(known, function, args, kwargs)
             if result is not None:
                 if quick:

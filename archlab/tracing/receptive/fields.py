@@ -52,13 +52,15 @@ class ReceptiveFields(DispatchMode):  # type: ignore[no-untyped-call]
         if not given:
             return out
         name = str(func._schema.name).rpartition("::")[2]
-        results = [out] if isinstance(out, Tensor) else tensors(out)
-        named = {argument.name: value for argument, value in zip(func._schema.arguments, args, strict=False)}
-        call = DispatchedCall(name.removesuffix("_"), named | kwargs, results, func, regions_of)
+        named = {argument.name: value for argument, value in zip(func._schema.arguments, args, strict=False)} | kwargs
+        written = [named.get(argument.name) for argument in func._schema.arguments if argument.is_write]
+        results = [out] if isinstance(out, Tensor) else tensors(written if out is None else out)
+        call = DispatchedCall(name.removesuffix("_"), named, results, func, regions_of)
         for result, regions in zip(results, regions_after(call), strict=True):
             _file(result, simplified(regions))
-        if name.endswith("_") and results and results[0]._is_view() and results[0]._base is not None:
-            write_through(results[0], results[0]._base)
+        for result in results if written else ():
+            if result._is_view() and result._base is not None:
+                write_through(result, result._base)
         return out
 
 
