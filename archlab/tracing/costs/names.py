@@ -127,7 +127,8 @@ UNKNOWN_OPERATIONS = words(
 """As the dispatcher calls them: named as uncounted, by intention.
 
 Decompositions and solvers iterate; sparse and packed operands, and attention over lengths in a tensor, take what their
-values say; optimisers belong to no forward pass. What ends in `backward`, and what torch only tests itself with (`_test_...`), is not listed, and treated alike.
+values say; optimisers belong to no forward pass. What ends in `backward`, and what torch only tests itself with
+(`_test_...`), is not listed, and treated alike.
 """
 
 GRADIENTS_WITHOUT_PRODUCTS = words(
