@@ -32,8 +32,22 @@ def named_axes(trace: Trace) -> list[Axes]:
     holders = set(parents)
     last = _last_rows(shapes, parents, holders)
     said = {last[row]: layer.axes for row, layer in enumerate(layers) if layer.axes and row in last}
+    result = _spread_forwards(trace, said, holders, shapes)
+    first = list(result)
+    _spread_backwards(layers, result, shapes)
+    corrected = {row: names for row, names in enumerate(result) if names != first[row]}
+    if corrected:  # what goes past the attention (a skip connection) takes its names from there, too
+        result = _spread_forwards(trace, said | corrected, holders, shapes)
+    for row in range(len(layers) - 1, -1, -1):
+        if row in holders and not all(result[row] or ("",)):
+            result[row] = result[last[row]] if row in last else ()
+    return [names or _usual(shape) for names, shape in zip(result, shapes, strict=True)]
+
+
+def _spread_forwards(trace: Trace, said: dict[int, Axes], holders: set[int], shapes: Sequence[Shape]) -> list[Axes]:
+    """The names by what layers say, and by what they take."""
     result: list[Axes] = []
-    for row, layer in enumerate(layers):
+    for row, layer in enumerate(trace.layers):
         if row in holders:
             result.append(layer.axes)
             continue
@@ -41,11 +55,7 @@ def named_axes(trace: Trace) -> list[Axes]:
         carried = [_carried(layer.kind, names, before, shapes[row]) for names, before in incoming]
         best = max(carried, key=_known, default=())
         result.append(_filled(said.get(row) or layer.axes, best, shapes[row]))
-    _spread_backwards(layers, result, shapes)
-    for row in range(len(layers) - 1, -1, -1):
-        if row in holders and not all(result[row] or ("",)):
-            result[row] = result[last[row]] if row in last else ()
-    return [names or _usual(shape) for names, shape in zip(result, shapes, strict=True)]
+    return result
 
 
 def _last_rows(shapes: Sequence[Shape], parents: Sequence[int], holders: set[int]) -> dict[int, int]:
@@ -100,9 +110,17 @@ def _spread_backwards(layers: Sequence[Layer], result: list[Axes], shapes: Seque
     for row in range(len(layers) - 1, -1, -1):
         if "time" not in result[row] and result[row][:1] != ("tokens",):
             continue
-        for origin in layers[row].inputs:
+        for origin in _taken_from_outside(layers, row):
             if origin >= 0 and shapes[origin][:-1] == shapes[row][:-1] and "channels" not in result[origin]:
                 result[origin] = (*result[row][:-1], "features")
+
+
+def _taken_from_outside(layers: Sequence[Layer], row: int) -> list[int]:
+    """What a row takes; of one with rows inside, what these take from in front of it."""
+    end = row + 1
+    while end < len(layers) and layers[end].depth > layers[row].depth:
+        end += 1
+    return [origin for inner in range(row, end) for origin in layers[inner].inputs if origin < row]
 
 
 def _carried(kind: str, names: Axes, before: Shape, after: Shape) -> Axes:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import Tensor, nn
 
 from archlab.records import Layer, Trace
@@ -104,6 +105,34 @@ def test_functions(
     totals = trace(Function(function, *weight), shapes).totals
     assert totals.macs == macs
     assert totals.uncounted_operations == {}
+
+
+def windows_and_back(x: Tensor) -> Tensor:
+    found = torch.stft(x, 8, hop_length=4, return_complex=True, window=torch.ones(8))
+    return torch.istft(found, 8, hop_length=4, window=torch.ones(8))
+
+
+def regions(kind: str) -> Callable[[Tensor], Tensor]:
+    return lambda x: getattr(torchvision.ops, kind)(x, torch.tensor([[0.0, 0.0, 0.0, 4.0, 4.0]]), 2)
+
+
+def labelling(x: Tensor) -> Tensor:
+    return F.ctc_loss(x.log_softmax(-1), torch.ones(2, 2, dtype=torch.long), torch.tensor([5, 5]), torch.tensor([2, 2]))
+
+
+WITHOUT_PRODUCTS = [
+    (windows_and_back, (2, 64)),
+    (labelling, (5, 2, 4)),
+    (lambda x: torch.distributions.Gamma(x.exp(), 1.0).rsample(), (2, 3)),
+    *((regions(kind), (1, 4, 8, 8)) for kind in ("roi_pool", "roi_align", "ps_roi_pool", "ps_roi_align")),
+]
+
+
+@pytest.mark.parametrize(("function", "shape"), WITHOUT_PRODUCTS)
+def test_no_lower_bound_where_no_product_is_missing(function: Callable[..., Tensor], shape: tuple[int, ...]) -> None:
+    totals = trace(Function(function), [shape], strict=True).totals
+    assert totals.macs == 0
+    assert totals.elementwise > 0
 
 
 ELEMENTWISE = [

@@ -189,3 +189,19 @@ def test_what_no_call_made_is_no_tensor_that_grows() -> None:
             return self.body(x)
 
     assert grown(Idle(), [(2, 4)]) == [("scale", 0, ""), ("body", 3, "")]
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_words_in_front_of_encoder_layers(batch_first: bool) -> None:
+    class Encoding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(100, 32)
+            layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=batch_first)
+            self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+        def forward(self, words: Tensor) -> Any:
+            return self.layers(self.embedding(words))
+
+    words = "2x9:int64" if batch_first else "9x2:int64"
+    assert grown(Encoding(), [words]) == [("embedding", 32, "9 tokens"), ("layers", 32, "9 tokens")]

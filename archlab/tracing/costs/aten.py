@@ -274,10 +274,27 @@ def _lanczos_interpolation(input: Shape, *rest: object, output: Shape, **options
     return Cost(0, 2 * 6 ** (len(output) - 2) * prod(output))  # a window of three positions to either side
 
 
-@register_cost("aten::grid_sampler_2d", "aten::grid_sampler_3d")
+@register_cost("aten::grid_sampler_2d", "aten::grid_sampler_3d", "aten::_grid_sampler_2d_cpu_fallback")
 def _grid_sample(input: Shape, grid: Shape, mode: int, *rest: object, output: Shape) -> Cost:
     neighbours = {0: 2, 1: 0, 2: 4}[mode] ** (len(output) - 2)
     return Cost(0, max(1, 2 * neighbours) * prod(output))
+
+
+@register_cost("aten::cudnn_grid_sampler")
+def _bilinear_grid_sample(input: Shape, grid: Shape, *, output: Shape) -> Cost:
+    return _grid_sample(input, grid, 0, output=output)
+
+
+@register_cost("aten::unfold_backward")
+def _overlap_add(frames: Shape, *rest: object, output: Shape) -> Cost:
+    return Cost(0, prod(frames))  # each element is added to its place: what `istft` joins its windows by
+
+
+@register_cost("aten::_ctc_loss", "aten::_cudnn_ctc_loss", "aten::miopen_ctc_loss")
+def _labelling(scores: Shape, labels: Shape, *rest: object, output: object, **options: object) -> Cost:
+    # Labels with a blank around each; at each step, a state is the logsumexp of three and the score of its label.
+    states = 2 * prod(labels) + (scores[1] if len(scores) == 3 else 1)
+    return Cost(0, 4 * scores[0] * states)
 
 
 @register_cost("aten::_pdist_forward")
@@ -288,6 +305,18 @@ def _own_distances(input: Shape, *rest: object, output: Shape) -> Cost:
 @register_cost("aten::_cdist_forward", "aten::_euclidean_dist")
 def _distances(left: Shape, right: Shape, *rest: object, output: Shape) -> Cost:
     return Cost(0, 3 * left[-1] * prod(output))  # difference, power, sum
+
+
+@register_cost("torchvision::roi_pool", "torchvision::ps_roi_pool")
+def _region_maximum(input: Shape, regions: Shape, *rest: object, output: tuple[Shape, Shape]) -> Cost:
+    return Cost(0, prod(output[0]))  # each cell is the largest, or the mean, of at least one element
+
+
+@register_cost("torchvision::ps_roi_align")
+def _sensitive_region_pooling(
+    input: Shape, regions: Shape, scale: Any, height: Any, width: Any, samples: int, *, output: tuple[Shape, Shape]
+) -> Cost:
+    return Cost(0, prod(output[0]) * max(1, samples) ** 2 * 8)
 
 
 @register_cost("torchvision::roi_align")

@@ -87,7 +87,8 @@ REDUCTIONS = words(
 
 POINTWISE = words(
     """
-    _add_relu _masked_scale _prelu_kernel _transform_bias_rescale_qkv _weight_norm_interface abs addcdiv addcmul
+    _add_relu _dirichlet_grad _masked_scale _prelu_kernel _standard_gamma_grad _transform_bias_rescale_qkv
+    _weight_norm_interface abs addcdiv addcmul
     addr bartlett_window batch_norm_elemt blackman_window celu copysign cross dequantize fft_fftfreq
     fft_rfftfreq floor_divide gcd gelu glu glu_jvp hamming_window hann_window hardshrink hardswish kaiser_window
     lcm linalg_cross log_sigmoid_forward mish quantize_per_channel quantize_per_tensor
@@ -107,33 +108,33 @@ ACTIVATIONS = words(
 UNKNOWN_OPERATIONS = words(
     """
     _amp_foreach_non_finite_check_and_unscale _amp_update_scale _cholesky_solve_helper _coalesce
-    _compute_linear_combination _cslt_sparse_mm _cslt_sparse_mm_search _ctc_loss _cudnn_attention_forward
-    _cudnn_ctc_loss _dirichlet_grad _efficient_attention_forward _flash_attention_forward
+    _compute_linear_combination _cslt_sparse_mm _cslt_sparse_mm_search _cudnn_attention_forward
+    _efficient_attention_forward _flash_attention_forward
     _flash_attention_forward_no_dropout_inplace _foobar _foreach_mm _fused_adagrad _fused_adam _fused_adamw
-    _fused_sgd _grid_sampler_2d_cpu_fallback _linalg_det _linalg_eigh _linalg_eigvals _linalg_slogdet
+    _fused_sgd _linalg_det _linalg_eigh _linalg_eigvals _linalg_slogdet
     _linalg_solve_ex _linalg_svd _native_multi_head_attention _nested_tensor_softmax_with_shape _sparse_addmm
     _sparse_csr_prod _sparse_csr_sum _sparse_log_softmax _sparse_mm_reduce_impl _sparse_semi_structured_addmm
     _sparse_semi_structured_apply _sparse_semi_structured_apply_dense _sparse_semi_structured_linear
     _sparse_semi_structured_mm _sparse_semi_structured_tile _sparse_softmax _sparse_sparse_matmul _sparse_sum
-    _spdiags _spsolve _standard_gamma_grad _transformer_encoder_layer_fwd _triton_multi_head_attention
-    _triton_scaled_dot_attention cholesky_inverse cholesky_solve cudnn_grid_sampler geqrf glu_backward_jvp hspmm
+    _spdiags _spsolve _transformer_encoder_layer_fwd _triton_multi_head_attention
+    _triton_scaled_dot_attention cholesky_inverse cholesky_solve geqrf glu_backward_jvp hspmm
     linalg_cholesky_ex linalg_eig linalg_eigvals linalg_householder_product linalg_inv_ex linalg_ldl_factor_ex
     linalg_ldl_solve linalg_lstsq linalg_lu linalg_lu_factor_ex linalg_lu_solve linalg_matrix_exp
-    linalg_matrix_sqrth linalg_pinv linalg_polar linalg_qr linalg_solve_triangular miopen_ctc_loss ormqr
+    linalg_matrix_sqrth linalg_pinv linalg_polar linalg_qr linalg_solve_triangular ormqr
     quantized_gru quantized_lstm sparse_sampled_addmm sspaddmm triangular_solve
     """
 )
 """As the dispatcher calls them: named as uncounted, by intention.
 
 Decompositions and solvers iterate; sparse and packed operands, and attention over lengths in a tensor, take what their
-values say; the connectionist loss is a recursion over labels; optimisers belong to no forward pass. What ends in
-`backward`, and what torch only tests itself with (`_test_...`), is not listed, and treated alike.
+values say; optimisers belong to no forward pass. What ends in `backward`, and what torch only tests itself with
+(`_test_...`), is not listed, and treated alike.
 """
 
 GRADIENTS_WITHOUT_PRODUCTS = words(
     """
     _adaptive_avg_pool2d_backward _adaptive_avg_pool3d_backward _batch_norm_impl_index_backward
-    _cdist_backward _embedding_bag_backward _embedding_bag_dense_backward
+    _cdist_backward _ctc_loss_backward _cudnn_ctc_loss_backward _embedding_bag_backward _embedding_bag_dense_backward
     _embedding_bag_per_sample_weights_backward _embedding_bag_sparse_backward
     _fake_quantize_learnable_per_channel_affine_backward _fake_quantize_learnable_per_tensor_affine_backward
     _fused_rms_norm_backward _log_softmax_backward_data _masked_softmax_backward
