@@ -25,7 +25,7 @@ from archlab.analysis.metrics import BY_NAME, SHARE, Sign
 from archlab.analysis.statistics import paired_difference
 from archlab.errors import InputError, nearest
 from archlab.records import Comparison, Difference, VariantResult
-from archlab.records.experiment import ClaimVerdict, Direction, Fulfilment, Outcome, Part
+from archlab.records.experiment import ClaimVerdict, Direction, Expectation, Fulfilment, Outcome, Part
 
 Values = Mapping[str, Mapping[int, float]]
 """Variant -> seed -> value, of runs that ended well."""
@@ -77,7 +77,7 @@ class Wording:
 
     metric: str
     asked: str
-    """`norm=none minus norm=batch: lower`."""
+    """`norm=none minus norm=batch`."""
     sides: str
     """The two means."""
     difference: str
@@ -184,16 +184,30 @@ def checked_expectations(part: Part, variants: Sequence[VariantResult]) -> Part:
     return part
 
 
+def metric_title(name: str) -> str:
+    """What people call a part's metric."""
+    return (QUANTITIES.get(name) or BY_NAME[name]).title
+
+
+def asked_text(expected: Expectation) -> str:
+    """The difference that an expectation is about, in words.
+
+    >>> asked_text(Expectation("norm=none", "lower", "norm=batch"))
+    'norm=none minus norm=batch'
+    """
+    if not expected.baseline:
+        return expected.variant
+    if " minus " in expected.variant and " minus " in expected.baseline:
+        about = Difference(0, 0, None, None, None, None, baseline=expected.baseline, variant=expected.variant)
+        return interaction_name(about)
+    return f"{expected.variant} minus {expected.baseline}"
+
+
 def worded(outcome: Outcome) -> Wording:
     """An outcome in words."""
     expected, difference = outcome.expectation, outcome.difference
     metric = QUANTITIES.get(outcome.metric) or BY_NAME[outcome.metric]
-    interaction = expected.baseline and " minus " in expected.variant and " minus " in expected.baseline
-    if interaction:
-        about = Difference(0, 0, None, None, None, None, baseline=expected.baseline, variant=expected.variant)
-        asked = interaction_name(about)
-    else:
-        asked = f"{expected.variant} minus {expected.baseline}" if expected.baseline else expected.variant
+    asked = asked_text(expected)
     means = [mean for mean in (outcome.variant_mean, outcome.baseline_mean) if mean is not None]
     if difference is None:
         return Wording(
