@@ -76,12 +76,11 @@ def show_experiment(
     archlab experiment show degradation
     archlab experiment show degradation --json
     """
-    from archlab.experiments import experiment, planned
+    from archlab.experiments import commands, experiment
     from archlab.tables.experiment import protocol_tables
 
     found = experiment(name)
-    plans = planned(found)
-    emit(target, lambda: protocol_tables(found, {plan.part.name: _command(plan) for plan in plans}), found.to_json)
+    emit(target, lambda: protocol_tables(found, commands(found)), found.to_json)
 
 
 @experiment.command("run")
@@ -188,12 +187,6 @@ def _write_page(result: ExperimentResult, networks: Sequence[Trace], home: Store
     if path is None:
         files.make_folder(target.parent)
     return reports.save(target, [result, *networks], store=home, command=result.command)
-
-
-def _command(plan: Plan) -> str:
-    if plan.command:
-        return plan.command
-    return "no single command: different networks are compared by archlab experiment run alone"
 
 
 def _document(found: Sequence[Experiment]) -> str:

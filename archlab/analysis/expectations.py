@@ -107,6 +107,7 @@ def outcomes(part: Part, comparison: Comparison | None, values: Values | None = 
     else:
         held, margin = values or {}, part.margin
         found = _differences(part, held)
+    effects = _effects(comparison, held)
     return tuple(
         Outcome(
             part=part.name,
@@ -114,8 +115,8 @@ def outcomes(part: Part, comparison: Comparison | None, values: Values | None = 
             expectation=expected,
             fulfilment=fulfilment(expected.direction, difference, margin),
             difference=difference,
-            variant_mean=_mean(held, expected.variant, expected.baseline),
-            baseline_mean=_mean(held, expected.baseline, expected.variant),
+            variant_mean=effects.get(expected.variant, _mean(held, expected.variant, expected.baseline)),
+            baseline_mean=effects.get(expected.baseline, _mean(held, expected.baseline, expected.variant)),
             margin=margin,
         )
         for expected, difference in zip(part.expect, found, strict=True)
@@ -197,10 +198,14 @@ def asked_text(expected: Expectation) -> str:
     """
     if not expected.baseline:
         return expected.variant
-    if " minus " in expected.variant and " minus " in expected.baseline:
+    if _is_interaction(expected):
         about = Difference(0, 0, None, None, None, None, baseline=expected.baseline, variant=expected.variant)
         return interaction_name(about)
     return f"{expected.variant} minus {expected.baseline}"
+
+
+def _is_interaction(expected: Expectation) -> bool:
+    return " minus " in expected.variant and " minus " in expected.baseline
 
 
 def worded(outcome: Outcome) -> Wording:
@@ -219,7 +224,7 @@ def worded(outcome: Outcome) -> Wording:
     return Wording(
         metric=metric.title,
         asked=asked,
-        sides=" against ".join(map(metric.written, means)),
+        sides=" against ".join(map(metric.difference if _is_interaction(expected) else metric.written, means)),
         difference=metric.difference(difference.mean),
         interval=interval,
         conclusion=_conclusion(outcome, difference),
@@ -277,6 +282,18 @@ def _differences(part: Part, values: Values) -> list[Difference | None]:
         made.append(replace(found, metric=part.metric, baseline=one.baseline, variant=one.variant))
     concluded = iter(judged([one for one in made if one is not None], (), part.metric, part.margin)[0])
     return [None if one is None else next(concluded) for one in made]
+
+
+def _effects(comparison: Comparison | None, values: Values) -> dict[str, float]:
+    """Both sides of each interaction by their names, over the seeds that all four variants have."""
+    found: dict[str, float] = {}
+    for one in interactions(comparison.variants) if comparison is not None else ():
+        corners = [values.get(corner.name, {}) for corner in one.corners]
+        seeds = set(corners[0]).intersection(*corners[1:])
+        if seeds:
+            means = [fmean(corner[seed] for seed in seeds) for corner in corners]
+            found |= dict(zip(one.names, (means[1] - means[0], means[3] - means[2]), strict=True))
+    return found
 
 
 def _mean(values: Values, name: str, other: str) -> float | None:

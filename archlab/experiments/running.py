@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from archlab.records import Comparison, TrainingConfig, Value, VariantResult
 from archlab.records.config import configured, consistent
 from archlab.records.experiment import Experiment, ExperimentResult, Part
 from archlab.records.search import RateSearch
-from archlab.records.settings import settings
+from archlab.records.settings import settings, varying
 from archlab.training.execution import Execution
 
 if TYPE_CHECKING:
@@ -46,23 +47,18 @@ class Plan:
     @property
     def command(self) -> str:
         """What to type to have its runs by themselves; empty where no single command compares them."""
-        if self.part.networks:
-            return ""
-        words = ["archlab", "compare", self.part.network]
-        for name, value in self.part.options.items():
-            words += ["--option", f"{name}={value}"]
-        for name, values in self.part.vary.items():
-            words += ["--vary", f"{name}={','.join(map(str, values))}"]
-        for name, value in self.chosen.items():
-            words += [settings(TrainingConfig)[name].flag, str(value)]
-        words += ["--seeds", str(len(self.design.seeds))]
-        if self.part.rates:
-            words += ["--max-lr", ",".join(f"{rate:g}" for rate in self.part.rates)]
-        elif self.part.metric in CLAIMABLE and self.part.metric != PRIMARY:
-            words += ["--metric", self.part.metric]
-        if self.part.margin is not None and self.part.metric in CLAIMABLE:
-            words += ["--margin", f"{self.part.margin / BY_NAME[self.part.metric].unit.scale:g}"]
-        return shlex.join(words)
+        return _command(self.part, self.chosen, len(self.design.seeds))
+
+
+def commands(experiment: Experiment) -> dict[str, str]:
+    """Name of a part -> the command that trains the same; empty where different networks are compared.
+
+    Nothing that the experiment names is imported or built.
+    """
+    return {
+        part.name: _command(part, _shared(experiment, part, {}), part.seeds or experiment.seeds)
+        for part in experiment.parts
+    }
 
 
 def planned(
@@ -137,19 +133,47 @@ def run(
     )
 
 
+def _shared(experiment: Experiment, part: Part, chosen: Mapping[str, Value]) -> dict[str, Value]:
+    """The settings that all trainings of a part have: the experiment's, the part's, the data set's, those chosen.
+
+    Raises:
+        InputError: what is chosen is varied.
+    """
+    varied = {item.field for name, item in varying(TrainingConfig).items() if name in part.vary}
+    for name in varied.intersection(chosen):
+        raise InputError(f"{name} is what part {part.name!r} of the experiment varies: leave it out")
+    found = experiment.settings | part.settings
+    dataset = str((found | chosen).get("dataset", TrainingConfig().dataset))
+    found |= experiment.datasets.get(dataset, {}) | part.datasets.get(dataset, {}) | chosen
+    return {name: value for name, value in found.items() if name not in varied}
+
+
+def _command(part: Part, shared: Mapping[str, Value], seeds: int) -> str:
+    if part.networks:
+        return ""
+    words = ["archlab", "compare", part.network]
+    for name, value in part.options.items():
+        words += ["--option", f"{name}={value}"]
+    for name, values in part.vary.items():
+        words += ["--vary", f"{name}={','.join(map(str, values))}"]
+    for name, value in shared.items():
+        words += [settings(TrainingConfig)[name].flag, str(value)]
+    words += ["--seeds", str(seeds)]
+    if part.rates:
+        words += ["--max-lr", ",".join(f"{rate:g}" for rate in part.rates)]
+    elif part.metric in CLAIMABLE and part.metric != PRIMARY:
+        words += ["--metric", part.metric]
+    if part.margin is not None and part.metric in CLAIMABLE:
+        words += ["--margin", f"{part.margin * BY_NAME[part.metric].unit.scale:g}"]
+    return shlex.join(words)
+
+
 def _plan(experiment: Experiment, part: Part, seeds: int | None, chosen: dict[str, Value]) -> Plan:
-    shared = experiment.settings | part.settings
-    dataset = str((shared | chosen).get("dataset", TrainingConfig().dataset))
-    shared |= experiment.datasets.get(dataset, {}) | part.datasets.get(dataset, {}) | chosen
+    shared = _shared(experiment, part, chosen)
     count = seeds or part.seeds or experiment.seeds
     if part.networks:
         designed = Design(tuple(_variants(part, shared)), tuple(range(count)))
     else:
-        varied = [name for name in shared if settings(TrainingConfig)[name].name in part.vary]
-        for name in varied:
-            if name in chosen:
-                raise InputError(f"{name} is what part {part.name!r} of the experiment varies: leave it out")
-            del shared[name]
         given: dict[str, Any] = {**shared, "options": part.options}
         designed = design(part.network, vary=part.vary, seeds=count, **given)
     if part.metric == "smoothness" and not designed.variants[0].probe_every:
@@ -179,8 +203,6 @@ def _variants(part: Part, shared: Mapping[str, Value]) -> list[TrainingConfig]:
 
 
 def _rates(searched: RateSearch) -> dict[str, dict[int, float]]:
-    import math
-
     return {
         variant.name: {
             seed: math.log10(rate)

@@ -104,7 +104,7 @@ class Outcome:
     difference: Difference | None = None
     """None where a side has no run that ended well."""
     variant_mean: float | None = None
-    """Over the seeds of the difference; None for an interaction."""
+    """Over the seeds of the difference; of an interaction, the difference on its second side."""
     baseline_mean: float | None = None
     margin: float | None = None
 

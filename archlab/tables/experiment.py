@@ -38,7 +38,7 @@ def protocol_tables(experiment: Experiment, commands: Mapping[str, str]) -> tupl
 
     Args:
         experiment: which one.
-        commands: name of a part -> the command.
+        commands: name of a part -> the command; empty where there is none.
     """
     texts = _texts(
         experiment.name,
@@ -72,8 +72,16 @@ def _part_table(part: Part, command: str) -> Table:
         ),
         rows=tuple(rows),
         title=f"{part.name}: {metric_title(part.metric)}",
-        footer=(command,),
+        footer=(command or "Different networks, which archlab experiment run alone compares: " + _networks(part),),
     )
+
+
+def _networks(part: Part) -> str:
+    texts = []
+    for one in part.networks:
+        options = ", ".join(f"{name}={value}" for name, value in one.options.items())
+        texts.append(one.network + (f" ({options})" if options else ""))
+    return "; ".join(texts)
 
 
 def result_table(result: ExperimentResult) -> Table:

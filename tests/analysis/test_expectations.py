@@ -113,7 +113,7 @@ def test_an_interaction_is_asked_for_by_the_names_that_the_comparison_gives_it()
     assert found.difference.mean == pytest.approx(-0.42)
     assert found.fulfilment == "holds"
     assert worded(found).asked == "norm=none minus norm=batch: at skip=off against at skip=on"
-    assert worded(found).sides == ""
+    assert worded(found).sides == "-42.00 points against +0.00 points"
 
 
 def test_a_quantity_is_paired_by_seed_and_one_family() -> None:
