@@ -89,11 +89,15 @@ def run_experiment(
     name: NameArgument,
     dataset: Annotated[
         str | None,
-        typer.Option("--dataset", metavar="NAME", show_default=False, help=f"In place of digits: {_SETTINGS['dataset'].help}"),
+        typer.Option(
+            "--dataset", metavar="NAME", show_default=False, help=f"In place of digits: {_SETTINGS['dataset'].help}"
+        ),
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option("--seeds", metavar="N", min=1, show_default=False, help="Runs per variant. Default: the experiment's."),
+        typer.Option(
+            "--seeds", metavar="N", min=1, show_default=False, help="Runs per variant. Default: the experiment's."
+        ),
     ] = None,
     epochs: Annotated[int | None, option(replace(_SETTINGS["epochs"], default=None))] = None,
     train_samples: Annotated[int | None, option(_SETTINGS["train_samples"])] = None,
@@ -154,7 +158,8 @@ def run_experiment(
         from archlab.analysis.expectations import verdict_sentence
 
         write(f"\nVerdict: {verdict_sentence(result.outcomes)}")
-    failed = [one.failed for held in (*result.comparisons, *result.searches) for one in held.variants]
+    failed = [one.failed for held in result.comparisons for one in held.variants]
+    failed += [one.failed for held in result.searches for one in held.variants]
     if any(failed):
         raise typer.Exit(1)
 

@@ -79,14 +79,18 @@ class Material:
 
 
 def gather(items: Sequence[Item], store: Store | None = None, command: str = "") -> Material:
-    """The material of a page: traces, those of profiles behind them, comparisons, named experiments' first, then runs that are in no comparison.
+    """The material of a page: traces, those of profiles behind them, comparisons, then runs that are in no comparison.
+
+    The comparisons of named experiments come first.
 
     Raises:
         InputError: an item is none of the records that a page can show.
     """
     for item in items:
         if not isinstance(item, Item):
-            raise InputError(f"a page shows Trace, Profile, Run, Comparison and ExperimentResult records, got {type(item).__name__}")
+            raise InputError(
+                f"a page shows Trace, Profile, Run, Comparison and ExperimentResult records, got {type(item).__name__}"
+            )
     results = _unique(item for item in items if isinstance(item, ExperimentResult))
     named = [comparison for result in results for comparison in result.comparisons]
     comparisons = _unique([*named, *(item for item in items if isinstance(item, Comparison))])

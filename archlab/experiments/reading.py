@@ -128,9 +128,7 @@ def _checked_part(part: Part, origin: str) -> Part:
         checked_margin(part.margin)
     if part.seeds is not None:
         _seeds(part.seeds, origin)
-    return replace(
-        part, settings=_settings(part.settings, origin), datasets=_datasets(part.datasets, origin)
-    )
+    return replace(part, settings=_settings(part.settings, origin), datasets=_datasets(part.datasets, origin))
 
 
 def _seeds(count: int, origin: str) -> None:

@@ -19,7 +19,7 @@ from archlab.comparing.searching import rate_grid, rounds, search
 from archlab.errors import InputError
 from archlab.records import Comparison, TrainingConfig, Value, VariantResult
 from archlab.records.config import configured, consistent
-from archlab.records.experiment import Experiment, ExperimentResult, Part
+from archlab.records.experiment import Experiment, ExperimentResult, Outcome, Part
 from archlab.records.search import RateSearch
 from archlab.records.settings import settings, varying
 from archlab.training.execution import Execution
@@ -101,7 +101,7 @@ def run(
     execution = replace(execution, store=execution.home)
     comparisons: list[Comparison] = []
     searches: list[RateSearch] = []
-    found = []
+    found: list[Outcome] = []
     for plan in plans:
         part = plan.part
         if part.rates:
@@ -121,7 +121,9 @@ def run(
             margin=part.margin if is_metric else None,
         )
         comparisons.append(comparison)
-        found += outcomes(part, comparison, None if is_metric else QUANTITY_VALUES[part.metric](comparison, execution.home))
+        found += outcomes(
+            part, comparison, None if is_metric else QUANTITY_VALUES[part.metric](comparison, execution.home)
+        )
     return ExperimentResult(
         experiment=experiment,
         dataset=plans[0].design.variants[0].dataset,
@@ -143,8 +145,8 @@ def _shared(experiment: Experiment, part: Part, chosen: Mapping[str, Value]) -> 
     for name in varied.intersection(chosen):
         raise InputError(f"{name} is what part {part.name!r} of the experiment varies: leave it out")
     found = experiment.settings | part.settings
-    dataset = str((found | chosen).get("dataset", TrainingConfig().dataset))
-    found |= experiment.datasets.get(dataset, {}) | part.datasets.get(dataset, {}) | chosen
+    dataset = str({**found, **chosen}.get("dataset", TrainingConfig().dataset))
+    found |= {**experiment.datasets.get(dataset, {}), **part.datasets.get(dataset, {}), **chosen}
     return {name: value for name, value in found.items() if name not in varied}
 
 
@@ -181,9 +183,7 @@ def _plan(experiment: Experiment, part: Part, seeds: int | None, chosen: dict[st
     deciding = [variant.deciding for variant in designed.variants]
     common = shared_items(deciding)
     stubs = [
-        VariantResult(
-            variant.label, {}, {name: value for name, value in values.items() if name not in common}
-        )
+        VariantResult(variant.label, {}, {name: value for name, value in values.items() if name not in common})
         for variant, values in zip(designed.variants, deciding, strict=True)
     ]
     return Plan(checked_expectations(part, stubs), designed, shared)
@@ -197,7 +197,9 @@ def _variants(part: Part, shared: Mapping[str, Value]) -> list[TrainingConfig]:
     for one in part.networks:
         source = resolve(one.network, one.options)
         source.build("meta")
-        config = configured(one.network, {**shared, "options": dict(source.options), "variant": one.name or one.network})
+        config = configured(
+            one.network, {**shared, "options": dict(source.options), "variant": one.name or one.network}
+        )
         found.append(consistent(config))
     return found
 
@@ -205,9 +207,7 @@ def _variants(part: Part, shared: Mapping[str, Value]) -> list[TrainingConfig]:
 def _rates(searched: RateSearch) -> dict[str, dict[int, float]]:
     return {
         variant.name: {
-            seed: math.log10(rate)
-            for seed, rate in zip(searched.seeds, variant.rates, strict=True)
-            if rate is not None
+            seed: math.log10(rate) for seed, rate in zip(searched.seeds, variant.rates, strict=True) if rate is not None
         }
         for variant in searched.variants
     }

@@ -1,4 +1,4 @@
-"""Networks with one thing changed that experiments ask about: where the normalisation stands, how large branches begin."""
+"""Networks with one thing changed: where the normalisation stands, how large branches begin."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Scale(nn.Module):
 @register(
     "resnet20-scaled",
     input_shape=(3, 32, 32),
-    summary="resnet20 with a learnt factor on each branch, which can begin at 0 (SkipInit), and He et al.'s first weights",
+    summary="resnet20 with a learnt factor on each branch, which may begin at 0, and He et al.'s first weights",
     paper="De and Smith 2020, Batch Normalization Biases Residual Blocks Towards the Identity Function",
     depth=20,
 )

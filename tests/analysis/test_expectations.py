@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import pytest
 
 from archlab.analysis.comparison import summarise
-from archlab.analysis.expectations import checked_expectations, claim_verdict, fulfilment, outcomes, verdict_sentence, worded
+from archlab.analysis.expectations import (
+    checked_expectations,
+    claim_verdict,
+    fulfilment,
+    outcomes,
+    verdict_sentence,
+    worded,
+)
 from archlab.errors import InputError
 from archlab.records import Difference, VariantResult
 from archlab.records.comparison import Conclusion
@@ -63,18 +70,16 @@ def test_without_a_margin_a_small_difference_is_none_that_counts_as_equal() -> N
         (
             ["holds", "open"],
             "can't tell",
-            "Can't tell: 1 of 2 expectations are open, and none fails. About 40 seeds would tell, if means and spreads "
-            "stay as they are.",
+            (
+                "Can't tell: 1 of 2 expectations are open, and none fails. About 40 seeds would tell, if means and "
+                "spreads stay as they are."
+            ),
         ),
     ],
 )
-def test_the_verdict_follows_from_all_expectations(
-    kinds: Sequence[Fulfilment], verdict: str, sentence: str
-) -> None:
+def test_the_verdict_follows_from_all_expectations(kinds: Sequence[Fulfilment], verdict: str, sentence: str) -> None:
     expected = Expectation("norm=none", "lower", "norm=batch")
-    found = [
-        Outcome("part", "test_accuracy", expected, kind, UNCLEAR if kind == "open" else LOWER) for kind in kinds
-    ]
+    found = [Outcome("part", "test_accuracy", expected, kind, UNCLEAR if kind == "open" else LOWER) for kind in kinds]
     assert claim_verdict(found) == verdict
     assert verdict_sentence(found) == sentence
 
