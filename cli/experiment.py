@@ -165,12 +165,16 @@ def run_experiment(
 
 
 def _show(result: ExperimentResult, target: Output) -> None:
+    from archlab.analysis.expectations import verdict_sentence
     from archlab.tables.experiment import claim_table, outcomes_table, result_table
 
     def tables() -> list[Table]:
         if target.form is Format.csv:
             return [outcomes_table(result)]
-        return [claim_table(result.experiment), result_table(result)]
+        found = result_table(result)
+        if target != Output():  # at a terminal it is the last line
+            found = replace(found, footer=(f"Verdict: {verdict_sentence(result.outcomes)}", *found.footer))
+        return [claim_table(result.experiment), found]
 
     emit(target, tables, result.to_json)
 
