@@ -43,6 +43,7 @@ _HOMES = {
 _ROOMS = (
     "analysis",
     "comparing",
+    "experiments",
     "networks",
     "profiling",
     "records",

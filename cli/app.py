@@ -33,6 +33,7 @@ COMMANDS = (
     "profile",
     "train",
     "compare",
+    "experiment",
     "report",
     "serve",
     "runs",

@@ -18,6 +18,7 @@ from archlab.errors import ArchlabError, ForwardError, InputError, SourceError
 
 if TYPE_CHECKING:
     from archlab.records import Comparison, Profile, Run, Trace, TrainingConfig, Value
+    from archlab.records.experiment import ExperimentResult
     from archlab.store import Store
 
 
@@ -106,7 +107,10 @@ def report(
 
 
 def _save_images(
-    items: Sequence[Trace | Profile | Run | Comparison], store: Store, png: Path | None, svg: Path | None
+    items: Sequence[Trace | Profile | Run | Comparison | ExperimentResult],
+    store: Store,
+    png: Path | None,
+    svg: Path | None,
 ) -> None:
     from archlab.reports import save_images
 
@@ -119,7 +123,7 @@ def _save_images(
 
 def _resolved(
     thing: str, store: Store, inputs: list[str] | None, options: dict[str, Value], failures: list[ForwardError]
-) -> Trace | Profile | Run | Comparison:
+) -> Trace | Profile | Run | Comparison | ExperimentResult:
     """What a name stands for: a JSON file, a comparison, a run, or else a network that is traced.
 
     A network that fails on its input is its trace up to there, and the error joins `failures`.
@@ -145,7 +149,7 @@ def _resolved(
         raise SourceError(f"{thing!r} is no run or comparison in {store.path}, and no network: {error}") from error
 
 
-def _record_in(path: Path) -> Trace | Profile | Run | Comparison:
+def _record_in(path: Path) -> Trace | Profile | Run | Comparison | ExperimentResult:
     """The record in a JSON file, by its schema.
 
     Raises:
@@ -154,6 +158,7 @@ def _record_in(path: Path) -> Trace | Profile | Run | Comparison:
     import json
 
     from archlab.records import Comparison, Profile, Run, Trace
+    from archlab.records.experiment import ExperimentResult
 
     try:
         schema = json.loads(path.read_bytes()).get("schema")
@@ -161,8 +166,8 @@ def _record_in(path: Path) -> Trace | Profile | Run | Comparison:
         raise InputError(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path} is no JSON that archlab wrote: expected an object with a schema") from error
-    kinds: dict[str, type[Trace] | type[Profile] | type[Run] | type[Comparison]] = {
-        kind.SCHEMA: kind for kind in (Trace, Profile, Run, Comparison)
+    kinds: dict[str, type[Trace] | type[Profile] | type[Run] | type[Comparison] | type[ExperimentResult]] = {
+        kind.SCHEMA: kind for kind in (Trace, Profile, Run, Comparison, ExperimentResult)
     }
     if schema not in kinds:
         raise InputError(f"{path} has schema {schema!r}: expected {', '.join(kinds)}")
@@ -180,13 +185,15 @@ def _newest(store: Store) -> Comparison:
 
 
 def _networks_of(
-    items: Sequence[Trace | Profile | Run | Comparison], store: Store, data_dir: Path | None
+    items: Sequence[Trace | Profile | Run | Comparison | ExperimentResult], store: Store, data_dir: Path | None
 ) -> list[Trace]:
     """The networks that the runs trained, fitted to their data, each once; none where torch is not installed."""
     from archlab.records import Comparison, Run
+    from archlab.records.experiment import ExperimentResult
 
     configs: dict[str, list[TrainingConfig]] = {}
-    for item in items:
+    parts = [one for item in items if isinstance(item, ExperimentResult) for one in item.comparisons]
+    for item in (*items, *parts):
         runs = [item] if isinstance(item, Run) else []
         if isinstance(item, Comparison):
             runs = store.available(item.runs)

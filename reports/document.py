@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def page(items: Sequence[Item], *, store: Store | None = None, title: str | None = None, command: str = "") -> str:
-    """The HTML of a report on traces, profiles, runs and comparisons, in the order in which they are given.
+    """The HTML of a report on traces, profiles, runs, comparisons and experiments, in the order that they are given in.
 
     Args:
         items: several networks stand side by side, several comparisons one after the other.
@@ -38,7 +38,7 @@ def page(items: Sequence[Item], *, store: Store | None = None, title: str | None
     True
     """
     if not items:
-        raise InputError("a page needs at least one Trace, Profile, Run or Comparison, got none")
+        raise InputError("a page needs at least one Trace, Profile, Run, Comparison or ExperimentResult, got none")
     material = gather(items, store, command)
     parts = sections(material)
     every = [section for part in parts for section in part.walk()]
@@ -97,6 +97,10 @@ def write(path: str | Path, html: str) -> Path:
 
 def subject(material: Material) -> str:
     """What a page is about, in one line."""
+    if material.results:
+        return visible(
+            ", ".join(dict.fromkeys(f"{one.experiment.title}, on {one.dataset}" for one in material.results))
+        )
     if material.experiments:
         names = list(dict.fromkeys(experiment.subject for experiment in material.experiments))
         first = material.experiments[0]

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from archlab.analysis.variants import runs_by_variant
 from archlab.errors import InputError, StoreError
 from archlab.records import Comparison, NormRecording, Probes, Profile, Run, Trace
+from archlab.records.experiment import ExperimentResult
 
 if TYPE_CHECKING:
     from archlab.store import Store
 
-Item = Trace | Profile | Run | Comparison
-Record = TypeVar("Record", Trace, Profile, Comparison)
+Item = Trace | Profile | Run | Comparison | ExperimentResult
+Record = TypeVar("Record", Trace, Profile, Comparison, ExperimentResult)
 Held = TypeVar("Held")
 
 
@@ -48,6 +49,8 @@ class Material:
     traces: tuple[Trace, ...]
     experiments: tuple[Experiment, ...]
     profiles: tuple[Profile, ...] = ()
+    results: tuple[ExperimentResult, ...] = ()
+    """Named experiments, whose comparisons are among `experiments`."""
     store: Store | None = None
     command: str = ""
     problems: list[str] = field(default_factory=list)
@@ -78,13 +81,19 @@ class Material:
 def gather(items: Sequence[Item], store: Store | None = None, command: str = "") -> Material:
     """The material of a page: traces, those of profiles behind them, comparisons, then runs that are in no comparison.
 
+    The comparisons of named experiments come first.
+
     Raises:
         InputError: an item is none of the records that a page can show.
     """
     for item in items:
         if not isinstance(item, Item):
-            raise InputError(f"a page shows Trace, Profile, Run and Comparison records, got {type(item).__name__}")
-    comparisons = _unique(item for item in items if isinstance(item, Comparison))
+            raise InputError(
+                f"a page shows Trace, Profile, Run, Comparison and ExperimentResult records, got {type(item).__name__}"
+            )
+    results = _unique(item for item in items if isinstance(item, ExperimentResult))
+    named = [comparison for result in results for comparison in result.comparisons]
+    comparisons = _unique([*named, *(item for item in items if isinstance(item, Comparison))])
     known = {item.key: item for item in items if isinstance(item, Run)}
     if store:
         keys = dict.fromkeys(key for comparison in comparisons for key in comparison.runs if key not in known)
@@ -96,6 +105,7 @@ def gather(items: Sequence[Item], store: Store | None = None, command: str = "")
     return Material(
         traces=tuple(_unique(traces)),
         profiles=tuple(profiles),
+        results=tuple(results),
         experiments=_with_distinct_titles(
             [*(_compared(comparison, known) for comparison in comparisons), *_grouped(loose)]
         ),

@@ -29,7 +29,8 @@ def announce(configs: Sequence[TrainingConfig], preparer: Preparer) -> None:
     from archlab.training import estimate_time
 
     count = "1 run" if len(configs) == 1 else f"{len(configs)} runs"
-    what = f"{count} of {configs[0].network} on {configs[0].dataset}"
+    networks = ", ".join(dict.fromkeys(config.network for config in configs))
+    what = f"{count} of {networks} on {configs[0].dataset}"
     with prints_aside():
         estimate = estimate_time(configs, preparer)
     seconds = estimate.seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from archlab.reports.material import Material
+from archlab.reports.sections.claim import claim_section
 from archlab.reports.sections.experiment import experiment_section
 from archlab.reports.sections.glossary import glossary_section
 from archlab.reports.sections.networks import networks_section
@@ -14,6 +15,7 @@ from archlab.reports.templating import Section
 from archlab.reports.text import slug
 
 RESERVED = (
+    "claim",
     "summary",
     "networks",
     "profiles",
@@ -38,6 +40,7 @@ def sections(material: Material) -> list[Section]:
         for place, experiment in enumerate(material.experiments)
     ]
     return [
+        *([claim_section(material.results)] if material.results else []),
         summary_section(material, anchors, examinations),
         *([profiles_section(material.profiles)] if material.profiles else []),
         *([networks_section(material.traces)] if material.traces else []),
