@@ -103,18 +103,18 @@ def _traced(
     options: Mapping[str, Value],
     columns: frozenset[str],
 ) -> Trace:
-    """The trace; without the columns of a training step, and a note, where the network only runs without gradients."""
-    needs = columns & {"saved", *_OF_A_STEP}
+    """The trace; without what autograd saves, and with a note, where the network only runs without gradients."""
+    needs = columns & {"saved"} if columns.isdisjoint(_OF_A_STEP) else ()
     try:
         return prepare(network, inputs, batch, options, columns).trace()
     except ForwardError as error:
         if not needs:
             raise
         try:
-            found = prepare(network, inputs, batch, options, columns - needs).trace()
+            found = prepare(network, inputs, batch, options, columns.difference(needs)).trace()
         except ForwardError:
             raise error from error.__cause__
-        note = f"Without {' and '.join(sorted(needs))}: it doesn't run with gradients ({error})."
+        note = f"Without {', '.join(needs)}: it doesn't run with gradients ({error})."
         return replace(found, notes=(*found.notes, note))
 
 
