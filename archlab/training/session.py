@@ -53,7 +53,7 @@ def train(
             the status `diverged`.)
 
     >>> train(epochs=1).epochs[-1].step
-    6
+    90
     """
     chosen, where = divided(settings, TrainingConfig, Execution)
     config = consistent(configured(network, chosen))
