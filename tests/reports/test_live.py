@@ -270,7 +270,7 @@ def test_anchors_differ_and_stay(store: Store) -> None:
         assert all(anchor.startswith("lenet-digits-") for anchor in found)
         anchors = found
     briefs = {board.brief for board in Watch(store).shown().boards}
-    assert briefs == {f"{epochs}, batch 256, learning rate 0.001" for epochs in ("1 epoch", "2 epochs", "3 epochs")}
+    assert briefs == {f"{epochs}, batch 16, learning rate 0.001" for epochs in ("1 epoch", "2 epochs", "3 epochs")}
     assert len(anchors) == 3
 
 
