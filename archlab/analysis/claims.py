@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from archlab.analysis.metrics import BY_NAME, METRICS, Metric
-from archlab.analysis.statistics import CONFIDENCE, SIGNIFICANT
+from archlab.analysis.statistics import CONFIDENCE, SIGNIFICANT, is_within
 from archlab.analysis.wording import counted
 from archlab.errors import InputError, nearest
 from archlab.records import Comparison, Difference
@@ -62,7 +62,7 @@ def judged(
         and BY_NAME[difference.metric].can_be_claimed
         and (difference.baseline, difference.variant) in opened
     ]
-    for difference, adjusted in zip(secondary, holm([_p_value(item) for item in secondary]), strict=True):
+    for difference, adjusted in zip(secondary, holm([p_value_of(item) for item in secondary]), strict=True):
         # Never surer than the primary metric's, which it was looked at after.
         p_value = max(adjusted, opened[difference.baseline, difference.variant])
         concluded[id(difference)] = replace(
@@ -153,16 +153,14 @@ def seeds_needed(difference: Difference, margin: float | None, family: int = 1) 
 
 
 def _concluded(differences: Sequence[Difference], margin: float | None) -> list[Difference]:
-    adjusted = holm([_p_value(difference) for difference in differences])
+    adjusted = holm([p_value_of(difference) for difference in differences])
     found = []
     for difference, p_value in zip(differences, adjusted, strict=True):
         if difference.low is None or difference.high is None:
             found.append(replace(difference, conclusion="unclear"))
         elif p_value < SIGNIFICANT:
             found.append(replace(difference, conclusion="different", adjusted_p_value=p_value))
-        elif not any(difference.values) or (
-            margin is not None and -margin <= difference.low and difference.high <= margin
-        ):
+        elif not any(difference.values) or is_within(difference, margin):
             found.append(replace(difference, conclusion="equal", adjusted_p_value=p_value))
         else:
             needed = seeds_needed(difference, margin, len(differences))
@@ -170,7 +168,7 @@ def _concluded(differences: Sequence[Difference], margin: float | None) -> list[
     return found
 
 
-def _p_value(difference: Difference) -> float:
+def p_value_of(difference: Difference) -> float:
     """That of a single pair, which has none, is 1: it can be no evidence, and still is one of those looked at."""
     return 1.0 if difference.interval_p_value is None else difference.interval_p_value
 

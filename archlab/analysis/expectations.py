@@ -22,7 +22,7 @@ from statistics import fmean
 from archlab.analysis.claims import CLAIMABLE, judged
 from archlab.analysis.contrasts import contrasts, interaction_name, interactions
 from archlab.analysis.metrics import BY_NAME, SHARE, Sign
-from archlab.analysis.statistics import paired_difference
+from archlab.analysis.statistics import is_within, paired_difference
 from archlab.errors import InputError, nearest
 from archlab.records import Comparison, Difference, VariantResult
 from archlab.records.experiment import ClaimVerdict, Direction, Expectation, Fulfilment, Outcome, Part
@@ -133,10 +133,7 @@ def fulfilment(direction: Direction, difference: Difference | None, margin: floa
     """
     if difference is None:
         return "open"
-    low, high = difference.low, difference.high
-    within = difference.conclusion == "equal" or (
-        margin is not None and low is not None and high is not None and -margin <= low and high <= margin
-    )
+    within = difference.conclusion == "equal" or is_within(difference, margin)
     if direction == "equal":
         return "holds" if within else "fails" if difference.conclusion == "different" else "open"
     if difference.conclusion == "different":

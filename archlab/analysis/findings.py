@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from statistics import fmean
 
-from archlab.analysis.claims import family, holm
+from archlab.analysis.claims import family, holm, p_value_of
 from archlab.analysis.contrasts import interaction_name
 from archlab.analysis.metrics import BY_NAME, SHARE, Metric
-from archlab.analysis.statistics import paired_difference, smallest_p_value
-from archlab.analysis.wording import counted
+from archlab.analysis.statistics import is_within, paired_difference, smallest_p_value
+from archlab.analysis.wording import left_out
 from archlab.records import Comparison, Difference, Estimate, VariantResult
 
 SINGLE_VARIANTS = 3
@@ -74,7 +74,7 @@ def _sentence(difference: Difference, sides: str, comparison: Comparison) -> str
     carried = _carried(difference, metric)
     if difference.conclusion == "different":
         direction = "higher" if difference.mean > 0 else "lower"
-        small = f", though by less than {margin_text(comparison)}" if _is_small(difference, comparison) else ""
+        small = f", though by less than {margin_text(comparison)}" if is_within(difference, comparison.margin) else ""
         return (
             f"{difference.variant} has a {direction} {metric.title} than {difference.baseline}{small}: {sides}, "
             f"{carried}."
@@ -91,8 +91,8 @@ def _shared_sentences(
     metric = BY_NAME[comparison.metric]
     # A single pair can't tell; where all values are the same, that is more than equal within a margin.
     beginnings = {
-        "different": f"different in {metric.title}",
-        "equal": f"equal in {metric.title} within {margin_text(comparison)}",
+        "different": f"are different in {metric.title}",
+        "equal": f"are equal in {metric.title} within {margin_text(comparison)}",
         "unclear": f"can't be told apart yet in {metric.title}",
     }
     sentences = []
@@ -105,8 +105,8 @@ def _shared_sentences(
             sides = _sides(difference, variants[difference.baseline], variants[difference.variant], short=True)
             needed = f"; {_needed(difference, short=True)}" if conclusion == "unclear" and difference.n > 1 else ""
             parts.append(f"{_title(difference, comparison)} {sides} ({_numbers(difference, metric)}{needed})")
-        sentences.append(f"{len(listed)} of {len(differences)} pairs of variants are {beginning}: {'; '.join(parts)}.")
-    return [sentence.replace("are can't be told", "can't be told") for sentence in sentences]
+        sentences.append(f"{len(listed)} of {len(differences)} pairs of variants {beginning}: {'; '.join(parts)}.")
+    return sentences
 
 
 def _interaction_sentences(comparison: Comparison) -> list[str]:
@@ -137,7 +137,7 @@ def _running_sentences(comparison: Comparison) -> list[str]:
         paired_difference(variant.metrics["test_accuracy"].values, variant.metrics["test_accuracy_running"].values)
         for variant in with_norm
     ]
-    adjusted = holm([1.0 if one.interval_p_value is None else one.interval_p_value for one in differences])
+    adjusted = holm(list(map(p_value_of, differences)))
     worse: list[tuple[VariantResult, Difference]] = []
     better: list[tuple[VariantResult, Difference]] = []
     sentences = []
@@ -195,11 +195,9 @@ def _precise_images(comparison: Comparison) -> str:
 
 def _failure_sentence(variant: VariantResult) -> str:
     """How many runs of a variant are in no mean, and why."""
-    kinds = ((variant.diverged, "diverged"), (variant.failed, "failed"))
-    if not any(count for count, _ in kinds):
+    counts = " and ".join(left_out(variant))
+    if not counts:
         return ""
-    ended = variant.failed + variant.diverged + len(variant.seeds)
-    counts = " and ".join(f"{count} of {counted(ended, 'run')} {word}" for count, word in kinds if count)
     if not variant.seeds:
         return f"{variant.name}: {counts}, so that it has no mean and no difference."
     return (
@@ -277,11 +275,6 @@ def _needed(difference: Difference, *, short: bool = False) -> str:
     number = "More than 1,000 seeds" if difference.seeds_needed is None else f"About {difference.seeds_needed:,} seeds"
     text = f"{number} would tell"
     return text[0].lower() + text[1:] if short else f"{text}, if mean and spread stay as they are"
-
-
-def _is_small(difference: Difference, comparison: Comparison) -> bool:
-    margin, low, high = comparison.margin, difference.low, difference.high
-    return margin is not None and low is not None and high is not None and max(-low, high) <= margin
 
 
 def _amount(difference: Difference, metric: Metric) -> str:

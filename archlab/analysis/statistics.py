@@ -123,6 +123,13 @@ def excludes_zero(difference: Difference) -> bool:
     return difference.low > 0 or difference.high < 0
 
 
+def is_within(difference: Difference, margin: float | None) -> bool:
+    """Whether the interval lies within a margin on both sides of 0; False where there is no interval or no margin."""
+    if margin is None or difference.low is None or difference.high is None:
+        return False
+    return -margin <= difference.low and difference.high <= margin
+
+
 def smallest_p_value(pairs: int) -> float:
     """The smallest two-sided p value by sign flips that so many pairs can give: all of one sign, 2 of 2**n flips."""
     return min(1.0, 2.0 ** (1 - pairs))

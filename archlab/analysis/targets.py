@@ -25,8 +25,7 @@ def target_sentences(comparison: Comparison) -> tuple[str, ...]:
     if target is None:
         return ()
     reached = ", ".join(
-        f"{len(variant.seeds) - variant.censored} of {len(variant.seeds) + variant.diverged + variant.failed} runs of "
-        f"{variant.name}"
+        f"{len(variant.seeds) - variant.censored} of {variant.ended} runs of {variant.name}"
         for variant in comparison.variants
     )
     found = [f"A {target} was reached by {reached}; it is looked at after each epoch."]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archlab.records import TrainingConfig, Value
+from archlab.records import TrainingConfig, Value, VariantResult
 from archlab.records.settings import settings
 
 
@@ -15,6 +15,12 @@ def counted(count: int, noun: str) -> str:
     ('1 run', '1,200 runs')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def left_out(variant: VariantResult) -> list[str]:
+    """How many runs of a variant are in no mean, by why: `1 of 6 runs diverged`."""
+    kinds = ((variant.diverged, "diverged"), (variant.failed, "failed"))
+    return [f"{count} of {counted(variant.ended, 'run')} {word}" for count, word in kinds if count]
 
 
 def range_text(values: Sequence[float], form: str) -> str:

@@ -66,6 +66,12 @@ class VariantResult:
     """Seeds of the runs that are in the estimates, in the order of their values."""
     parameters: int = 0
     """Of the network, in this variant."""
+
+    @property
+    def ended(self) -> int:
+        """Runs that came to an end, well or not."""
+        return len(self.seeds) + self.diverged + self.failed
+
     diverged: int = 0
     """Runs whose loss left the bound (`archlab.training.divergence`): a result, which is in no estimate."""
     censored: int = 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from archlab.analysis.claims import family
 from archlab.analysis.contrasts import interaction_name
 from archlab.analysis.metrics import BY_NAME, METRICS
-from archlab.analysis.wording import counted
+from archlab.analysis.wording import left_out
 from archlab.records import Comparison, Difference, TrainingConfig, VariantResult
 from archlab.records.settings import phrases
 from archlab.tables.table import Column, Row, Table
@@ -147,7 +147,4 @@ def _mean_notes(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _left_out(variant: VariantResult) -> str:
-    ended = variant.failed + variant.diverged + len(variant.seeds)
-    kinds = ((variant.diverged, "diverged"), (variant.failed, "failed"))
-    counts = ", ".join(f"{count} of {counted(ended, 'run')} {word}" for count, word in kinds if count)
-    return f"{variant.name}: {counts}; they are in no mean."
+    return f"{variant.name}: {', '.join(left_out(variant))}; they are in no mean."
