@@ -10,7 +10,7 @@ from archlab.records.document import Document
 from archlab.records.graph import Graph, GraphEdge, GraphNode
 from archlab.records.growth import Growth, Stage
 from archlab.records.memory import MemoryEstimate, MemoryParts
-from archlab.records.probe import Landscape, Probes, Smoothness
+from archlab.records.probe import GradientCorrelation, Landscape, LayerSeries, Probes, Similarity, Smoothness
 from archlab.records.profile import LayerTime, Machine, Profile, Rate, Timing
 from archlab.records.run import Epoch, NormRecording, Run
 from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals, Trace
@@ -33,6 +33,7 @@ __all__ = [
     "Examination",
     "Failure",
     "Finding",
+    "GradientCorrelation",
     "Graph",
     "GraphEdge",
     "GraphNode",
@@ -40,6 +41,7 @@ __all__ = [
     "Landscape",
     "Layer",
     "LayerDiff",
+    "LayerSeries",
     "LayerTime",
     "Machine",
     "MemoryEstimate",
@@ -52,6 +54,7 @@ __all__ = [
     "Run",
     "Shape",
     "Side",
+    "Similarity",
     "Smoothness",
     "Stage",
     "StoredTensor",

@@ -23,6 +23,7 @@ OPTIMIZERS = ("adam", "adamw", "sgd", "nesterov")
 WITH_MOMENTUM = ("sgd", "nesterov")
 """The optimisers that have a momentum of their own."""
 SCHEDULES = ("constant", "cosine", "step")
+PROBES = ("smoothness", "signals", "shift", "rank", "similarity", "correlation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,21 @@ class TrainingConfig(Document):
     )
     probe_every: int = setting(
         0,
-        "Steps between looks at how smooth the loss is: how far loss and gradient change along the gradient "
-        "(Santurkar et al. 2018). A look costs about 9 steps and changes no weight; 0 for none.",
+        "Steps between looks with the probes that --probes names; they change no weight. 0 for none.",
         least=0,
+        decides=False,
+        since="2026-11",
+    )
+    probes: str | None = setting(
+        None,
+        "What --probe-every looks at, divided by commas, or all: smoothness (of the loss along the gradient, Santurkar "
+        "et al. 2018; about 9 steps), signals (activations, gradients, updates and branches of each layer), shift "
+        "(internal covariate shift, Santurkar et al. 2018; a step per layer, 17 at most), rank (dimensions that "
+        "features use), similarity (of layers and variants, CKA, Kornblith et al. 2019), correlation (of gradients at "
+        "nearby images, Balduzzi et al. 2017). Default: smoothness.",
+        metavar="NAMES",
+        holds=lambda text: text == "all" or set(text.split(",")) <= set(PROBES),
+        expected="all, or some of smoothness, signals, shift, rank, similarity, correlation, divided by commas",
         decides=False,
         since="2026-11",
     )
@@ -203,6 +216,13 @@ class TrainingConfig(Document):
     )
 
     @property
+    def probed(self) -> tuple[str, ...]:
+        """Which of `PROBES` look; none where `probe_every` is 0."""
+        if not self.probe_every:
+            return ()
+        return PROBES if self.probes == "all" else tuple((self.probes or "smoothness").split(","))
+
+    @property
     def target(self) -> Target | None:
         """What `until` names."""
         return Target.read(self.until) if self.until else None
@@ -269,6 +289,11 @@ def consistent(config: TrainingConfig) -> TrainingConfig:
         )
     if config.optimizer == "nesterov" and not config.sgd_momentum:
         raise InputError("the optimizer is nesterov and sgd_momentum is 0, expected a momentum: 0.9, for instance")
+    if config.probes and not config.probe_every:
+        raise InputError(
+            f"probes is {config.probes!r} and probe_every is 0, so that nothing would look: say how many steps lie "
+            "between two looks (--probe-every 50), or leave the probes out"
+        )
     if config.warmup and config.warmup >= config.epochs:
         raise InputError(
             f"warmup is {config.warmup:g} with epochs={config.epochs}, expected fewer than the training has: the "

@@ -1,19 +1,30 @@
 """What is measured beside the curves, as files of named arrays: the recording of BatchNorm layers, and probes.
 
     norms.safetensors     `steps`, `layers/PATH/QUANTITY`, `population/PATH/QUANTITY`
-    probes.safetensors    `smoothness/FIELD`, `landscape/FIELD`
+    probes.safetensors    `PROBE/FIELD`, `PROBE/quantities/QUANTITY`; `PROBE/layers` is JSON, since arrays hold no text
 
 A run without one of them has no such file.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Set
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archlab import files
 from archlab.errors import StoreError
-from archlab.records import Landscape, NormRecording, Probes, Smoothness
+from archlab.records import (
+    GradientCorrelation,
+    Landscape,
+    LayerSeries,
+    NormRecording,
+    Probes,
+    Similarity,
+    Smoothness,
+)
 from archlab.store.arrays import read_arrays, write_arrays
 
 if TYPE_CHECKING:
@@ -21,6 +32,17 @@ if TYPE_CHECKING:
 
 RECORDING = "norms.safetensors"
 PROBES = "probes.safetensors"
+KINDS = {
+    "smoothness": Smoothness,
+    "landscape": Landscape,
+    "signals": LayerSeries,
+    "branches": LayerSeries,
+    "shift": LayerSeries,
+    "rank": LayerSeries,
+    "similarity": Similarity,
+    "correlation": GradientCorrelation,
+}
+"""What the fields of `Probes` hold."""
 
 
 def write_recording(folder: Path, recording: NormRecording) -> None:
@@ -65,20 +87,19 @@ def read_recording(folder: Path, last: int | None = None) -> NormRecording | Non
 
 
 def write_probes(folder: Path, probes: Probes) -> None:
-    """Keep what was probed of a run's loss."""
-    import numpy as np
-
-    arrays = {
-        f"{kind}/{item.name}": np.atleast_1d(np.asarray(getattr(record, item.name)))
-        for kind, record in (("smoothness", probes.smoothness), ("landscape", probes.landscape))
-        if record is not None
-        for item in fields(record)
-    }
-    write_arrays(folder / PROBES, arrays)
+    """Keep what was probed of a run, in the place of what was kept before."""
+    arrays: dict[str, Array] = {}
+    for kind in KINDS:
+        record = getattr(probes, kind)
+        if record is not None:
+            for item in fields(record):
+                arrays |= _encoded(f"{kind}/{item.name}", getattr(record, item.name))
+    with files.replacing(folder / PROBES) as draft:
+        write_arrays(draft, arrays)
 
 
 def read_probes(folder: Path) -> Probes | None:
-    """What was probed of the run's loss; None where nothing was.
+    """What was probed of the run; None where nothing was.
 
     Raises:
         StoreError: it can't be read.
@@ -87,17 +108,45 @@ def read_probes(folder: Path) -> Probes | None:
     arrays = read_arrays(path)
     if not arrays:
         return None
-
-    def held(kind: str, record: type) -> dict[str, Any]:
-        """The record's fields; what a newer archlab may have added is left out."""
-        found = {item.name: arrays.get(f"{kind}/{item.name}") for item in fields(record)}
-        return {name: array for name, array in found.items() if array is not None}
-
-    smoothness, landscape = held("smoothness", Smoothness), held("landscape", Landscape)
+    found: dict[str, Any] = {}
     try:
-        for part in (smoothness, landscape):
-            part |= {"images": int(part["images"][0])} if part else {}
-        smoothness |= {"steps": tuple(smoothness["steps"].tolist())} if smoothness else {}
-        return Probes(Smoothness(**smoothness) if smoothness else None, Landscape(**landscape) if landscape else None)
-    except (KeyError, TypeError) as error:
+        for kind, record in KINDS.items():
+            own = {
+                name.removeprefix(f"{kind}/"): array for name, array in arrays.items() if name.startswith(f"{kind}/")
+            }
+            # What a newer archlab may have added is left out.
+            held = _decoded(own, {item.name for item in fields(record)})
+            if held:
+                found[kind] = record(**held)
+        return Probes(**found)
+    except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path} holds no probes: {error}") from error
+
+
+def _encoded(name: str, value: Any) -> dict[str, Array]:
+    """A field of a probe as arrays."""
+    import numpy as np
+
+    if isinstance(value, Mapping):
+        return {f"{name}/{key}": np.asarray(array) for key, array in value.items()}
+    if isinstance(value, tuple) and any(isinstance(item, str) for item in value):
+        return {name: np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)}
+    return {name: np.atleast_1d(np.asarray(value))}
+
+
+def _decoded(arrays: Mapping[str, Array], known: Set[str]) -> dict[str, Any]:
+    """The fields of a probe by name, from what `_encoded` made of them."""
+    found: dict[str, Any] = {}
+    for name, array in arrays.items():
+        field, _, key = name.partition("/")
+        if field not in known:
+            continue
+        if key:
+            found.setdefault(field, {})[key] = array
+        elif field == "layers":
+            found[field] = tuple(json.loads(array.tobytes()))
+        elif field == "steps":
+            found[field] = tuple(array.tolist())
+        else:
+            found[field] = int(array[0]) if field in ("images", "lines") else array
+    return found

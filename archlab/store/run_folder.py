@@ -5,7 +5,7 @@
     steps.bin                       loss and accuracy of each step so far, appended while the run goes
     curves.safetensors              the same when it has ended
     norms.safetensors               what the BatchNorm layers held (absent where nothing was recorded)
-    probes.safetensors              smoothness and landscape of the loss (absent where nothing was probed)
+    probes.safetensors              what probes found (absent where nothing was probed); renewed while the run goes
 
 A folder is called `KEY~TOKEN.partial` until the run has ended, then `KEY`. Its writer holds the lock `locks/TOKEN` of
 the store, which the system releases however the process goes: a `.partial` without a holder is an interrupted run. The

@@ -61,6 +61,11 @@ class RunWriter:
         with files.writing(self._folder), (self._folder / STEPS).open("ab") as file:
             file.write(pairs.tobytes())
 
+    def keep_probes(self, probes: Probes) -> None:
+        """Keep what was probed so far, so that others see it before the run has ended."""
+        with files.writing(self._folder):
+            write_probes(self._folder, probes)
+
     def finish(
         self, curves: Mapping[str, Array], recording: NormRecording | None = None, probes: Probes | None = None
     ) -> Run:

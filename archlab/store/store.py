@@ -137,7 +137,7 @@ class Store:
         return read_recording(self._folder(key).path, last)
 
     def probes(self, key: str) -> Probes | None:
-        """Smoothness and landscape of the run's loss; None where nothing was probed."""
+        """What was probed of the run, as far as it got; None where nothing was."""
         return read_probes(self._folder(key).path)
 
     def comparison(self, key: str) -> Comparison:

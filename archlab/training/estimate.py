@@ -151,7 +151,7 @@ def _epoch(prepared: Preparation, device: torch.device, size: int, steps: int) -
     found, config = prepared.images, prepared.config
     images = min(size * steps, len(found.train.labels))
     some = datasets.prepare(found, prepared.size, images, _tested(prepared.samples[1], images), device)
-    short = replace(config, epochs=3, batch_size=size, probe_every=0, landscape=0, warmup=0.0, until=None)
+    short = replace(config, epochs=3, batch_size=size, probe_every=0, probes=None, landscape=0, warmup=0.0, until=None)
     epochs = list(Trainer(prepared.network().to(device), some, short).epochs())
     return replace(
         epochs[-1],

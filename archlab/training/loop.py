@@ -21,17 +21,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archlab.errors import DivergedError, RunError
-from archlab.records import Epoch, Landscape, NormRecording, Probes, TrainingConfig
-from archlab.training import landscape, population, seeding
+from archlab.records import Epoch, NormRecording, Probes, TrainingConfig
+from archlab.training import population, seeding
 from archlab.training.augmentation import Augmentation
 from archlab.training.datasets import Dataset, Split
 from archlab.training.divergence import divergence
 from archlab.training.norms import evaluating, norm_layers
 from archlab.training.optimizers import optimizer
-from archlab.training.probing import Surface, training_surface
+from archlab.training.probes.looking import Probing
 from archlab.training.recording import Recorder
 from archlab.training.schedules import learning_rates
-from archlab.training.smoothness import SmoothnessProbe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,16 +68,10 @@ class Trainer:
         self._recorder: Recorder | None = None
         if self._norms and config.record_every:
             self._recorder = Recorder(self._norms, config.record_every, config.epochs, self.steps_per_epoch)
-        self._surface: Surface | None = None
-        self._smoothness: SmoothnessProbe | None = None
-        self._landscape: Landscape | None = None
+        self._probing: Probing | None = None
         self._probing_seconds = 0.0
         if config.probe_every or config.landscape:
-            self._surface = training_surface(
-                network, lambda images: self._forward(network, images), dataset.train, config.seed
-            )
-            if config.probe_every:
-                self._smoothness = SmoothnessProbe(self._surface, config.probe_every)
+            self._probing = Probing(network, lambda images: self._forward(network, images), dataset.train, config)
 
     def epochs(self, on_step: Callable[[int], None] = lambda step: None) -> Iterator[Epoch]:
         """Train, and yield the measurements of each epoch as it ends, until the configuration's target is reached.
@@ -91,7 +84,7 @@ class Trainer:
             RunError: the network fails on a batch.
         """
         seconds, target = 0.0, self._config.target
-        self._probe()
+        self._probe(0, ended=True)
         for epoch in range(1, self._config.epochs + 1):
             with seeding.preserved(self._device):
                 torch.manual_seed(seeding.derive(self._config.seed, "layers", epoch))  # dropout and its like
@@ -135,13 +128,17 @@ class Trainer:
         Args:
             on_point: called after each of its points with the number of points so far.
         """
-        if self._surface is not None and self._config.landscape:
-            self._landscape = landscape.measure(self._surface, self._config.seed, self._config.landscape, on_point)
+        if self._probing is not None and self._config.landscape:
+            self._probing.measure_landscape(on_point)
+
+    @property
+    def looks(self) -> int:
+        """How often the probes have looked."""
+        return 0 if self._probing is None else self._probing.looks
 
     def probes(self) -> Probes | None:
         """What was probed so far; None where nothing was."""
-        smoothness = None if self._smoothness is None else self._smoothness.smoothness()
-        return Probes(smoothness, self._landscape) if smoothness or self._landscape else None
+        return None if self._probing is None else self._probing.found()
 
     def _train(self, epoch: int, on_step: Callable[[int], None]) -> tuple[float, float]:
         """Train for one epoch; mean loss and accuracy over its images, each as it was when its batch was trained on."""
@@ -158,6 +155,7 @@ class Trainer:
             recorded = recorder is not None and recorder.due(self._step + 1)
             if recorder is not None and recorded:
                 recorder.before()
+            self._probe(self._step + 1, ended=False)
             logits = self._forward(network, augmented(images, indices))
             loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -167,7 +165,7 @@ class Trainer:
             self._step += 1
             if recorder is not None and recorded:
                 recorder.after(self._step)
-            self._probe()
+            self._probe(self._step, ended=True)
             if self._step - checked == CHECK_STEPS:
                 self._check(checked)
                 checked = self._step
@@ -191,12 +189,16 @@ class Trainer:
         self._accuracies[self._measured : self._step] = torch.stack(means)
         self._measured = self._step
 
-    def _probe(self) -> None:
-        """Look along the gradient, if it is time to."""
-        if self._smoothness is not None and self._smoothness.due(self._step):
-            started = self._now()
-            self._smoothness.look(self._step)
-            self._probing_seconds += self._now() - started
+    def _probe(self, step: int, *, ended: bool) -> None:
+        """Do what the probes have to before a step, and look after it, if there is a look after so many steps."""
+        if self._probing is None or not self._probing.due(step):
+            return
+        started = self._now()
+        if ended:
+            self._probing.look(step)
+        else:
+            self._probing.before()
+        self._probing_seconds += self._now() - started
 
     def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
         try:

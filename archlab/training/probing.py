@@ -23,6 +23,31 @@ PROBED_IMAGES = 256
 """The course's batch, whatever the run's own is: variants with other batches are probed with the same images."""
 
 
+class TrainingLoss:
+    """The loss of a fixed set of training images at the weights as they are: 0-dimensional, the same each time.
+
+    Args:
+        forward: from images to logits through the network.
+        split: the training images.
+        seed: of the run; it decides which images are taken, and what dropout draws.
+    """
+
+    def __init__(self, forward: Callable[[Tensor], Tensor], split: Split, seed: int) -> None:
+        chosen = seeding.order(seed, 0, len(split))[:PROBED_IMAGES].to(split.labels.device)
+        self.images, self.labels = split.batch(chosen)
+        self._forward = forward
+        self._draws = seeding.derive(seed, "probe")
+
+    def logits(self, images: Tensor) -> Tensor:
+        """(images, classes) of any images."""
+        torch.manual_seed(self._draws)
+        return self._forward(images)
+
+    def __call__(self) -> Tensor:
+        """The mean cross-entropy."""
+        return F.cross_entropy(self.logits(self.images), self.labels)
+
+
 class Surface:
     """A loss over the weights of a network.
 
@@ -62,23 +87,3 @@ class Surface:
                     for module, name, buffer, value in buffers:
                         buffer.copy_(value)
                         setattr(module, name, buffer)
-
-
-def training_surface(network: nn.Module, forward: Callable[[Tensor], Tensor], split: Split, seed: int) -> Surface:
-    """The surface of the training loss.
-
-    Args:
-        network: in training mode.
-        forward: from images to logits through the network.
-        split: the training images.
-        seed: of the run; it decides which images are taken, and what dropout draws.
-    """
-    chosen = seeding.order(seed, 0, len(split))[:PROBED_IMAGES].to(split.labels.device)
-    images, labels = split.batch(chosen)
-    draws = seeding.derive(seed, "probe")
-
-    def loss() -> Tensor:
-        torch.manual_seed(draws)
-        return F.cross_entropy(forward(images), labels)
-
-    return Surface(network, loss, len(labels))

@@ -92,7 +92,7 @@ def _run(
 ) -> Run:
     steps = config.epochs * trainer.steps_per_epoch
     told = kept = time.monotonic()
-    written = 0
+    written = looks = 0
 
     def on_step(step: int) -> None:
         nonlocal told
@@ -110,7 +110,10 @@ def _run(
             tell(Progress(config, "landscape", writer.key, config.epochs, point, config.landscape**2))
 
     def keep(step: int) -> None:
-        nonlocal kept, written
+        nonlocal kept, written, looks
+        if trainer.looks > looks and (probes := trainer.probes()) is not None:
+            writer.keep_probes(probes)
+            looks = trainer.looks
         writer.append_steps(trainer.curves(since=written))
         kept, written = time.monotonic(), step
 

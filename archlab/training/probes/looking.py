@@ -1,0 +1,213 @@
+"""Looks with every probe that a run asks for, and keeps what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from archlab.records import GradientCorrelation, Landscape, LayerSeries, Probes, Similarity, TrainingConfig
+from archlab.training import landscape
+from archlab.training.datasets import Split
+from archlab.training.probes import correlation, shift
+from archlab.training.probes.features import MOST_LAYERS, SIMILAR_IMAGES, Features, alignment, spread
+from archlab.training.probes.listening import has_weights, listening
+from archlab.training.probes.signals import Signals
+from archlab.training.probing import Surface, TrainingLoss
+from archlab.training.smoothness import SmoothnessProbe
+
+
+class Probing:
+    """The probes of one training.
+
+    Args:
+        network: in training mode.
+        forward: from images to logits through the network.
+        split: the training images.
+        config: what is probed, and how often.
+    """
+
+    def __init__(
+        self, network: nn.Module, forward: Callable[[Tensor], Tensor], split: Split, config: TrainingConfig
+    ) -> None:
+        self._network = network
+        self._loss = TrainingLoss(forward, split, config.seed)
+        self._surface = Surface(network, self._loss, len(self._loss.labels))
+        self._config = config
+        self._chosen = set(config.probed)
+        self._before: dict[str, Tensor] | None = None
+        self._smoothness = SmoothnessProbe(self._surface, config.probe_every) if "smoothness" in self._chosen else None
+        self._landscape: Landscape | None = None
+        self._order: list[tuple[str, nn.Module]] = []  # the layers, as they are first called
+        self._signals, self._branches, self._shift, self._rank = (
+            _Table(names) for names in (Probes.SIGNALS, Probes.BRANCHES, Probes.SHIFT, Probes.RANK)
+        )
+        self._similarity = _Similarities()
+        self._correlation = _Table(("correlation",))
+        self.looks = 0
+        """How often it has looked."""
+
+    def due(self, step: int) -> bool:
+        """Whether to look after that many steps."""
+        return self._config.probe_every > 0 and step % self._config.probe_every == 0
+
+    def before(self) -> None:
+        """Keep the weights before a step after which there is a look."""
+        if self._chosen & {"signals", "shift"}:
+            self._before = {name: held.detach().clone() for name, held in self._surface.parameters.items()}
+
+    def look(self, step: int) -> None:
+        """Measure at the weights as they are after that many steps; all is put back."""
+        if self._smoothness is not None:
+            self._smoothness.look(step)
+        if self._chosen & {"signals", "rank", "similarity"} or ("shift" in self._chosen and not self._order):
+            self._pass_through(step)
+        if "shift" in self._chosen and self._before is not None:
+            self._measure_shift(step, self._before)
+        if "correlation" in self._chosen:
+            with self._surface.moving():
+                found = correlation.gradient_correlation(self._loss)
+            self._correlation.add(step, {str(place): [value] for place, value in enumerate(found)})
+        self._before = None
+        self.looks += 1
+
+    def measure_landscape(self, on_point: Callable[[int], None]) -> None:
+        """Measure the landscape around the weights as they are."""
+        self._landscape = landscape.measure(self._surface, self._config.seed, self._config.landscape, on_point)
+
+    def found(self) -> Probes | None:
+        """Everything so far; None where there is nothing yet."""
+        images = self._surface.images
+        probes = Probes(
+            smoothness=None if self._smoothness is None else self._smoothness.smoothness(),
+            landscape=self._landscape,
+            signals=self._signals.series(images),
+            branches=self._branches.series(images),
+            shift=self._shift.series(images),
+            rank=self._rank.series(images),
+            similarity=self._similarity.similarity(min(images, SIMILAR_IMAGES)),
+            correlation=self._correlations(),
+        )
+        return None if probes == Probes() else probes
+
+    def _pass_through(self, step: int) -> None:
+        """One forward pass, and a backward pass where gradients are wanted."""
+        chosen, surface, loss = self._chosen, self._surface, self._loss
+        signals = Signals(self._network, surface.parameters, self._before if step else None)
+        features = Features("rank" in chosen, "similarity" in chosen)
+        order = _Order()
+        listeners: list[Any] = [order]
+        listeners += [signals] if "signals" in chosen else []
+        listeners += [features] if chosen & {"rank", "similarity"} else []
+        with surface.moving():
+            with torch.enable_grad(), listening(self._network, loss.images, listeners) as images:
+                value = nn.functional.cross_entropy(loss.logits(images), loss.labels)
+            if "signals" in chosen:
+                found = torch.autograd.grad(value, [*surface.parameters.values()], materialize_grads=True)
+                signals.note_weights(dict(zip(surface.parameters, found, strict=True)))
+        self._order = self._order or list(order.layers.items())
+        self._signals.add(step, signals.layers)
+        self._branches.add(step, signals.joins)
+        self._rank.add(step, features.ranks)
+        self._similarity.add(step, features.kernels)
+
+    def _measure_shift(self, step: int, before: Mapping[str, Tensor]) -> None:
+        names = {held: name for name, held in self._surface.parameters.items()}
+        order = [
+            [names[held] for held in module.parameters(recurse=False) if held in names] for _, module in self._order
+        ]
+        first = next((place for place, own in enumerate(order) if own), len(order))
+        places = [place for place, (_, module) in enumerate(self._order) if place > first and has_weights(module)]
+        places = spread(places, shift.MOST_LAYERS)
+        rows = shift.covariate_shift(self._surface, order, places, before)
+        self._shift.add(step, {self._order[place][0]: row for place, row in zip(places, rows, strict=True)})
+
+    def _correlations(self) -> GradientCorrelation | None:
+        series = self._correlation.series(0)
+        if series is None:
+            return None
+        return GradientCorrelation(
+            steps=series.steps,
+            distances=correlation.distances().numpy(),
+            correlation=series.quantities["correlation"],
+            lines=correlation.lines_of(self._loss.images),
+        )
+
+
+class _Order:
+    """The layers in the order in which they are first called."""
+
+    def __init__(self) -> None:
+        self.layers: dict[str, nn.Module] = {}
+        self._seen: set[nn.Module] = set()
+
+    def layer(self, name: str, module: nn.Module, output: Tensor) -> None:
+        if module not in self._seen:
+            self._seen.add(module)
+            self.layers[name] = module
+
+    def joining(self, name: str, branch: Tensor, skip: Tensor) -> None: ...
+
+    def joined(self, name: str, output: Tensor) -> None: ...
+
+
+class _Table:
+    """Rows of numbers of layers, look by look. They stay on the device until they are asked for."""
+
+    def __init__(self, quantities: Sequence[str]) -> None:
+        self._quantities = quantities
+        self._looks: list[tuple[int, list[str], Tensor]] = []
+
+    def add(self, step: int, rows: Mapping[str, Sequence[Tensor]]) -> None:
+        """Add a look, if it saw anything: of each layer its quantities, 0-dimensional."""
+        if rows:
+            self._looks.append((step, list(rows), torch.stack([torch.stack(list(row)) for row in rows.values()])))
+
+    def series(self, images: int) -> LayerSeries | None:
+        """Everything so far; a layer that wasn't there in some look has NaN. None where there is nothing."""
+        if not self._looks:
+            return None
+        names = list(dict.fromkeys(name for _, seen, _ in self._looks for name in seen))
+        values = torch.full((len(self._looks), len(names), len(self._quantities)), torch.nan)
+        for place, (_, seen, found) in enumerate(self._looks):
+            values[place, [names.index(name) for name in seen]] = found.to("cpu", torch.float32)
+        return LayerSeries(
+            steps=tuple(step for step, *_ in self._looks),
+            layers=tuple(names),
+            quantities={name: values[:, :, place].numpy() for place, name in enumerate(self._quantities)},
+            images=images,
+        )
+
+
+class _Similarities:
+    """The alignments of the layers, look by look."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._steps: list[int] = []
+        self._alignments: list[Tensor] = []
+        self._last = torch.empty(0)
+
+    def add(self, step: int, kernels: Mapping[str, Tensor]) -> None:
+        """Add a look; its layers are those of the first."""
+        if not kernels:
+            return
+        self._names = self._names or spread(list(kernels), MOST_LAYERS)
+        missing = torch.full_like(next(iter(kernels.values())), torch.nan)
+        self._last = torch.stack([kernels.get(name, missing) for name in self._names])
+        self._steps.append(step)
+        self._alignments.append(alignment(self._last))
+
+    def similarity(self, images: int) -> Similarity | None:
+        """Everything so far; None where there is nothing."""
+        if not self._steps:
+            return None
+        return Similarity(
+            steps=tuple(self._steps),
+            layers=tuple(self._names),
+            alignment=torch.stack(self._alignments).cpu().numpy(),
+            last=self._last.cpu().numpy(),
+            images=images,
+        )

@@ -1,0 +1,113 @@
+"""What the layers of a network give, the gradients that come back to them, and how far a step moves their weights.
+
+Measuring semantics. An activation is what a layer gives, a gradient that of the mean loss with respect to it; both are
+over all probed images and all their elements: `norm` is the Euclidean norm, `variance` the biased one, `zeros` the
+share of elements that are exactly 0. `activation_saturated` is the share within 5 % of a bounded activation's range of
+one of its ends; layers that aren't such activations have none. `weight_norm` and `weight_gradient_norm` are of all that
+a layer trains itself, as one vector w, at the weights after the step; `update_ratio` is |w - w'| / |w'|, where w' are
+the weights before that step and w those after, whatever optimiser moved them. A branch and a skip connection are those
+of `listening`; their variances are over all elements, before they are added (De and Smith 2020, Batch Normalization
+Biases Residual Blocks Towards the Identity Function in Deep Networks, section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from archlab.records import Probes
+
+SIGNALS = {quantity: place for place, quantity in enumerate(Probes.SIGNALS)}
+RANGES: Mapping[type[nn.Module], tuple[float, float]] = {
+    nn.Sigmoid: (0.0, 1.0),
+    nn.Tanh: (-1.0, 1.0),
+    nn.Hardsigmoid: (0.0, 1.0),
+    nn.Hardtanh: (-1.0, 1.0),
+    nn.Softsign: (-1.0, 1.0),
+}
+"""Activations that are bounded on both sides. (ReLU6's lower end is the zero of `activation_zeros`.)"""
+MARGIN = 0.05
+"""Of the range, at either end: where a sigmoid's slope is below a fifth of its largest, and a tanh's below a tenth of
+twice that."""
+
+
+class Signals:
+    """Notes a forward pass and the backward pass after it.
+
+    Args:
+        network: whose passes they are.
+        parameters: all that is trained, by name.
+        before: copies of them from before the step; None where there was no step.
+    """
+
+    def __init__(
+        self, network: nn.Module, parameters: Mapping[str, Tensor], before: Mapping[str, Tensor] | None
+    ) -> None:
+        self._names = {module: path for path, module in network.named_modules()}
+        self._parameters = parameters
+        self._before = before
+        self.layers: dict[str, list[Tensor]] = {}
+        """Name -> its `Probes.SIGNALS`, 0-dimensional; NaN for what it has not."""
+        self.joins: dict[str, tuple[Tensor, Tensor]] = {}
+        """Name -> variances of branch and skip connection."""
+        self._owners: dict[str, nn.Module] = {}
+
+    def layer(self, name: str, module: nn.Module, output: Tensor) -> None:
+        """Note what a layer gives, and have the gradient noted that comes back to it."""
+        values = output.detach()
+        row = [torch.full((), torch.nan, device=values.device)] * len(SIGNALS)
+        row[:4] = moments(values)
+        bounds = RANGES.get(type(module))
+        if bounds is not None:
+            margin = MARGIN * (bounds[1] - bounds[0])
+            inside = (values > bounds[0] + margin) & (values < bounds[1] - margin)
+            row[SIGNALS["activation_saturated"]] = 1 - inside.mean(dtype=torch.float32)
+        self.layers[name] = row
+        if module not in self._owners.values():  # a layer that is called twice has its weights once
+            self._owners[name] = module
+        if output.requires_grad:
+            first = SIGNALS["gradient_norm"]
+
+            def note(gradient: Tensor) -> None:
+                row[first : first + 4] = moments(gradient.detach())
+
+            output.register_hook(note)  # type: ignore[no-untyped-call]
+
+    def joining(self, name: str, branch: Tensor, skip: Tensor) -> None:
+        """Note the variances of what is added."""
+        self.joins[name] = branch.detach().float().var(correction=0), skip.detach().float().var(correction=0)
+
+    def joined(self, name: str, output: Tensor) -> None:
+        """The sum says nothing that its sides don't."""
+
+    def note_weights(self, gradients: Mapping[str, Tensor]) -> None:
+        """Note the weights of all layers, after the backward pass that gave these gradients, by parameter."""
+        for name, module in self._owners.items():
+            path = self._names[module]
+            own = [f"{path}.{held}" if path else held for held, _ in module.named_parameters(recurse=False)]
+            own = [held for held in own if held in self._parameters]
+            if not own:
+                continue
+            row = self.layers[name]
+            row[SIGNALS["weight_norm"]] = joint_norm([self._parameters[held].detach() for held in own])
+            row[SIGNALS["weight_gradient_norm"]] = joint_norm([gradients[held] for held in own])
+            if self._before is not None:
+                moved = joint_norm([self._parameters[held].detach() - self._before[held] for held in own])
+                row[SIGNALS["update_ratio"]] = moved / joint_norm([self._before[held] for held in own])
+
+
+def moments(values: Tensor) -> list[Tensor]:
+    """Norm, mean, variance and share of zeros of all elements, 0-dimensional each."""
+    values = values.float()
+    variance, mean = torch.var_mean(values, correction=0)
+    zeros = 1 - torch.count_nonzero(values) / values.numel()
+    return [torch.linalg.vector_norm(values), mean, variance, zeros]
+
+
+def joint_norm(tensors: list[Tensor]) -> Tensor:
+    """The Euclidean norm of some tensors as one vector."""
+    norms = torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors])
+    norm: Tensor = torch.linalg.vector_norm(norms)
+    return norm
