@@ -102,7 +102,7 @@ class TrainingConfig(Document):
         "features use), similarity (of layers and variants, CKA, Kornblith et al. 2019), correlation (of gradients at "
         "nearby images, Balduzzi et al. 2017). Default: smoothness.",
         metavar="NAMES",
-        holds=lambda text: text == "all" or set(text.split(",")) <= set(PROBES),
+        holds=lambda text: set(_divided(text)) <= {*PROBES, "all"},
         expected="all, or some of smoothness, signals, shift, rank, similarity, correlation, divided by commas",
         decides=False,
         since="2026-11",
@@ -220,7 +220,8 @@ class TrainingConfig(Document):
         """Which of `PROBES` look; none where `probe_every` is 0."""
         if not self.probe_every:
             return ()
-        return PROBES if self.probes == "all" else tuple((self.probes or "smoothness").split(","))
+        chosen = _divided(self.probes or "smoothness")
+        return PROBES if "all" in chosen else tuple(name for name in PROBES if name in chosen)
 
     @property
     def target(self) -> Target | None:
@@ -248,6 +249,10 @@ class TrainingConfig(Document):
         ]
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None} | self.options
+
+
+def _divided(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
 
 
 def configured(network: object, chosen: Mapping[str, Any]) -> TrainingConfig:

@@ -48,10 +48,11 @@ def test_json_on_stdout_is_the_run_alone(archlab: Call) -> None:
 
 
 def test_probes_are_asked_for_by_options(archlab: Call) -> None:
-    result = archlab("train", "lenet", "--probe-every", "3", "--landscape", "21", "--epochs", "1")
+    chosen = ["--probe-every", "30", "--probes", "rank, signals", "--landscape", "21"]
+    result = archlab("train", "lenet", *chosen, "--epochs", "1", "--train-samples", "480")
     assert result.exit_code == 0
     (run,) = open_store().runs()
-    assert (run.config.probe_every, run.config.landscape) == (3, 21)
+    assert (run.config.probe_every, run.config.probed, run.config.landscape) == (30, ("signals", "rank"), 21)
 
 
 def test_help_promises_no_training_of_a_trace(archlab: Call) -> None:

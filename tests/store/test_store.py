@@ -23,16 +23,20 @@ from archlab.records import (
     Comparison,
     Epoch,
     Estimate,
+    GradientCorrelation,
     Landscape,
+    LayerSeries,
     NormRecording,
     Probes,
     Run,
+    Similarity,
     Smoothness,
     TrainingConfig,
     VariantResult,
 )
 from archlab.store import Store, open_store, run_key
 from archlab.store.arrays import read_arrays, write_arrays
+from archlab.store.measurements import read_probes
 
 CONFIG = TrainingConfig(variant="norm=none", options={"norm": "none"})
 ENVIRONMENT: dict[str, Any] = {"torch": "2.7", "threads": 1, "command": "archlab train lenet"}
@@ -122,6 +126,17 @@ def test_run_without_recording(store: Store) -> None:
     assert store.probes(run.key) is None
 
 
+def assert_equal(mine: Any, theirs: Any) -> None:
+    if isinstance(theirs, dict):
+        assert list(mine) == list(theirs)
+        for name, array in theirs.items():
+            np.testing.assert_array_equal(mine[name], array)
+    elif isinstance(theirs, tuple):
+        assert mine == theirs
+    else:
+        np.testing.assert_array_equal(mine, theirs)
+
+
 def smoothness() -> Smoothness:
     losses = np.array([[1, 2, np.inf], [np.nan, 5, 6]], dtype=np.float32)
     return Smoothness((0, 7), losses[0], losses[0, :2], losses[1, :2], losses, 2 * losses, images=256)
@@ -132,18 +147,28 @@ def landscape() -> Landscape:
     return Landscape(np.array([-1, 0, 1], dtype=np.float32), losses, images=50)
 
 
+def of_layers() -> Probes:
+    numbers = np.array([[1, np.nan], [3, 4], [5, 6]], dtype=np.float32)  # three looks at two layers
+    steps, layers = (0, 7, 14), ("block.0, with \u03b2", "block.0 #2")
+    series = LayerSeries(steps, layers, {"shift": numbers, "shift_cosine": -numbers}, images=256)
+    similarity = Similarity(steps, layers, np.stack([numbers[:2]] * 3), numbers.T, images=3)
+    correlation = GradientCorrelation(steps, numbers[0], numbers, lines=8)
+    return Probes(signals=series, shift=series, similarity=similarity, correlation=correlation)
+
+
 @pytest.mark.parametrize(
-    "probes", [Probes(smoothness(), landscape()), Probes(smoothness()), Probes(landscape=landscape())]
+    "probes", [Probes(smoothness(), landscape()), Probes(smoothness()), Probes(landscape=landscape()), of_layers()]
 )
 def test_probes_are_read_back(store: Store, probes: Probes) -> None:
     with store.writer(CONFIG, ENVIRONMENT) as writer:
         run = writer.fail("diverged", CURVES, probes=probes)
     kept = store.probes(run.key)
     assert kept is not None
-    for mine, theirs in ((kept.smoothness, probes.smoothness), (kept.landscape, probes.landscape)):
-        assert type(mine) is type(theirs)
+    for kind in fields(Probes):
+        mine, theirs = (getattr(one, kind.name) for one in (kept, probes))
+        assert type(mine) is type(theirs), kind.name
         for item in fields(theirs) if theirs else ():
-            np.testing.assert_array_equal(getattr(mine, item.name), getattr(theirs, item.name))
+            assert_equal(getattr(mine, item.name), getattr(theirs, item.name))
     if kept.smoothness is not None:
         assert (kept.smoothness.steps, kept.smoothness.images) == ((0, 7), 256)
     path = store.path / "runs" / run.key / "probes.safetensors"
@@ -152,6 +177,16 @@ def test_probes_are_read_back(store: Store, probes: Probes) -> None:
     write_arrays(path, {"landscape/losses": CURVES["step"]})
     with pytest.raises(StoreError, match=r"probes\.safetensors holds no probes"):
         store.probes(run.key)
+
+
+def test_probes_of_a_run_that_goes_on_are_kept_look_by_look(store: Store) -> None:
+    with store.writer(CONFIG, ENVIRONMENT) as writer:
+        for found in (Probes(smoothness()), of_layers()):
+            writer.keep_probes(found)
+            (folder,) = store.run_folders()
+            kept = read_probes(folder.path)
+            assert kept is not None
+            assert (kept.smoothness is None, kept.signals is None) == (found.smoothness is None, found.signals is None)
 
 
 def test_later_settings_leave_a_key_as_it_was_while_they_have_their_defaults() -> None:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from archlab.errors import RunError
 from archlab.records import Epoch, Landscape, Smoothness, TrainingConfig
+from archlab.records.config import PROBES
 from archlab.training import landscape, probing, seeding
 from archlab.training.loop import Trainer
 from archlab.training.probing import Surface
@@ -45,13 +46,14 @@ def timeless(epoch: Epoch) -> Epoch:
 
 
 @pytest.mark.parametrize("norm", ["batch", "scratch", "none"])
-def test_probes_change_nothing(norm: str) -> None:
+@pytest.mark.parametrize("probes", [*PROBES, "all"])
+def test_probes_change_nothing(norm: str, probes: str) -> None:
     """Weights, statistics, curves, recording and random state are bit for bit those of a run without probes."""
     plain, epochs = trained(CONFIG, norm, dropout=0.3)
     network = seeding.build(lambda: make_network(norm, dropout=0.3), 0)
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    other = Trainer(network, DATA, PROBED)
+    other = Trainer(network, DATA, replace(PROBED, probes=probes))
     probed_epochs = list(other.epochs())
     other.measure_landscape()
     assert torch.equal(torch.get_rng_state(), state)
@@ -62,6 +64,7 @@ def test_probes_change_nothing(norm: str) -> None:
         np.testing.assert_array_equal(values, other.curves()[name])
     assert all(module.training for module in network.modules())
     assert all(parameter.grad is None for parameter in network.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
     mine, theirs = other.recording(), plain.recording()
     assert (mine is None) == (theirs is None) == (norm == "none")
     if mine is not None and theirs is not None:

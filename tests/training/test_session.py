@@ -98,6 +98,17 @@ def test_probes_are_kept_and_the_landscape_tells_how_far_it_is(store: Store, mon
     assert found.landscape.losses[1, 1] == found.smoothness.loss[-1]  # the same weights and images
 
 
+def test_probes_of_layers_survive_numbers_that_are_not_finite(store: Store) -> None:
+    config = replace(CONFIG, network=f"{SOURCE}:Poisoned", options={"healthy_steps": 30}, probe_every=2, probes="all")
+    run = train(config, store=store, device="cpu")
+    assert run.status == "diverged"
+    found = store.probes(run.key)
+    assert found is not None
+    assert found.signals is not None
+    assert np.isfinite(found.signals.quantities["gradient_norm"][0]).all()
+    assert not np.isfinite(found.signals.quantities["gradient_norm"][-1]).any()
+
+
 def test_probes_of_a_diverged_run_are_kept(store: Store) -> None:
     # Two looks of 9 passes, and the steps 1 and 2.
     config = replace(CONFIG, network=f"{SOURCE}:Poisoned", options={"healthy_steps": 20}, probe_every=2)
@@ -179,6 +190,9 @@ def test_stopped_run_is_interrupted(store: Store) -> None:
         ({"batch_size": 0}, InputError, "batch_size is 0, expected 1"),
         ({"record_every": -1}, InputError, "record_every is -1, expected 0"),
         ({"probe_every": -1}, InputError, "probe_every is -1, expected 0"),
+        ({"probes": "signals"}, InputError, "probes is 'signals' and probe_every is 0, .*--probe-every 50"),
+        ({"probes": "signal", "probe_every": 2}, InputError, "probes is 'signal', expected all, or some of smoothness"),
+        ({"probes": "", "probe_every": 2}, InputError, "probes is '', expected all, or some of smoothness"),
         ({"landscape": -3}, InputError, "landscape is -3, expected 0 for none, or an odd number"),
         ({"landscape": 1}, InputError, "landscape is 1, expected 0 for none, or an odd number"),
         ({"landscape": 10}, InputError, "landscape is 10, expected 0 for none, or an odd number"),

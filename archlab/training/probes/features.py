@@ -84,7 +84,7 @@ def dimensions(samples: Tensor) -> list[Tensor]:
         torch.linalg.eigvalsh(product).clamp(min=0).flip(0) if product.isfinite().all() else product[0] * torch.nan
     )
     # What is below is rounding of the product in float32.
-    variances = torch.where(variances < variances[0] * 1e-7 * max(product.shape), 0.0, variances)
+    variances = torch.where(variances < variances[0] * 1e-6 * len(product), 0.0, variances)
     lengths = variances.sqrt() / variances.sqrt().sum()
     rank = torch.special.entr(lengths).sum().exp()
     needed = 1 + (variances.cumsum(0) < EXPLAINED * variances.sum()).sum()

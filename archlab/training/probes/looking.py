@@ -121,6 +121,8 @@ class Probing:
         first = next((place for place, own in enumerate(order) if own), len(order))
         places = [place for place, (_, module) in enumerate(self._order) if place > first and has_weights(module)]
         places = spread(places, shift.MOST_LAYERS)
+        if not places:  # a network of one layer
+            return
         rows = shift.covariate_shift(self._surface, order, places, before)
         self._shift.add(step, {self._order[place][0]: row for place, row in zip(places, rows, strict=True)})
 
