@@ -1,6 +1,7 @@
 """What passes through a network's layers and its skip connections in one forward pass.
 
-A layer is a module that has parameters of its own or no modules within; those that only reshape are left out. A join is
+A layer is a module that has parameters of its own or no modules within; the network as a whole is none, nor are those
+that only reshape. A join is
 an addition of two tensors of one shape, both made from the images, of which one went through more layers with weights
 than the other: the branch and the skip connection. That is read off autograd's graph, whatever the network calls its
 blocks. For example, in `relu(norm2(conv2(relu(norm1(conv1(x))))) + conv3(x))` the left side went through two more
@@ -102,7 +103,8 @@ class _Hearing(TorchFunctionMode):
     def _heard(self, path: str) -> Any:
         def hook(module: nn.Module, _: Any, output: Any) -> None:
             self._open.pop()
-            tensor = first_tensor(output) if is_layer(module) else None
+            whole = module is self._network and next(module.children(), None) is not None
+            tensor = first_tensor(output) if is_layer(module) and not whole else None
             if tensor is not None and tensor.is_floating_point() and tensor.dim() > 1:
                 name = self._named("layer", path)
                 for listener in self._listeners:

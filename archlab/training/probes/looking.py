@@ -40,7 +40,7 @@ class Probing:
         self._before: dict[str, Tensor] | None = None
         self._smoothness = SmoothnessProbe(self._surface, config.probe_every) if "smoothness" in self._chosen else None
         self._landscape: Landscape | None = None
-        self._order: list[tuple[str, nn.Module]] = []  # the layers, as they are first called
+        self._order: dict[str, nn.Module] = {}  # the layers, as they are first called
         self._signals, self._branches, self._shift, self._rank = (
             _Table(names) for names in (Probes.SIGNALS, Probes.BRANCHES, Probes.SHIFT, Probes.RANK)
         )
@@ -107,7 +107,7 @@ class Probing:
             if "signals" in chosen:
                 found = torch.autograd.grad(value, [*surface.parameters.values()], materialize_grads=True)
                 signals.note_weights(dict(zip(surface.parameters, found, strict=True)))
-        self._order = self._order or list(order.layers.items())
+        self._order = self._order or order.layers
         self._signals.add(step, signals.layers)
         self._branches.add(step, signals.joins)
         self._rank.add(step, features.ranks)
@@ -115,16 +115,20 @@ class Probing:
 
     def _measure_shift(self, step: int, before: Mapping[str, Tensor]) -> None:
         names = {held: name for name, held in self._surface.parameters.items()}
-        order = [
-            [names[held] for held in module.parameters(recurse=False) if held in names] for _, module in self._order
+        own = [
+            [names[held] for held in module.parameters(recurse=False) if held in names]
+            for module in self._order.values()
         ]
-        first = next((place for place, own in enumerate(order) if own), len(order))
-        places = [place for place, (_, module) in enumerate(self._order) if place > first and has_weights(module)]
-        places = spread(places, shift.MOST_LAYERS)
+        held_by_layers = {name for names in own for name in names}
+        # What the network itself holds, a position embedding for instance, counts to its first layer.
+        own[0] += [name for name in self._surface.parameters if "." not in name and name not in held_by_layers]
+        weighted = [place for place, module in enumerate(self._order.values()) if has_weights(module)]
+        places = spread([place for place in weighted if any(own[:place])], shift.MOST_LAYERS)
         if not places:  # a network of one layer
             return
-        rows = shift.covariate_shift(self._surface, order, places, before)
-        self._shift.add(step, {self._order[place][0]: row for place, row in zip(places, rows, strict=True)})
+        rows = shift.covariate_shift(self._surface, own, places, before)
+        layers = list(self._order)
+        self._shift.add(step, {layers[place]: row for place, row in zip(places, rows, strict=True)})
 
     def _correlations(self) -> GradientCorrelation | None:
         series = self._correlation.series(0)
