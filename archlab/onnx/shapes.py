@@ -58,10 +58,19 @@ def infer(model: Model, shapes: Mapping[str, Shape], symbols: Mapping[str, int],
     try:
         inferred = infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
     except InferenceError as error:
+        missing = sorted({node.domain for node in proto.graph.node} - set(versions) - set(DOMAINS))
+        if missing:
+            raise SourceError(
+                f"{model.source} has operators of {', '.join(missing)} and names no version of it, as ONNX demands: "
+                "export it again, or add the domain to the model's opset_import"
+            ) from error
         if chosen:
             raise ForwardError(f"{model.source} doesn't take {_listed(shapes)}: {_reason(error)}") from error
         notes.append(f"ONNX's shape inference objects to this file: {_reason(error)}.")
-        inferred = infer_shapes(proto, data_prop=True)
+        try:
+            inferred = infer_shapes(proto, data_prop=True)
+        except InferenceError:
+            raise SourceError(f"{model.source} can't be read by ONNX's shape inference: {_reason(error)}") from error
     except (ValidationError, RuntimeError, ValueError, TypeError) as error:
         raise SourceError(f"{model.source} can't be read by ONNX's shape inference: {_reason(error)}") from error
     found = known(inferred.graph)

@@ -2,8 +2,9 @@
 
 Counting semantics
 ------------------
-ONNX stores parameters, running statistics, masks and settings alike, as initializers. torch's newer exporter writes
-beside each what it was; elsewhere the operators that take a tensor decide:
+ONNX stores parameters, running statistics, masks and settings alike, as initializers, and some exporters write them as
+operators of the kind Constant, which count where an operator has its weights and nowhere else. torch's newer exporter
+writes beside each initializer what it was; elsewhere the operators that take a tensor decide:
 
 - what stands where an operator has its weights (a convolution's kernel and bias, either side of a matrix product, the
   scale of a normalisation, the table of a look-up) is a parameter, of whatever element type;
@@ -78,7 +79,10 @@ class Weights:
         self._still: set[str] = set(self.stored)
         """Names that hold nothing of the inputs, as far as is known without roles."""
         self._told = model.roles
+        self._literals: set[str] = set()
+        """Stored tensors that are operators of the kind Constant."""
         self._read(graph)
+        self._drop_literals()
         self.roles: dict[str, Role] = {name: self._role(name) for name in self.stored}
 
     def _read(self, graph: onnx.GraphProto) -> None:
@@ -94,8 +98,20 @@ class Weights:
                 for part in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
                     self._read(part)
 
+    def _drop_literals(self) -> None:
+        """Forget the Constants that are no weights."""
+        for name in self._literals:
+            if not any(place in WEIGHT_PLACES.get(kind, ()) for kind, place in self.uses[name]):
+                del self.stored[name], self.uses[name]
+        self.alias = {view: name for view, name in self.alias.items() if name in self.stored}
+
     def _use(self, node: onnx.NodeProto) -> None:
         given = values_of(node)
+        literal = _literal(node)
+        if literal is not None:
+            (name,) = node.output
+            self.stored[name], self.alias[name], self.uses[name] = literal, name, []
+            self._literals.add(name)
         if node.op_type in ("Constant", "Shape", "Size") or (
             all(name in self._still for name in given) and node.op_type not in NOT_CONSTANT
         ):
@@ -130,6 +146,15 @@ class Weights:
         if self._told and "." not in name:
             return "constant"  # torch's exporter says of every parameter that it is one; this was computed
         return "parameter"
+
+
+def _literal(node: onnx.NodeProto) -> Tensor | None:
+    """The floating-point tensor, not a single number, that a Constant holds; None for all else."""
+    if node.op_type != "Constant" or node.domain not in DOMAINS or len(node.output) != 1:
+        return None
+    held = next((item.t for item in node.attribute if item.name == "value" and item.HasField("t")), None)
+    tensor = None if held is None else Tensor(tuple(held.dims), DTYPES.get(held.data_type, ""))
+    return tensor if tensor is not None and is_floating(tensor.dtype) and tensor.size > 1 else None
 
 
 def values_of(node: onnx.NodeProto) -> list[str]:

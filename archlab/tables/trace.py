@@ -84,9 +84,7 @@ def footer(trace: Trace) -> tuple[str, ...]:
         known = totals.counted_operations
         total = known + sum(totals.uncounted_operations.values())
         missing = ", ".join(f"{name} ({count})" for name, count in totals.uncounted_operations.items())
-        sentences.append(
-            f"MACs and FLOPs are lower bounds: counted {known:,} of {total:,} operations, without a formula: {missing}."
-        )
+        sentences.append(f"MACs and FLOPs are lower bounds: counted {known:,} of {total:,} operations, not {missing}.")
     if totals.step_macs is not None:
         sentences.append(step_sentence(totals))
     if trace.failure:

@@ -15,6 +15,7 @@ from archlab.records import Trace
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'archlab[onnx]'")
 import onnx
 from onnx import helper
+from onnx.numpy_helper import from_array
 
 from tests.onnx.graphs import BOOL, FLOAT, INT64, floats, model, node, tensor, traced
 
@@ -66,6 +67,25 @@ def test_a_summand_is_a_parameter_unless_an_exporter_made_its_name_up(
     found = traced(model([node("Add", f"x {name}", "y")], X, {name: floats(2, 12)}), tmp_path)
     assert found.totals.parameters == parameters
     assert any("24 stored numbers are taken for constants" in note for note in found.notes) == (not parameters)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "parameters"), [("MatMul", (12, 12), 144), ("Add", (2, 12), 0), ("Add", (), 0)]
+)
+def test_a_constant_is_a_parameter_where_weights_stand(
+    kind: str, shape: tuple[int, ...], parameters: int, tmp_path: Path
+) -> None:
+    nodes = [node("Constant", "", "w", value=from_array(floats(*shape))), node(kind, "x w", "y")]
+    found = traced(model(nodes, X), tmp_path)
+    assert found.totals.parameters == parameters
+    assert found.totals.macs == (2 * 12 * 12 if parameters else 0)
+
+
+def test_an_operator_of_a_domain_without_version_is_one_error(tmp_path: Path) -> None:
+    made = model([node("Foo", "x", "y", domain="mine")], X)
+    del made.opset_import[1:]
+    with pytest.raises(SourceError, match=r"has operators of mine and names no version of it, .* opset_import"):
+        traced(made, tmp_path)
 
 
 def test_settings_and_shapes_are_no_parameters(tmp_path: Path) -> None:

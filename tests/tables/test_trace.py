@@ -132,7 +132,7 @@ def test_an_operation_without_a_formula_makes_the_totals_lower_bounds() -> None:
     found = replace(found, totals=replace(found.totals, counted_operations=10))
     lines = text(trace_table(found)).splitlines()
     assert any(line.startswith("total") and line.endswith(">= 64") for line in lines)
-    assert "MACs and FLOPs are lower bounds: counted 10 of 12 operations, without a formula: fft (2)." in lines
+    assert "MACs and FLOPs are lower bounds: counted 10 of 12 operations, not fft (2)." in lines
     assert lines[-1] == "Built on the CPU."
 
 
