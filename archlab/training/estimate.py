@@ -17,8 +17,8 @@ from archlab.training.engine import default_workers
 from archlab.training.execution import Execution
 from archlab.training.loop import EVALUATION_IMAGES, Trainer
 from archlab.training.preparation import Preparation, Preparer
-from archlab.training.probing import PROBED_IMAGES
-from archlab.training.smoothness import RATES
+from archlab.training.probes.smoothness import RATES
+from archlab.training.probes.surface import PROBED_IMAGES
 
 START_SECONDS = 3.0
 """Until workers are up."""

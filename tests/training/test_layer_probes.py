@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archlab.records import LayerSeries, Probes, TrainingConfig
-from archlab.training import probing, seeding
+from archlab.training import seeding
 from archlab.training.loop import Trainer
-from archlab.training.probes import correlation
+from archlab.training.probes import correlation, surface
 from archlab.training.probes.features import alignment, centred_kernel, dimensions, spread
 from archlab.training.probes.listening import listening
 from archlab.training.probes.shift import covariate_shift
-from archlab.training.probing import Surface
+from archlab.training.probes.surface import Surface
 from tests.training.tiny import make_data, make_network
 
 DATA = make_data(50, 20)
@@ -352,7 +352,7 @@ def test_gradients_of_a_linear_network_are_alike_everywhere() -> None:
 
 
 def test_gradients_of_a_square_are_as_alike_as_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "PROBED_IMAGES", 2)
+    monkeypatch.setattr(surface, "PROBED_IMAGES", 2)
     network = Square()
     found = probed(network, "correlation").correlation
     assert found is not None

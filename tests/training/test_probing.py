@@ -15,10 +15,11 @@ from torch.nn import functional as F
 from archlab.errors import RunError
 from archlab.records import Epoch, Landscape, Smoothness, TrainingConfig
 from archlab.records.config import PROBES
-from archlab.training import landscape, probing, seeding
+from archlab.training import seeding
 from archlab.training.loop import Trainer
-from archlab.training.probing import Surface
-from archlab.training.smoothness import RATES, along_gradient
+from archlab.training.probes import landscape, surface
+from archlab.training.probes.smoothness import RATES, along_gradient
+from archlab.training.probes.surface import Surface
 from tests.training.tiny import Poisoned, make_data, make_network
 
 DATA = make_data(50, 20)
@@ -93,7 +94,7 @@ def test_time_of_probes_is_no_training_time(monkeypatch: pytest.MonkeyPatch) -> 
     clock = [0.0]
     monkeypatch.setattr(Trainer, "_now", lambda _: clock[0])
     monkeypatch.setattr(
-        "archlab.training.smoothness.SmoothnessProbe.look", lambda *_: clock.__setitem__(0, clock[0] + 100)
+        "archlab.training.probes.smoothness.SmoothnessProbe.look", lambda *_: clock.__setitem__(0, clock[0] + 100)
     )
     trainer = Trainer(make_network(), DATA, PROBED)
     epochs = list(trainer.epochs(lambda step: clock.__setitem__(0, clock[0] + 1)))
@@ -102,7 +103,7 @@ def test_time_of_probes_is_no_training_time(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("norm", ["batch", "none"])
 def test_surface_is_the_loss_of_the_same_images_in_training_mode(norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "PROBED_IMAGES", 10)
+    monkeypatch.setattr(surface, "PROBED_IMAGES", 10)
     smoothness, around = probed(trained(PROBED, norm)[0])
     assert smoothness.images == around.images == 10
     images, labels = DATA.train.batch(seeding.order(0, 0, 50)[:10])

@@ -17,7 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from archlab.training.probing import TrainingLoss
+from archlab.training.probes.surface import TrainingLoss
 
 LINES = 8
 POINTS = 32

@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from archlab.records import GradientCorrelation, Landscape, LayerSeries, Probes, Similarity, TrainingConfig
-from archlab.training import landscape
 from archlab.training.datasets import Split
-from archlab.training.probes import correlation, shift
+from archlab.training.probes import correlation, landscape, shift
 from archlab.training.probes.features import MOST_LAYERS, SIMILAR_IMAGES, Features, alignment, spread
 from archlab.training.probes.listening import has_weights, listening
 from archlab.training.probes.signals import Signals
-from archlab.training.probing import Surface, TrainingLoss
-from archlab.training.smoothness import SmoothnessProbe
+from archlab.training.probes.smoothness import SmoothnessProbe
+from archlab.training.probes.surface import Surface, TrainingLoss
 
 
 class Probing:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from archlab.training.probes.signals import joint_norm
-from archlab.training.probing import Surface
+from archlab.training.probes.surface import Surface
 
 MOST_LAYERS = 16
 

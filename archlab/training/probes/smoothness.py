@@ -4,7 +4,7 @@ After Santurkar, Tsipras, Ilyas and Madry (2018, How Does Batch Normalization He
 the loss L(w - eta g) varies little over eta, and the gradient there is close to g, the surface is smooth, and a step
 does what the gradient promised.
 
-Measuring semantics: w are the weights after a step, and g the gradient of the loss that `probing.py` describes, over
+Measuring semantics: w are the weights after a step, and g the gradient of the loss that `surface.py` describes, over
 all trainable parameters; both are as they would be in a step of gradient descent, whatever optimiser trains. At step 0
 are the first weights. A loss or gradient that is not finite is noted as such.
 """
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from archlab.records.probe import Smoothness
-from archlab.training.probing import Surface
+from archlab.training.probes.surface import Surface
 
 RATES = tuple(2.0**power for power in range(-7, 1))
 """Eta, from 1/128 to 1 and the same for every run, so that variants compare whatever their learning rate is.

@@ -8,12 +8,13 @@ network's own filter: a distance of 1 changes every filter by its own norm.
 Measuring semantics: a direction is drawn from (seed, number of the direction, name of the parameter) alone, so that
 variants share the draws of the layers that they share. A filter is a slice along a weight's first axis: an output
 channel of a convolution (an input channel of a transposed one), a neuron of a linear layer. Biases, the scales and
-shifts of normalisation layers and other vectors are not moved. The loss is the one that `probing.py` describes: of the
+shifts of normalisation layers and other vectors are not moved. The loss is the one that `surface.py` describes: of the
 same images everywhere, BatchNorm by their own statistics (the paper's own program evaluates with the running ones).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -21,11 +22,15 @@ from torch import Tensor, nn
 
 from archlab.records.probe import Landscape
 from archlab.training import seeding
-from archlab.training.probing import Surface
+from archlab.training.probes.surface import Surface
 
 
 def measure(
-    surface: Surface, seed: int, points: int, on_point: Callable[[int], None] = lambda point: None
+    surface: Surface,
+    seed: int,
+    points: int,
+    on_point: Callable[[int], None] = lambda point: None,
+    losses: list[Tensor] | None = None,
 ) -> Landscape:
     """The landscape around the weights as they are, which it puts back.
 
@@ -34,18 +39,18 @@ def measure(
         seed: decides the directions.
         points: on each side of the grid, odd: the weights themselves are its middle.
         on_point: called after each point with the number of points so far.
+        losses: of the first points, row by row, where some are known already; the others join them as they are measured.
     """
+    losses = [] if losses is None else losses
     first, second = (direction(surface, seed, number) for number in (1, 2))
     middle = points // 2
     coordinates = [(place - middle) / middle for place in range(points)]
-    losses = []
     with surface.moving() as weights, torch.no_grad():
-        for y in coordinates:
-            for x in coordinates:
-                for name, along in first.items():
-                    surface.parameters[name].copy_(weights[name] + x * along + y * second[name])
-                losses.append(surface.loss())
-                on_point(len(losses))
+        for y, x in itertools.islice(itertools.product(coordinates, coordinates), len(losses), None):
+            for name, along in first.items():
+                surface.parameters[name].copy_(weights[name] + x * along + y * second[name])
+            losses.append(surface.loss())
+            on_point(len(losses))
     return Landscape(
         coordinates=torch.tensor(coordinates).numpy(),
         losses=torch.stack(losses).to("cpu", torch.float32).view(points, points).numpy(),
