@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from archlab.store import open_store as open_store
     from archlab.tracing import trace as trace
     from archlab.training import Execution as Execution
+    from archlab.training import measure_landscape as measure_landscape
     from archlab.training import train as train
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ _HOMES = {
     "TrainingConfig": "archlab.records",
     "build": "archlab.networks",
     "compare": "archlab.comparing",
+    "measure_landscape": "archlab.training",
     "open_store": "archlab.store",
     "profile": "archlab.profiling",
     "trace": "archlab.tracing",

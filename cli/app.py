@@ -34,6 +34,7 @@ COMMANDS = (
     "train",
     "compare",
     "experiment",
+    "landscape",
     "report",
     "serve",
     "runs",

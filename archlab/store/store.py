@@ -33,6 +33,7 @@ from archlab.records import Comparison, NormRecording, Probes, Run, TrainingConf
 from archlab.records.run import RESULTS
 from archlab.records.settings import keyed, settings
 from archlab.store.comparison_folder import ComparisonFolder
+from archlab.store.landscape_draft import LandscapeDraft
 from archlab.store.measurements import read_probes, read_recording
 from archlab.store.problem import Problem
 from archlab.store.run_folder import RUN, RUNS, RunFolder
@@ -139,6 +140,14 @@ class Store:
     def probes(self, key: str) -> Probes | None:
         """What was probed of the run, as far as it got; None where nothing was."""
         return read_probes(self._folder(key).path)
+
+    def landscape_draft(self, key: str) -> LandscapeDraft:
+        """What is done of the landscape of a run that has ended, for one process at a time.
+
+        Raises:
+            InputError: there is no such run.
+        """
+        return LandscapeDraft(self._folder(key))
 
     def comparison(self, key: str) -> Comparison:
         """The comparison of that name.

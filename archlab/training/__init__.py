@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from archlab.training.estimate import estimate_time as estimate_time
     from archlab.training.execution import Execution as Execution
     from archlab.training.progress import Progress as Progress
+    from archlab.training.revisiting import measure_landscape as measure_landscape
     from archlab.training.session import train as train
 
 _HOMES = {
     "Execution": "archlab.training.execution",
     "Progress": "archlab.training.progress",
     "estimate_time": "archlab.training.estimate",
+    "measure_landscape": "archlab.training.revisiting",
     "train": "archlab.training.session",
     "train_all": "archlab.training.engine",
 }

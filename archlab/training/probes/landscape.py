@@ -39,7 +39,7 @@ def measure(
         seed: decides the directions.
         points: on each side of the grid, odd: the weights themselves are its middle.
         on_point: called after each point with the number of points so far.
-        losses: of the first points, row by row, where some are known already; the others join them as they are measured.
+        losses: of the first points, row by row, where some are known; the others join them as they are measured.
     """
     losses = [] if losses is None else losses
     first, second = (direction(surface, seed, number) for number in (1, 2))
