@@ -8,6 +8,7 @@ from typing import Any
 from archlab.analysis.metrics import SHARE, Metric
 from archlab.records import Comparison, Estimate
 from archlab.reports.panel import Color
+from archlab.reports.text import label
 
 STEP_AXIS = {"title": {"text": "optimiser step"}}
 HIDDEN_EDGE = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
@@ -76,3 +77,13 @@ def axis_of(measured: Metric) -> dict[str, Any]:
     """An axis for a metric's values."""
     unit = f", {measured.unit.name}" if measured.unit.name and measured.unit is not SHARE else ""
     return {"title": {"text": f"{measured.title}{unit}"}, "tickformat": ".1~%" if measured.unit is SHARE else ""}
+
+
+def number_axis(axis: str, values: Sequence[float]) -> dict[str, Any]:
+    """A horizontal axis with a tick at each value that was tried."""
+    return {
+        "title": {"text": label(axis.replace("_", " "))},
+        "type": "log" if min(values) > 0 and max(values) / min(values) >= 20 else "linear",
+        "tickvals": sorted(set(values)),
+        "ticktext": [f"{value:g}" for value in sorted(set(values))],
+    }

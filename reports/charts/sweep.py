@@ -1,4 +1,4 @@
-"""Charts of how the metrics depend on a number that was varied: a learning rate, or depth with and without skips."""
+"""Charts of what was varied: a learning rate, depth with and without skips, or factors that are crossed."""
 
 from __future__ import annotations
 
@@ -7,44 +7,55 @@ from typing import Any
 
 from archlab.analysis.metrics import BY_NAME
 from archlab.records import Comparison, Estimate, Value, VariantResult
-from archlab.reports.charts.parts import HIDDEN_EDGE, axis_of, band, bounds_of, has_metric, line
+from archlab.reports.charts.factors import factor_charts, factor_control, grouped, is_crossed
+from archlab.reports.charts.parts import HIDDEN_EDGE, axis_of, band, bounds_of, has_metric, line, number_axis
 from archlab.reports.panel import Chart, Control, Panel, Switch, band_shade, series_color
 from archlab.reports.text import label, metric
 
-SKIP_NAMES = {"on": "with skips", "True": "with skips", "off": "plain, no skips", "False": "plain, no skips"}
-
 
 def sweep_panel(comparison: Comparison, name: str) -> Panel | None:
-    """How the metrics depend on a number that was varied (depth, learning rate).
+    """How the metrics depend on a number that was varied (depth, learning rate), or on factors that are crossed.
 
-    None where none took three values, or no run has ended.
+    None where nothing is crossed and no number took three values, or no run has ended.
     """
-    axis = _swept(comparison.variants)
+    axis, crossed = _swept(comparison.variants), is_crossed(comparison.variants)
     names = [found for found in BY_NAME if has_metric(comparison, found)]
-    if axis is None or not names:
+    if not names or (axis is None and not crossed):
         return None
-    groups: dict[str, list[VariantResult]] = {}
-    for variant in comparison.variants:
-        others = {key: value for key, value in variant.options.items() if key != axis}
-        groups.setdefault(", ".join(_written(*other) for other in others.items()), []).append(variant)
+    first = comparison.metric if comparison.metric in names else names[0]
+    names.sort(key=lambda found: found != first)
+    controls = [Control("metric", "Metric", "select", tuple((found, metric(found).title) for found in names), first)]
+    charts: list[Chart] = []
+    if axis is not None:
+        values = [float(variant.options[axis]) for variant in comparison.variants]
+        groups = grouped(comparison.variants, axis)
+        if len(_skips(comparison)) == 2:
+            charts += _error_charts(groups, axis, values)
+        if not crossed:
+            charts.append(_sweep(groups, axis, values, names))
+    if crossed:
+        charts += factor_charts(comparison, names)
+        controls.insert(0, factor_control(comparison))
+    return Panel(name, tuple(charts), tuple(controls))
+
+
+def _sweep(
+    groups: Mapping[str, Sequence[VariantResult]], axis: str, values: Sequence[float], names: Sequence[str]
+) -> Chart:
     words = axis.replace("_", " ")
-    values = [float(variant.options[axis]) for variant in comparison.variants]
-    chart = Chart(
+    return Chart(
         name="sweep",
         title=f"Against {words}",
         description=f"Line: mean over seeds; band: its 95 % interval, for each {words} that was tried.",
         data=Switch("metric", {found: _lines(groups, axis, found) for found in names}),
         layout={
-            "xaxis": _number_axis(axis, values),
+            "xaxis": number_axis(axis, values),
             "yaxis": Switch("metric", {found: axis_of(metric(found)) for found in names}),
         },
         height=380,
         wide=True,
         state={"metric": names[0]},
     )
-    control = Control("metric", "Metric", "select", tuple((found, metric(found).title) for found in names), names[0])
-    errors = _error_charts(groups, axis, values) if len(_skips(comparison)) == 2 else ()
-    return Panel(name, (*errors, chart), (control,))
 
 
 def _swept(variants: Sequence[VariantResult]) -> str | None:
@@ -113,7 +124,7 @@ def _error_charts(
             description=f"{text} Line: mean over seeds; band: its 95 % interval.",
             data=_lines(groups, axis, f"{part}_accuracy", as_error=True),
             layout={
-                "xaxis": _number_axis(axis, values),
+                "xaxis": number_axis(axis, values),
                 "yaxis": {"title": {"text": f"{part} error"}, "tickformat": ".1~%", "range": [0, 1.06 * most]},
             },
         )
@@ -135,18 +146,3 @@ def _error(accuracy: Estimate) -> Estimate:
 def _skips(comparison: Comparison) -> set[str]:
     """The settings of the skip connections that were compared."""
     return {str(variant.options["skip"]) for variant in comparison.variants if "skip" in variant.options}
-
-
-def _written(key: str, value: Value) -> str:
-    """What a group of variants has in common, in words."""
-    return SKIP_NAMES.get(str(value), f"{key}={value}") if key == "skip" else f"{key}={value}"
-
-
-def _number_axis(axis: str, values: Sequence[float]) -> dict[str, Any]:
-    """A horizontal axis with a tick at each value that was tried."""
-    return {
-        "title": {"text": label(axis.replace("_", " "))},
-        "type": "log" if min(values) > 0 and max(values) / min(values) >= 20 else "linear",
-        "tickvals": sorted(set(values)),
-        "ticktext": [f"{value:g}" for value in sorted(set(values))],
-    }

@@ -198,7 +198,7 @@ def test_depth_with_and_without_skips_shows_both_errors() -> None:
     variants = tuple(one(skip, depth, 0.9) for skip in ("on", "off") for depth in (56, 20, 32))
     panel = sweep_panel(Comparison("resnet", "digits", (0, 1), variants, ()), "sweep")
     assert panel is not None
-    assert [chart.name for chart in panel.charts] == ["train-error", "test-error", "sweep"]
+    assert [chart.name for chart in panel.charts] == ["train-error", "test-error", "factors"]
     train, test = (chart.figure() for chart in panel.charts[:2])
     lower, upper, mean, *_ = train.data
     assert [line.name for line in train.data if line.showlegend is None] == ["with skips", "plain, no skips"]
@@ -207,6 +207,65 @@ def test_depth_with_and_without_skips_shows_both_errors() -> None:
     assert lower.y == pytest.approx([0.09] * 3)  # 1 - (0.9 + 0.01)
     assert upper.y == pytest.approx([0.12] * 3)  # 1 - (0.9 - 0.02)
     assert train.layout.yaxis.range == test.layout.yaxis.range == pytest.approx((0, 1.06 * 0.4))
+
+
+def test_crossed_factors_are_drawn_along_each_of_them() -> None:
+    """norm x batch size: BatchNorm loses 0.3 at batch 2, GroupNorm nothing; the interaction is +0.3."""
+
+    def one(norm: str, batch: int, accuracy: float) -> VariantResult:
+        held = Estimate(2, accuracy, accuracy - 0.02, accuracy + 0.01, (accuracy - 0.01, accuracy + 0.01))
+        options = {"norm": norm, "batch_size": batch}
+        return VariantResult(f"norm={norm}, batch_size={batch}", {"test_accuracy": held}, options, seeds=(0, 1))
+
+    values = {("batch", 32): 0.9, ("batch", 2): 0.6, ("group", 32): 0.8, ("group", 2): 0.8}
+    variants = tuple(one(*levels, accuracy) for levels, accuracy in values.items())
+    shared: dict[str, Any] = {"metric": "test_accuracy", "p_value": None, "correlation": None}
+    loss = Difference(
+        2, -0.3, -0.32, -0.28, baseline=variants[0].name, variant=variants[1].name, factor="batch_size",
+        conclusion="different", **shared,
+    )  # fmt: skip
+    same = replace(loss, mean=0.0, low=-0.1, high=0.1, baseline=variants[2].name, variant=variants[3].name)
+    same = replace(same, conclusion="unclear")
+    inter = Difference(
+        2, 0.3, 0.2, 0.4, baseline="batch_size=2 minus batch_size=32 at norm=batch", conclusion="different",
+        variant="batch_size=2 minus batch_size=32 at norm=group", factor="norm x batch_size", **shared,
+    )  # fmt: skip
+    comparison = Comparison(
+        "n", "digits", (0, 1), variants, (loss, same), metric="test_accuracy", margin=0.01, interactions=(inter,)
+    )
+    panel = sweep_panel(comparison, "sweep")
+    assert panel is not None
+    assert [control.name for control in panel.controls] == ["factor", "metric"]
+    means, effects = panel.charts
+    along_norm = [trace for trace in means.figure(factor="norm").data if trace.mode == "lines+markers"]
+    assert [(trace.name, list(trace.y)) for trace in along_norm] == [
+        ("batch_size=32", [0.9, 0.8]),
+        ("batch_size=2", [0.6, 0.8]),
+    ]
+    figure = means.figure(factor="batch_size")
+    along_batch = [trace for trace in figure.data if trace.mode == "lines+markers"]
+    assert [(trace.name, list(trace.y)) for trace in along_batch] == [
+        ("norm=batch", [0.6, 0.9]),
+        ("norm=group", [0.8, 0.8]),
+    ]
+    assert list(along_batch[0].error_y.array) == pytest.approx([0.01, 0.01])
+    assert along_batch[0].x[0] < 2 < along_batch[1].x[0]  # side by side
+    assert list(figure.layout.xaxis.ticktext) == ["2", "32"]
+    different, _, unclear, _ = effects.figure().data
+    assert list(different.x) == pytest.approx([-30, 30])
+    assert (different.name, unclear.name, list(unclear.x)) == ("different", "can't tell yet", [0])
+    assert [note.text for note in effects.figure().layout.annotations] == [
+        "batch_size=2 − batch_size=32 at norm=batch",
+        "batch_size=2 − batch_size=32 at norm=group",
+        "interaction: batch_size=2 − batch_size=32<br>at norm=group against at norm=batch",
+    ]
+    assert [(shape.x0, shape.x1) for shape in effects.figure().layout.shapes] == [(-1, 1)]
+    assert different.text[0].endswith("-30.00 points (-32.00 to -28.00), n = 2")
+
+
+def test_what_is_confounded_is_not_crossed() -> None:
+    variants = (variant("a", norm="batch", depth=20), variant("b", norm="none", depth=32))
+    assert sweep_panel(Comparison("n", "digits", (0,), variants, ()), "sweep") is None
 
 
 def test_pairs_join_the_seeds_that_both_sides_have() -> None:
