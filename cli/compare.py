@@ -15,7 +15,7 @@ from archlab.analysis.claims import PRIMARY, USUAL_METRICS, checked_margin, clai
 from archlab.cli.common.console import emit, message, prints_aside, write, write_item
 from archlab.cli.common.curves import show_courses
 from archlab.cli.common.groups import grouped
-from archlab.cli.common.options import OptionOption, network_options
+from archlab.cli.common.options import OptionOption, SeedsOption, chosen_seeds, network_options
 from archlab.cli.common.output import Format, Output
 from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import Levels
@@ -58,7 +58,7 @@ def compare(
         ),
     ] = None,
     options: OptionOption = None,
-    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Runs per variant.")] = 6,
+    seeds: SeedsOption = "6",
     metric: Annotated[
         str,
         typer.Option(
@@ -130,7 +130,7 @@ def compare(
     from archlab.training.preparation import Preparer
 
     with prints_aside():
-        designed = design(network, bn=bn, skip=skip, vary=varied, seeds=seeds, options=shared, **levels)
+        designed = design(network, bn=bn, skip=skip, vary=varied, seeds=chosen_seeds(seeds), options=shared, **levels)
     home = execution.home
     execution = replace(execution, store=home)
     if max_lr is not None:

@@ -13,6 +13,7 @@ import typer
 
 from archlab.cli.common.console import emit, message, prints_aside, write
 from archlab.cli.common.groups import grouped
+from archlab.cli.common.options import chosen_seeds
 from archlab.cli.common.output import Format, Output
 from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import option
@@ -94,9 +95,12 @@ def run_experiment(
         ),
     ] = None,
     seeds: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            "--seeds", metavar="N", min=1, show_default=False, help="Runs per variant. Default: the experiment's."
+            "--seeds",
+            metavar="N",
+            show_default=False,
+            help="Runs per variant, from seed 0 on; or which seeds: 100-105, or 3,5,8. Default: the experiment's.",
         ),
     ] = None,
     epochs: Annotated[int | None, option(replace(_SETTINGS["epochs"], default=None))] = None,
@@ -133,7 +137,7 @@ def run_experiment(
     chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     found = experiment(name)
     with prints_aside():
-        plans = planned(found, seeds=seeds, chosen=chosen)
+        plans = planned(found, seeds=None if seeds is None else chosen_seeds(seeds), chosen=chosen)
     home = execution.home
     execution = replace(execution, store=home)
     preparer = Preparer(execution)

@@ -96,7 +96,7 @@ def design(
         raise InputError(
             f"momentum is varied, and no layer of {base.network} is BatchNorm: all variants would be equal"
         )
-    return Design(variants, _seeds(seeds))
+    return Design(variants, seeds_of(seeds))
 
 
 def _has_batchnorm(source: Source, variant: TrainingConfig) -> bool:
@@ -192,13 +192,33 @@ def _variant(
     return consistent(replace(base, variant=name, options=dict(found.options), **fields))  # type: ignore[arg-type]
 
 
-def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+def seeds_of(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """The seeds that are meant: so many from 0 on, or those that are named.
+
+    Raises:
+        InputError: there is none, one is below 0, or one is named twice.
+
+    >>> seeds_of(3), seeds_of([7, 5])
+    ((0, 1, 2), (7, 5))
+    """
     counted = isinstance(seeds, Integral) and not isinstance(seeds, bool)
     found = tuple(range(int(seeds))) if counted else _listed(seeds)  # type: ignore[arg-type]
     whole = all(isinstance(seed, Integral) and int(seed) >= 0 for seed in found)
     if not found or not whole or len(set(found)) < len(found):
         raise InputError(f"seeds is {seeds!r}, expected how many (1 or more), or different ones from 0 on")
     return tuple(map(int, found))
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Seeds as `--seeds` takes them.
+
+    >>> seeds_text((0, 1, 2)), seeds_text((100, 101, 102)), seeds_text((3, 5))
+    ('3', '100-102', '3,5')
+    """
+    first, count = seeds[0], len(seeds)
+    if tuple(seeds) != tuple(range(first, first + count)):
+        return ",".join(map(str, seeds))
+    return f"{first}-{first + count - 1}" if first else str(count)
 
 
 def _listed(values: object) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from archlab.analysis.expectations import checked_expectations, claim_verdict, o
 from archlab.analysis.metrics import BY_NAME
 from archlab.analysis.variants import shared_items
 from archlab.comparing.conducting import conduct
-from archlab.comparing.designing import Design, design
+from archlab.comparing.designing import Design, design, seeds_of, seeds_text
 from archlab.comparing.searching import rate_grid, rounds, search
 from archlab.errors import InputError
 from archlab.records import Comparison, TrainingConfig, Value, VariantResult
@@ -47,7 +47,7 @@ class Plan:
     @property
     def command(self) -> str:
         """What to type to have its runs by themselves; empty where no single command compares them."""
-        return _command(self.part, self.chosen, len(self.design.seeds))
+        return _command(self.part, self.chosen, self.design.seeds)
 
 
 def commands(experiment: Experiment) -> dict[str, str]:
@@ -56,19 +56,22 @@ def commands(experiment: Experiment) -> dict[str, str]:
     Nothing that the experiment names is imported or built.
     """
     return {
-        part.name: _command(part, _shared(experiment, part, {}), part.seeds or experiment.seeds)
+        part.name: _command(part, _shared(experiment, part, {}), seeds_of(part.seeds or experiment.seeds))
         for part in experiment.parts
     }
 
 
 def planned(
-    experiment: Experiment, *, seeds: int | None = None, chosen: Mapping[str, Value] | None = None
+    experiment: Experiment,
+    *,
+    seeds: int | Sequence[int] | None = None,
+    chosen: Mapping[str, Value] | None = None,
 ) -> tuple[Plan, ...]:
     """The parts of an experiment as designs; every network of them can be built, every expectation be asked.
 
     Args:
         experiment: from `archlab.experiments.experiment`.
-        seeds: how many, in place of what the experiment says.
+        seeds: how many, from 0, or which, in place of what the experiment says.
         chosen: settings of trainings in place of the experiment's: `{"dataset": "fashion-mnist"}`.
 
     Raises:
@@ -150,7 +153,7 @@ def _shared(experiment: Experiment, part: Part, chosen: Mapping[str, Value]) -> 
     return {name: value for name, value in found.items() if name not in varied}
 
 
-def _command(part: Part, shared: Mapping[str, Value], seeds: int) -> str:
+def _command(part: Part, shared: Mapping[str, Value], seeds: Sequence[int]) -> str:
     if part.networks:
         return ""
     words = ["archlab", "compare", part.network]
@@ -160,7 +163,7 @@ def _command(part: Part, shared: Mapping[str, Value], seeds: int) -> str:
         words += ["--vary", f"{name}={','.join(map(str, values))}"]
     for name, value in shared.items():
         words += [settings(TrainingConfig)[name].flag, str(value)]
-    words += ["--seeds", str(seeds)]
+    words += ["--seeds", seeds_text(seeds)]
     if part.rates:
         words += ["--max-lr", ",".join(f"{rate:g}" for rate in part.rates)]
     elif part.metric in CLAIMABLE and part.metric != PRIMARY:
@@ -170,14 +173,14 @@ def _command(part: Part, shared: Mapping[str, Value], seeds: int) -> str:
     return shlex.join(words)
 
 
-def _plan(experiment: Experiment, part: Part, seeds: int | None, chosen: dict[str, Value]) -> Plan:
+def _plan(experiment: Experiment, part: Part, seeds: int | Sequence[int] | None, chosen: dict[str, Value]) -> Plan:
     shared = _shared(experiment, part, chosen)
-    count = seeds or part.seeds or experiment.seeds
+    wanted = seeds_of((part.seeds or experiment.seeds) if seeds is None else seeds)
     if part.networks:
-        designed = Design(tuple(_variants(part, shared)), tuple(range(count)))
+        designed = Design(tuple(_variants(part, shared)), wanted)
     else:
         given: dict[str, Any] = {**shared, "options": part.options}
-        designed = design(part.network, vary=part.vary, seeds=count, **given)
+        designed = design(part.network, vary=part.vary, seeds=wanted, **given)
     if part.metric == "smoothness" and not designed.variants[0].probe_every:
         raise InputError(f"part {part.name!r} is about smoothness, which nobody looks at: set probe_every = 5")
     deciding = [variant.deciding for variant in designed.variants]

@@ -24,6 +24,8 @@ NetworkArgument: TypeAlias = Annotated[
         "FILE.py:FACTORY, package.module:FACTORY, FILE.pt2, FILE.onnx, or FILE.json with a trace.",
     ),
 ]
+MOST_SEEDS = 10_000
+"""That can be named one by one."""
 InputOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
@@ -74,6 +76,34 @@ SeqOption: TypeAlias = Annotated[
 DownloadOption: TypeAlias = Annotated[
     bool, typer.Option("--download", help="Fetch the config of hf:ORG/NAME if it isn't there; never weights.")
 ]
+
+
+SeedsOption: TypeAlias = Annotated[
+    str,
+    typer.Option("--seeds", metavar="N", help="Runs per variant, from seed 0 on; or which seeds: 100-105, or 3,5,8."),
+]
+
+
+def chosen_seeds(text: str) -> int | list[int]:
+    """How many seeds, or which, as `--seeds` names them.
+
+    Raises:
+        InputError: the text names none.
+
+    >>> chosen_seeds("6"), chosen_seeds("100-102"), chosen_seeds("3,5")
+    (6, [100, 101, 102], [3, 5])
+    """
+    parts = [part.strip().partition("-") for part in text.split(",")]
+    numbers = [number for first, dash, last in parts for number in ([first, last] if dash else [first])]
+    counts = all(number.isdecimal() and len(number) < 10 for number in numbers)
+    if not counts or any(dash and int(last) < int(first) for first, dash, last in parts):
+        raise InputError(f"--seeds is {text!r}, expected how many, as 6, or which, as 100-105 or 3,5,8")
+    if len(numbers) == 1:
+        return int(text)
+    ranges = [range(int(first), int(last or first) + 1) for first, _, last in parts]
+    if sum(map(len, ranges)) > MOST_SEEDS:
+        raise InputError(f"--seeds is {text!r}, expected {MOST_SEEDS:,} at most")
+    return [seed for found in ranges for seed in found]
 
 
 NetworkOptions = NewType("NetworkOptions", dict[str, Value])

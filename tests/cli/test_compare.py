@@ -168,7 +168,11 @@ def test_a_run_that_diverged_is_told_counted_and_no_failure(archlab: Call, monke
         (["--bn", "off", "--option", "widht=2"], "did you mean width"),
         (["--bn", "off", "--report", "a.html", "--no-report"], "--report and --no-report were both given"),
         (["--bn", "off", "--json", "--format", "csv"], "--json means --format json"),
-        (["--bn", "off", "--seeds", "0"], "Invalid value for '--seeds'"),
+        (["--bn", "off", "--seeds", "0"], "seeds is 0, expected how many (1 or more)"),
+        (["--bn", "off", "--seeds", "-1"], "--seeds is '-1', expected how many, as 6, or which, as 100-105"),
+        (["--bn", "off", "--seeds", "5-3"], "--seeds is '5-3', expected how many, as 6, or which"),
+        (["--bn", "off", "--seeds", "3,3"], "seeds is [3, 3], expected how many (1 or more), or different ones"),
+        (["--bn", "off", "--seeds", "1-99999999"], "expected 10,000 at most"),
     ],
 )
 def test_a_wrong_call_is_one_message_and_leaves_with_2(archlab: Call, arguments: list[str], message: str) -> None:

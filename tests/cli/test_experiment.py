@@ -86,6 +86,10 @@ def test_the_result_is_a_document_and_a_table_for_programs(archlab: Call, tmp_pa
     (tmp_path / "result.json").write_text(found.stdout, encoding="utf-8")
     assert archlab("report", "result.json", "-o", "again.html").exit_code == 0
     assert "The claim comes out" in (tmp_path / "again.html").read_text(encoding="utf-8")
+    fresh = archlab("experiment", "run", mine(tmp_path), "--seeds", "100-102", "--json", "--no-report")
+    (compared,) = ExperimentResult.from_json(fresh.stdout).comparisons
+    assert compared.seeds == (100, 101, 102)
+    assert "--seeds 100-102" in compared.command
     markdown = archlab("experiment", "run", mine(tmp_path), "--format", "markdown", "--no-report").stdout
     assert "Verdict: The claim comes out" in markdown
     text = archlab("experiment", "run", mine(tmp_path), "--format", "csv", "--no-report").stdout

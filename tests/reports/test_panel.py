@@ -11,7 +11,7 @@ import pytest
 
 from archlab.analysis.growth import stages
 from archlab.errors import InputError
-from archlab.records import Comparison, Difference, Estimate, VariantResult
+from archlab.records import Comparison, Difference, Estimate, Value, VariantResult
 from archlab.reports.charts.architecture import growth_chart, overlay_panel, share_panel
 from archlab.reports.charts.differences import difference_panel
 from archlab.reports.charts.normalisation import QUANTITIES, normalisation_panel
@@ -214,7 +214,7 @@ def test_crossed_factors_are_drawn_along_each_of_them() -> None:
 
     def one(norm: str, batch: int, accuracy: float) -> VariantResult:
         held = Estimate(2, accuracy, accuracy - 0.02, accuracy + 0.01, (accuracy - 0.01, accuracy + 0.01))
-        options = {"norm": norm, "batch_size": batch}
+        options: dict[str, Value] = {"norm": norm, "batch_size": batch}
         return VariantResult(f"norm={norm}, batch_size={batch}", {"test_accuracy": held}, options, seeds=(0, 1))
 
     values = {("batch", 32): 0.9, ("batch", 2): 0.6, ("group", 32): 0.8, ("group", 2): 0.8}
