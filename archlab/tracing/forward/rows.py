@@ -269,9 +269,11 @@ def _packed(modules: ModuleTree) -> list[str]:
     """What the counts leave out: the packed weights of quantised layers."""
     packed = {}
     for key, module in modules.modules.items():
+        if not type(module).__module__.startswith("torch.ao.nn."):
+            continue
         weight: Any = getattr(module, "weight", None)
         bias: Any = getattr(module, "bias", None)
-        if type(module).__module__.startswith("torch.ao.nn.") and callable(weight):
+        if callable(weight):
             parts = (weight(), bias() if callable(bias) else None)
             packed[modules.paths[key]] = sum(part.numel() for part in parts if isinstance(part, Tensor))
     if not packed:
