@@ -9,8 +9,8 @@ Networks of the course and ResNet-20, on the digits, one thread each, as a worke
   is of the medians, and its median over the rounds is printed. Leaves with 1 where one is above 5 %.
 - probes: the time of a look in steps of training on the images that probes look at (256, or all, if there are fewer),
   forward, backward and optimiser. Looks and steps take turns; the median over the rounds counts. With a look per epoch,
-  that is a share of the whole time of an epoch, here of the digits' 1,437 images and of CIFAR's 50,000. Seconds are
-  those of the processor, whatever else the machine does.
+  that is, of 256 images, a share of the whole time of an epoch, here of the digits' 1,437 images and of CIFAR's 50,000.
+  Seconds are those of the processor, whatever else the machine does.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from archlab.training.loop import Trainer
 from archlab.training.optimizers import optimizer
 from archlab.training.preparation import Preparer
 from archlab.training.probes.looking import Probing
-from archlab.training.probing import TrainingLoss
+from archlab.training.probes.surface import PROBED_IMAGES, TrainingLoss
 
 MOST_RECORDING = 0.05
 """Of training time."""
@@ -108,7 +108,7 @@ class _Side:
 
 
 def look_steps(case: Case, probe: str, rounds: int) -> tuple[float, float]:
-    """What a look takes, in steps on the probed images, and in images trained on in batches of the case's size."""
+    """What a look takes in steps on the probed images, and a look at 256 in images trained on in the case's batches."""
     network, data, config = prepared(replace(case.config, probe_every=1, probes=probe), case.probed)
     network.train()
     loss = TrainingLoss(network, data.train, config.seed)
@@ -129,7 +129,7 @@ def look_steps(case: Case, probe: str, rounds: int) -> tuple[float, float]:
         probing.before()
         look = timed(partial(probing.look, number))
         in_steps.append(look / step)
-        in_images.append(look / batches * len(loss.labels))
+        in_images.append(look / batches * PROBED_IMAGES)
     return statistics.median(in_steps), statistics.median(in_images)
 
 
