@@ -7,7 +7,7 @@ Networks of the course and ResNet-20, on the digits, one thread each, as a worke
 - recording: the training time of epochs with a record of BatchNorm at every step (`--record-every 1`, the default, all
   probes off) against none (`--record-every 0`). In each round two new trainings take turns by short epochs; the share
   is of the medians, and its median over the rounds is printed. Leaves with 1 where one is above 5 %.
-- probes: the time of a look in steps of training on the images that probes look at (256, or all, if there are fewer),
+- probes: the time of a look in steps of training on as many images as it looks at (256, or all, if there are fewer),
   forward, backward and optimiser. Looks and steps take turns; the median over the rounds counts. With a look per epoch,
   that is, of 256 images, a share of the whole time of an epoch, here of the digits' 1,437 images and of CIFAR's 50,000.
   Seconds are those of the processor, whatever else the machine does.
@@ -35,6 +35,7 @@ from archlab.training.execution import Execution
 from archlab.training.loop import Trainer
 from archlab.training.optimizers import optimizer
 from archlab.training.preparation import Preparer
+from archlab.training.probes.correlation import POINTS, lines_of
 from archlab.training.probes.looking import Probing
 from archlab.training.probes.surface import PROBED_IMAGES, TrainingLoss
 
@@ -108,7 +109,7 @@ class _Side:
 
 
 def look_steps(case: Case, probe: str, rounds: int) -> tuple[float, float]:
-    """What a look takes in steps on the probed images, and a look at 256 in images trained on in the case's batches."""
+    """What a look takes in steps on as many images, and a look at 256 in images trained on in the case's batches."""
     network, data, config = prepared(replace(case.config, probe_every=1, probes=probe), case.probed)
     network.train()
     loss = TrainingLoss(network, data.train, config.seed)
@@ -122,14 +123,15 @@ def look_steps(case: Case, probe: str, rounds: int) -> tuple[float, float]:
 
     probing = Probing(network, network, data.train, config)
     probing.look(0)  # the first one is longer
+    looked = lines_of(loss.images) * POINTS if probe == "correlation" else len(loss.labels)
     in_steps, in_images = [], []
     for number in range(1, rounds + 1):
         step = timed(partial(train, [loss.images], [loss.labels]))
         batches = timed(partial(train, images, labels))
         probing.before()
         look = timed(partial(probing.look, number))
-        in_steps.append(look / step)
-        in_images.append(look / batches * PROBED_IMAGES)
+        in_steps.append(look / step * len(loss.labels) / looked)
+        in_images.append(look / batches * len(loss.labels) * PROBED_IMAGES / looked)
     return statistics.median(in_steps), statistics.median(in_images)
 
 

@@ -17,6 +17,7 @@ from archlab.training.engine import default_workers
 from archlab.training.execution import Execution
 from archlab.training.loop import EVALUATION_IMAGES, Trainer
 from archlab.training.preparation import Preparation, Preparer
+from archlab.training.probes.correlation import POINTS, lines_of
 from archlab.training.probes.listening import has_weights
 from archlab.training.probes.shift import MOST_LAYERS
 from archlab.training.probes.smoothness import RATES
@@ -32,7 +33,10 @@ MOST_STEPS = 8
 FORWARD_STEPS = 0.5
 """Of a forward pass on a CPU: .54 of LeNet's step, .45 of ResNet-20's."""
 LOOK_STEPS = {"smoothness": 1.0 + len(RATES), "signals": 1.4, "rank": 0.3, "similarity": 0.3, "correlation": 1.5}
-"""What a look takes in steps, beside the forward pass that some share (`python -m benchmarks.probing` measures them)."""
+"""What a look takes in steps, beside a forward pass that some share (`python -m benchmarks.probing` measures them).
+
+For `correlation` they are steps on as many images as lie on its lines.
+"""
 SHIFT_STEPS = 0.6
 """Of each gradient that `shift` takes: one, and one per layer. They don't go back to the first layer."""
 CLASS_OPTIONS = ("num_classes", "classes", "n_classes")
@@ -127,7 +131,10 @@ def _run_seconds(prepared: Preparation, device: torch.device) -> float:
 def _look_steps(prepared: Preparation) -> float:
     """What a look with all probes takes, in steps on the images that they look at."""
     chosen = set(prepared.config.probed)
-    steps = sum(LOOK_STEPS[name] for name in chosen - {"shift"})
+    steps = sum(LOOK_STEPS[name] for name in chosen - {"shift", "correlation"})
+    if "correlation" in chosen:
+        images = range(min(PROBED_IMAGES, prepared.samples[0]))
+        steps += LOOK_STEPS["correlation"] * lines_of(images) * POINTS / len(images)
     if chosen & {"signals", "rank", "similarity"}:
         steps += FORWARD_STEPS  # one for all three
     if "shift" in chosen:

@@ -88,6 +88,11 @@ def test_probes_count_as_passes_over_their_images(monkeypatch: pytest.MonkeyPatc
     }.items():
         assert seconds(probe_every=10, probes=probes) == pytest.approx(6 * steps * 0.256), probes
     assert seconds(probe_every=10) == pytest.approx(6 * 9 * 0.256)
+    # 20 images have 8 lines of 32 points between them, and are one step of an epoch: looks at 0 and 5.
+    few = {"train_samples": 20, "batch_size": 20}
+    without = estimate_time([replace(CONFIG, **few)], Execution(workers=1, device="cpu")).seconds  # type: ignore[arg-type]
+    found = seconds(probe_every=5, probes="correlation", **few)
+    assert found + plain - without == pytest.approx(2 * 1.5 * 8 * 32 / 1000)
     assert seconds(landscape=5) == pytest.approx(25 * 0.256 / 2)
 
 
