@@ -69,7 +69,7 @@ def depth_chart(looks: Mapping[str, Look], places: Mapping[str, int], images: in
         images: that were looked at.
     """
     layers = merged(list(look.values["gradient_norm"]) for look in looks.values())
-    whose = ", ".join(f"{variant}: step {look.step:,}, seed {look.seed}" for variant, look in looks.items())
+    whose = "; ".join(f"{variant}, step {look.step:,} of seed {look.seed}" for variant, look in looks.items())
     return Chart(
         name="depth",
         title="Signals by depth at the latest look",
@@ -77,7 +77,7 @@ def depth_chart(looks: Mapping[str, Look], places: Mapping[str, int], images: in
         "first layer (left) to the last, layers with weights alone (scales of a normalisation are weights too). "
         f"Gradients are those of the loss of {images:,} training images with respect to what a layer gives: where they "
         "fall by powers of ten towards the left, the first layers hardly learn; where they rise, they explode. "
-        f"{whose}.",
+        f"Drawn: {whose}.",
         data=[_trace(variant, look, layers, places[variant]) for variant, look in looks.items()],
         layout={
             "xaxis": _layer_axis(layers),

@@ -387,7 +387,7 @@ def test_probes_are_shown_from_the_first_look_on(store: Store) -> None:
         assert [trace["name"] for trace in drawn] == ["norm=batch, step 0", "norm=none, step 6"]
         assert [trace["x"] for trace in drawn] == [["conv", "norm", "head"]] * 2
         np.testing.assert_equal([trace["y"] for trace in drawn], [[4, np.nan, 2], [7, 6, 5]])
-        assert "norm=batch: step 0, seed 0, norm=none: step 6, seed 0." in depth.description
+        assert "Drawn: norm=batch, step 0 of seed 0; norm=none, step 6 of seed 0." in depth.description
         assert [list(trace["y"]) for trace in beta.data] == [[4]]  # type: ignore[union-attr]
         message = json.loads(page.message(board))["panels"]
         assert {name: list(panel["charts"]) for name, panel in message.items()} == {
@@ -410,7 +410,7 @@ def test_probes_are_shown_from_the_first_look_on(store: Store) -> None:
         "norm=batch, step 0",
         "norm=none, step 6",
     ]
-    assert "norm=batch: step 0, seed 1" in depth.description
+    assert "norm=batch, step 0 of seed 1" in depth.description
 
 
 def test_probes_are_read_once_per_change(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,7 +197,7 @@ def test_a_chart_of_the_layers_comes_with_the_first_look(browser: Browser, store
         assert reader.evaluate(told)[0][2] == "40,20"
         assert reader.evaluate(f"{depth}.data[1].visible") == "legendonly"
         described = "document.querySelector(`figure[data-chart='depth'] figcaption p`).textContent"
-        assert "norm=batch: step 6, seed 0" in reader.evaluate(described)
+        assert "norm=batch, step 6 of seed 0" in reader.evaluate(described)
         reader.page.locator("form.controls [name=quantity]").select_option("weight_gradient_norm")
         reader.until(f"{depth}.layout.yaxis.title.text.includes('weights')")
         assert reader.evaluate(told)[0][2] == "1,1"
