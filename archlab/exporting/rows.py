@@ -43,6 +43,11 @@ def tables(histories: Iterable[History]) -> dict[str, tuple[list[str], Rows]]:
 def write_csv(histories: Iterable[History], folder: Path, target: Path) -> None:
     """Write `runs.csv`, `epochs.csv`, `steps.csv` and `probes.csv`: numbers in full, what isn't there empty.
 
+    A row of `probes` is one number: `step`, `probe` and `quantity` say which, `layer` of what and, of an alignment,
+    `other` with what. `x` is the rate of `loss_along` and `gradient_change`, or the distance of a `correlation`; of the
+    landscape, which has no step, `x` and `y` are the place in its plane. `nan` is where a layer has the number at other
+    steps alone.
+
     Text that a spreadsheet would run as a formula stands behind an apostrophe.
     """
     for name, (columns, rows) in tables(histories).items():
