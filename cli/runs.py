@@ -112,7 +112,7 @@ def export_runs(
     ] = Path("export"),
     store: StoreOption = None,
 ) -> None:
-    """Write runs for other tools: epochs, steps, settings and tags; of a comparison all its runs.
+    """Write runs for other tools: epochs, steps, probes, settings and tags; of a comparison all its runs.
 
     \b
     archlab runs export -o tables

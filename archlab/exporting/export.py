@@ -42,15 +42,15 @@ def export(
 ) -> Path:
     """The folder that holds the runs in another tool's form; what an earlier export left there is replaced.
 
-    All epochs, and all steps that the store has; every setting as a parameter; key, status, variant, network, data set
-    and environment as tags.
+    All epochs, all steps that the store has, and what was probed; every setting as a parameter; key, status, variant,
+    network, data set and environment as tags.
 
     Args:
         runs: any number, each once.
-        form: `csv` or `parquet` (tables `runs`, `epochs`, `steps`), `tensorboard` (one folder per run), `mlflow` (a
-            database, `mlflow.db`).
+        form: `csv` or `parquet` (tables `runs`, `epochs`, `steps`, `probes`), `tensorboard` (one folder per run),
+            `mlflow` (a database, `mlflow.db`). The last two hold of the probes what is one number by step.
         folder: made if it is not there.
-        store: where the curves by step are.
+        store: where the curves by step and the probes are.
         progress: called after each run with how many are done.
 
     Raises:

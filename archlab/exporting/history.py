@@ -1,8 +1,8 @@
-"""A run as other tools see it: settings, tags, and numbers by epoch and step."""
+"""A run as other tools see it: settings, tags, and numbers by epoch, by step, and of probes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ import numpy as np
 
 from archlab.analysis.curves import extended
 from archlab.errors import InputError
+from archlab.exporting.probed import ProbeRow, probe_rows, scalars
 from archlab.records import Epoch, Run, Value
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class History:
     epochs: tuple[Epoch, ...]
     steps: tuple[tuple[int, float, float], ...]
     """Step, training loss and accuracy of its batch."""
+    probes: tuple[ProbeRow, ...] = ()
 
     def metrics(self, epoch: Epoch) -> dict[str, float]:
         """What was measured at the end of an epoch, without what the network has not."""
@@ -46,21 +48,32 @@ class History:
         except ValueError:
             return 0.0
 
-    def step_seconds(self) -> list[float]:
-        """Training time at each step, on the line through the ends of epochs; zeros where no epoch has ended."""
+    def seconds_at(self, steps: Sequence[int]) -> list[float]:
+        """Training time at some steps, on the line through the ends of epochs; zeros where no epoch has ended."""
         if not self.epochs:
-            return [0.0] * len(self.steps)
+            return [0.0] * len(steps)
         ends = [(0, 0.0), *((epoch.step, epoch.seconds) for epoch in self.epochs)]
         known, seconds = map(np.array, zip(*ends, strict=True))
-        found: list[float] = extended(np.array([step for step, *_ in self.steps]), known, seconds).tolist()
+        found: list[float] = extended(np.array(steps), known, seconds).tolist()
         return found
+
+    def by_step(self, prefix: str) -> Iterator[tuple[str, int, float, float]]:
+        """Name, step, value and training time of everything by step: `PREFIXtrain_loss`, and what was probed."""
+        curves = (
+            (f"{prefix}{name}", step, value)
+            for step, *values in self.steps
+            for name, value in zip(STEP_CURVES, values, strict=True)
+        )
+        every = [*curves, *scalars(self.probes)]
+        times = self.seconds_at([step for _, step, _ in every])
+        return ((*one, seconds) for one, seconds in zip(every, times, strict=True))
 
 
 def history(run: Run, store: Store | None) -> History:
-    """A run with its curves from the store; without a store it has none.
+    """A run with its curves and probes from the store; without a store it has none.
 
     Raises:
-        StoreError: the curves can't be read.
+        StoreError: they can't be read.
     """
     config = asdict(run.config)
     options = config.pop("options")
@@ -77,6 +90,7 @@ def history(run: Run, store: Store | None) -> History:
         },
         epochs=run.epochs,
         steps=_steps(run, store),
+        probes=_probes(run, store),
     )
 
 
@@ -94,3 +108,10 @@ def _steps(run: Run, store: Store | None) -> tuple[tuple[int, float, float], ...
         return ()
     rows = zip(curves["step"].tolist(), *(curves[name].tolist() for name in STEP_CURVES), strict=True)
     return tuple((int(step), float(loss), float(accuracy)) for step, loss, accuracy in rows)
+
+
+def _probes(run: Run, store: Store | None) -> tuple[ProbeRow, ...]:
+    try:
+        return tuple(probe_rows(store.probes(run.key))) if store else ()
+    except InputError:  # a run that the store does not hold
+        return ()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archlab.errors import InputError
-from archlab.exporting.history import STEP_CURVES, History
+from archlab.exporting.history import History
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -67,9 +67,7 @@ def _add(client: MlflowClient, experiment: str, one: History) -> None:
         for name, value in one.metrics(epoch).items()
     ]
     metrics += [
-        Metric(f"batch.{name}", value, started + round(1000 * after), step)
-        for after, (step, *values) in zip(one.step_seconds(), one.steps, strict=True)
-        for name, value in zip(STEP_CURVES, values, strict=True)
+        Metric(name, value, started + round(1000 * after), step) for name, step, value, after in one.by_step("batch.")
     ]
     for start in range(0, len(metrics), METRICS_PER_CALL):
         client.log_batch(run, metrics=metrics[start : start + METRICS_PER_CALL])

@@ -1,4 +1,4 @@
-"""Runs as three flat tables, for CSV and Parquet: runs, their epochs, their steps."""
+"""Runs as four flat tables, for CSV and Parquet: runs, their epochs, their steps, what was probed of them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import get_args, get_type_hints
 
 from archlab.errors import InputError
 from archlab.exporting.history import STEP_CURVES, History, union
+from archlab.exporting.probed import ProbeRow
 from archlab.records import Epoch, TrainingConfig, Value
 from archlab.tables.markup import inert
 
 Rows = list[list[Value | None]]
 
-COLUMN_TYPES = get_type_hints(TrainingConfig) | get_type_hints(Epoch) | {"parameters": int}
+COLUMN_TYPES = get_type_hints(TrainingConfig) | get_type_hints(Epoch) | get_type_hints(ProbeRow) | {"parameters": int}
 """What the columns hold that are no text."""
 
 
 def tables(histories: Iterable[History]) -> dict[str, tuple[list[str], Rows]]:
-    """The tables by name, each with its columns and rows; `run` in epochs and steps is `key` in runs."""
+    """The tables by name, each with its columns and rows; `run` in the others is `key` in runs."""
     histories = list(histories)
     tags = union([list(one.tags) for one in histories])
     parameters = union([list(one.parameters) for one in histories])
@@ -30,15 +31,22 @@ def tables(histories: Iterable[History]) -> dict[str, tuple[list[str], Rows]]:
     ]
     epochs: Rows = [[one.key, *asdict(epoch).values()] for one in histories for epoch in one.epochs]
     steps: Rows = [[one.key, *step] for one in histories for step in one.steps]
+    probes: Rows = [[one.key, *row] for one in histories for row in one.probes]
     return {
         "runs": ([*tags, *parameters], runs),
         "epochs": (["run", *(item.name for item in fields(Epoch))], epochs),
         "steps": (["run", "step", *STEP_CURVES], steps),
+        "probes": (["run", *ProbeRow._fields], probes),
     }
 
 
 def write_csv(histories: Iterable[History], folder: Path, target: Path) -> None:
-    """Write `runs.csv`, `epochs.csv` and `steps.csv`: numbers in full, what isn't there empty.
+    """Write `runs.csv`, `epochs.csv`, `steps.csv` and `probes.csv`: numbers in full, what isn't there empty.
+
+    A row of `probes` is one number: `step`, `probe` and `quantity` say which, `layer` of what and, of an alignment,
+    `other` with what. `x` is the rate of `loss_along` and `gradient_change`, or the distance of a `correlation`; of the
+    landscape, which has no step, `x` and `y` are the place in its plane. `nan` is where a layer has the number at other
+    steps alone.
 
     Text that a spreadsheet would run as a formula stands behind an apostrophe.
     """
@@ -50,7 +58,7 @@ def write_csv(histories: Iterable[History], folder: Path, target: Path) -> None:
 
 
 def write_parquet(histories: Iterable[History], folder: Path, target: Path) -> None:
-    """Write `runs.parquet`, `epochs.parquet` and `steps.parquet`, whose columns have the same types in every export.
+    """Write `runs.parquet` and so on, the tables of `write_csv`, whose columns have the same types in every export.
 
     Raises:
         InputError: pyarrow is not installed.

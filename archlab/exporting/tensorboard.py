@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from archlab.errors import InputError
-from archlab.exporting.history import STEP_CURVES, History
+from archlab.exporting.history import History
 
 STEP_GROUP = "batch"
 """What scalars by step are called, beside those by epoch: `batch/train_loss` and `train_loss`."""
@@ -63,11 +64,8 @@ def _events(one: History) -> Iterator[Any]:
         tensor=make_tensor_proto([text], dtype="string"),
     )
     yield Event(wall_time=started, summary=Summary(value=[tags]))
-    for after, (step, *values) in zip(one.step_seconds(), one.steps, strict=True):
-        scalars = [
-            Summary.Value(tag=f"{STEP_GROUP}/{name}", simple_value=value)
-            for name, value in zip(STEP_CURVES, values, strict=True)
-        ]
+    for (step, after), every in groupby(one.by_step(f"{STEP_GROUP}/"), lambda found: (found[1], found[3])):
+        scalars = [Summary.Value(tag=name, simple_value=value) for name, _, value, _ in every]
         yield Event(wall_time=started + after, step=step, summary=Summary(value=scalars))
     for epoch in one.epochs:
         scalars = [Summary.Value(tag=name, simple_value=value) for name, value in one.metrics(epoch).items()]

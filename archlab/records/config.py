@@ -97,10 +97,10 @@ class TrainingConfig(Document):
     probes: str | None = setting(
         None,
         "What --probe-every looks at, divided by commas, or all: smoothness (of the loss along the gradient, Santurkar "
-        "et al. 2018; about 9 steps), signals (activations, gradients, updates and branches of each layer), shift "
-        "(internal covariate shift, Santurkar et al. 2018; a step per layer, 17 at most), rank (dimensions that "
-        "features use), similarity (of layers and variants, CKA, Kornblith et al. 2019), correlation (of gradients at "
-        "nearby images, Balduzzi et al. 2017). Default: smoothness.",
+        "et al. 2018; about 9 steps), signals (activations, gradients, updates and branches of each layer; about 2), "
+        "shift (internal covariate shift, Santurkar et al. 2018; 2 to 10), rank (dimensions that features use; 1), "
+        "similarity (of layers and variants, CKA, Kornblith et al. 2019; 1), correlation (of gradients at nearby "
+        "images, Balduzzi et al. 2017; 2). Default: smoothness.",
         metavar="NAMES",
         holds=lambda text: set(_divided(text)) <= {*PROBES, "all"},
         expected="all, or some of smoothness, signals, shift, rank, similarity, correlation, divided by commas",

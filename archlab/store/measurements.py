@@ -9,7 +9,7 @@ A run without one of them has no such file.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,14 +98,19 @@ def write_probes(folder: Path, probes: Probes) -> None:
         write_arrays(draft, arrays)
 
 
-def read_probes(folder: Path) -> Probes | None:
+def read_probes(folder: Path, kinds: Collection[str] = KINDS) -> Probes | None:
     """What was probed of the run; None where nothing was.
+
+    Args:
+        folder: of the run.
+        kinds: the fields of `Probes` that are read.
 
     Raises:
         StoreError: it can't be read.
     """
     path = folder / PROBES
-    arrays = read_arrays(path)
+    everything = [slice(None)]
+    arrays = read_arrays(path, lambda name: everything if name.partition("/")[0] in kinds else [])
     if not arrays:
         return None
     found: dict[str, Any] = {}

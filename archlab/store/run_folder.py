@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archlab.errors import ArchlabError, StoreError
-from archlab.records import Epoch, Run
+from archlab.records import Epoch, Probes, Run
 from archlab.records.run import Status
 from archlab.store.arrays import read_arrays
 from archlab.store.lock import is_held
+from archlab.store.measurements import read_probes
 
 if TYPE_CHECKING:
     from archlab.store.arrays import Array
@@ -115,6 +116,14 @@ class RunFolder:
             return replace(run, status=status, epochs=_read_epochs(self.path / EPOCHS))
         except (ArchlabError, OSError) as error:
             raise StoreError(f"the run in {self.path} can't be read: {error}") from error
+
+    def probes(self, *kinds: str) -> Probes | None:
+        """These fields of what was probed, as far as the run got; None where there is nothing.
+
+        Raises:
+            StoreError: they can't be read.
+        """
+        return read_probes(self.path, kinds)
 
     def curves(self) -> dict[str, Array]:
         """Arrays `step`, `train_loss` and `train_accuracy`, (steps,) each, as far as the run got; empty without any.

@@ -17,6 +17,9 @@ from archlab.training.engine import default_workers
 from archlab.training.execution import Execution
 from archlab.training.loop import EVALUATION_IMAGES, Trainer
 from archlab.training.preparation import Preparation, Preparer
+from archlab.training.probes.correlation import POINTS, lines_of
+from archlab.training.probes.listening import has_weights
+from archlab.training.probes.shift import MOST_LAYERS
 from archlab.training.probes.smoothness import RATES
 from archlab.training.probes.surface import PROBED_IMAGES
 
@@ -27,6 +30,15 @@ STEP_SECONDS = 0.5
 TRIAL_SECONDS = 0.5
 """Steps of a trial take about so long together, beside the first."""
 MOST_STEPS = 8
+FORWARD_STEPS = 0.5
+"""Of a forward pass on a CPU: .54 of LeNet's step, .45 of ResNet-20's."""
+LOOK_STEPS = {"smoothness": 1.0 + len(RATES), "signals": 1.4, "rank": 0.3, "similarity": 0.3, "correlation": 1.5}
+"""What a look takes in steps, beside a forward pass that some share (`python -m benchmarks.probing` measures them).
+
+For `correlation` they are steps on as many images as lie on its lines.
+"""
+SHIFT_STEPS = 0.6
+"""Of each gradient that `shift` takes: one, and one per layer. They don't go back to the first layer."""
 CLASS_OPTIONS = ("num_classes", "classes", "n_classes")
 """What the number of classes is called by networks of others."""
 
@@ -112,9 +124,23 @@ def _run_seconds(prepared: Preparation, device: torch.device) -> float:
     training = batches * times.step + times.epoch
     precise = min(train, config.precise_images) * times.precise
     looks = config.epochs * math.ceil(batches) // config.probe_every + 1 if config.probe_every else 0
-    # On a CPU a forward pass takes about half of a step: .54 of LeNet's, .45 of ResNet-20's.
-    probing = looks * (1 + len(RATES)) * times.probed + config.landscape**2 * times.probed / 2
-    return config.epochs * (training + test * times.testing + precise) + probing
+    probing = looks * _look_steps(prepared) + config.landscape**2 * FORWARD_STEPS
+    return config.epochs * (training + test * times.testing + precise) + probing * times.probed
+
+
+def _look_steps(prepared: Preparation) -> float:
+    """What a look with all probes takes, in steps on the images that they look at."""
+    chosen = set(prepared.config.probed)
+    steps = sum(LOOK_STEPS[name] for name in chosen - {"shift", "correlation"})
+    if "correlation" in chosen:
+        images = range(min(PROBED_IMAGES, prepared.samples[0]))
+        steps += LOOK_STEPS["correlation"] * lines_of(images) * POINTS / len(images)
+    if chosen & {"signals", "rank", "similarity"}:
+        steps += FORWARD_STEPS  # one for all three
+    if "shift" in chosen:
+        layers = sum(map(has_weights, prepared.network().modules()))
+        steps += SHIFT_STEPS * (1 + min(MOST_LAYERS, max(0, layers - 1)))
+    return steps
 
 
 def _timed(prepared: Preparation, device: torch.device) -> _Times:

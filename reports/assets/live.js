@@ -67,31 +67,47 @@ function steadily(change) {
   requestAnimationFrame(() => requestAnimationFrame(() => root.style.removeProperty("overflow-anchor")));
 }
 
+function chartsIn(section) {
+  return Array.from(section.querySelectorAll("figure.chart"), ({ dataset }) => `${dataset.panel} ${dataset.chart}`).join();
+}
+
+function takePanel(panel, element, news) {
+  // A panel that is here, as it stands now.
+  const notes = parsed('<div class="notes"></div>').body.firstChild;
+  for (const note of news.notes) notes.append(Object.assign(document.createElement("p"), { className: "note", textContent: note }));
+  become(element.querySelector(".notes"), notes);
+  for (const figure of figures) {
+    if (figure.panel !== panel) continue;
+    const name = figure.element.dataset.chart;
+    const description = figure.element.querySelector("figcaption p");
+    figure.chart = panel.charts[name];
+    if (description.textContent !== news.descriptions[name]) description.textContent = news.descriptions[name];
+  }
+}
+
 async function take(board) {
   const section = document.getElementById(board.anchor);
   if (!section) return;
+  const named = Object.entries(board.panels);
+  if (chartsIn(section) !== named.flatMap(([name, news]) => Object.keys(news.charts).map((chart) => `${name} ${chart}`)).join()) {
+    outdated = true; // a chart has come that the page has no place for yet
+    return;
+  }
   const goal = parsed(`<div class="standing">${board.standing}</div>`).body.firstChild;
-  const notes = parsed('<div class="notes"></div>').body.firstChild;
-  for (const note of board.notes) notes.append(Object.assign(document.createElement("p"), { className: "note", textContent: note }));
-  const panel = page.panels[board.panel];
-  panel.charts = inlined(board.charts, board.pool);
+  for (const [name, news] of named) page.panels[name].charts = inlined(news.charts, board.pool);
   steadily(() => {
     become(section.querySelector(".standing"), goal);
-    become(section.querySelector(".notes"), notes);
-    for (const figure of figures) {
-      if (figure.panel !== panel) continue;
-      const name = figure.element.dataset.chart;
-      const description = figure.element.querySelector("figcaption p");
-      figure.chart = panel.charts[name];
-      if (description.textContent !== board.descriptions[name]) description.textContent = board.descriptions[name];
+    for (const [name, news] of named) {
+      takePanel(page.panels[name], section.querySelector(`figure[data-panel="${name}"]`).closest(".panel"), news);
     }
   });
-  await redraw((figure) => figure.panel === panel);
+  const panels = named.map(([name]) => page.panels[name]);
+  await redraw((figure) => panels.includes(figure.panel));
 }
 
 function adopt(section, data) {
-  for (const form of section.querySelectorAll("form.controls")) {
-    page.panels[form.dataset.panel] = inlined(data.panels[form.dataset.panel], data.pool);
+  for (const { dataset } of section.querySelectorAll("figure.chart")) {
+    page.panels[dataset.panel] = inlined(data.panels[dataset.panel], data.pool);
   }
   const adopted = document.importNode(section, true);
   startControls(adopted);
@@ -119,6 +135,10 @@ async function refresh() {
     }
     wanted.forEach((other, place) => {
       let element = document.getElementById(other.id);
+      if (element?.matches("section") && chartsIn(element) !== chartsIn(other)) {
+        leave(element);
+        element = null;
+      }
       const known = element !== null;
       element ??= other.matches("section") ? adopt(other, data) : document.importNode(other, true);
       if (main.children[place] !== element) main.insertBefore(element, main.children[place] ?? null);

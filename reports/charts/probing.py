@@ -52,7 +52,7 @@ def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -
             f"{whose}",
             axis="norm",
         ),
-        _beta(found),
+        beta_chart(found),
     )
     notes = [
         f"{variant}: not finite, and so not drawn: {holes} losses along the gradient."
@@ -164,7 +164,12 @@ def _band_of_run(probed: Smoothness, name: str) -> tuple[Any, Any, Any]:
     return (*probing.extent(values), middle)
 
 
-def _beta(found: Mapping[str, Mapping[int, Smoothness]]) -> Chart:
+def beta_chart(found: Mapping[str, Mapping[int, Smoothness]]) -> Chart:
+    """The effective beta by step, of all runs.
+
+    Args:
+        found: variant -> seed -> what was probed; no variant is empty.
+    """
     data: list[dict[str, Any]] = []
     sizes = {}
     # The intervals of few runs reach far beyond the values: of two, by a factor of thousands.

@@ -11,8 +11,10 @@ from typing import Any
 from archlab.analysis.metrics import BY_NAME
 from archlab.analysis.statistics import estimate
 from archlab.analysis.variants import by_variant
-from archlab.records import Run, TrainingConfig
+from archlab.records import Probes, Run, Smoothness, TrainingConfig
 from archlab.records.settings import phrases, varying
+from archlab.reports.charts.depth import QUANTITY, Look, depth_chart, latest
+from archlab.reports.charts.probing import beta_chart
 from archlab.reports.charts.training import SMOOTHING, training_panel
 from archlab.reports.material import Experiment
 from archlab.reports.panel import Panel
@@ -22,8 +24,12 @@ ACCURACY = BY_NAME["test_accuracy"]
 STOPPED = ("diverged", "failed", "interrupted")
 """States of runs that will not go on by themselves, though they are not finished."""
 
+SHOWN_PROBES = ("signals", "smoothness")
+"""The fields of `Probes` that are shown."""
 ReadCurves = Callable[[Run], Mapping[str, Any] | None]
 """Gives a run's curves by step, as far as it got; None where there are none."""
+ReadProbes = Callable[[Run], Probes | None]
+"""Gives what was probed of a run, as far as it got; None where nothing was."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,8 @@ class Board:
     facts: str
     rows: tuple[RunRow, ...]
     standings: tuple[Standing, ...]
-    panel: Panel
+    panels: tuple[Panel, ...]
+    """The curves; then, once a run was looked at, the probes."""
 
     @property
     def brief(self) -> str:
@@ -148,7 +155,7 @@ def _shared(config: TrainingConfig) -> str:
     return _identity(replace(config, seed=0, variant=",".join(varied), options=options, **settings))
 
 
-def board(group: RunSet, read: ReadCurves) -> Board:
+def board(group: RunSet, read: ReadCurves, read_probes: ReadProbes = lambda run: None) -> Board:
     """How an experiment stands."""
     members = group.members
     config = members[0][0]
@@ -165,7 +172,14 @@ def board(group: RunSet, read: ReadCurves) -> Board:
         facts=", ".join(phrases(TrainingConfig, config.deciding)),
         rows=tuple(_row(config, run, names, read, epoch_steps.get(_size(config))) for config, run in members),
         standings=tuple(_standing(experiment, name, names, len(found)) for name, found in variants.items()),
-        panel=_panel(experiment, group.anchor, read),
+        panels=tuple(
+            _live(panel)
+            for panel in (
+                _training_panel(experiment, group.anchor, read),
+                _probe_panel(experiment, group.anchor, read_probes),
+            )
+            if panel is not None
+        ),
     )
 
 
@@ -174,17 +188,47 @@ def _size(config: TrainingConfig) -> tuple[int, int | None]:
     return config.batch_size, config.train_samples
 
 
-def _panel(experiment: Experiment, anchor: str, read: ReadCurves) -> Panel:
-    """The report's curves, of running and ended runs alike; single seeds are shown, since they are at different steps.
+def _training_panel(experiment: Experiment, anchor: str, read: ReadCurves) -> Panel:
+    """The report's curves, of running and ended runs alike, with single seeds, since they are at different steps."""
+    panel = training_panel(experiment, read, f"{anchor}-training")
+    controls = [replace(one, start="on") if one.name == "seeds" else one for one in panel.controls]
+    if SMOOTHING not in controls:  # there will be something to smooth
+        controls.append(SMOOTHING)
+    return replace(panel, controls=tuple(controls))
 
-    A zoom, and what was hidden by its legend, stay when they are drawn anew: traces are known by their names, and by
-    their variants, of which long ones may be shortened to the same name.
+
+def _probe_panel(experiment: Experiment, anchor: str, read: ReadProbes) -> Panel | None:
+    """Signals by depth at the latest look, and the smoothness; None where no run has been looked at with either."""
+    looks: dict[str, Look] = {}
+    smoothness: dict[str, dict[int, Smoothness]] = {}
+    images = 0
+    for variant, runs in experiment.variants.items():
+        for run in sorted(runs, key=lambda run: run.config.seed):
+            probes = read(run) if run.config.probed else None
+            if probes is not None and probes.signals is not None and variant not in looks:
+                looks[variant] = latest(probes.signals, run.config.seed)
+                images = max(images, probes.signals.images)
+            if probes is not None and probes.smoothness is not None:
+                smoothness.setdefault(variant, {})[run.config.seed] = probes.smoothness
+    charts = []
+    if looks:
+        charts.append(depth_chart(looks, {name: place for place, name in enumerate(experiment.variants)}, images))
+    if smoothness:
+        charts.append(beta_chart(smoothness))
+    return Panel(f"{anchor}-probes", tuple(charts), (QUANTITY,) if looks else ()) if charts else None
+
+
+def _live(panel: Panel) -> Panel:
+    """The panel with charts that keep their zoom, and what was hidden by a legend, when they are drawn anew.
+
+    Traces are known by their names, and by their variants, of which long ones may be shortened to the same name. A
+    trace whose name changes as a run goes brings what it is known by.
     """
 
     def identity(trace: Mapping[str, Any]) -> str:
-        return _short(str([trace.get("legendgroup"), trace["name"], trace["line"].get("dash")]))
+        known = trace.get("uid", trace["name"])
+        return _short(str([trace.get("legendgroup"), known, trace["line"].get("dash")]))
 
-    panel = training_panel(experiment, read, f"{anchor}-training")
     charts = (
         replace(
             chart,
@@ -193,10 +237,7 @@ def _panel(experiment: Experiment, anchor: str, read: ReadCurves) -> Panel:
         )
         for chart in panel.charts
     )
-    controls = [replace(one, start="on") if one.name == "seeds" else one for one in panel.controls]
-    if SMOOTHING not in controls:  # there will be something to smooth
-        controls.append(SMOOTHING)
-    return replace(panel, charts=tuple(charts), controls=tuple(controls))
+    return replace(panel, charts=tuple(charts))
 
 
 def _row(

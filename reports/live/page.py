@@ -21,7 +21,7 @@ def html(shown: Shown, title: str) -> str:
     from archlab import __version__
 
     boards = shown.boards
-    panels = [board.panel for board in boards]
+    panels = [panel for board in boards for panel in board.panels]
     return str(
         render(
             "live.html",
@@ -53,15 +53,19 @@ def standing(board: Board) -> str:
 
 def message(board: Board) -> str:
     """An experiment as it stands, as JSON in one line."""
-    document = json.loads(embed([board.panel], {}))
+    document = json.loads(embed(board.panels, {}))
     return json.dumps(
         {
             "anchor": board.anchor,
             "standing": str(standing(board)),
-            "panel": board.panel.name,
-            "charts": document["panels"][board.panel.name]["charts"],
-            "notes": board.panel.notes,
-            "descriptions": {chart.name: chart.description for chart in board.panel.charts},
+            "panels": {
+                panel.name: {
+                    "charts": document["panels"][panel.name]["charts"],
+                    "notes": panel.notes,
+                    "descriptions": {chart.name: chart.description for chart in panel.charts},
+                }
+                for panel in board.panels
+            },
             "pool": document["pool"],
         },
         separators=(",", ":"),

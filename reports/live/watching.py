@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from archlab.errors import StoreError
-from archlab.records import Run, TrainingConfig
+from archlab.records import Probes, Run, TrainingConfig
 from archlab.records.run import RESULTS
-from archlab.reports.live.board import Board, RunSet, board, groups, planned
+from archlab.reports.live.board import SHOWN_PROBES, Board, RunSet, board, groups, planned
 
 if TYPE_CHECKING:
     from archlab.store import RunFolder, Store
@@ -77,12 +77,15 @@ class Watch:
     def _board(self, group: RunSet) -> Board:
         known, found = self._boards.get(group.anchor, (None, None))
         if found is None or known is None or not _same(known, group):
-            found = board(group, self._curves)
+            found = board(group, self._curves, self._probes)
             self._boards[group.anchor] = (group, found)
         return found
 
     def _curves(self, run: Run) -> Mapping[str, Any] | None:
         return self._shown[run.key].curves
+
+    def _probes(self, run: Run) -> Probes | None:
+        return self._shown[run.key].probes
 
     def _update(self) -> None:
         """Bring the groups up to date with the store.
@@ -156,6 +159,14 @@ class _Snapshot:
         """None where there are none, or they can't be read."""
         try:
             return self.folder.curves() or None
+        except StoreError:
+            return None
+
+    @cached_property
+    def probes(self) -> Probes | None:
+        """What the page shows of them; None where there is nothing, or it can't be read."""
+        try:
+            return self.folder.probes(*SHOWN_PROBES)
         except StoreError:
             return None
 

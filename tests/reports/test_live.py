@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 
 from archlab.errors import InputError
-from archlab.records import Epoch, TrainingConfig
+from archlab.records import Epoch, LayerSeries, Probes, Smoothness, TrainingConfig
 from archlab.reports.live import Live, page
 from archlab.reports.live.access import Address, keep_address, last_address
 from archlab.reports.live.server import events
 from archlab.reports.live.watching import BOARDS_PER_PAGE, Shown, Watch
-from archlab.store import Store, open_store
+from archlab.reports.panel import evaluate
+from archlab.store import RunFolder, Store, open_store
 from archlab.store.run_writer import RunWriter
 from tests.reports.samples import add_run, experiment
 from tests.reports.test_page import HOSTILE
@@ -221,7 +222,7 @@ def test_a_plan_shows_runs_that_wait_go_and_died(store: Store) -> None:
 def test_a_plan_shows_its_runs_before_the_first_has_started(store: Store) -> None:
     (board,) = Watch(store, PLAN).shown().boards
     assert {line.state for line in board.rows} == {"waiting"}
-    assert json.loads(page.message(board))["panel"] == "experiment-training"
+    assert list(json.loads(page.message(board))["panels"]) == ["experiment-training"]
 
 
 def test_a_mean_has_its_interval_within_what_there_can_be(store: Store) -> None:
@@ -323,7 +324,7 @@ def test_curves_are_there_by_step_before_the_first_epoch_has_ended(store: Store)
     with started(store, PLAN[0]) as writer:
         writer.append_steps(steps(4))
         message = json.loads(page.message(watch.shown().boards[0]))
-        curve = message["charts"]["train-loss"]["data"]
+        curve = next(iter(message["panels"].values()))["charts"]["train-loss"]["data"]
         assert message["pool"][curve[0]["y"]["$smooth"]["$ref"]] == [2, 1, 0.6666667, 0.5]
         writer.append_steps(steps(8, start=4))
         writer.append(epoch(1))  # which has 6 steps, so that the second has all of its own
@@ -344,10 +345,101 @@ def test_every_curve_is_known_by_a_name_of_its_own(store: Store) -> None:
                 writer.append_steps(steps(12))
                 writer.finish(steps(12) | {"step": np.arange(1, 13)})
     (board,) = Watch(store).shown().boards
-    for chart in board.panel.charts:
+    for chart in board.panels[0].charts:
         identities = [trace["uid"] for trace in chart.data]  # type: ignore[union-attr]
         assert len(identities) > 4
         assert len(set(identities)) == len(identities)
+
+
+def signals(*gradients: float, steps: tuple[int, ...] = (0,), names: tuple[str, ...] = ("conv", "act", "head")) -> Any:
+    """Signals whose newest look found these gradient norms, 1 at earlier ones; `act` has no weights."""
+    values = {name: np.ones((len(steps), len(names)), dtype=np.float32) for name in Probes.SIGNALS}
+    values["gradient_norm"][-1] = gradients
+    values["weight_norm"][:, [name == "act" for name in names]] = np.nan
+    values["update_ratio"][0] = np.nan
+    return LayerSeries(steps, names, values, 256)
+
+
+def smoothness(*steps: int) -> Smoothness:
+    """Of a loss whose effective beta is 8 / (1 * 2) = 4 at every step."""
+    ones = np.ones(len(steps), dtype=np.float32)
+    return Smoothness(steps, np.ones(1, dtype=np.float32), ones, 2 * ones, ones[:, None], 8 * ones[:, None], 256)
+
+
+PROBED = [replace(config, probe_every=6, probes="signals,smoothness") for config in PLAN]
+
+
+def test_probes_are_shown_from_the_first_look_on(store: Store) -> None:
+    watch = Watch(store, PROBED)
+    with started(store, PROBED[0]) as first, started(store, PROBED[1]) as second, started(store, PROBED[2]) as later:
+        assert len(watch.shown().boards[0].panels) == 1
+        later.keep_probes(Probes(signals=signals(9, 9, 9)))
+        first.keep_probes(Probes(signals=signals(4, 3, 2), smoothness=smoothness(0)))
+        # A variant may have other layers.
+        second.keep_probes(Probes(signals=signals(7, 6, 5, names=("conv", "norm", "head"), steps=(0, 6))))
+        for writer in (first, second, later):
+            writer.append_steps(steps(1))
+        (board,) = watch.shown().boards
+        depth, beta = board.panels[1].charts
+        assert (depth.name, beta.name) == ("depth", "beta")
+        drawn = [evaluate(trace, depth.state) for trace in depth.data]  # type: ignore[union-attr]
+        # Of norm=batch, the first seed; its layers with weights. Where a variant has no such layer, nothing.
+        assert [trace["name"] for trace in drawn] == ["norm=batch, step 0", "norm=none, step 6"]
+        assert [trace["x"] for trace in drawn] == [["conv", "norm", "head"]] * 2
+        np.testing.assert_equal([trace["y"] for trace in drawn], [[4, np.nan, 2], [7, 6, 5]])
+        assert "Drawn: norm=batch, step 0 of seed 0; norm=none, step 6 of seed 0." in depth.description
+        assert [list(trace["y"]) for trace in beta.data] == [[4]]  # type: ignore[union-attr]
+        message = json.loads(page.message(board))["panels"]
+        assert {name: list(panel["charts"]) for name, panel in message.items()} == {
+            "experiment-training": ["train-loss", "train-accuracy", "test-loss", "test-accuracy"],
+            "experiment-probes": ["depth", "beta"],
+        }
+
+        first.keep_probes(Probes(signals=signals(40, 30, 20, steps=(0, 6)), smoothness=smoothness(0, 6)))
+        first.append_steps(steps(5, start=1))
+        (board,) = watch.shown().boards
+        trace = evaluate(board.panels[1].charts[0].data, depth.state)[0]
+        assert (trace["name"], list(trace["y"])[::2]) == ("norm=batch, step 6", [40, 20])
+        uids = [[one["uid"] for one in chart.data] for chart in (depth, board.panels[1].charts[0])]  # type: ignore[union-attr]
+        assert uids[0] == uids[1], "a line is the same one at the next look"
+        assert uids[0][0] != uids[0][1]
+        first.finish({}, None, Probes(smoothness=smoothness(0, 6)))
+    (board,) = watch.shown().boards  # it has ended, and holds no signals: its other seed is drawn
+    depth, beta = board.panels[1].charts
+    assert [evaluate(trace, depth.state)["name"] for trace in depth.data] == [  # type: ignore[union-attr]
+        "norm=batch, step 0",
+        "norm=none, step 6",
+    ]
+    assert "norm=batch, step 0 of seed 1" in depth.description
+
+
+def test_probes_are_read_once_per_change(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+    read = RunFolder.probes
+
+    def count(folder: RunFolder, *kinds: str) -> Probes | None:
+        asked.append(kinds)
+        return read(folder, *kinds)
+
+    monkeypatch.setattr(RunFolder, "probes", count)
+    watch = Watch(store, PROBED[:2])
+    with started(store, PROBED[0]) as writer, started(store, PROBED[1]) as other:
+        writer.keep_probes(Probes(signals=signals(4, 3, 2)))
+        for number in range(2):
+            writer.append_steps(steps(1, start=number))
+            for _ in range(3):
+                watch.shown()
+        other.append(epoch(1))
+        watch.shown()
+    # Both runs; then the one that went on; then the other.
+    assert asked == [("signals", "smoothness")] * 4
+
+
+def test_runs_that_are_not_probed_are_not_asked_for_probes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunFolder, "probes", None)
+    add_run(store, "norm=batch", 0)
+    (board,) = Watch(store).shown().boards
+    assert len(board.panels) == 1
 
 
 def test_many_experiments_stand_on_several_pages(store: Store) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from archlab.records import TrainingConfig
+from archlab.records import Probes, TrainingConfig
 from archlab.reports.live import Live
 from archlab.store import Store, open_store
-from tests.reports.test_live import PLAN, epoch, started, steps
+from tests.reports.test_live import PLAN, PROBED, epoch, signals, smoothness, started, steps
 from tests.reports.test_page import HOSTILE
 
 if TYPE_CHECKING:
@@ -159,6 +159,51 @@ def test_a_curve_grows_by_steps(browser: Browser, store: Store) -> None:
             )
         assert reader.evaluate(f"{loss}.data[0].y[1]") == 1  # 2 / step
         assert "11 steps" in reader.evaluate("document.querySelector('.runs').textContent")
+        assert reader.problems == []
+    reader.page.close()
+
+
+def test_a_chart_of_the_layers_comes_with_the_first_look(browser: Browser, store: Store) -> None:
+    depth = PLOT.replace("test-accuracy", "depth")
+    with (
+        started(store, PROBED[0], 1) as writer,
+        started(store, PROBED[1], 1) as other,
+        Live(store, plan=PROBED, port=0) as live,
+    ):
+        reader = Reader(browser, live.url)
+        reader.points(1)
+        reader.page.locator("form.controls [name=x]").select_option("epoch")
+        assert reader.evaluate("document.querySelectorAll(`figure[data-chart='depth']`).length") == 0
+        writer.keep_probes(Probes(signals=signals(4, 3, 2), smoothness=smoothness(0)))
+        other.keep_probes(Probes(signals=signals(7, 6, 5)))
+        writer.append_steps(steps(1))
+        other.append_steps(steps(1))
+        reader.until("document.querySelector(`figure[data-chart='depth']`)")
+        reader.page.locator("figure[data-chart='depth']").scroll_into_view_if_needed()
+        reader.until(f"{depth}?.data?.length === 2")
+        told = f"{depth}.data.map((one) => [one.name, one.x.join(), Array.from(one.y).join()])"
+        assert reader.evaluate(told) == [
+            ["norm=batch, step 0", "conv,head", "4,2"],
+            ["norm=none, step 0", "conv,head", "7,5"],
+        ]
+        assert reader.evaluate(f"{depth}.layout.yaxis.type") == "log"
+        assert reader.evaluate("document.querySelector('form.controls [name=x]').value") == "epoch"
+        # What was chosen stays while looks come: what the legend hides, and the quantity.
+        reader.page.locator("figure[data-chart='depth'] .legendtoggle").nth(1).click()
+        reader.until(f"{depth}.data[1].visible === 'legendonly'")
+        writer.keep_probes(Probes(signals=signals(40, 30, 20, steps=(0, 6)), smoothness=smoothness(0, 6)))
+        writer.append_steps(steps(6, start=1))
+        reader.until(f"{depth}.data[0].name === 'norm=batch, step 6'")
+        assert reader.evaluate(told)[0][2] == "40,20"
+        assert reader.evaluate(f"{depth}.data[1].visible") == "legendonly"
+        described = "document.querySelector(`figure[data-chart='depth'] figcaption p`).textContent"
+        assert "norm=batch, step 6 of seed 0" in reader.evaluate(described)
+        reader.page.locator("form.controls [name=quantity]").select_option("weight_gradient_norm")
+        reader.until(f"{depth}.layout.yaxis.title.text.includes('weights')")
+        assert reader.evaluate(told)[0][2] == "1,1"
+        reader.page.locator("figure[data-chart='beta']").scroll_into_view_if_needed()
+        beta = depth.replace("depth", "beta")
+        reader.until(f"{beta}?.data?.[0]?.y.length === 2")
         assert reader.problems == []
     reader.page.close()
 

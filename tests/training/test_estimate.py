@@ -71,14 +71,28 @@ def test_probes_count_as_passes_over_their_images(monkeypatch: pytest.MonkeyPatc
     def short(_: Preparation, __: torch.device, size: int, steps: int) -> Epoch:
         return Epoch(1, 1, size * steps / 1000, 0.0, 0.0, 0.0, 0.0)
 
-    def seconds(**probes: int) -> float:
+    def seconds(**probes: int | str) -> float:
         return estimate_time([replace(CONFIG, **probes)], Execution(workers=1, device="cpu")).seconds - plain  # type: ignore[arg-type]
 
     monkeypatch.setattr(estimate, "_epoch", short)
     plain = estimate_time([CONFIG], Execution(workers=1, device="cpu")).seconds
     assert plain == pytest.approx(3 + 5 * 10 * 0.064)
-    # 50 steps: looks at 0, 10, ... 50, of 9 gradients each
+    # 50 steps: looks at 0, 10, ... 50. Smoothness takes 9 gradients each.
+    for probes, steps in {
+        "smoothness": 9,
+        "signals": 0.5 + 1.4,
+        "rank,similarity,signals": 0.5 + 1.4 + 0.3 + 0.3,  # of one forward pass
+        "correlation": 1.5,
+        "shift": 0.6 * (1 + 2),  # three layers with weights, of which the first has none before it
+        "all": 9 + 0.5 + 1.4 + 0.3 + 0.3 + 1.5 + 0.6 * (1 + 2),
+    }.items():
+        assert seconds(probe_every=10, probes=probes) == pytest.approx(6 * steps * 0.256), probes
     assert seconds(probe_every=10) == pytest.approx(6 * 9 * 0.256)
+    # 20 images have 8 lines of 32 points between them, and are one step of an epoch: looks at 0 and 5.
+    few = {"train_samples": 20, "batch_size": 20}
+    without = estimate_time([replace(CONFIG, **few)], Execution(workers=1, device="cpu")).seconds  # type: ignore[arg-type]
+    found = seconds(probe_every=5, probes="correlation", **few)
+    assert found + plain - without == pytest.approx(2 * 1.5 * 8 * 32 / 1000)
     assert seconds(landscape=5) == pytest.approx(25 * 0.256 / 2)
 
 

@@ -14,6 +14,8 @@ what the network may meet.)
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
 import torch
 from torch import Tensor
 
@@ -43,7 +45,7 @@ def gradient_correlation(loss: TrainingLoss) -> Tensor:
     return mean_cosines(gradient.view(lines, POINTS, -1))
 
 
-def lines_of(images: Tensor) -> int:
+def lines_of(images: Sized) -> int:
     """How many lines lie between so many images: no image is at two ends, but where there is a single one."""
     return max(1, min(LINES, len(images) // 2))
 
