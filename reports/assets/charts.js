@@ -139,6 +139,10 @@ function cell(value) {
 }
 
 function rowsOf(trace) {
+  if (trace.type === "heatmap" && trace.y) {
+    const values = trace.customdata ?? trace.z;
+    return Array.from(trace.y).flatMap((y, row) => Array.from(trace.x, (x, column) => [y, x, values[row][column]]));
+  }
   if (trace.type === "heatmap") {
     return trace.z.flatMap((row, index) => Array.from(row, (value, channel) => ["channel " + channel, trace.x[index], value]));
   }
@@ -169,11 +173,14 @@ const HEADS = {
 function table(figure) {
   const { data, layout } = specification(figure);
   const ticks = (axis, value) => {
-    const place = axis?.ticktext ? axis.tickvals.indexOf(value) : -1;
+    // Along an axis of names only some of them are written, and short.
+    const place = axis?.ticktext && axis.type !== "category" ? axis.tickvals.indexOf(value) : -1;
     return place < 0 ? value : axis.ticktext[place];
   };
   const kind = data[0]?.type;
-  const head = HEADS[kind] ?? ["series", "x", "y", "label", "low", "high"];
+  const named = kind === "heatmap" && data[0].y;
+  const title = (axis) => axis.title.text;
+  const head = named ? [title(layout.yaxis), title(layout.xaxis), "value"] : HEADS[kind] ?? ["series", "x", "y", "label", "low", "high"];
   // A mark on a contour is no point of it.
   const body = data.filter((trace) => trace.visible !== false && (kind !== "contour" || trace.type === kind)).flatMap(rowsOf);
   return [head, ...body.map(([name, x, y, ...rest]) => [name, ticks(layout.xaxis, x), ticks(layout.yaxis, y), ...rest])];
