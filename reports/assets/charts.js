@@ -29,6 +29,13 @@ function styledAxis(axis, theme) {
   };
 }
 
+function fewerNames(axis, width) {
+  // Upright names need 14 pixels each; about 160 are taken by what is beside the axis.
+  const apart = Math.ceil(axis.tickvals.length / Math.max(4, Math.floor((width - 160) / 14)));
+  const kept = (_, place) => place % apart === 0;
+  return { ...axis, tickvals: axis.tickvals.filter(kept), ticktext: axis.ticktext.filter(kept) };
+}
+
 function specification(figure) {
   const theme = currentTheme();
   const state = figure.panel.state;
@@ -53,6 +60,7 @@ function specification(figure) {
   layout.margin = { l: narrow ? 44 : 56, r: 16, t: 12, b: 44, ...resolved.margin };
   for (const name of Object.keys(layout)) {
     if (/^[xy]axis\d*$/.test(name)) layout[name] = styledAxis(layout[name], theme);
+    if (name === "xaxis" && layout.xaxis.type === "category") layout.xaxis = fewerNames(layout.xaxis, figure.plot.clientWidth);
   }
   const data = resolve(figure.chart.data, state, theme).flat();
   // Made once: with another one plotly would begin anew, and forget a zoom and what its legend hides.

@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from typing import Any, Literal
 
 from archlab.analysis import layers
+from archlab.analysis.wording import counted
 from archlab.records import LayerSeries, Probes
 from archlab.reports.charts.parts import layer_axis, layer_label, seeds_of
 from archlab.reports.panel import Exact, Pick, Switch
@@ -87,15 +88,18 @@ class Layered:
         series = getattr(self.found[variant].get(seed), quantity.probe, None)
         return Exact(layers.placed(series, quantity.name, self.layers[quantity.probe], self.steps))
 
-    def every(self, quantity: Quantity) -> list[Any]:
-        """(layers, steps) of all runs."""
-        return [self.values(variant, seed, quantity).of for variant, runs in self.found.items() for seed in runs]
+    def every(self, quantity: Quantity) -> Any:
+        """(layers, steps of all runs, one run's behind those of another)."""
+        import numpy as np
+
+        runs = [(variant, seed) for variant, seeds in self.found.items() for seed in seeds]
+        return np.concatenate([self.values(*run, quantity).of for run in runs], axis=1)
 
     def _places(self, quantity: Quantity, everything: bool) -> list[int]:
         """Places of the layers that have the quantity; unless all are wanted, of those that it says most about."""
         import numpy as np
 
-        values = np.concatenate(self.every(quantity), axis=1)
+        values = self.every(quantity)
         having = [place for place, row in enumerate(values) if not np.isnan(row).all()]
         if everything or quantity.probe != "signals":
             return having
@@ -157,7 +161,9 @@ class Layered:
             values = [self.values(variant, seed, quantity).of for seed in runs for quantity in logarithmic]
             holes = sum(map(layers.unlogarithmic, values))
             if holes:
-                notes.append(f"{variant}: exactly 0 or infinite, and so not on a logarithmic axis: {holes:,} values.")
+                notes.append(
+                    f"{variant}: exactly 0 or infinite, and so not on a logarithmic axis: {counted(holes, 'value')}."
+                )
         if any(quantity.name in ("update_ratio", "shift") for quantity in self.quantities):
             notes.append("Update ratio and shift are of the step before a look: there are none at step 0.")
         if self.blocks:

@@ -92,7 +92,7 @@ def _depth_chart(view: Layered, state: State) -> Chart:
         data=Switch("seed", data),
         layout={
             "xaxis": view.axis("layer, in the order of the forward pass"),
-            "yaxis": view.by_quantity(lambda quantity: _axis(view, quantity)),
+            "yaxis": view.by_layers(lambda quantity, places: _axis(quantity, view.every(quantity)[places])),
             "hovermode": "closest",
         },
         height=420,
@@ -106,17 +106,12 @@ def _values(view: Layered, variant: str, seed: int) -> Switch:
     return view.by_quantity(lambda quantity: Slice(view.matrix(variant, seed, quantity), "step", 1))
 
 
-def _scale(view: Layered, quantity: Quantity, room: float = 0.0) -> probing.LogScale:
-    return probing.log_scale(view.every(quantity), room=room, least=0)
-
-
-def _range(view: Layered, quantity: Quantity) -> tuple[float, float]:
+def _range(quantity: Quantity, values: Any) -> tuple[float, float]:
     """The least and the greatest value on a linear axis; below 0 only where there is something below."""
     import numpy as np
 
     if quantity.scale != "linear":
         return (-1.0, 1.0) if quantity.scale == "cosine" else (0.0, 1.0)
-    values = np.concatenate([np.ravel(values) for values in view.every(quantity)])
     values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 1.0
@@ -124,10 +119,10 @@ def _range(view: Layered, quantity: Quantity) -> tuple[float, float]:
     return (low, high) if high > low else (low - 1, high + 1)
 
 
-def _axis(view: Layered, quantity: Quantity) -> dict[str, Any]:
+def _axis(quantity: Quantity, values: Any) -> dict[str, Any]:
     if quantity.scale == "log":
-        return log_axis(quantity.axis, _scale(view, quantity, 0.1))
-    low, high = _range(view, quantity)
+        return log_axis(quantity.axis, probing.log_scale([values], room=0.1, least=0))
+    low, high = _range(quantity, values)
     room = 0.03 * (high - low)
     share = {"tickformat": ".0%"} if quantity.scale == "share" else {}
     return {"title": {"text": quantity.axis}, "type": "linear", "range": [low - room, high + room], **share}
@@ -143,6 +138,10 @@ def _heat_map(view: Layered, state: State) -> Chart:
                 for variant in view.found
             },
         )
+
+    def colours(part: Callable[[Quantity, Any], Any]) -> Switch:
+        """A node for something that follows from the values of the layers that are shown, in all runs."""
+        return view.by_layers(lambda quantity, places: part(quantity, view.every(quantity)[places]))
 
     here = Slice(list(view.steps), "step")
     edge = {"type": "line", "line": {"color": series_color(1), "width": 2, "dash": "dot"}}
@@ -162,12 +161,12 @@ def _heat_map(view: Layered, state: State) -> Chart:
                     lambda quantity: chosen(quantity, Logarithm) if quantity.scale == "log" else chosen(quantity)
                 ),
                 "customdata": view.by_quantity(chosen),
-                "colorscale": view.by_quantity(
-                    lambda quantity: Scale("diverging" if _range(view, quantity)[0] < 0 else "sequential")
+                "colorscale": colours(
+                    lambda quantity, values: Scale("diverging" if _range(quantity, values)[0] < 0 else "sequential")
                 ),
-                "zmin": view.by_quantity(lambda quantity: _colours(view, quantity)[0]),
-                "zmax": view.by_quantity(lambda quantity: _colours(view, quantity)[1]),
-                "colorbar": view.by_quantity(lambda quantity: _colours(view, quantity)[2]),
+                "zmin": colours(lambda quantity, values: _colours(quantity, values)[0]),
+                "zmax": colours(lambda quantity, values: _colours(quantity, values)[1]),
+                "colorbar": colours(lambda quantity, values: _colours(quantity, values)[2]),
                 "hoverongaps": False,
                 "hovertemplate": "step %{x}<br>%{y}<br>%{customdata:.4g}<extra></extra>",
             }
@@ -183,14 +182,14 @@ def _heat_map(view: Layered, state: State) -> Chart:
     )
 
 
-def _colours(view: Layered, quantity: Quantity) -> tuple[float, float, dict[str, Any]]:
+def _colours(quantity: Quantity, values: Any) -> tuple[float, float, dict[str, Any]]:
     """Where the colours of a heat map start and end, and the bar beside it."""
     bar: dict[str, Any] = {"thickness": 12, "outlinewidth": 0}
     if quantity.scale == "log":
-        scale = _scale(view, quantity)
+        scale = probing.log_scale([values], least=0)
         ticks = {"tickvals": list(scale.ticks.values()), "ticktext": [f"{number:.3g}" for number in scale.ticks]}
         return scale.start, scale.end, bar | ticks
-    low, high = _range(view, quantity)
+    low, high = _range(quantity, values)
     if low < 0:
         low, high = min(low, -high), max(high, -low)
     return low, high, bar | ({"tickformat": ".0%"} if quantity.scale == "share" else {})

@@ -9,7 +9,7 @@ from archlab.analysis import layers
 from archlab.records import GradientCorrelation, Similarity
 from archlab.reports.charts.parts import layer_axis, layer_label, line, seed_control
 from archlab.reports.panel import Chart, Control, Exact, Panel, Scale, Slice, State, Switch, series_color
-from archlab.reports.text import label
+from archlab.reports.text import label, shortened
 
 VALUE_BUDGET = 300_000
 """Alignments that one panel embeds at most, as long as two looks of each run have fewer: about 0.8 MB."""
@@ -48,7 +48,7 @@ def similarity_panel(
     pairs = _pairs(found, alike)
     if pairs:
         others = tuple((variant, label(variant)) for variant in pairs)
-        controls.append(Control("other", f"{label(start)} against", "select", others, others[0][0]))
+        controls.append(Control("other", f"{shortened(start, 40)} against", "select", others, others[0][0]))
         charts.append(_between(start, pairs, {"other": others[0][0]}))
     seeds = sorted({seed for seed, _ in firsts.values()})
     whose = " and ".join(map(str, seeds))
@@ -177,7 +177,7 @@ def _between(start: str, pairs: Mapping[str, tuple[Similarity, Similarity]], sta
         description="How alike the features of a layer of one network are to those of a layer of the other, on the "
         "same images and the same scale as before, at the last look of each. Bright along the diagonal: both hold the "
         "same, layer by layer. Bright away from it: what one holds at one depth, the other holds at another. Dark: "
-        f"each has learnt something of its own. {images:,} training images; one run per variant (n = 1), of the same seed.",
+        f"each holds something of its own. {images:,} training images; one run per variant (n = 1), of the same seed.",
         data=[
             _heat_map(
                 chosen(layers.alignment_between),
@@ -207,7 +207,16 @@ def _heat_map(values: Any, across: Any, upwards: Any) -> dict[str, Any]:
         "zmin": 0,
         "zmax": 1,
         "colorscale": Scale("sequential"),
-        "colorbar": {"title": {"text": "CKA"}, "thickness": 12, "outlinewidth": 0},
+        "colorbar": {
+            "title": {"text": "CKA ", "side": "right"},
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "ypad": 0,
+            "len": 0.8,
+            "thickness": 12,
+            "outlinewidth": 0,
+        },
         "hoverongaps": False,
         "hovertemplate": "%{y}<br>%{x}<br>CKA %{z:.3f}<extra></extra>",
     }

@@ -210,7 +210,7 @@ TERMS = (
     Term(
         "shattered gradients",
         "In deep networks without skip connections the gradients with respect to two nearly equal images have as "
-        "little to do with each other as white noise. The cosine of the two, by how far the images are apart, shows it.",
+        "little to do with each other as white noise. The cosine of the two shows it, by how far apart the images are.",
         "Balduzzi, Frean, Leary, Lewis, Ma and McWilliams, The Shattered Gradients Problem, 2017, section 2",
         "correlation",
     ),
