@@ -16,6 +16,8 @@ HIDDEN_EDGE = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "show
 """The style of a band's edges of which only the area between them is drawn."""
 MOST_TICKS = 20
 """Layers that are named along an axis; of more, so many from all depths."""
+TICK_LENGTH = 18
+"""Characters of a name along an axis."""
 
 
 def line(name: str, x: Any, y: Any, color: Color, width: float = 2, dash: str = "solid", **more: Any) -> dict[str, Any]:
@@ -108,9 +110,19 @@ def layer_axis(names: Sequence[str], title: str) -> dict[str, Any]:
         "categoryorder": "array",
         "categoryarray": [layer_label(name) for name in names],
         "tickvals": [layer_label(name) for name in named],
-        "ticktext": [label(name or "network", 18) for name in named],
+        "ticktext": [label(_end_of(name or "network"), TICK_LENGTH) for name in named],
         "showgrid": False,
     }
+
+
+def _end_of(name: str) -> str:
+    """The last parts of a path that fit along an axis: `…block_3.conv` of `features.stage_1.block_3.conv`."""
+    if len(name) <= TICK_LENGTH:
+        return name
+    *before, end = name.split(".")
+    while before and len(before[-1]) + len(end) + 2 <= TICK_LENGTH:
+        end = f"{before.pop()}.{end}"
+    return f"…{end}"
 
 
 def seeds_of(found: Mapping[str, Mapping[int, Any]]) -> list[int]:

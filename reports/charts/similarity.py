@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from archlab.analysis import layers
@@ -44,12 +44,21 @@ def similarity_panel(
             len(steps[start]) - 1,
         ),
     ]
-    charts = [_within(firsts, steps, {"variant": start, "step": len(steps[start]) - 1})]
+    own = {variant: held for variant, (_, held) in firsts.items()}
+    shown = {
+        variant: Slice([held.alignment[held.steps.index(step)] for step in steps[variant]], "step")
+        for variant, held in own.items()
+    }
+    state: dict[str, str | int] = {"variant": start, "step": len(steps[start]) - 1}
+    charts = [_within("layers", "Layers of one network", _READING.format(_images(own.values())), own, shown, state)]
     pairs = _pairs(found, alike)
     if pairs:
         others = tuple((variant, label(variant)) for variant in pairs)
         controls.append(Control("other", f"{shortened(start, 40)} against", "select", others, others[0][0]))
         charts.append(_between(start, pairs, {"other": others[0][0]}))
+    elif any(len(own[variant].steps) > 1 for variant in own):
+        begun = {variant: held.alignment[0] for variant, held in own.items()}
+        charts.append(_within("begun", "The same at the first look", _BEGUN, own, begun, state))
     seeds = sorted({seed for seed, _ in firsts.values()})
     whose = " and ".join(map(str, seeds))
     notes = [f"Of each variant the first seed that was probed is shown: {whose}."]
@@ -128,22 +137,32 @@ def _lines(variant: str, index: int, held: GradientCorrelation, steps: Sequence[
     return [now, first | shared]
 
 
-def _within(firsts: Mapping[str, tuple[int, Similarity]], steps: Mapping[str, Sequence[int]], state: State) -> Chart:
-    matrices = {
-        variant: Slice([held.alignment[held.steps.index(step)] for step in steps[variant]], "step")
-        for variant, (_, held) in firsts.items()
-    }
-    names = Switch("variant", {variant: _labels(held.layers) for variant, (_, held) in firsts.items()})
-    axis = Switch("variant", {variant: layer_axis(held.layers, "layer") for variant, (_, held) in firsts.items()})
-    images = max(held.images for _, held in firsts.values())
+_READING = (
+    "How alike the features of two layers are (linear CKA, debiased): 1 where they are equal up to a rotation and a "
+    "scale, about 0 where they have nothing in common. A bright square of many layers: they hold nearly the same. Dark "
+    "away from the diagonal: layers make something new of what they are given. {:,} training images; the chosen "
+    "variant (n = 1 run) at the slider’s step. Blank: features that are the same for all images."
+)
+_BEGUN = (
+    "The chosen variant (n = 1 run), images and scale as before, at the first look. Where the two pictures differ, "
+    "training has brought layers closer or set them apart; where they are the same, the likeness comes of the form of "
+    "the network and its first weights."
+)
+
+
+def _images(held: Iterable[Similarity]) -> int:
+    return max(similarity.images for similarity in held)
+
+
+def _within(
+    name: str, title: str, text: str, own: Mapping[str, Similarity], matrices: Mapping[str, Any], state: State
+) -> Chart:
+    names = Switch("variant", {variant: _labels(held.layers) for variant, held in own.items()})
+    axis = Switch("variant", {variant: layer_axis(held.layers, "layer") for variant, held in own.items()})
     return Chart(
-        name="layers",
-        title="Layers of one network",
-        description="How alike the features of two layers are (linear CKA, debiased): 1 where they are equal up to a "
-        "rotation and a scale, about 0 where they have nothing in common. A bright square of many layers: they hold "
-        "nearly the same. Dark away from the diagonal: layers make something new of what they are given. "
-        f"{images:,} training images; the chosen variant (n = 1 run) at the slider’s step. Blank: features that are "
-        "the same for all images.",
+        name=name,
+        title=title,
+        description=text,
         data=[_heat_map(Switch("variant", matrices), across=names, upwards=names)],
         layout={"xaxis": axis, "yaxis": axis},
         height=HEIGHT,
@@ -170,7 +189,7 @@ def _between(start: str, pairs: Mapping[str, tuple[Similarity, Similarity]], sta
         return Switch("other", {name: part(*pair) for name, pair in pairs.items()})
 
     across = {name: layer_axis(held.layers, f"layer of {label(name, 30)}") for name, (_, held) in pairs.items()}
-    images = max(held.images for _, held in pairs.values())
+    images = _images(held for _, held in pairs.values())
     return Chart(
         name="variants",
         title=f"{start} against another variant",

@@ -195,6 +195,20 @@ def test_many_layers_have_few_names_along_the_axis(count: int, named: int) -> No
     assert set(axis["tickvals"]) <= set(axis["categoryarray"])
 
 
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("stage_1.0.conv_1", "stage_1.0.conv_1"),
+        ("features.stage_1.block_3.conv", "…block_3.conv"),
+        ("encoder.layers.0.mlp.0 #2", "…layers.0.mlp.0 #2"),
+        ("a.very_long_name_of_a_layer", "…very_lo…f_a_layer"),
+        ("", "network"),
+    ],
+)
+def test_a_long_path_is_named_by_its_end(name: str, short: str) -> None:
+    assert layer_axis([name], "layer")["ticktext"] == [short]
+
+
 SIMILAR = {
     "a": {0: layer_probes().similarity, 1: layer_probes().similarity},
     "b": {0: layer_probes(norm=False).similarity},
@@ -223,8 +237,19 @@ def test_layers_of_one_network_and_of_two() -> None:
 )
 def test_networks_that_saw_other_images_are_not_compared(found: Any, alike: list[str]) -> None:
     panel = similarity_panel(found, "similarity", alike)
-    assert [chart.name for chart in panel.charts] == ["layers"]
+    assert [chart.name for chart in panel.charts] == ["layers", "begun"]
     assert [control.name for control in panel.controls] == ["variant", "step"]
+
+
+def test_one_network_is_shown_beside_its_first_look() -> None:
+    held = layer_probes().similarity
+    assert held is not None
+    held.alignment[0] = [[1, 0.25], [0.25, 1]]
+    panel = similarity_panel({"a": {0: held}}, "similarity", ["a"])
+    np.testing.assert_allclose(chart(panel, "begun").data[0].z, [[1, 0.25], [0.25, 1]])
+    np.testing.assert_allclose(chart(panel, "layers").data[0].z, [[1, 0.6], [0.6, 1]], rtol=1e-6)
+    once = replace(held, steps=(0,), alignment=held.alignment[:1])
+    assert [chart.name for chart in similarity_panel({"a": {0: once}}, "similarity", ["a"]).charts] == ["layers"]
 
 
 def test_variants_with_fewer_training_images_are_not_compared(tmp_path: Path) -> None:
