@@ -49,7 +49,7 @@ class Smooth:
 
 @dataclass(frozen=True, eq=False)
 class Pick:
-    """Some entries of a list, or some rows of a matrix, by their places."""
+    """Some rows of a matrix, by their places."""
 
     of: Any
     places: Any
@@ -156,8 +156,7 @@ def evaluate(node: Any, state: State) -> Any:
             whole, index = evaluate(node.of, state), int(_chosen(node.control, state))
             return whole[:, index] if node.axis else whole[index]
         case Pick():
-            whole, places = evaluate(node.of, state), evaluate(node.places, state)
-            return whole[places] if hasattr(whole, "shape") else [whole[place] for place in places]
+            return evaluate(node.of, state)[evaluate(node.places, state)]
         case Logarithm():
             return _logarithm(evaluate(node.of, state))
         case Exact():

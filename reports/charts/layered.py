@@ -76,6 +76,7 @@ class Layered:
             for variant, by_seed in found.items()
         }
         drawn = [probes for by_seed in self.found.values() for probes in by_seed.values()]
+        self.quantities = [quantity for quantity in self.quantities if _is_measured(drawn, quantity)]
         steps = [series.steps for probe in (*PROBES, "branches") for series in series_of(drawn, probe)]
         self._looks = len({step for of_run in steps for step in of_run})
         most = min(MOST_LOOKS, max(FEWEST_LOOKS, budget // (per_look * len(drawn))))
@@ -167,8 +168,12 @@ class Layered:
         if any(quantity.name in ("update_ratio", "shift") for quantity in self.quantities):
             notes.append("Update ratio and shift are of the step before a look: there are none at step 0.")
         if self.blocks:
-            without = [variant for variant, runs in self.found.items() if not series_of(runs.values(), "branches")]
-            notes += [f"{variant}: no skip connection that is added." for variant in without]
+            heard = [variant for variant, runs in self.found.items() if series_of(runs.values(), "signals")]
+            notes += [
+                f"{variant}: no skip connection that is added."
+                for variant in heard
+                if not series_of(self.found[variant].values(), "branches")
+            ]
         return notes
 
 

@@ -65,6 +65,9 @@ _READING = (
 )
 
 
+_FADING = "Gradients that fade from top to bottom vanish on their way to the first layers. "
+
+
 def _depth_chart(view: Layered, state: State) -> Chart:
     data = {
         str(seed): [
@@ -149,9 +152,9 @@ def _heat_map(view: Layered, state: State) -> Chart:
         name="heat",
         title="Every layer over training",
         description="One row per layer, the first at the bottom, one column per look; colour for the chosen quantity "
-        "of the chosen variant and seed (n = 1 run), the same for all variants and seeds. Gradients that fade from top "
-        "to bottom vanish on their way to the first layers. The dotted line is the slider’s step. Blank: not measured, "
-        "or exactly 0 where the scale is logarithmic.",
+        "of the chosen variant and seed (n = 1 run), the same for all variants and seeds. "
+        f"{_FADING if view.layers['signals'] else ''}The dotted line is the slider’s step. Blank: not measured, not "
+        "finite, or exactly 0 where the scale is logarithmic.",
         data=[
             {
                 "type": "heatmap",

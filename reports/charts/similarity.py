@@ -70,7 +70,7 @@ def similarity_panel(
 
 
 def correlation_panel(found: Mapping[str, Mapping[int, GradientCorrelation]], name: str) -> Panel:
-    """How alike gradients are by the distance between images, as in Balduzzi et al. 2017, figure 1.
+    """How alike gradients are by the distance between images, as in Balduzzi et al. 2017, section 2.
 
     Args:
         found: variant -> seed -> what was probed; no variant is empty.

@@ -142,6 +142,14 @@ def test_branch_over_skip_and_who_has_none() -> None:
     assert "b: no skip connection that is added." in PANEL.notes
 
 
+def test_what_was_not_looked_at_is_not_denied() -> None:
+    """A variant whose signals were not probed, or whose seeds are left out, may have skip connections."""
+    found = {"a": {0: layer_probes()}, "b": {0: alone("rank")}, "c": {5: layer_probes(norm=False)}}
+    assert not any("no skip connection" in note for note in layers_panel(found, "layers", budget=1).notes)
+    (note,) = (note for note in layers_panel(found, "layers").notes if "no skip connection" in note)
+    assert note.startswith("c:")
+
+
 def test_values_without_a_place_on_the_axis_are_counted() -> None:
     held = layer_probes()
     assert held.signals is not None
