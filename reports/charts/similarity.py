@@ -98,8 +98,9 @@ def correlation_panel(found: Mapping[str, Mapping[int, GradientCorrelation]], na
         description="Mean cosine of the gradients of the network’s output with respect to two images, by how far apart "
         f"the two lie on the straight line between two training images; mean over {every[0].lines} lines. Solid: at "
         f"the slider’s step; dashed: at the first look, step {steps[0]}. High far to the right: images that are near "
-        "each other get gradients that are alike. Falling to 0 at once: they get gradients like white noise, as that "
-        "paper finds in deep networks without skip connections. One run per variant (n = 1), of the chosen seed.",
+        "each other get gradients that are alike; a linear network has 1 everywhere. Falling to 0 at once: gradients "
+        "are like white noise, as that paper finds in deep networks without skip connections. One run per variant "
+        "(n = 1), of the chosen seed.",
         data=Switch("seed", data),
         layout={
             "xaxis": {"title": {"text": "distance, share of the line"}, "range": [-0.01, 1.01], "zeroline": False},
