@@ -8,7 +8,20 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archlab.reports.panel import Chart, Color, Control, Panel, Position, Scale, Slice, Smooth, Switch
+from archlab.reports.panel import (
+    Chart,
+    Color,
+    Control,
+    Exact,
+    Logarithm,
+    Panel,
+    Pick,
+    Position,
+    Scale,
+    Slice,
+    Smooth,
+    Switch,
+)
 
 LIST_LENGTH = 32
 """Arrays up to this many numbers are written as decimals, longer ones as base64."""
@@ -30,6 +43,12 @@ class Pool:
             case Slice():
                 place = {"$slice": self.encode(node.of), "at": node.control}
                 return place | {"axis": 1} if node.axis else place
+            case Pick():
+                return {"$pick": self.encode(node.of), "places": self.encode(node.places)}
+            case Logarithm():
+                return {"$log": self.encode(node.of)}
+            case Exact():
+                return self._once(("exact", node.of.shape, node.of.tobytes()), node, exact)
             case Smooth():
                 return {"$smooth": self.encode(node.of), "by": node.control}
             case Position():
@@ -98,6 +117,11 @@ def array(values: Any) -> Any:
         exponent = math.frexp(largest)[1] - 15 if largest else 0
         halves = np.ldexp(values.astype("<f4"), -exponent).astype("<f2")
     return {"f2": packed(halves), "exponent": exponent, "columns": int(values.shape[1])}
+
+
+def exact(node: Exact) -> dict[str, Any]:
+    """A matrix in JSON, as float32."""
+    return {"f4": packed(node.of.astype("<f4")), "columns": int(node.of.shape[1])}
 
 
 def packed(values: Any) -> str:

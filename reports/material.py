@@ -65,7 +65,7 @@ class Material:
         return self._held(lambda store: store.recording(run.key, last))
 
     def probes(self, run: Run) -> Probes | None:
-        """Smoothness and landscape of the run's loss, from the store; None where nothing was probed."""
+        """What was probed of the run, from the store; None where nothing was."""
         return self._held(lambda store: store.probes(run.key))
 
     def _held(self, read: Callable[[Store], Held | None]) -> Held | None:

@@ -1,9 +1,9 @@
 """A chart as plotly's own JSON, with the places where a reader's choice decides left open.
 
 A chart's `data` and `layout` are plotly's dictionaries. Where a value depends on a control (which axis, which layer,
-which step) a node stands in its place: `Switch`, `Slice`, `Smooth`, `Position`; where it depends on the theme, `Color`
-or `Scale`. The page's script fills them in as the reader chooses; `Chart.figure` does the same in Python. So every
-array is embedded once, whatever number of charts and views draw it.
+which step) a node stands in its place: `Switch`, `Slice`, `Pick`, `Smooth`, `Position`; where it depends on the theme,
+`Color` or `Scale`. The page's script fills them in as the reader chooses; `Chart.figure` does the same in Python. So
+every array is embedded once, whatever number of charts and views draw it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,29 @@ class Smooth:
 
     of: Any
     control: str
+
+
+@dataclass(frozen=True, eq=False)
+class Pick:
+    """Some rows of a matrix, by their places."""
+
+    of: Any
+    places: Any
+    """Integers, or a node that gives them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Logarithm:
+    """log10 of a matrix, since plotly's colours have no logarithmic scale; a gap where a number isn't above 0."""
+
+    of: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Exact:
+    """A matrix that is embedded as float32: one whose smallest numbers are shown too, on a logarithmic axis."""
+
+    of: Any
 
 
 @dataclass(frozen=True)
@@ -132,6 +155,12 @@ def evaluate(node: Any, state: State) -> Any:
         case Slice():
             whole, index = evaluate(node.of, state), int(_chosen(node.control, state))
             return whole[:, index] if node.axis else whole[index]
+        case Pick():
+            return evaluate(node.of, state)[evaluate(node.places, state)]
+        case Logarithm():
+            return _logarithm(evaluate(node.of, state))
+        case Exact():
+            return evaluate(node.of, state)
         case Smooth():
             return smoothed(evaluate(node.of, state), float(_chosen(node.control, state)))
         case Position():
@@ -166,6 +195,12 @@ def smoothed(values: Sequence[float], weight: float) -> list[float]:
             weights = weight * weights + (1 - weight)
         result.append(average / weights if weights and value == value else value)
     return result
+
+
+def _logarithm(values: Any) -> Any:
+    import numpy as np
+
+    return np.log10(values, out=np.full_like(values, np.nan), where=values > 0)
 
 
 def _chosen(control: str, state: State) -> str | int:

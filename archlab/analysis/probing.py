@@ -19,6 +19,8 @@ SMALLEST_LOSS = 1e-6
 """In nats. What is below is drawn as if it were this large: a logarithm has no place for 0."""
 COLOUR_STEPS = 16
 """Steps of colour in a landscape."""
+MOST_POWERS = 18
+"""Powers of ten along a scale; of a longer one every second is written, or every third."""
 
 
 def effective_smoothness(probed: Smoothness) -> Array:
@@ -104,17 +106,19 @@ class LogScale:
         return (self.end - self.start) / COLOUR_STEPS
 
 
-def log_scale(values: Iterable[Array], room: float = 0.0) -> LogScale:
-    """The scale from the least to the greatest of some numbers; what is not finite or not above 0 has no place on it.
+def log_scale(values: Iterable[Array], room: float = 0.0, least: float = SMALLEST_LOSS) -> LogScale:
+    """The scale from the least to the greatest of some numbers; what is not finite or is below 0 has no place on it.
 
     Args:
         values: arrays of any shape.
         room: how far it goes on beyond both ends, as log10.
+        least: what is drawn in place of 0 and of all that is below; 0 leaves zeros out.
     """
     import numpy as np
 
-    found = np.concatenate([np.ravel(array) for array in values])
-    found = np.log10(np.maximum(found[np.isfinite(found) & (found >= 0)], SMALLEST_LOSS))
+    found = np.concatenate([np.ravel(array) for array in values]).astype(np.float64)
+    kept = np.isfinite(found) & ((found >= 0) if least else (found > 0))
+    found = np.log10(np.maximum(found[kept], least))
     start, end = (float(found.min()) - room, float(found.max()) + room) if found.size else (-1.0, 1.0)
     if end - start < 0.05:  # nearly one number: noise shall not fill the picture
         start, end = start - 0.5, end + 0.5
@@ -126,7 +130,9 @@ def _round_numbers(start: float, end: float) -> list[float]:
     """Numbers that are good to read, some of them between two logarithms."""
     if end - start > 1:
         factors = (1,) if end - start > 4 else (1, 2, 5)
-        return [factor * 10.0**power for power in range(math.floor(start), math.ceil(end) + 1) for factor in factors]
+        apart = max(1, math.ceil((end - start) / MOST_POWERS))
+        powers = range(math.floor(start / apart) * apart, math.ceil(end) + 1, apart)
+        return [factor * 10.0**power for power in powers for factor in factors]
     least, most = 10**start, 10**end
     room = (most - least) / 3
     unit = 10.0 ** math.floor(math.log10(room))

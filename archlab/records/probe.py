@@ -66,6 +66,9 @@ class LayerSeries:
     """Quantity -> (steps, layers); `Probes` says which there are."""
     images: int
     """Training images that they are taken over."""
+    weighted: Array | None = None
+    """(layers,) whether a layer has a matrix or a kernel of its own that is trained, not only scales and shifts; None
+    where that isn't known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,8 @@ def _encoded(name: str, value: Any) -> dict[str, Array]:
     """A field of a probe as arrays."""
     import numpy as np
 
+    if value is None:
+        return {}
     if isinstance(value, Mapping):
         return {f"{name}/{key}": np.asarray(array) for key, array in value.items()}
     if isinstance(value, tuple) and any(isinstance(item, str) for item in value):

@@ -29,6 +29,13 @@ function styledAxis(axis, theme) {
   };
 }
 
+function fewerNames(axis, width) {
+  // Upright names need 14 pixels each; about 160 are taken by what is beside the axis.
+  const apart = Math.ceil(axis.tickvals.length / Math.max(4, Math.floor((width - 160) / 14)));
+  const kept = (_, place) => place % apart === 0;
+  return { ...axis, tickvals: axis.tickvals.filter(kept), ticktext: axis.ticktext.filter(kept) };
+}
+
 function specification(figure) {
   const theme = currentTheme();
   const state = figure.panel.state;
@@ -53,6 +60,7 @@ function specification(figure) {
   layout.margin = { l: narrow ? 44 : 56, r: 16, t: 12, b: 44, ...resolved.margin };
   for (const name of Object.keys(layout)) {
     if (/^[xy]axis\d*$/.test(name)) layout[name] = styledAxis(layout[name], theme);
+    if (name === "xaxis" && layout.xaxis.type === "category") layout.xaxis = fewerNames(layout.xaxis, figure.plot.clientWidth);
   }
   const data = resolve(figure.chart.data, state, theme).flat();
   // Made once: with another one plotly would begin anew, and forget a zoom and what its legend hides.
@@ -139,6 +147,10 @@ function cell(value) {
 }
 
 function rowsOf(trace) {
+  if (trace.type === "heatmap" && trace.y) {
+    const values = trace.customdata ?? trace.z;
+    return Array.from(trace.y).flatMap((y, row) => Array.from(trace.x, (x, column) => [y, x, values[row][column]]));
+  }
   if (trace.type === "heatmap") {
     return trace.z.flatMap((row, index) => Array.from(row, (value, channel) => ["channel " + channel, trace.x[index], value]));
   }
@@ -169,11 +181,14 @@ const HEADS = {
 function table(figure) {
   const { data, layout } = specification(figure);
   const ticks = (axis, value) => {
-    const place = axis?.ticktext ? axis.tickvals.indexOf(value) : -1;
+    // Along an axis of names only some of them are written, and short.
+    const place = axis?.ticktext && axis.type !== "category" ? axis.tickvals.indexOf(value) : -1;
     return place < 0 ? value : axis.ticktext[place];
   };
   const kind = data[0]?.type;
-  const head = HEADS[kind] ?? ["series", "x", "y", "label", "low", "high"];
+  const named = kind === "heatmap" && data[0].y;
+  const title = (axis) => axis.title.text;
+  const head = named ? [title(layout.yaxis), title(layout.xaxis), "value"] : HEADS[kind] ?? ["series", "x", "y", "label", "low", "high"];
   // A mark on a contour is no point of it.
   const body = data.filter((trace) => trace.visible !== false && (kind !== "contour" || trace.type === kind)).flatMap(rowsOf);
   return [head, ...body.map(([name, x, y, ...rest]) => [name, ticks(layout.xaxis, x), ticks(layout.yaxis, y), ...rest])];

@@ -25,16 +25,23 @@ function halfValues() {
   return table;
 }
 
+function rowsFrom(values, columns) {
+  const rows = [];
+  for (let start = 0; start < values.length; start += columns) rows.push(values.subarray(start, start + columns));
+  return rows;
+}
+
 function decode(entry) {
-  if (entry.f4 !== undefined) return new Float32Array(bytesOf(entry.f4).buffer);
+  if (entry.f4 !== undefined) {
+    const exact = new Float32Array(bytesOf(entry.f4).buffer);
+    return entry.columns === undefined ? exact : rowsFrom(exact, entry.columns);
+  }
   halves ??= halfValues();
   const words = new Uint16Array(bytesOf(entry.f2).buffer);
   const values = new Float32Array(words.length);
   const factor = 2 ** entry.exponent;
   for (let place = 0; place < words.length; place += 1) values[place] = halves[words[place]] * factor;
-  const rows = [];
-  for (let start = 0; start < values.length; start += entry.columns) rows.push(values.subarray(start, start + entry.columns));
-  return rows;
+  return rowsFrom(values, entry.columns);
 }
 
 function pooled(index, state, theme) {
@@ -53,6 +60,10 @@ function slice(whole, position, axis) {
   if (!whole || !whole.length) return [];
   if (!axis) return whole[clamp(position, whole.length)];
   return whole.map((row) => row[clamp(position, row.length)]);
+}
+
+function logarithm(rows) {
+  return rows.map((row) => Float32Array.from(row, (value) => (value > 0 ? Math.log10(value) : NaN)));
 }
 
 function smoothed(values, weight) {
@@ -77,6 +88,11 @@ function resolve(node, state, theme) {
     return resolve(node.cases[key], state, theme);
   }
   if (node.$slice !== undefined) return slice(resolve(node.$slice, state, theme), state[node.at], node.axis);
+  if (node.$pick !== undefined) {
+    const whole = resolve(node.$pick, state, theme);
+    return Array.from(resolve(node.places, state, theme), (place) => whole[place]);
+  }
+  if (node.$log !== undefined) return logarithm(resolve(node.$log, state, theme));
   if (node.$smooth !== undefined) return smoothed(resolve(node.$smooth, state, theme), Number(state[node.by]));
   if (node.$at !== undefined) return Number(state[node.$at]);
   if (node.$color !== undefined) return theme.color(node.$color, node.alpha ?? 1);

@@ -1,4 +1,4 @@
-"""What several charts are drawn from: axes, lines, points, intervals and bands, and the words for n."""
+"""What several charts are drawn from: axes, lines, points, intervals and bands, the choice of a seed, words for n."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archlab.analysis.metrics import SHARE, Metric
+from archlab.analysis.probing import LogScale
 from archlab.records import Comparison, Estimate
-from archlab.reports.panel import Color
+from archlab.reports.panel import Color, Control
 from archlab.reports.text import label
 
 STEP_AXIS = {"title": {"text": "optimiser step"}}
 HIDDEN_EDGE = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
 """The style of a band's edges of which only the area between them is drawn."""
+MOST_TICKS = 20
+"""Layers that are named along an axis; of more, so many from all depths."""
+TICK_LENGTH = 18
+"""Characters of a name along an axis."""
 
 
 def line(name: str, x: Any, y: Any, color: Color, width: float = 2, dash: str = "solid", **more: Any) -> dict[str, Any]:
@@ -87,3 +92,55 @@ def number_axis(axis: str, values: Sequence[float]) -> dict[str, Any]:
         "tickvals": sorted(set(values)),
         "ticktext": [f"{value:g}" for value in sorted(set(values))],
     }
+
+
+def log_axis(title: str, scale: LogScale) -> dict[str, Any]:
+    """A logarithmic axis with round numbers along it."""
+    return {
+        "title": {"text": title},
+        "type": "log",
+        "range": [scale.start, scale.end],
+        "tickvals": list(scale.ticks),
+        "ticktext": [f"{number:.3g}" for number in scale.ticks],
+    }
+
+
+def layer_label(name: str) -> str:
+    """A layer's whole name, for plotly; the network itself has none."""
+    return label(name or "network", 300)
+
+
+def layer_axis(names: Sequence[str], title: str) -> dict[str, Any]:
+    """An axis of layers in this order; the names along it are short and, where there are many, of some of them."""
+    apart = max(1, -(-len(names) // MOST_TICKS))
+    named = names[::apart]
+    return {
+        "title": {"text": title},
+        "type": "category",
+        "categoryorder": "array",
+        "categoryarray": [layer_label(name) for name in names],
+        "tickvals": [layer_label(name) for name in named],
+        "ticktext": [label(_end_of(name or "network"), TICK_LENGTH) for name in named],
+        "showgrid": False,
+    }
+
+
+def _end_of(name: str) -> str:
+    """The last parts of a path that fit along an axis: `…block_3.conv` of `features.stage_1.block_3.conv`."""
+    if len(name) <= TICK_LENGTH:
+        return name
+    *before, end = name.split(".")
+    while before and len(before[-1]) + len(end) + 2 <= TICK_LENGTH:
+        end = f"{before.pop()}.{end}"
+    return f"…{end}"
+
+
+def seeds_of(found: Mapping[str, Mapping[int, Any]]) -> list[int]:
+    """The seeds that some variant has, from variant -> seed -> anything."""
+    return sorted({seed for runs in found.values() for seed in runs})
+
+
+def seed_control(found: Mapping[str, Mapping[int, Any]]) -> Control:
+    """The choice of a seed, of those that some variant has."""
+    seeds = seeds_of(found)
+    return Control("seed", "Seed", "select", tuple((str(seed), str(seed)) for seed in seeds), str(seeds[0]))

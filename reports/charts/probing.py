@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from archlab.analysis import curves, probing
 from archlab.records import Landscape, Smoothness
-from archlab.reports.charts.parts import STEP_AXIS, band, points, sizes_text
+from archlab.reports.charts.parts import STEP_AXIS, band, log_axis, points, seed_control, seeds_of, sizes_text
 from archlab.reports.panel import Chart, Color, Control, Panel, Scale, Switch, series_color
 from archlab.reports.text import label
 
@@ -26,7 +26,7 @@ def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -
         found: variant -> seed -> what was probed; no variant is empty.
         name: the panel's.
     """
-    control = _seed_control(found)
+    control = seed_control(found)
     first = _every(found)[0]
     line = f"w − ηg, over {len(first.rates)} rates η from {first.rates[0]:.2g} to {first.rates[-1]:.2g}"
     images = f"of the same {first.images:,} training images at every step"
@@ -71,7 +71,7 @@ def landscape_panel(found: Mapping[str, Mapping[int, Landscape]], name: str) -> 
         found: variant -> seed -> its landscape; no variant is empty.
         name: the panel's.
     """
-    control = _seed_control(found)
+    control = seed_control(found)
     every = _every(found)
     scale = probing.log_scale(landscape.losses for landscape in every)
     shared = (
@@ -86,7 +86,7 @@ def landscape_panel(found: Mapping[str, Mapping[int, Landscape]], name: str) -> 
             description=f"Loss of {every[0].images:,} training images at the trained weights (the cross) and around "
             "them, in two random directions; at a distance of 1 every filter has changed by its own norm. One run "
             "(n = 1), of the chosen seed.",
-            data=Switch("seed", {str(seed): _contour(runs.get(seed), scale) for seed in _seeds(found)}),
+            data=Switch("seed", {str(seed): _contour(runs.get(seed), scale) for seed in seeds_of(found)}),
             layout={
                 "xaxis": {**_PLANE, "title": {"text": "first direction"}, "constrain": "domain"},
                 "yaxis": {
@@ -119,15 +119,6 @@ def _every(found: Mapping[str, Mapping[int, Probed]]) -> list[Probed]:
     return [one for runs in found.values() for one in runs.values()]
 
 
-def _seeds(found: Mapping[str, Mapping[int, Any]]) -> list[int]:
-    return sorted({seed for runs in found.values() for seed in runs})
-
-
-def _seed_control(found: Mapping[str, Mapping[int, Any]]) -> Control:
-    seeds = _seeds(found)
-    return Control("seed", "Seed", "select", tuple((str(seed), str(seed)) for seed in seeds), str(seeds[0]))
-
-
 def _bands(
     found: Mapping[str, Mapping[int, Smoothness]],
     control: Control,
@@ -145,14 +136,14 @@ def _bands(
             if seed in runs
             for trace in _band_traces(variant, runs[seed].steps, _band_of_run(runs[seed], name), index, EDGE_NAMES)
         ]
-        for seed in _seeds(found)
+        for seed in seeds_of(found)
     }
     return Chart(
         name=name,
         title=title,
         description=description,
         data=Switch("seed", data),
-        layout={"xaxis": STEP_AXIS, "yaxis": _log_axis(axis, scale), "hovermode": "x unified"},
+        layout={"xaxis": STEP_AXIS, "yaxis": log_axis(axis, scale), "hovermode": "x unified"},
         height=380,
         state={"seed": control.start},
     )
@@ -194,7 +185,7 @@ def beta_chart(found: Mapping[str, Mapping[int, Smoothness]]) -> Chart:
         data=data,
         layout={
             "xaxis": STEP_AXIS,
-            "yaxis": _log_axis("effective β", scale),
+            "yaxis": log_axis("effective β", scale),
             "hovermode": "x unified",
         },
         wide=True,
@@ -219,16 +210,6 @@ def _band_traces(
     name = label(variant)
     line = {**base, "name": name, "y": middle, "line": {"color": series_color(index), "width": 2}}
     return [*band(edge, (f"{name}, {ends[0]}", f"{name}, {ends[1]}"), low, high, series_color(index, 0.22)), line]
-
-
-def _log_axis(title: str, scale: probing.LogScale) -> dict[str, Any]:
-    return {
-        "title": {"text": title},
-        "type": "log",
-        "range": [scale.start, scale.end],
-        "tickvals": list(scale.ticks),
-        "ticktext": [f"{number:.3g}" for number in scale.ticks],
-    }
 
 
 def _contour(landscape: Landscape | None, scale: probing.LogScale) -> list[dict[str, Any]]:

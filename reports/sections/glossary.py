@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
 
+from archlab.records import Probes
 from archlab.reports.material import Material
 from archlab.reports.templating import Section, render
 
@@ -16,7 +16,8 @@ class Term:
     word: str
     meaning: str
     source: str = ""
-    about: Literal["network", "training", "comparison", "smoothness", "landscape", "profile"] = "training"
+    about: str = "training"
+    """What a page must be about to have it: `network`, `training`, `comparison`, `profile`, or a field of `Probes`."""
 
 
 TERMS = (
@@ -152,6 +153,68 @@ TERMS = (
         about="comparison",
     ),
     Term(
+        "vanishing and exploding gradients",
+        "The gradient of the loss comes back through the layers from the last to the first, and is multiplied in each. "
+        "Where the factors are mostly below 1 it shrinks by powers of ten, and the first layers hardly learn; where "
+        "they are above 1 it grows without bound. A gradient norm is that of the mean loss of the probed images with "
+        "respect to all elements that a layer gives.",
+        "Glorot and Bengio, Understanding the Difficulty of Training Deep Feedforward Neural Networks, 2010, section 4",
+        "signals",
+    ),
+    Term(
+        "saturated",
+        "The share of a bounded activation’s values (sigmoid, tanh) that lie within 5 % of its range of one of its "
+        "ends, where its slope is small, and little gradient comes through.",
+        "Glorot and Bengio, Understanding the Difficulty of Training Deep Feedforward Neural Networks, 2010, section 3",
+        "signals",
+    ),
+    Term(
+        "update ratio",
+        "How far one step moved a layer’s weights: the norm of the change over that of the weights before it, whatever "
+        "the optimiser.",
+        about="signals",
+    ),
+    Term(
+        "branch and skip variance",
+        "The variances, over all elements, of the two sides of an addition that ends a residual block. Their ratio "
+        "says how much of a block’s result is new.",
+        "De and Smith, Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep Networks, "
+        "2020, section 3",
+        "branches",
+    ),
+    Term(
+        "internal covariate shift",
+        "How far a step of the layers before a layer changes that layer’s own gradient: |G − G′|, where G is the "
+        "gradient before the step, and G′ that with the layers before it as they are after the step. A cosine of 1: "
+        "the layer’s own problem stays as it was. Of the network’s probed images, for at most 16 layers.",
+        "Santurkar, Tsipras, Ilyas and Madry, How Does Batch Normalization Help Optimization?, 2018, definition 2.1",
+        "shift",
+    ),
+    Term(
+        "effective rank, saturation of features",
+        "How many dimensions a layer’s features use. The effective rank is exp(−Σ p log p) of the singular values p, "
+        "divided by their sum: 1 where all lie on a line, the number of channels where all directions count alike. The "
+        "saturation is the share of dimensions that hold 99 % of the variance.",
+        "Roy and Vetterli, The Effective Rank, 2007, section 2; Richter et al., Feature Space Saturation during "
+        "Training, 2021",
+        "rank",
+    ),
+    Term(
+        "CKA",
+        "Centred kernel alignment: how alike two layers, or two networks, see the same images. Of each layer the inner "
+        "products of all pairs of images are taken, and compared. It is the same under rotations and a scale of the "
+        "features. Here with a linear kernel, and debiased, so that layers that have nothing in common get about 0.",
+        "Kornblith, Norouzi, Lee and Hinton, Similarity of Neural Network Representations Revisited, 2019, section 3",
+        "similarity",
+    ),
+    Term(
+        "shattered gradients",
+        "In deep networks without skip connections the gradients with respect to two nearly equal images have as "
+        "little to do with each other as white noise. The cosine of the two shows it, by how far apart the images are.",
+        "Balduzzi, Frean, Leary, Lewis, Ma and McWilliams, The Shattered Gradients Problem, 2017, section 2",
+        "correlation",
+    ),
+    Term(
         "smoothness",
         "How little the loss and its gradient change over the length of a step. The loss at w − ηg is measured for "
         "weights w, their gradient g and a range of step lengths η, and so is the gradient there. On a smooth loss "
@@ -190,6 +253,6 @@ def glossary_section(material: Material) -> Section:
         wanted.add("comparison")
     runs = [run for experiment in material.experiments for run in experiment.runs]
     for probes in map(material.probes, runs):
-        wanted |= {kind for kind in ("smoothness", "landscape") if getattr(probes, kind, None) is not None}
+        wanted |= {kind.name for kind in fields(Probes) if getattr(probes, kind.name, None) is not None}
     terms = [term for term in TERMS if term.about in wanted]
     return Section("glossary", "Glossary", render("glossary.html", terms=terms))

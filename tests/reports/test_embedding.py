@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archlab.reports.embedding import Pool, array, embed, number
-from archlab.reports.panel import Chart, Control, Panel, Slice, Switch
+from archlab.reports.panel import Chart, Control, Exact, Logarithm, Panel, Pick, Slice, Switch
 
 
 def decoded(entry: Any) -> Any:
@@ -20,7 +20,8 @@ def decoded(entry: Any) -> Any:
     if isinstance(entry, list):
         return np.array(entry, dtype=float)
     if "f4" in entry:
-        return np.frombuffer(base64.b64decode(entry["f4"]), "<f4")
+        values = np.frombuffer(base64.b64decode(entry["f4"]), "<f4")
+        return values.reshape(-1, entry["columns"]) if "columns" in entry else values
     halves = np.frombuffer(base64.b64decode(entry["f2"]), "<f2").reshape(-1, entry["columns"])
     return halves.astype(np.float64) * 2.0 ** entry["exponent"]
 
@@ -33,6 +34,15 @@ def test_a_matrix_keeps_eleven_bits_at_any_scale(power: float, seed: int) -> Non
     assert np.abs(found - values).max() <= 0.0005 * np.abs(values).max()
     large = np.abs(values) > 1e-3 * np.abs(values).max()
     assert (np.abs(found - values)[large] <= 0.0005 * np.abs(values)[large]).all()
+
+
+def test_an_exact_matrix_keeps_what_is_tiny() -> None:
+    pool = Pool()
+    values = np.array([[1e-20, 1.0], [np.nan, 3e-15]], dtype=np.float32)
+    first, second = pool.encode([Exact(values), Pick(Exact(values.copy()), [1])])
+    assert (first, second) == ({"$ref": 0}, {"$pick": {"$ref": 0}, "places": [1]})
+    np.testing.assert_array_equal(decoded(pool.entries[0]), values)
+    assert pool.encode(Logarithm(Exact(values))) == {"$log": {"$ref": 0}}
 
 
 def test_gaps_stay_gaps() -> None:

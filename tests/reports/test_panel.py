@@ -19,7 +19,21 @@ from archlab.reports.charts.outcome import accuracy_chart
 from archlab.reports.charts.sweep import sweep_panel
 from archlab.reports.charts.training import training_panel
 from archlab.reports.material import gather
-from archlab.reports.panel import LIGHT, Chart, Color, Position, Scale, Slice, Smooth, Switch, evaluate, smoothed
+from archlab.reports.panel import (
+    LIGHT,
+    Chart,
+    Color,
+    Exact,
+    Logarithm,
+    Pick,
+    Position,
+    Scale,
+    Slice,
+    Smooth,
+    Switch,
+    evaluate,
+    smoothed,
+)
 from archlab.reports.text import brief, label, sentence, shortened, slug, visible
 from tests.reports.samples import experiment, lenet_trace, recording
 
@@ -46,6 +60,11 @@ def test_nodes_resolve(node: Any, state: Any, value: Any) -> None:
 def test_slices_of_a_matrix() -> None:
     assert evaluate(Slice(MATRIX, "row"), {"row": 1}).tolist() == [2, 3]
     assert evaluate(Slice(MATRIX, "column", 1), {"column": 1}).tolist() == [1, 3, 5]
+    assert evaluate(Pick(Exact(MATRIX), Switch("all", {"off": [2, 0], "on": [1]})), {"all": "off"}).tolist() == [
+        [4, 5],
+        [0, 1],
+    ]
+    np.testing.assert_allclose(evaluate(Logarithm(np.array([[100.0, 0.0]])), {}), [[2, np.nan]])
     assert evaluate(Scale("diverging"), {})[2][0] == 0.5
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -40,6 +41,7 @@ class Probing:
         self._smoothness = SmoothnessProbe(self._surface, config.probe_every) if "smoothness" in self._chosen else None
         self._landscape: Landscape | None = None
         self._order: dict[str, nn.Module] = {}  # the layers, as they are first called
+        self._weighted: set[str] = set()  # names of calls of layers with weights
         self._signals, self._branches, self._shift, self._rank = (
             _Table(names) for names in (Probes.SIGNALS, Probes.BRANCHES, Probes.SHIFT, Probes.RANK)
         )
@@ -82,10 +84,10 @@ class Probing:
         probes = Probes(
             smoothness=None if self._smoothness is None else self._smoothness.smoothness(),
             landscape=self._landscape,
-            signals=self._signals.series(images),
-            branches=self._branches.series(images),
-            shift=self._shift.series(images),
-            rank=self._rank.series(images),
+            signals=self._signals.series(images, self._weighted),
+            branches=self._branches.series(images, self._weighted),
+            shift=self._shift.series(images, self._weighted),
+            rank=self._rank.series(images, self._weighted),
             similarity=self._similarity.similarity(min(images, SIMILAR_IMAGES)),
             correlation=self._correlations(),
         )
@@ -107,6 +109,7 @@ class Probing:
                 found = torch.autograd.grad(value, [*surface.parameters.values()], materialize_grads=True)
                 signals.note_weights(dict(zip(surface.parameters, found, strict=True)))
         self._order = self._order or order.layers
+        self._weighted |= order.weighted
         self._signals.add(step, signals.layers)
         self._branches.add(step, signals.joins)
         self._rank.add(step, features.ranks)
@@ -130,7 +133,7 @@ class Probing:
         self._shift.add(step, {layers[place]: row for place, row in zip(places, rows, strict=True)})
 
     def _correlations(self) -> GradientCorrelation | None:
-        series = self._correlation.series(0)
+        series = self._correlation.series(0, set())
         if series is None:
             return None
         return GradientCorrelation(
@@ -146,9 +149,13 @@ class _Order:
 
     def __init__(self) -> None:
         self.layers: dict[str, nn.Module] = {}
+        self.weighted: set[str] = set()
+        """Of all calls, those of layers with weights."""
         self._seen: set[nn.Module] = set()
 
     def layer(self, name: str, module: nn.Module, output: Tensor) -> None:
+        if has_weights(module):
+            self.weighted.add(name)
         if module not in self._seen:
             self._seen.add(module)
             self.layers[name] = module
@@ -170,7 +177,7 @@ class _Table:
         if rows:
             self._looks.append((step, list(rows), torch.stack([torch.stack(list(row)) for row in rows.values()])))
 
-    def series(self, images: int) -> LayerSeries | None:
+    def series(self, images: int, weighted: Set[str]) -> LayerSeries | None:
         """Everything so far; a layer that wasn't there in some look has NaN. None where there is nothing."""
         if not self._looks:
             return None
@@ -183,6 +190,7 @@ class _Table:
             layers=tuple(names),
             quantities={name: values[:, :, place].numpy() for place, name in enumerate(self._quantities)},
             images=images,
+            weighted=np.array([name in weighted for name in names]),
         )
 
 
