@@ -29,6 +29,13 @@ def merged(orders: Iterable[Sequence[str]]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def with_weights(series: LayerSeries) -> list[str]:
+    """The layers with a matrix or a kernel that is trained; all where that isn't known."""
+    if series.weighted is None:
+        return list(series.layers)
+    return [name for name, weighted in zip(series.layers, series.weighted, strict=True) if weighted]
+
+
 def shown_steps(runs: Iterable[Sequence[int]], most: int) -> tuple[int, ...]:
     """The steps of several runs' looks, evenly thinned to `most`; the first is kept, and the last of each run.
 

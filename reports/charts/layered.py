@@ -65,7 +65,7 @@ class Layered:
         self.layers = {probe: layers.merged(series.layers for series in series_of(runs, probe)) for probe in PROBES}
         self.blocks = layers.merged(series.layers for series in series_of(runs, "branches"))
         self.images = max(series.images for probe in PROBES for series in series_of(runs, probe))
-        self._weighted = {name for series in series_of(runs, "signals") for name in _with_weights(series)}
+        self._weighted = {name for series in series_of(runs, "signals") for name in layers.with_weights(series)}
         self.quantities = [quantity for quantity in QUANTITIES if _is_measured(runs, quantity)]
         per_look = len(self.blocks) + sum(len(self.layers[quantity.probe]) for quantity in self.quantities)
         every = seeds_of(found)
@@ -180,13 +180,6 @@ class Layered:
 def series_of(runs: Iterable[Probes], probe: str) -> list[LayerSeries]:
     """What a probe found, of the runs that had it."""
     return [series for probes in runs if (series := getattr(probes, probe)) is not None]
-
-
-def _with_weights(series: LayerSeries) -> list[str]:
-    """The layers with a matrix or a kernel; all where that isn't known."""
-    if series.weighted is None:
-        return list(series.layers)
-    return [name for name, weighted in zip(series.layers, series.weighted, strict=True) if weighted]
 
 
 def _is_measured(runs: Sequence[Probes], quantity: Quantity) -> bool:

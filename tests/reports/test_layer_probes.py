@@ -123,8 +123,8 @@ def test_only_what_was_measured_is_offered() -> None:
 def test_the_map_has_a_row_per_layer_and_logarithms_as_colours() -> None:
     (heat,) = chart(PANEL, "heat").data
     assert (list(heat.x), list(heat.y)) == ([0, 2, 4], ["conv", "head"])
-    np.testing.assert_allclose(heat.z, [[-3, -2, -1], [0, 1, 2]], atol=1e-6)
-    np.testing.assert_allclose(heat.customdata, [[0.001, 0.01, 0.1], [1, 10, 100]], rtol=1e-6)
+    np.testing.assert_allclose(np.array(heat.z), [[-3, -2, -1], [0, 1, 2]], atol=1e-6)
+    np.testing.assert_allclose(np.array(heat.customdata), np.array([[0.001, 0.01, 0.1], [1.0, 10.0, 100.0]]), rtol=1e-6)
     # The same colours for both variants and seeds: from 0.001, a's least, to 200, that of seed 1.
     assert (heat.zmin, heat.zmax) == (pytest.approx(-3), pytest.approx(np.log10(200)))
     other = chart(PANEL, "heat", variant="b").data[0]

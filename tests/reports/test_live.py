@@ -357,7 +357,7 @@ def signals(*gradients: float, steps: tuple[int, ...] = (0,), names: tuple[str, 
     values["gradient_norm"][-1] = gradients
     values["weight_norm"][:, [name == "act" for name in names]] = np.nan
     values["update_ratio"][0] = np.nan
-    return LayerSeries(steps, names, values, 256)
+    return LayerSeries(steps, names, values, 256, weighted=~np.isnan(values["weight_norm"][0]))
 
 
 def smoothness(*steps: int) -> Smoothness:
