@@ -76,19 +76,30 @@ def test_no_lower_bound_where_no_mac_is_missing(function: Callable[[Tensor], Any
     assert (totals.macs, totals.elementwise) == (0, elementwise)
 
 
-def test_arguments_of_distributions_are_checked_for_nothing() -> None:
+@pytest.mark.parametrize("validate", [None, True, False])
+def test_arguments_of_distributions_are_checked_for_nothing(validate: bool | None) -> None:
+    prior = torch.distributions.Normal(torch.zeros(4), torch.ones(4), validate_args=True)
+
     class Samples(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.mean, self.deviation, self.decoder = nn.Linear(8, 4), nn.Linear(8, 4), nn.Linear(4, 8)
+            self.prior = prior
 
-        def forward(self, x: Tensor) -> Tensor:
-            normal = torch.distributions.Normal(self.mean(x), self.deviation(x).exp())
-            result: Tensor = self.decoder(normal.rsample())
-            return result
+        def forward(self, x: Tensor) -> Any:
+            torch.distributions.Distribution.set_default_validate_args(True)
+            normal = torch.distributions.Normal(self.mean(x), self.deviation(x).exp(), validate_args=validate)
+            one = torch.distributions.Independent(normal, 1, validate_args=validate)
+            sample = one.rsample()
+            return self.decoder(sample), one.log_prob(sample) - self.prior.log_prob(sample).sum(-1)
 
     # 2 * 8 * 4, twice, and 2 * 4 * 8
-    assert trace(Samples(), [(2, 8)], strict=True).totals.macs == 3 * 64
+    found = trace(Samples(), [(2, 8)], strict=True)
+    assert (found.totals.macs, found.notes) == (3 * 64, ())
+    with pytest.raises(ValueError, match="Expected parameter scale"):
+        torch.distributions.Normal(0.0, -1.0)
+    with pytest.raises(ValueError, match="Expected value argument"):
+        prior.log_prob(torch.full((4,), float("nan")))
 
 
 def test_a_recurrent_layer_with_real_arithmetic_is_counted() -> None:

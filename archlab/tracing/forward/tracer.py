@@ -22,7 +22,7 @@ from archlab.tracing.forward.call_tree import Call, CallTree, is_under_vmap
 from archlab.tracing.forward.listener import DataDependentError, Listener
 from archlab.tracing.forward.module_tree import ModuleTree
 from archlab.tracing.forward.placement import one_device
-from archlab.tracing.forward.surroundings import no_accelerator_to_wait_for, unvalidated
+from archlab.tracing.forward.surroundings import surroundings
 from archlab.tracing.pytree import tensors, version
 from archlab.tracing.quick.layers import VARYING_LAYERS, has_one_value
 from archlab.tracing.quick.shape_function import ShapeFunctionError, raise_refusal, registered_module
@@ -58,7 +58,7 @@ class Tracer:
         tree = self.tree
         for position, tensor in enumerate(tensors((args, kwargs))):
             tensor._archlab = -1 - position  # type: ignore[attr-defined]
-        with self._wrapped(), Listener(tree), _deeper_recursion(), no_accelerator_to_wait_for(), unvalidated():
+        with self._wrapped(), Listener(tree), _deeper_recursion(), surroundings():
             try:
                 if _works_around_forward(self.modules.network):
                     self._open(args, kwargs)
