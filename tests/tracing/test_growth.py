@@ -224,10 +224,4 @@ def test_cells_in_a_loop_give_features(kind: Any, axis: int) -> None:
             return self.head(torch.stack(steps, axis))
 
     found = grown(Unrolled(), [(2, 3, 8) if axis else (3, 2, 8)])
-    steps = [("cell", 16, "")] * 3
-    assert [row for row in found if row[0] == "cell"] == steps
-    assert [row[1:] for row in found if row[0] in ("stack", "head")][-1] == (
-        5,
-        "3 positions" if axis else "2 positions",
-    )
-    assert {row[1] for row in found if row[0] == "stack"} <= {16}
+    assert found[1:] == [("cell .. cell", 16, ""), ("stack", 16, "3 positions"), ("head", 5, "3 positions")]

@@ -1,5 +1,7 @@
-"""What a network finds around it while it is traced: no accelerator to wait for, no distribution that checks values, and
-methods of tensors that announce themselves like the others."""
+"""What a network finds around it while it is traced.
+
+There is no accelerator to wait for, no distribution checks values, and all methods of tensors announce themselves.
+"""
 
 from __future__ import annotations
 
