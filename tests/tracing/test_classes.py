@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from archlab.errors import InputError
 from archlab.tracing import trace
 from archlab.tracing.costs.names import FREE_OPERATIONS, POINTWISE, REDUCTIONS, UNKNOWN_OPERATIONS
 from archlab.tracing.costs.registry import is_classified
@@ -144,3 +146,65 @@ def test_complex_convolutions_count_as_products_however_torch_makes_them(
     for found in (measurement.run("known", quick=True), measurement.run("known"), measurement.run("all")):
         totals = found.totals
         assert (totals.macs, totals.elementwise) == (macs, 0)
+
+
+class OfLengths(nn.Module):
+    """Works on the rows of sequences of different lengths."""
+
+    def __init__(self, function: Callable[[Any, Tensor], Any]) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 6), nn.Linear(6, 4)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(self, x)
+
+
+# sequences of 5, 3 and 1 rows: 9 * 8 * 6 = 432 and 9 * 6 * 4 = 216
+JAGGED: list[tuple[Callable[[Any, Tensor], Any], int]] = [
+    (lambda network, x: network.second(torch.relu(network.first(x))), 432 + 216),
+    (lambda network, x: x @ network.first.weight.t(), 432),
+    (lambda network, x: torch.nn.functional.linear(x, network.first.weight), 432),
+]
+
+
+@pytest.mark.parametrize(("function", "macs"), JAGGED)
+@pytest.mark.parametrize("columns", [(), ("saved",)])
+def test_linear_layers_of_sequences_of_different_lengths(
+    function: Callable[[Any, Tensor], Any], macs: int, columns: tuple[str, ...]
+) -> None:
+    x = torch.nested.nested_tensor([torch.zeros(length, 8) for length in (5, 3, 1)], layout=torch.jagged)
+    totals = trace(OfLengths(function), [x], columns=columns).totals
+    assert (totals.macs, totals.uncounted_operations) == (macs, {})
+
+
+def test_nested_tensors_without_a_shape_are_refused() -> None:
+    x = torch.nested.nested_tensor([torch.zeros(length, 8) for length in (5, 3)], layout=torch.strided)
+    with pytest.raises(InputError, match="expected layout=torch.jagged"):
+        trace(nn.Linear(8, 6), [x])
+
+
+def test_a_module_that_is_copied_in_forward_counts() -> None:
+    class Copying(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Any:
+            return copy.deepcopy(self.layer)(x) + self.layer(x)
+
+    class Ensemble(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 3), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Any:
+            parameters, _ = torch.func.stack_module_state([self.first, self.second])
+            bare = copy.deepcopy(self.first)
+            call = torch.func.functional_call
+            return torch.vmap(lambda held, x: call(bare, held, (x,)), in_dims=(0, None))(parameters, x)
+
+    for columns in ((), ("saved",), ("backward",)):
+        assert trace(Copying(), [(2, 4)], columns=columns).totals.macs == 2 * 2 * 4 * 4
+        assert trace(Ensemble(), [(2, 4)], columns=columns).totals.macs == 2 * 2 * 4 * 3
+    assert prepare(Copying(), [(2, 4)], None, {}).run("all").totals.macs == 64

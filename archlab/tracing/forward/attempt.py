@@ -42,6 +42,8 @@ def refuses(attempt: Attempt | None) -> bool:
     function, args, kwargs = attempt
     layer = function if isinstance(function, nn.Module) else None
     held = list(parameters(layer)) if layer is not None else []
+    if any(tensor.is_nested for tensor in tensors((args, kwargs))):
+        return False  # no shape of whole numbers to fill
     if sum(nbytes(tensor) for tensor in (*tensors((args, kwargs)), *held)) > TRIED_BYTES:
         return False
     for fill in (torch.zeros, torch.ones):  # an inverse transform refuses a window of zeros

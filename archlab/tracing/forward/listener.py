@@ -250,6 +250,10 @@ class Listener(TorchFunctionMode):
                 call.macs, call.elementwise = result[1:]
                 call.uncounted = call.uncounted or ()
                 return out
+        if known.name == "scaled_dot_product_attention" and args and args[0].is_nested:
+            out = tree.count(call, function, args, kwargs)  # of which only a part is dispatched where it is heard
+            call.macs, call.elementwise, call.uncounted = 0, 0, ("aten::scaled_dot_product_attention",)
+            return out
         first = args[0] if args and isinstance(args[0], Tensor) else None  # none where all are given by name
         before = version(first) if first is not None else -1
         out = tree.count(call, function, args, kwargs)

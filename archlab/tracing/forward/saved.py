@@ -106,6 +106,8 @@ def fused_attention(
     Shapes are (batch, heads, length, features), or without the batch; the result's is the query's with the value's
     features.
     """
+    if query.is_nested or key.is_nested or value.is_nested:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale)
     if query.dim() == key.dim() == value.dim() == 3:
         heads = query[None], key[None], value[None]  # as torch does
         mask = attn_mask[None] if attn_mask is not None and attn_mask.dim() == 3 else attn_mask

@@ -99,7 +99,7 @@ class Tracer:
                 is_usual = before is _MISSING or isinstance(module, torch.jit.ScriptModule)
                 calls = self.tree.by_module[id(module)] = []
                 place = (module, self.modules.paths[id(module)], calls)
-                own["forward"] = partial(self._module, place, original, is_usual)
+                own["forward"] = _StandIn(self._module, place, original, is_usual)
                 changed.append((own, before))
                 if (module._forward_hooks or _GLOBAL_HOOKS) and not isinstance(module, torch.jit.ScriptModule):
                     own["forward"] = self._before_hooks(module, own["forward"], calls, handles)
@@ -224,6 +224,14 @@ def _works_around_forward(network: nn.Module) -> bool:
     """Whether more than a module's `forward` runs when it is called: hooks, or a `__call__` of its own."""
     hooks = network._forward_pre_hooks or network._forward_hooks or _GLOBAL_HOOKS or _GLOBAL_PRE_HOOKS
     return bool(hooks) or type(network).__call__ is not nn.Module.__call__
+
+
+class _StandIn(partial):  # type: ignore[type-arg]
+    """What stands in for a module's `forward`. A copy that the network makes of the module has its own `forward`."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """The copied module's own: the original's is bound to the original."""
+        return copy.deepcopy(self.args[1], memo)
 
 
 @contextmanager
