@@ -60,8 +60,8 @@ def with_values(given: Arguments) -> Arguments:
 def _empty(tensor: Tensor) -> Tensor:
     if tensor.is_nested and tensor.layout is torch.strided:
         raise InputError(
-            "an input is a nested tensor of the strided layout, which has no shape: expected layout=torch.jagged, as in "
-            "torch.nested.nested_tensor(rows, layout=torch.jagged)"
+            "an input is a nested tensor of the strided layout, which has no shape: expected layout=torch.jagged, as "
+            "in torch.nested.nested_tensor(rows, layout=torch.jagged)"
         )
     if tensor.layout is not torch.strided:
         return tensor.detach().to("meta")
