@@ -87,7 +87,8 @@ _OF_MODES = ("eval", "train", "children", "named_children")
 
 
 def _each(held: Iterable[dict[str, Held | None]]) -> Iterator[Held]:
-    return (tensor for _, tensor in _named(("", registered) for registered in held))
+    pairs: Iterable[tuple[str, dict[str, Held | None]]] = (("", registered) for registered in held)
+    return (tensor for _, tensor in _named(pairs))
 
 
 def _named(held: Iterable[tuple[str, dict[str, Held | None]]]) -> Iterator[tuple[str, Held]]:
