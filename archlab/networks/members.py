@@ -87,8 +87,12 @@ _OF_MODES = ("eval", "train", "children", "named_children")
 
 
 def _each(held: Iterable[dict[str, Held | None]]) -> Iterator[Held]:
-    pairs: Iterable[tuple[str, dict[str, Held | None]]] = (("", registered) for registered in held)
-    return (tensor for _, tensor in _named(pairs))
+    known: set[int] = set()
+    for registered in held:
+        for tensor in registered.values():
+            if tensor is not None and id(tensor) not in known:
+                known.add(id(tensor))
+                yield tensor
 
 
 def _named(held: Iterable[tuple[str, dict[str, Held | None]]]) -> Iterator[tuple[str, Held]]:
