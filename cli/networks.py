@@ -86,10 +86,11 @@ def _of_source(name: str, options: Mapping[str, Value]) -> Listed:
     if source.make_inputs is None:
         shape = source.input_shapes[0][1:] if len(source.input_shapes) == 1 else ()
         return Listed(source.name, source.summary, source.available, shape)
+    from archlab.networks.members import parameters, set_training
     from archlab.tracing.measurement import given
     from archlab.tracing.pytree import dtype_name, shape_of, tensors
 
-    network = source.build("meta").eval()
+    network = set_training(source.build("meta"), False)
     try:
         _, named = given(source, network, None, None)
     except InputError:  # it isn't known what it takes, and a command that needs it says so
@@ -98,7 +99,7 @@ def _of_source(name: str, options: Mapping[str, Value]) -> Listed:
         source.name,
         source.summary,
         source.available,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        parameters=sum(parameter.numel() for parameter in parameters(network)),
         inputs={
             name: ", ".join(f"{shape_text(shape_of(tensor))}:{dtype_name(tensor)}" for tensor in tensors(value))
             for name, value in named.items()

@@ -133,7 +133,19 @@ def _carried(kind: str, names: Axes, before: Shape, after: Shape) -> Axes:
         return _reshaped(names, before, after)
     if len(before) == len(after):
         return names
-    return _reduced(names, before, after) if len(after) < len(before) else ()
+    if len(after) < len(before):
+        reduced = _reduced(names, before, after)
+        return _usual(after) if reduced == ("batch", "") else reduced  # one step of a sequence
+    return _stacked(names, before, after) if kind == "stack" else ()
+
+
+def _stacked(names: Axes, before: Shape, after: Shape) -> Axes:
+    """Results side by side along a new axis, the second if sizes leave the choice; they may be steps or anything."""
+    fitting = [axis for axis in range(len(after)) if after[:axis] + after[axis + 1 :] == before]
+    if len(after) != len(before) + 1 or not fitting:
+        return ()
+    new = 1 if 1 in fitting else fitting[0]
+    return (*names[:new], "", *names[new:])
 
 
 def _moved(names: Axes, before: Shape, after: Shape) -> Axes:

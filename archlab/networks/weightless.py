@@ -31,6 +31,8 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from archlab.networks.members import modules
+
 _META = torch.device("meta")
 
 # On the meta device the first makes the same tensor as the second, more slowly.
@@ -213,7 +215,7 @@ def _empty_parameters() -> Iterator[None]:
 def _empty_rest(network: nn.Module) -> nn.Module:
     """The network, its remaining tensors on the meta device, but for tables of integers and single numbers."""
     emptied = _Emptied()
-    for module in nn.Module.modules(network):
+    for module in modules(network):
         plain = [(name, value) for name, value in vars(module).items() if isinstance(value, Tensor) and value.dim()]
         for name, value in (*module._parameters.items(), *module._buffers.items(), *plain):
             if value is None or value.is_meta:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from archlab.errors import ForwardError, InputError
+from archlab.networks.members import parameters
 from archlab.profiling.attribution import parents_of, rows_of, summed
 from archlab.profiling.backward import watch
 from archlab.profiling.clock import Clock, clock_of
@@ -222,7 +223,7 @@ class _Passes:
 
     def _clear(self) -> None:
         """No gradients: the next pass makes new ones, as after `zero_grad()`."""
-        for parameter in nn.Module.parameters(self.subject.network):
+        for parameter in parameters(self.subject.network):
             parameter.grad = None
 
 

@@ -32,6 +32,7 @@ from torch import nn
 from torch.autograd import _get_sequence_nr  # type: ignore[attr-defined]
 from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode, _push_mode
 
+from archlab.networks.members import modules, named_modules
 from archlab.profiling.clock import Clock
 from archlab.profiling.traffic import traffic
 from archlab.records import Shape
@@ -143,13 +144,13 @@ class Recorder:
         changed: list[tuple[dict[str, Any], Any]] = []
         inside: set[int] = set()
         try:
-            for path, module in nn.Module.named_modules(self.network):
+            for path, module in named_modules(self.network):
                 if id(module) in inside:
                     continue
                 own = module.__dict__
                 before = own.get("forward", _MISSING)
                 if isinstance(module, torch.jit.ScriptModule):
-                    inside.update(id(child) for child in nn.Module.modules(module))
+                    inside.update(id(child) for child in modules(module))
                     original = self._scripted(module)
                 else:
                     original = module.forward

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from archlab.errors import ForwardError
 from archlab.networks.devices import find_device
+from archlab.networks.members import buffers, modules, parameters, set_training
 from archlab.profiling.machine import free_bytes
 from archlab.records import Value
 from archlab.records.profile import Mode
@@ -45,7 +46,7 @@ class Subject:
         self.is_built = source is not None and not source.has_weights
         """Whether the network is made for this measurement, and so needs no copies."""
         if source is not None:
-            prepared.network.train(backward)
+            set_training(prepared.network, backward)
         self.trace = prepared.trace()
         self.device = find_device(device) if device or source else _home(prepared.network)
         self.dtype = _floating_type(prepared.network, prepared.given)
@@ -55,7 +56,7 @@ class Subject:
         if source is not None and self.is_built:
             with isolated(nn.Module()):  # what a factory draws changes no random state
                 self.network = unwrapped(source.build("cpu"))
-            self.network.train(backward)
+            set_training(self.network, backward)
 
     @contextmanager
     def ready(self) -> Iterator[Arguments]:
@@ -66,15 +67,15 @@ class Subject:
             torch.inference_mode(False),
             torch.set_grad_enabled(self.backward),
         ):
-            if self.is_built:
-                self.network.to(self.device)
+            if self.is_built and self.device.type != "cpu":
+                nn.Module.to(self.network, self.device)
             arguments: Arguments = convert(with_values(self._given), lambda tensor: tensor.to(self.device))
             yield arguments
 
     @property
     def mode(self) -> Mode:
         """The mode of the network's modules."""
-        modes = {module.training for module in nn.Module.modules(self.network)}
+        modes = {module.training for module in modules(self.network)}
         return "mixed" if len(modes) > 1 else "training" if modes == {True} else "evaluation"
 
     def _check_memory(self, network: nn.Module) -> None:
@@ -83,10 +84,7 @@ class Subject:
         Raises:
             ForwardError: it doesn't.
         """
-        held = sum(
-            tensor.numel() * tensor.element_size()
-            for tensor in (*nn.Module.parameters(network), *nn.Module.buffers(network))
-        )
+        held = sum(tensor.numel() * tensor.element_size() for tensor in (*parameters(network), *buffers(network)))
         totals = self.trace.totals
         largest = max((layer.output_bytes for layer in self.trace.layers), default=0)
         results = totals.output_bytes if self.backward else 2 * largest
@@ -103,13 +101,13 @@ class Subject:
 
 def _home(network: nn.Module) -> torch.device:
     """Where a network's first parameter is; the CPU for one without values, or without any."""
-    first: Tensor | None = next(iter(nn.Module.parameters(network)), None)
+    first: Tensor | None = next(iter(parameters(network)), None)
     return torch.device("cpu") if first is None or first.is_meta else first.device
 
 
 def _floating_type(network: nn.Module, given: Arguments) -> torch.dtype:
     """The element type of the network's arithmetic: of its first parameter with fractions, else of its first input."""
-    for tensor in (*nn.Module.parameters(network), *tensors(given)):
+    for tensor in (*parameters(network), *tensors(given)):
         if tensor.is_complex():
             return tensor.dtype.to_real()
         if tensor.is_floating_point():

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from archlab.networks.members import parameters
 from archlab.tracing.pytree import nbytes, version
 
 
@@ -39,7 +40,7 @@ def traffic(
     if results and not made:
         return 0
     written = sum(map(nbytes, made))
-    held = list(nn.Module.parameters(module)) if module is not None else []
+    held = list(parameters(module)) if module is not None else []
     if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) or name == "embedding":
         looked_up = [tensor for tensor in given if not tensor.is_floating_point()]
         return sum(map(nbytes, looked_up)) + 2 * written

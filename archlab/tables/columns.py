@@ -206,7 +206,7 @@ COLUMNS: dict[str, Measure] = {
     "output": summed(size_column("output_bytes", "output"), "bytes of the results"),
     "saved": summed(
         size_column("saved_bytes", "saved"),
-        "bytes that autograd keeps for the backward pass, each storage once, without parameters",
+        "bytes that autograd keeps for the backward pass, each storage once, without parameters (but with buffers)",
         costly=True,
     ),
     "receptive-field": Measure(

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from archlab.errors import ForwardError, InputError, UncountedError, nearest
+from archlab.networks.members import parameters, set_training
 from archlab.records import Trace, Value
 from archlab.tracing.forward import location
 from archlab.tracing.forward.attempt import Attempt, refuses
@@ -145,7 +146,7 @@ def prepare(
     source, built = found_network(network, options)
     if source is None:
         return Measurement(built, type(built).__name__, arguments(inputs, built, (), batch), columns=wanted)
-    found = given(source, built.eval(), inputs, batch)
+    found = given(source, set_training(built, False), inputs, batch)
     measurement = Measurement(built, source.name, found, columns=wanted, source=source)
     if inputs is None and source.make_inputs is not None:
         measurement.advice = (
@@ -255,7 +256,7 @@ class Measurement:
         check_memory(self.network, self.name, str(first))
         self.notes.append(f"Run with real arithmetic on the CPU, since {first}.")
         if self.source is not None and not self.source.has_weights:
-            self.network = unwrapped(self.source.build("cpu").eval())
+            self.network = set_training(unwrapped(self.source.build("cpu")), False)
         try:
             return self.run("all")
         except _BrokenError as last:
@@ -282,7 +283,7 @@ class Measurement:
         except DataDependentError as reason:
             return reason
         except _BrokenError as broken:
-            if isinstance(broken.__cause__, MismatchError) or refuses(broken.attempt):
+            if isinstance(broken.__cause__, (MismatchError, RecursionError)) or refuses(broken.attempt):
                 raise self._error(broken) from broken.__cause__
             return broken
 
@@ -318,7 +319,7 @@ class Measurement:
             tree = CallTree(quick=quick, real=real, locate=locate, saves=saves)
             gradients = _gradients(tree, modules) if steps else None
             try:
-                saving = SavedBytes(tree, nn.Module.parameters(self.network)) if saves else nullcontext()
+                saving = SavedBytes(tree, parameters(self.network)) if saves else nullcontext()
                 with saving, gradients or nullcontext(), _receptive_fields(given) if sees else nullcontext():
                     out = Tracer(modules, tree).run(args, kwargs)
                 if gradients is not None:
@@ -334,9 +335,7 @@ class Measurement:
 
     def _left_alone(self, real: bool) -> AbstractContextManager[object]:
         """A context that leaves the network as it is; nothing, if it was built for this trace and has no values."""
-        if self.source is not None and all(
-            parameter.is_meta != real for parameter in nn.Module.parameters(self.network)
-        ):
+        if self.source is not None and all(parameter.is_meta != real for parameter in parameters(self.network)):
             return nullcontext()
         return isolated(self.network, device="cpu" if real else "meta", values=real, keeps_integers=not real)
 

@@ -1,4 +1,5 @@
 import json
+import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -380,6 +381,25 @@ def test_nothing_is_downloaded_unasked(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args: 1 / 0)
     with pytest.raises(SourceError, match="the config of some/network can't be downloaded: ZeroDivisionError"):
         resolve("hf:some/network", {"download": "true"})
+
+
+def test_attempts_to_reach_the_hub_are_not_printed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    huggingface_hub = pytest.importorskip("huggingface_hub", reason="the hub's client")
+    logger = logging.getLogger("huggingface_hub.utils._http")
+
+    def fail(*args: Any) -> str:
+        logger.warning("Retrying in 1s [Retry 1/5].")
+        raise huggingface_hub.errors.LocalEntryNotFoundError("not reached")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *args: None)
+    before = logging.getLogger("huggingface_hub").level
+    with pytest.raises(SourceError, match="can't be downloaded: LocalEntryNotFoundError: not reached"):
+        resolve("hf:some/network", {"download": "true"})
+    assert not caplog.records
+    assert logging.getLogger("huggingface_hub").level == before
 
 
 @pytest.mark.parametrize("library", ["transformers", "diffusers"])

@@ -67,6 +67,25 @@ def copy_into_its_data(out: Tensor, made: Tensor) -> Tensor:
     return out
 
 
+def set_to(out: Tensor, made: Tensor) -> Tensor:
+    return out.set_(made)  # type: ignore[arg-type,no-any-return]
+
+
+def set_empty_to(out: Tensor, made: Tensor) -> Tensor:
+    return torch.empty(0).set_(made * 2)  # type: ignore[arg-type,no-any-return]
+
+
+def give_data(out: Tensor, made: Tensor) -> Tensor:
+    out.data = made
+    return out
+
+
+def give_data_to_another_result(out: Tensor, made: Tensor) -> Tensor:
+    other = made.clone()
+    other.data = made.relu()
+    return other
+
+
 class Assigning(nn.Module):
     def __init__(self, write: Write, make: Callable[..., Tensor]) -> None:
         super().__init__()
@@ -81,6 +100,7 @@ WRITES = [
     *(assign, assign_in_halves, add, copy, copy_into_a_view, add_to_a_view, assign_beside_a_view),
     *(into, into_a_view, copy_into_its_data),
 ]
+BINDINGS = [set_to, set_empty_to, give_data, give_data_to_another_result]
 
 
 def computed(shape: tuple[int, ...]) -> Tensor:
@@ -106,6 +126,47 @@ def test_the_graph_goes_through_what_is_assigned(write: Write, make: Any, column
         field = last.receptive_field
         assert field is not None
         assert (field.size, field.jump) == ((5, 5), (1, 1))  # 3 + 2
+
+
+@pytest.mark.parametrize("bind", BINDINGS)
+@pytest.mark.parametrize("columns", [(), ("receptive-field",)])
+def test_the_graph_goes_through_what_is_given_anothers_elements(bind: Write, columns: tuple[str, ...]) -> None:
+    found = trace(Assigning(bind, torch.zeros), [(1, 3, 16, 16)], columns=columns)
+    assert not found.notes
+    assert found.totals.macs == 256 * 4 * 27 + 256 * 4 * 36
+    (origin,) = found.layers[-1].inputs
+    assert found.layers[origin].kind == "set_data"
+    if columns:
+        field = found.layers[-1].receptive_field
+        assert field is not None
+        assert field.size == (5, 5)  # 3 + 2
+    assert "set_" not in vars(Tensor), "torch has its own method back"
+
+
+def test_a_graph_that_a_storage_cuts_says_so() -> None:
+    def set_to_a_storage(out: Tensor, made: Tensor) -> Tensor:
+        return out.set_(made.untyped_storage(), 0, made.shape, made.stride())  # type: ignore[call-overload,no-any-return]
+
+    found = trace(Assigning(set_to_a_storage, torch.zeros), [(1, 3, 16, 16)])
+    assert "The graph is cut at the network" in found.notes[-1]
+
+
+def test_weights_that_are_given_other_values_stay_parameters() -> None:
+    class Clipping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Any:
+            self.layer.weight.data = self.layer.weight.data.clamp(-1, 1)
+            self.layer.bias.data = torch.zeros(3)
+            return self.layer(x)
+
+    network = Clipping()
+    bias = network.layer.bias.clone()
+    found = trace(network, [(1, 4)])
+    assert (found.totals.parameters, found.totals.macs) == (15, 12)
+    assert torch.equal(network.layer.bias, bias)
 
 
 def test_a_tensor_of_the_networks_own_stays_where_it_is() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from archlab.errors import InputError
 from archlab.tracing import trace
 from archlab.tracing.costs.names import FREE_OPERATIONS, POINTWISE, REDUCTIONS, UNKNOWN_OPERATIONS
 from archlab.tracing.costs.registry import is_classified
@@ -76,19 +78,30 @@ def test_no_lower_bound_where_no_mac_is_missing(function: Callable[[Tensor], Any
     assert (totals.macs, totals.elementwise) == (0, elementwise)
 
 
-def test_arguments_of_distributions_are_checked_for_nothing() -> None:
+@pytest.mark.parametrize("validate", [None, True, False])
+def test_arguments_of_distributions_are_checked_for_nothing(validate: bool | None) -> None:
+    prior = torch.distributions.Normal(torch.zeros(4), torch.ones(4), validate_args=True)
+
     class Samples(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.mean, self.deviation, self.decoder = nn.Linear(8, 4), nn.Linear(8, 4), nn.Linear(4, 8)
+            self.prior = prior
 
-        def forward(self, x: Tensor) -> Tensor:
-            normal = torch.distributions.Normal(self.mean(x), self.deviation(x).exp())
-            result: Tensor = self.decoder(normal.rsample())
-            return result
+        def forward(self, x: Tensor) -> Any:
+            torch.distributions.Distribution.set_default_validate_args(True)
+            normal = torch.distributions.Normal(self.mean(x), self.deviation(x).exp(), validate_args=validate)
+            one = torch.distributions.Independent(normal, 1, validate_args=validate)
+            sample = one.rsample()
+            return self.decoder(sample), one.log_prob(sample) - self.prior.log_prob(sample).sum(-1)
 
     # 2 * 8 * 4, twice, and 2 * 4 * 8
-    assert trace(Samples(), [(2, 8)], strict=True).totals.macs == 3 * 64
+    found = trace(Samples(), [(2, 8)], strict=True)
+    assert (found.totals.macs, found.notes) == (3 * 64, ())
+    with pytest.raises(ValueError, match="Expected parameter scale"):
+        torch.distributions.Normal(0.0, -1.0)
+    with pytest.raises(ValueError, match="Expected value argument"):
+        prior.log_prob(torch.full((4,), float("nan")))
 
 
 def test_a_recurrent_layer_with_real_arithmetic_is_counted() -> None:
@@ -133,3 +146,66 @@ def test_complex_convolutions_count_as_products_however_torch_makes_them(
     for found in (measurement.run("known", quick=True), measurement.run("known"), measurement.run("all")):
         totals = found.totals
         assert (totals.macs, totals.elementwise) == (macs, 0)
+
+
+class OfLengths(nn.Module):
+    """Works on the rows of sequences of different lengths."""
+
+    def __init__(self, function: Callable[[Any, Tensor], Any]) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 6), nn.Linear(6, 4)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(self, x)
+
+
+# sequences of 5, 3 and 1 rows: 9 * 8 * 6 = 432 and 9 * 6 * 4 = 216
+JAGGED: list[tuple[Callable[[Any, Tensor], Any], int]] = [
+    (lambda network, x: network.second(torch.relu(network.first(x))), 432 + 216),
+    (lambda network, x: x @ network.first.weight.t(), 432),
+    (lambda network, x: torch.nn.functional.linear(x, network.first.weight), 432),
+]
+
+
+@pytest.mark.parametrize(("function", "macs"), JAGGED)
+@pytest.mark.parametrize("columns", [(), ("saved",)])
+def test_linear_layers_of_sequences_of_different_lengths(
+    function: Callable[[Any, Tensor], Any], macs: int, columns: tuple[str, ...]
+) -> None:
+    x = torch.nested.nested_tensor([torch.zeros(length, 8) for length in (5, 3, 1)], layout=torch.jagged)
+    totals = trace(OfLengths(function), [x], columns=columns).totals
+    assert (totals.macs, totals.uncounted_operations) == (macs, {})
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_tensors_without_a_shape_are_refused() -> None:
+    x = torch.nested.nested_tensor([torch.zeros(length, 8) for length in (5, 3)], layout=torch.strided)
+    with pytest.raises(InputError, match=r"expected layout=torch\.jagged"):
+        trace(nn.Linear(8, 6), [x])
+
+
+def test_a_module_that_is_copied_in_forward_counts() -> None:
+    class Copying(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Any:
+            return copy.deepcopy(self.layer)(x) + self.layer(x)
+
+    class Ensemble(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 3), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Any:
+            parameters, _ = torch.func.stack_module_state([self.first, self.second])
+            bare = copy.deepcopy(self.first)
+            call = torch.func.functional_call
+            return torch.vmap(lambda held, x: call(bare, held, (x,)), in_dims=(0, None))(parameters, x)
+
+    for columns in ((), ("saved",), ("backward",)):
+        assert trace(Copying(), [(2, 4)], columns=columns).totals.macs == 2 * 2 * 4 * 4
+        assert trace(Ensemble(), [(2, 4)], columns=columns).totals.macs == 2 * 2 * 4 * 3
+    assert prepare(Copying(), [(2, 4)], None, {}).run("all").totals.macs == 64

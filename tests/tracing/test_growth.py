@@ -205,3 +205,23 @@ def test_words_in_front_of_encoder_layers(batch_first: bool) -> None:
 
     words = "2x9:int64" if batch_first else "9x2:int64"
     assert grown(Encoding(), [words]) == [("embedding", 32, "9 tokens"), ("layers", 32, "9 tokens")]
+
+
+@pytest.mark.parametrize("kind", [nn.LSTMCell, nn.GRUCell, nn.RNNCell])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_cells_in_a_loop_give_features(kind: Any, axis: int) -> None:
+    class Unrolled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell, self.head = kind(8, 16), nn.Linear(16, 5)
+
+        def forward(self, x: Tensor) -> Any:
+            state: Any = None
+            steps = []
+            for step in x.unbind(axis):
+                state = self.cell(step, state)
+                steps.append(state[0] if kind is nn.LSTMCell else state)
+            return self.head(torch.stack(steps, axis))
+
+    found = grown(Unrolled(), [(2, 3, 8) if axis else (3, 2, 8)])
+    assert found[1:] == [("cell .. cell", 16, ""), ("stack", 16, "3 positions"), ("head", 5, "3 positions")]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
+from archlab.records import Shape
 from archlab.tracing import trace
 
 
@@ -148,3 +149,61 @@ def test_a_function_of_ones_own_saves_in_its_last_row() -> None:
 
 def test_lazy_layers_save_no_weights() -> None:
     assert trace(nn.Sequential(nn.LazyLinear(4)), [(2, 3)], columns=["saved"]).totals.saved_bytes == 4 * 2 * 3
+
+
+class After(nn.Module):
+    """A layer or function after a linear layer, whose result has a gradient."""
+
+    def __init__(self, after: Any) -> None:
+        super().__init__()
+        self.first = nn.Linear(8, 8)
+        self.after = after
+
+    def forward(self, x: Tensor) -> Any:
+        return self.after(self.first(x))
+
+
+def attended(*mask: int) -> Any:
+    """Attention of a sequence to itself, with a mask of some sizes."""
+    return lambda x: F.scaled_dot_product_attention(x, x, x, torch.zeros(mask) if mask else None)
+
+
+MEAN, SPREAD = torch.zeros(8), torch.ones(8)
+SAVING = [
+    *((nn.Conv2d(4, 6, 3, groups=2), (2, 4, 9, 9)), (nn.ConvTranspose2d(4, 6, 3), (2, 4, 5, 5))),
+    *((nn.Linear(4, 6), (2, 4)), (nn.LayerNorm(8), (2, 3, 8)), (nn.RMSNorm(8), (2, 3, 8))),
+    *((nn.GroupNorm(2, 4), (2, 4, 3, 5)), (nn.InstanceNorm2d(4), (2, 4, 3, 5)), (nn.Embedding(9, 4), (2, 3))),
+    *((nn.BatchNorm2d(4), (2, 4, 3, 5)), (nn.BatchNorm2d(4).eval(), (2, 4, 3, 5))),
+    *((nn.BatchNorm2d(4, track_running_stats=False).eval(), (2, 4, 3, 5)), (nn.BatchNorm1d(4), (3, 4))),
+    (nn.InstanceNorm2d(4, affine=True, track_running_stats=True).eval(), (2, 4, 3, 5)),
+    *((nn.GRU(8, 4, 2, dropout=0.5), (5, 2, 8)), (nn.LSTMCell(8, 4), (2, 8)), (nn.GRUCell(8, 4), (2, 8))),
+    *((After(layer), (3, 8)) for layer in (nn.ReLU(), nn.ReLU(True), nn.GELU(), nn.SiLU(), nn.Sigmoid(), nn.PReLU())),
+    *((After(layer), (3, 8)) for layer in (nn.Softmax(-1), nn.Dropout(0.3), nn.Dropout(0.0), nn.GLU(), nn.Tanh())),
+    *((After(layer), (2, 3, 8, 8)) for layer in (nn.MaxPool2d(2, return_indices=True), nn.AvgPool2d(2))),
+    (After(lambda x: F.batch_norm(x, MEAN, SPREAD)), (3, 8)),
+    (After(lambda x: F.cross_entropy(x, torch.zeros(3, dtype=torch.int64))), (3, 8)),
+    *((After(function), (3, 8)) for function in (lambda x: x + x, lambda x: x * x, lambda x: torch.cat([x, x]))),
+    *((After(function), (3, 8)) for function in (lambda x: x @ x.t(), lambda x: x.max(1)[0], lambda x: x.var())),
+    *((After(attended(*mask)), (2, 5, 8)) for mask in ((), (5, 5), (2, 5, 5))),
+    *((After(attended()), shape) for shape in ((2, 2, 5, 8), (5, 8))),
+    (nn.TransformerEncoderLayer(8, 2, 16), (5, 2, 8)),
+]
+
+
+def called(value: Any) -> str:
+    """What a case is called."""
+    return type(value).__name__ if isinstance(value, nn.Module) else "x".join(map(str, value))
+
+
+@pytest.mark.parametrize(("network", "shape"), SAVING, ids=called)
+def test_each_kind_of_layer_to_the_byte(network: nn.Module, shape: Shape) -> None:
+    x = torch.ones(shape, dtype=torch.int64 if isinstance(network, nn.Embedding) else torch.float32)
+    found = trace(network, [x], columns=["saved"])
+    assert found.totals.saved_bytes == really_saved(network, x)
+    assert not found.notes
+
+
+def test_running_statistics_are_kept_beside_those_of_the_batch() -> None:
+    found = trace(nn.BatchNorm2d(4), [(2, 4, 3, 5)], columns=["saved"])
+    # the input 2 * 4 * 3 * 5; mean and deviation of the batch and the running ones 4 * 4; four bytes each
+    assert found.totals.saved_bytes == 4 * (120 + 16) == 544

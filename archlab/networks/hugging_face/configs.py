@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -163,6 +166,18 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A context in which the hub's library doesn't print each of its attempts: one message follows, if all fail."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 class _Hub:
     """The files of a repository, in the local cache or on the hub."""
 
@@ -190,7 +205,8 @@ class _Hub:
                 return None
             if isinstance(self.failure, huggingface_hub.errors.LocalEntryNotFoundError):
                 return None  # the hub wasn't reached: asking again would take as long
-            return Path(huggingface_hub.hf_hub_download(self.repository, name))
+            with _quiet():
+                return Path(huggingface_hub.hf_hub_download(self.repository, name))
         except Exception as error:  # the hub's errors, a connection's, an invalid name's
             self.failure = error
             return None

@@ -13,6 +13,7 @@ from archlab.networks.hugging_face.configs import locate, with_known_code
 from archlab.networks.hugging_face.inputs import inputs_of, left_out, unknown_inputs
 from archlab.networks.hugging_face.options import chosen
 from archlab.networks.hugging_face.safetensors import checkpoint, has_weights
+from archlab.networks.members import parameters as parameters_of
 from archlab.networks.options import Option
 from archlab.records import Checkpoint, Value
 
@@ -84,7 +85,7 @@ def weights_note(network: nn.Module, held: Checkpoint) -> str:
     groups: dict[int, list[str]] = {}
     for name, parameter in network.named_parameters(remove_duplicate=False):
         groups.setdefault(id(parameter), []).append(name)
-    parameters = sum(parameter.numel() for parameter in nn.Module.parameters(network))
+    parameters = sum(parameter.numel() for parameter in parameters_of(network))
     buffers = {name for name, _ in network.named_buffers(remove_duplicate=False)}
     stored = {tensor.name: tensor for tensor in held.tensors if tensor.name not in buffers}
     count = sum(tensor.elements for tensor in stored.values())

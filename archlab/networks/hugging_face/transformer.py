@@ -13,6 +13,7 @@ from torch import nn
 from archlab.errors import SourceError, nearest
 from archlab.networks.hugging_face.configs import Located, needs, unknown_class
 from archlab.networks.hugging_face.options import OWN, Chosen, field_option, with_fields
+from archlab.networks.members import modules
 from archlab.networks.options import Option
 
 _DERIVED = ("num_labels",)
@@ -84,7 +85,7 @@ class Transformer:
 
         with quiet():
             network: nn.Module = self.network_class._from_config(copy.deepcopy(self.config))
-        for module in nn.Module.modules(network):
+        for module in modules(network):
             if hasattr(module, _WARNING):
                 setattr(module, _WARNING, _unwarned)
         return network

@@ -24,29 +24,29 @@ FREE_OPERATIONS = words(
     _mkldnn_reshape _mkldnn_transpose _neg_view _neg_view_copy _nested_compute_contiguous_strides_offsets
     _nested_from_padded _nested_from_padded_and_nested_example _nested_from_padded_tensor
     _nested_get_jagged_dummy _nested_get_lengths _nested_get_max_seqlen _nested_get_min_seqlen
-    _nested_get_offsets _nested_get_ragged_idx _nested_get_values_copy _nested_tensor_from_mask
-    _nested_tensor_from_mask_left_aligned _nested_tensor_from_tensor_list _nested_tensor_size
-    _nested_tensor_storage_offsets _nested_tensor_strides _nested_view_from_buffer_copy
-    _nested_view_from_jagged_copy _new_zeros_with_same_feature_meta _nnz _pack_padded_sequence
-    _padded_dense_to_jagged_forward _philox_key_fold_in _philox_key_split _philox_normal _philox_uniform
-    _pin_memory _print _reshape_alias _reshape_alias_copy _reshape_copy _resize_output _sample_dirichlet
-    _shape_as_tensor _sparse_broadcast_to_copy _sparse_compressed_tensor_with_dims _sparse_coo_tensor_unsafe
-    _sparse_coo_tensor_with_dims _sparse_coo_tensor_with_dims_and_tensors _sparse_mask_projection _stack
-    _standard_gamma _to_copy _to_cpu _to_dense _to_sparse _to_sparse_bsc _to_sparse_bsr _to_sparse_csc
-    _to_sparse_csr _to_sparse_semi_structured _unique _unique2 _unsafe_index _unsafe_index_put
-    _unsafe_masked_index _unsafe_masked_index_put_accumulate _unsafe_view _use_cudnn_ctc_loss
+    _nested_get_offsets _nested_get_ragged_idx _nested_get_values _nested_get_values_copy
+    _nested_tensor_from_mask _nested_tensor_from_mask_left_aligned _nested_tensor_from_tensor_list
+    _nested_tensor_size _nested_tensor_storage_offsets _nested_tensor_strides _nested_view_from_buffer_copy
+    _nested_view_from_jagged _nested_view_from_jagged_copy _new_zeros_with_same_feature_meta _nnz
+    _pack_padded_sequence _padded_dense_to_jagged_forward _philox_key_fold_in _philox_key_split _philox_normal
+    _philox_uniform _pin_memory _print _reshape_alias _reshape_alias_copy _reshape_copy _resize_output
+    _sample_dirichlet _shape_as_tensor _sparse_broadcast_to_copy _sparse_compressed_tensor_with_dims
+    _sparse_coo_tensor_unsafe _sparse_coo_tensor_with_dims _sparse_coo_tensor_with_dims_and_tensors
+    _sparse_mask_projection _stack _standard_gamma _to_copy _to_cpu _to_dense _to_sparse _to_sparse_bsc
+    _to_sparse_bsr _to_sparse_csc _to_sparse_csr _to_sparse_semi_structured _unique _unique2 _unsafe_index
+    _unsafe_index_put _unsafe_masked_index _unsafe_masked_index_put_accumulate _unsafe_view _use_cudnn_ctc_loss
     _use_miopen_ctc_loss _validate_compressed_sparse_indices _values_copy alias alias_copy all allclose any
     arange argmax argmin argsort argwhere as_strided as_strided_copy as_strided_scatter bernoulli bincount
     binomial bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor block_diag
     bucketize cat cauchy ccol_indices_copy channel_shuffle chunk clone col2im col_indices_copy complex
     constant_pad_nd contiguous copy copy_sparse_to_sparse count_nonzero crow_indices_copy dense_dim detach
-    detach_copy diag_embed diagonal diagonal_copy diagonal_scatter embedding embedding_renorm empty empty_like
-    empty_permuted empty_quantized empty_strided eq equal expand expand_copy exponential eye fill flip from_file
-    full full_like gather ge geometric gt hash_tensor heaviside histc histogram hstack im2col index index_copy
-    index_fill index_put index_select indices_copy int_repr is_coalesced is_nonzero is_pinned is_same_size
-    is_set_to isfinite isin isinf isnan isneginf isposinf item kthvalue le lift lift_fresh lift_fresh_copy
-    linspace log_normal logical_and logical_not logical_or logical_xor logspace lt lu_unpack masked_fill
-    masked_scatter masked_select max_unpool2d max_unpool3d median mkldnn_reorder_conv2d_weight
+    detach_copy diag_embed diagonal diagonal_copy diagonal_scatter dim embedding embedding_renorm empty
+    empty_like empty_permuted empty_quantized empty_strided eq equal expand expand_copy exponential eye fill
+    flip from_file full full_like gather ge geometric gt hash_tensor heaviside histc histogram hstack im2col
+    index index_copy index_fill index_put index_select indices_copy int_repr is_coalesced is_nonzero is_pinned
+    is_same_size is_set_to isfinite isin isinf isnan isneginf isposinf item kthvalue layout le lift lift_fresh
+    lift_fresh_copy linspace log_normal logical_and logical_not logical_or logical_xor logspace lt lu_unpack
+    masked_fill masked_scatter masked_select max_unpool2d max_unpool3d median mkldnn_reorder_conv2d_weight
     mkldnn_reorder_conv3d_weight mode multinomial narrow_copy native_channel_shuffle ne new_empty
     new_empty_strided new_full new_ones new_zeros nms nonzero nonzero_static normal normal_functional one_hot
     ones ones_like permute permute_copy pixel_shuffle pixel_unshuffle poisson polar put q_per_channel_axis
@@ -57,11 +57,12 @@ FREE_OPERATIONS = words(
     searchsorted select select_copy select_scatter set set_data shallow_copy_data slice slice_copy slice_scatter
     sort sparse_compressed_tensor sparse_coo_tensor sparse_dim sparse_mask sparse_resize sparse_resize_and_clear
     split split_copy split_with_sizes split_with_sizes_copy squeeze squeeze_copy stack sym_constrain_range
-    sym_constrain_range_for_size sym_numel sym_size sym_storage_offset sym_stride t t_copy take take_along_dim
-    tile to to_mkldnn to_padded_tensor topk transpose transpose_copy tril tril_indices triu triu_indices unbind
-    unbind_copy unfold unfold_copy uniform unique_consecutive unique_dim unique_dim_consecutive unsafe_chunk
-    unsafe_split unsafe_split_with_sizes unsqueeze unsqueeze_copy values_copy view view_as_complex
-    view_as_complex_copy view_as_real view_as_real_copy view_copy where zero zeros zeros_like
+    sym_constrain_range_for_size sym_is_contiguous sym_numel sym_size sym_storage_offset sym_stride t t_copy
+    take take_along_dim tile to to_mkldnn to_padded_tensor topk transpose transpose_copy tril tril_indices triu
+    triu_indices unbind unbind_copy unfold unfold_copy uniform unique_consecutive unique_dim
+    unique_dim_consecutive unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze unsqueeze_copy
+    values_copy view view_as_complex view_as_complex_copy view_as_real view_as_real_copy view_copy where zero
+    zeros zeros_like
     """
 )
 """As the dispatcher calls them: they move, look up, compare, select or draw at random, without arithmetic."""

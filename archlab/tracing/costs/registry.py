@@ -60,10 +60,12 @@ def cost_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: objec
     """What a dispatched operation takes; None if nobody knows."""
     name = operation_name(func)
     short = _short_name(name)
-    if short not in FREE_OPERATIONS and any(
-        isinstance(item, Tensor) and item.layout is not torch.strided for item in args
-    ):
-        return None  # the work depends on the values of a sparse tensor
+    if short not in FREE_OPERATIONS:
+        layouts = {item.layout for item in args if isinstance(item, Tensor)} - {torch.strided}
+        if layouts == {torch.jagged}:
+            return _jagged_cost(func, args, kwargs, out)
+        if layouts:
+            return None  # the work depends on the values of a sparse tensor
     formula = _COSTS.get(name) or _COSTS.get(name.removesuffix("_"))  # in place: `addmm_` costs what `addmm` does
     if formula is not None:
         shapes = convert(args, shape_of)
@@ -84,6 +86,22 @@ def cost_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: objec
     if torch.Tag.pointwise in getattr(func, "tags", ()) or short in POINTWISE or _is_pointwise_primitive(name):
         return Cost(0, sum(item.numel() for item in tensors(out)))
     return None
+
+
+def _jagged_cost(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: object) -> Cost | None:
+    """What an operation on sequences of different lengths takes, which lie behind one another as rows of one tensor.
+
+    A linear layer multiplies these rows, and pointwise work is done on them; a product of two such tensors pairs the
+    rows of each sequence, for which there is no formula here.
+    """
+    inside = convert((args, kwargs, out), lambda item: item._values if item.layout is torch.jagged else item)
+    short = _short_name(operation_name(func))
+    if short in ("linear", "matmul"):
+        left, right = inside[0][:2]
+        is_layer = args[1].layout is torch.strided and right.dim() == 2 and args[0].layout is torch.jagged
+        return Cost(inside[2].numel() * left.shape[-1]) if is_layer else None
+    cost = cost_of(func, *inside)
+    return cost if cost is not None and not cost.macs else None
 
 
 def _is_pointwise_primitive(name: str) -> bool:

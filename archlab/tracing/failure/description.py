@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -38,6 +39,12 @@ def forward_error(
         sizes: a sentence about the inputs that the network would take.
         is_theirs: whether the user can change the network, so that a layer that would fit is worth naming.
     """
+    if isinstance(error, RecursionError):  # and no table of the many layers up to there
+        return ForwardError(
+            f"{trace.network}: its modules are nested deeper than Python's stack, or one calls itself without end "
+            f"(the innermost: {_shortened(failed.path) or failed.kind}). Nest fewer, or allow more in the file that "
+            f"builds it with sys.setrecursionlimit, which is {sys.getrecursionlimit():,}"
+        )
     found = diagnosis(failed, str(error))
     remedy = "; ".join(part for part in (sizes, found.remedy if is_theirs or not sizes else "") if part)
     place = f"{trace.network}: {failed.path} ({failed.kind})" if failed.path else trace.network
@@ -57,6 +64,12 @@ def forward_error(
         error=str(error),
     )
     return ForwardError(sentence, failure, replace(trace, failure=failure))
+
+
+def _shortened(path: str) -> str:
+    """A dotted name, of which only the ends are left if it is long."""
+    names = path.split(".")
+    return path if len(names) <= 8 else ".".join([*names[:3], f"({len(names) - 6:,} more)", *names[-3:]])
 
 
 def diagnosis(call: Call, message: str) -> Diagnosis:

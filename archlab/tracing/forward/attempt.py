@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from archlab.networks.members import parameters
 from archlab.tracing.isolation import isolated
 from archlab.tracing.pytree import convert, nbytes, tensors
 
@@ -40,7 +41,9 @@ def refuses(attempt: Attempt | None) -> bool:
         return False
     function, args, kwargs = attempt
     layer = function if isinstance(function, nn.Module) else None
-    held = list(nn.Module.parameters(layer)) if layer is not None else []
+    held = list(parameters(layer)) if layer is not None else []
+    if any(tensor.is_nested for tensor in tensors((args, kwargs))):
+        return False  # no shape of whole numbers to fill
     if sum(nbytes(tensor) for tensor in (*tensors((args, kwargs)), *held)) > TRIED_BYTES:
         return False
     for fill in (torch.zeros, torch.ones):  # an inverse transform refuses a window of zeros

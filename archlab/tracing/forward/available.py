@@ -7,6 +7,7 @@ import os
 from torch import nn
 
 from archlab.errors import ForwardError
+from archlab.networks.members import parameters
 from archlab.records import Trace
 
 
@@ -33,6 +34,6 @@ def free_for(network: nn.Module, partial: Trace) -> bool:
 
 def needed_and_free(network: nn.Module) -> tuple[int, int]:
     """Bytes of the parameters, and those that are free; as many where nobody says."""
-    needed = sum(parameter.numel() * parameter.element_size() for parameter in nn.Module.parameters(network))
+    needed = sum(parameter.numel() * parameter.element_size() for parameter in parameters(network))
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else needed
     return needed, free

@@ -121,6 +121,8 @@ class CallTree:
         """By the module's identity."""
         self.parent: Call | None = None
         """The module call that is running."""
+        self.opened: Call | None = None
+        """The network's own call, until its `forward` runs, if it was filed before."""
         self.counting: Call | None = None
         """The row whose operations are being dispatched."""
         self.tally = Tally()
@@ -135,6 +137,8 @@ class CallTree:
         """Somebody else's tensors that calls wrote into, by identity, each with the last call: they can't be marked."""
         self.has_unheard = False
         """Whether a tensor was made where shape functions hear nothing."""
+        self.idle: dict[int, Tensor] = {}
+        """Results that hold nothing where there are values, by their storage's identity."""
         self.notes: dict[str, None] = {}
         self.strays: list[Stray] = []
         """Parameters that operations took and that no module had registered."""

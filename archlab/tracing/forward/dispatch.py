@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from archlab.networks.dispatching import DispatchMode
+from archlab.networks.members import modules
 from archlab.tracing.costs.registry import cost_of, operation_name
 from archlab.tracing.forward.names import FACTORIES
 from archlab.tracing.forward.placement import all_on_meta
@@ -75,6 +76,8 @@ class Dispatched(DispatchMode):  # type: ignore[no-untyped-call]
             with torch._C.DisableTorchFunction():  # running it, and asking for its shapes, is to be announced to nobody
                 out = self._run(func, args, kwargs)
                 self._file(func, args, kwargs, out)
+        if tree.saves and func in _NORMALISATIONS and not args[5]:
+            tree.idle.update((tensor.untyped_storage()._cdata, tensor) for tensor in out[1:])
         made = operation_name(func).rpartition("::")[2] in FACTORIES  # from nothing that its arguments hold
         _carry_on([] if made else tensors((args, kwargs)), tensors(out), taken=tree.counting is not None)
         return out
@@ -113,6 +116,11 @@ class Dispatched(DispatchMode):  # type: ignore[no-untyped-call]
         self.tree.leave(call, results[0] if len(results) == 1 else results, leaf=True)
 
 
+_NORMALISATIONS = (torch.ops.aten.native_batch_norm.default, torch.ops.aten._native_batch_norm_legit.default)
+"""What gives the batch's statistics too: empty ones where it takes the running ones (argument 5 is false); without
+values, as many as in training."""
+
+
 def _carry_on(given: list[Tensor], results: Iterable[Tensor], *, taken: bool) -> None:
     """Mark results that carry nothing yet with where the first argument that comes from data does.
 
@@ -147,5 +155,5 @@ def held_tensors(network: nn.Module | None, *, everywhere: bool) -> dict[int, Te
         objects = gc.get_objects()  # half a million where libraries are loaded, of a few thousand classes
         kinds = {kind for kind in set(map(type, objects)) if issubclass(kind, Tensor)}
         return {id(item): item for item in objects if type(item) in kinds}
-    modules = nn.Module.modules(network) if network is not None else ()  # a network may have an attribute of that name
-    return {id(tensor): tensor for module in modules for tensor in tensors(vars(module))}
+    held = modules(network) if network is not None else ()
+    return {id(tensor): tensor for module in held for tensor in tensors(vars(module))}

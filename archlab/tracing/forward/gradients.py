@@ -34,12 +34,13 @@ from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import _engine_run_backward
 
 from archlab.errors import ForwardError
 from archlab.networks.dispatching import DispatchMode
+from archlab.networks.members import parameters
 from archlab.tracing.costs.backward import gradient_macs
 from archlab.tracing.costs.registry import operation_name
 from archlab.tracing.forward.call_tree import Call, CallTree
@@ -124,7 +125,7 @@ class Gradients:
         takers = [(state, state.taken_by) for state in (*self.modules.states, *tree.strays)]
         try:
             with (
-                _left_without_gradients([*nn.Module.parameters(self.modules.network), *strays, *_leaves(results)]),
+                _left_without_gradients([*parameters(self.modules.network), *strays, *_leaves(results)]),
                 Listener(aside),
                 _Counted(self),
             ):

@@ -116,6 +116,8 @@ class Listener(TorchFunctionMode):
                 where = parent.path if parent is not None else ""
                 raise DataDependentError(f"{where or 'the network'} reads a tensor's values ({known.name})")
             return function(*args, **kwargs)
+        if known.name == "set_data" and len(given) < 2 and len(args) > 1:
+            self.tree.notes[_CUT.format(self.tree.parent.path or "the network")] = None  # type: ignore[union-attr]
         if role is Role.FACTORY:
             kwargs = new_tensor_on(known.name, args, kwargs, real=self.tree.real)
         elif role is Role.CONVERSION:
@@ -201,10 +203,12 @@ class Listener(TorchFunctionMode):
             tree.add(call)
             tree.fail(call, error, Attempt(function, args, kwargs))
             raise
-        result = args[0] if known.name == "setitem" else out
+        result = args[0] if known.name in ("setitem", "set_data") else out
         same = any(result is tensor for tensor in given)
-        if not tensors(result) or (same and known.role in (Role.VIEW, Role.CONVERSION)):
+        if not tensors(result) or (same and not known.in_place and known.role in (Role.VIEW, Role.CONVERSION)):
             return out  # nothing happened that is worth a row
+        if known.name in ("set_data", "as_subclass"):  # where nothing is dispatched
+            result._archlab_regions = getattr(given[-1], "_archlab_regions", ())
         call.path = tree.path_of(known.name)
         call.detail = detail(known.name, args, kwargs, out)
         if tree.locate is not None:
@@ -246,6 +250,10 @@ class Listener(TorchFunctionMode):
                 call.macs, call.elementwise = result[1:]
                 call.uncounted = call.uncounted or ()
                 return out
+        if known.name == "scaled_dot_product_attention" and args and args[0].is_nested:
+            out = tree.count(call, function, args, kwargs)  # of which only a part is dispatched where it is heard
+            call.macs, call.elementwise, call.uncounted = 0, 0, ("aten::scaled_dot_product_attention",)
+            return out
         first = args[0] if args and isinstance(args[0], Tensor) else None  # none where all are given by name
         before = version(first) if first is not None else -1
         out = tree.count(call, function, args, kwargs)
@@ -274,6 +282,8 @@ def _result(known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict
 _BY_FORMULA = VARYING_FUNCTIONS | {"einsum"}
 """Functions that are counted by their formula also where they are dispatched: torch runs a product over an axis of size
 1 as a pointwise one."""
+
+_CUT = "The graph is cut at {}: a tensor gets the storage of another there (set_), which doesn't say what wrote it."
 
 _KEEP_DEVICE = frozenset(["pack_padded_sequence", "pad_packed_sequence"])
 """Functions that want one of their tensors on the CPU."""

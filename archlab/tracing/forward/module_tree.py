@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from archlab.networks.members import named_parameters
 from archlab.tracing.forward.call_tree import Call
 
 
@@ -108,7 +109,7 @@ class ModuleTree:
         """
         loose: list[Stray] = []
         if strays or any(is_uninitialised(state) for state in self.states):
-            made = dict(nn.Module.named_parameters(self.network))
+            made = dict(named_parameters(self.network))
             for state in self.states:
                 if is_uninitialised(state):
                     state.tensor = made.get(state.path, state.tensor)

@@ -6,11 +6,12 @@ from archlab.tracing.costs.names import words
 
 VIEWS = words(
     """
-    H T adjoint alias as_strided as_tensor bfloat16 bool broadcast_to byte cdouble cfloat char chunk clone conj
-    contiguous data detach diagonal double dsplit expand expand_as fill flatten float getitem half hsplit imag
-    int long mH mT moveaxis movedim narrow permute positive ravel real requires_grad_ reshape reshape_as select
-    short split split_with_sizes squeeze swapaxes swapdims t tensor_split transpose type type_as unbind
-    unflatten unfold unsafe_chunk unsafe_split unsqueeze view view_as view_as_complex view_as_real vsplit zero
+    H T adjoint alias as_strided as_subclass as_tensor bfloat16 bool broadcast_to byte cdouble cfloat char chunk
+    clone conj contiguous data detach diagonal double dsplit expand expand_as fill flatten float getitem half
+    hsplit imag int long mH mT moveaxis movedim narrow permute positive ravel real requires_grad_ reshape
+    reshape_as select short split split_with_sizes squeeze swapaxes swapdims t tensor_split transpose type
+    type_as unbind unflatten unfold unsafe_chunk unsafe_split unsqueeze view view_as view_as_complex
+    view_as_real vsplit zero
     """
 )
 """Functions and tensor methods that are free, and no use of a parameter."""

@@ -4,7 +4,7 @@ A function that torch announces is one of these:
 
 - a *query* about shape, type or state: no row, no cost;
 - a *view* or copy: free; a row if it is taken of data, none if it is taken of parameters (then whoever takes the result
-  takes the parameter);
+  takes the parameter); in place, a tensor that is given another's elements (`x.data = y`, `x.set_(y)`);
 - a question for the *device*, which is the CPU for the network;
 - a *read* of values (`item`, `bool`): impossible without arithmetic;
 - a *composite* whose inside is worth rows of its own;
@@ -24,6 +24,7 @@ from functools import cache
 from typing import Any
 
 import torch.nn.functional as F
+from torch import Tensor
 
 from archlab.tracing.forward.higher_order import is_higher_order
 from archlab.tracing.forward.names import CONVERSIONS, FACTORIES, PRODUCTS, QUERIES, READS, VIEWS
@@ -84,6 +85,8 @@ def operation(function: Any) -> Operation:
         if name == "device":
             return Operation(name, Role.DEVICE)
         return Operation(name, Role.VIEW if name in VIEWS else Role.QUERY)
+    if raw == "set_" or (raw == "__set__" and getattr(function, "__self__", None) == Tensor.data):
+        return Operation("set_data", Role.VIEW, in_place=True)
     if raw in ("__set__", "__delete__"):
         return Operation(raw, Role.QUERY)
     if raw in READS:

@@ -4,8 +4,9 @@ Counting semantics
 ------------------
 What an operation saves is asked of autograd itself, by `saved_tensors_hooks` over tensors without values. Each
 storage counts once, whole, in the row that saved it first: views share their base's, and an operation in place shares
-its argument's. What a checkpoint keeps of its input counts in the row that it will run again. Parameters and buffers
-are left out, since they are there anyway; the network's inputs count if they are saved.
+its argument's. What a checkpoint keeps of its input counts in the row that it will run again. Parameters are left out,
+since they are there anyway; the network's inputs count if they are saved, and so do buffers (batch normalisation's
+running statistics, which autograd keeps beside those of the batch).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from types import FrameType
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.parameter import is_lazy
 
@@ -44,7 +45,7 @@ class SavedBytes(saved_tensors_hooks):
             if self._is_late_parameter(key):
                 return tensor
             call = self.tree.counting or self.tree.parent
-            if call is not None and not _is_idle_statistic(call.module, tensor):
+            if call is not None and key not in self.tree.idle:
                 size = tensor.untyped_storage().nbytes()
                 if call is self.tree.counting:
                     call.saved = (call.saved or 0) + size
@@ -86,12 +87,6 @@ def _is_checkpoint() -> bool:
     return False
 
 
-def _is_idle_statistic(module: nn.Module | None, tensor: Tensor) -> bool:
-    if not isinstance(module, nn.modules.batchnorm._BatchNorm) or tensor.dim() != 1:
-        return False
-    return not module.training and all(tensor is not buffer for buffer in module._buffers.values())
-
-
 def _unpack(tensor: Tensor) -> Tensor:
     return tensor
 
@@ -108,8 +103,15 @@ def fused_attention(
 ) -> Tensor:
     """`scaled_dot_product_attention` as a fused kernel, which the meta device wouldn't choose; else as it is.
 
-    Shapes are (batch, heads, length, features); the result is that of the query with the value's features.
+    Shapes are (batch, heads, length, features), or without the batch; the result's is the query's with the value's
+    features.
     """
+    if query.is_nested or key.is_nested or value.is_nested:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale)
+    if query.dim() == key.dim() == value.dim() == 3:
+        heads = query[None], key[None], value[None]  # as torch does
+        mask = attn_mask[None] if attn_mask is not None and attn_mask.dim() == 3 else attn_mask
+        return fused_attention(*heads, mask, dropout_p, is_causal, scale, enable_gqa).squeeze(0)
     masked = attn_mask is not None and (attn_mask.requires_grad or attn_mask.dim() not in (2, 4))
     dense = query.dim() == 4 and query.shape[:2] == key.shape[:2] == value.shape[:2]
     if masked or dropout_p or not dense or query.shape[-1] != value.shape[-1]:

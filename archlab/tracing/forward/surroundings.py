@@ -1,12 +1,25 @@
-"""What a network finds around it while it is traced: no accelerator to wait for, no distribution that checks values."""
+"""What a network finds around it while it is traced.
+
+There is no accelerator to wait for, no distribution checks values, and all methods of tensors announce themselves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function_unary
+
+
+@contextmanager
+def surroundings() -> Iterator[None]:
+    """A context in which all of them are so."""
+    with no_accelerator_to_wait_for(), unvalidated(), announced():
+        yield
 
 
 @contextmanager
@@ -56,12 +69,48 @@ class _Queue:
 
 @contextmanager
 def unvalidated() -> Iterator[None]:
-    """A context in which distributions don't look at the values of their parameters."""
+    """A context in which distributions don't look at the values of their parameters, whatever they were built with."""
     from torch.distributions import Distribution
 
-    before = Distribution._validate_args
-    Distribution.set_default_validate_args(False)
+    before = Distribution._validate_args, vars(Distribution)["set_default_validate_args"]
+    Distribution._validate_args = _Never()  # type: ignore[assignment]
+    Distribution.set_default_validate_args = staticmethod(lambda value: None)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Distribution.set_default_validate_args(before)
+        Distribution._validate_args, Distribution.set_default_validate_args = before  # type: ignore[method-assign]
+
+
+class _Never:
+    """An attribute that is false, whatever an instance is given: that is kept for later."""
+
+    def __get__(self, owner: object, kind: type) -> bool:
+        return False
+
+    def __set__(self, owner: object, value: bool) -> None:
+        owner.__dict__["_validate_args"] = value
+
+
+@contextmanager
+def announced() -> Iterator[None]:
+    """A context in which the methods that torch announces to no function mode are announced too."""
+    for name in _UNANNOUNCED:
+        setattr(Tensor, name, _announcing(getattr(Tensor, name)))
+    try:
+        yield
+    finally:
+        for name in _UNANNOUNCED:
+            delattr(Tensor, name)  # those of the base class are back
+
+
+_UNANNOUNCED = ("as_subclass", "set_")
+
+
+def _announcing(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def announce(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if has_torch_function_unary(tensor):
+            return handle_torch_function(method, (tensor,), tensor, *args, **kwargs)
+        return method(tensor, *args, **kwargs)
+
+    return announce

@@ -15,13 +15,14 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.overrides import _pop_mode, _push_mode
 from torch.utils.hooks import RemovableHandle
 
+from archlab.networks.members import modules
 from archlab.tracing.forward import location
 from archlab.tracing.forward.attempt import Attempt
 from archlab.tracing.forward.call_tree import Call, CallTree, is_under_vmap
 from archlab.tracing.forward.listener import DataDependentError, Listener
 from archlab.tracing.forward.module_tree import ModuleTree
 from archlab.tracing.forward.placement import one_device
-from archlab.tracing.forward.surroundings import no_accelerator_to_wait_for, unvalidated
+from archlab.tracing.forward.surroundings import surroundings
 from archlab.tracing.pytree import tensors, version
 from archlab.tracing.quick.layers import VARYING_LAYERS, has_one_value
 from archlab.tracing.quick.shape_function import ShapeFunctionError, raise_refusal, registered_module
@@ -30,6 +31,7 @@ FRAMES_PER_FRAME = 3
 """Of the Python stack, what a traced network takes at most for each frame of its own: of the three that torch spends on
 a level of nesting the tracer makes four, and a function that it hears takes a few more at the innermost."""
 _GLOBAL_HOOKS = nn.modules.module._global_forward_hooks
+_GLOBAL_PRE_HOOKS = nn.modules.module._global_forward_pre_hooks
 without_functions = torch._C.DisableTorchFunction
 """No function mode hears what is called within: measuring is not to be measured."""
 
@@ -56,14 +58,24 @@ class Tracer:
         tree = self.tree
         for position, tensor in enumerate(tensors((args, kwargs))):
             tensor._archlab = -1 - position  # type: ignore[attr-defined]
-        with self._wrapped(), Listener(tree), _deeper_recursion(), no_accelerator_to_wait_for(), unvalidated():
+        with self._wrapped(), Listener(tree), _deeper_recursion(), surroundings():
             try:
+                if _works_around_forward(self.modules.network):
+                    self._open(args, kwargs)
                 out = self.modules.network(*args, **kwargs)
                 tree.failed = None  # what failed on the way, the network has caught
                 return out
             finally:
+                tree.parent = None
                 for state in tree.strays:
                     state.original.__dict__.pop("_archlab", None)
+
+    def _open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """File the network's own call before anything of it runs, so that what runs around its `forward` is below."""
+        network = self.modules.network
+        call = self.tree.opened = self.tree.parent = Call(None, "", type(network).__name__, network)
+        with without_functions():
+            self.tree.enter(call, args, kwargs)
 
     @contextmanager
     def _wrapped(self) -> Iterator[None]:
@@ -80,14 +92,14 @@ class Tracer:
                     if not self.tree.real:
                         name = self.modules.paths[id(module)] or "it"
                         raise DataDependentError(f"{name} is jitted, and runs on its own parameters")
-                    inside.update(id(child) for child in nn.Module.modules(module))
+                    inside.update(id(child) for child in modules(module))
                     original = copy.deepcopy(module).forward  # nothing can stand in for its parameters
                 else:
                     original = module.forward
                 is_usual = before is _MISSING or isinstance(module, torch.jit.ScriptModule)
                 calls = self.tree.by_module[id(module)] = []
                 place = (module, self.modules.paths[id(module)], calls)
-                own["forward"] = partial(self._module, place, original, is_usual)
+                own["forward"] = _StandIn(self._module, place, original, is_usual)
                 changed.append((own, before))
                 if (module._forward_hooks or _GLOBAL_HOOKS) and not isinstance(module, torch.jit.ScriptModule):
                     own["forward"] = self._before_hooks(module, own["forward"], calls, handles)
@@ -141,14 +153,18 @@ class Tracer:
         tree = self.tree
         module, path, calls = place
         parent = tree.parent
-        call = Call(parent, path, type(module).__name__, module, len(calls) + 1)
+        registration = registered_module(module) if is_usual else None
+        is_leaf = registration is not None or (is_usual and is_atomic(module))
+        call, tree.opened = tree.opened, None
+        is_open = call is not None and not is_leaf
+        if call is None or is_leaf:
+            call = Call(parent, path, type(module).__name__, module, len(calls) + 1)
         if tree.locate is not None:
             call.source = location.of_class(type(module))
         with without_functions():
-            tree.enter(call, args, kwargs)
+            if not is_open:
+                tree.enter(call, args, kwargs)
             calls.append(call)
-            registration = registered_module(module) if is_usual else None
-            is_leaf = registration is not None or (is_usual and is_atomic(module))
             has_values = False
             if is_leaf and not tree.real and not (len(args) == 1 and not kwargs and _has_none(args[0])):
                 args, kwargs, has_values = one_device(module, args, kwargs)
@@ -202,6 +218,20 @@ class Tracer:
             out._archlab = ()
         self.tree.leave(call, out, leaf=True)
         return out
+
+
+def _works_around_forward(network: nn.Module) -> bool:
+    """Whether more than a module's `forward` runs when it is called: hooks, or a `__call__` of its own."""
+    hooks = network._forward_pre_hooks or network._forward_hooks or _GLOBAL_HOOKS or _GLOBAL_PRE_HOOKS
+    return bool(hooks) or type(network).__call__ is not nn.Module.__call__
+
+
+class _StandIn(partial):  # type: ignore[type-arg]
+    """What stands in for a module's `forward`. A copy that the network makes of the module has its own `forward`."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """The copied module's own: the original's is bound to the original."""
+        return copy.deepcopy(self.args[1], memo)
 
 
 @contextmanager

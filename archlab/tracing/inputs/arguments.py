@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from archlab.errors import InputError
+from archlab.networks.members import parameters
 from archlab.records import Shape
 from archlab.tracing.inputs.parameters import is_size, kind_of, parameter_at, signature_of
 from archlab.tracing.inputs.shorthand import beginning, completed, shape_text
@@ -235,7 +236,7 @@ def _floating_type(network: nn.Module) -> torch.dtype:
         if weights:
             return weights[0]
     first: torch.dtype | None = None
-    for parameter in nn.Module.parameters(network):  # a network may have an attribute of its own by this name
+    for parameter in parameters(network):
         if parameter.is_floating_point():
             return parameter.dtype
         if parameter.is_complex() and first is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from archlab.errors import InputError
 from archlab.tracing.inputs.arguments import Arguments
 from archlab.tracing.pytree import convert
 
@@ -57,6 +58,11 @@ def with_values(given: Arguments) -> Arguments:
 
 
 def _empty(tensor: Tensor) -> Tensor:
+    if tensor.is_nested and tensor.layout is torch.strided:
+        raise InputError(
+            "an input is a nested tensor of the strided layout, which has no shape: expected layout=torch.jagged, as "
+            "in torch.nested.nested_tensor(rows, layout=torch.jagged)"
+        )
     if tensor.layout is not torch.strided:
         return tensor.detach().to("meta")
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from archlab.errors import InputError
+from archlab.networks.members import modules
 from archlab.records import Shape
 
 
@@ -90,7 +91,7 @@ def beginning(network: nn.Module) -> Shape:
     >>> beginning(nn.Sequential(nn.Embedding(50, 8), nn.Conv1d(8, 6, 3)))
     ()
     """
-    for module in nn.Module.modules(network):  # a network may have an attribute of its own by this name
+    for module in modules(network):
         if isinstance(module, _ConvNd):
             return (1, module.in_channels, *[0] * len(module.kernel_size))
         is_leaf = bool(module._parameters) and not module._modules

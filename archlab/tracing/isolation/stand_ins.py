@@ -34,6 +34,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils._python_dispatch import _disable_current_modes, is_traceable_wrapper_subclass
 
 from archlab.errors import InputError
+from archlab.networks.members import named_buffers, named_modules, named_parameters
 from archlab.tracing.isolation.snapshot import Snapshot
 
 
@@ -236,7 +237,7 @@ def _cloned(tensor: Tensor) -> Any:
 
 def _path(network: nn.Module, wanted: object) -> str:
     """The dotted name of a module, parameter or buffer; empty for the network itself and for what has none."""
-    named = (*network.named_modules(), *network.named_parameters(), *network.named_buffers())
+    named = (*named_modules(network), *named_parameters(network), *named_buffers(network))
     return next((name for name, item in named if item is wanted), "")
 
 

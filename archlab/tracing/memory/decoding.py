@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from archlab.errors import ForwardError, InputError
+from archlab.networks.members import modules, set_training
 from archlab.records import Trace, Value
 from archlab.records.decoding import WEIGHT_BITS, Decoding, DecodingPass
 from archlab.tracing.inputs import AsIs, arguments
@@ -54,7 +55,7 @@ def decoding(network: str | Source | nn.Module, tokens: int, *, batch: int | Non
     if options.pop("seq", None) is not None or (not isinstance(network, str) and _sequence(network) is not None):
         raise InputError("the length of the prompt is given twice, as seq too: leave that out")
     source, built = found_network(network, options)
-    built = built if source is None else built.eval()
+    built = built if source is None else set_training(built, False)
     name = source.name if source else type(built).__name__
     parameters = inspect.signature(built.forward).parameters
     argument = next((item for item in CACHES if item in parameters), None)
@@ -205,8 +206,8 @@ class _Pass(Measurement):
 
     def _attributes(self) -> list[Tensor]:
         """The tensors that are attributes of modules, but neither parameters nor buffers."""
-        modules = nn.Module.modules(self.network)
-        return [value for module in modules for value in vars(module).values() if isinstance(value, Tensor)]
+        held = modules(self.network)
+        return [value for module in held for value in vars(module).values() if isinstance(value, Tensor)]
 
 
 def _unmarked(cache: Any) -> Any:

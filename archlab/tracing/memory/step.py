@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
+from archlab.networks.members import buffers, set_training
+from archlab.networks.members import parameters as parameters_of
 from archlab.records.memory import Optimizer, Precision
 from archlab.tracing.inputs import Arguments
 from archlab.tracing.isolation import isolated
@@ -46,16 +48,16 @@ def pretended_step(network: nn.Module, given: Arguments, optimizer: Optimizer, p
         torch.inference_mode(False),
         torch.enable_grad(),
     ):
-        network.train()
+        set_training(network, True)
         args, kwargs = convert(given, lambda item: torch.empty_strided(item.shape, item.stride(), dtype=item.dtype))
-        parameters = [parameter for parameter in nn.Module.parameters(network) if parameter.requires_grad]
+        parameters = [parameter for parameter in parameters_of(network) if parameter.requires_grad]
         stepper = OPTIMIZERS[optimizer](parameters) if parameters else None
         if stepper is not None:
             _make_state(stepper, parameters)
         use = MemoryUse()
         with use:
-            use.hold(nn.Module.parameters(network), "parameters")
-            use.hold(nn.Module.buffers(network), "buffers")
+            use.hold(parameters_of(network), "parameters")
+            use.hold(buffers(network), "buffers")
             use.hold(tensors((args, kwargs)), "inputs")
             states = stepper.state.values() if stepper is not None else ()
             use.hold((tensor for state in states for tensor in tensors(state)), "optimizer_state")

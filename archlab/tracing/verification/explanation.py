@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from archlab.errors import ArchlabError
+from archlab.networks.members import named_modules, named_parameters, parameters
 from archlab.records import Discrepancy, Layer, Shape, Trace, Value, Verification
 from archlab.tracing.inputs import Arguments, shape_text, with_values, without_values
 from archlab.tracing.isolation import isolated
@@ -67,7 +68,7 @@ class Reconciliation:
         self.network = measurement.network
         self.trace = trace
         self.summary = summary
-        self.paths = {id(module): path for path, module in self.network.named_modules()}
+        self.paths = {id(module): path for path, module in named_modules(self.network)}
         self.rows = {(layer.path, layer.call): place for place, layer in enumerate(trace.layers) if not layer.operation}
         self.compared = 0
         self.discrepancies: list[Discrepancy] = []
@@ -134,7 +135,7 @@ class Reconciliation:
             if index not in around and not earlier.operation and earlier.call
             for parameter in self._held(earlier.path)
         }
-        repeated = sum(parameter.numel() for parameter in row.module.parameters() if id(parameter) in counted)
+        repeated = sum(parameter.numel() for parameter in parameters(row.module) if id(parameter) in counted)
         if not repeated or row.parameters - layer.parameters != repeated:
             return ""
         return f"{repeated:,} of them are shared, and archlab counts them in the first row that uses them"
@@ -169,7 +170,7 @@ class Reconciliation:
         module = row.module
         counted = {
             name: mult_adds(name, parameter.numel(), type(module).__name__, row.outputs)
-            for name, parameter in module.named_parameters()
+            for name, parameter in named_parameters(module)
         }
         if sum(counted.values()) != row.macs:
             return ""
@@ -222,7 +223,7 @@ class Reconciliation:
         held = [parameter for module in firsts for parameter in module.parameters(recurse=False)]
         unique = {id(parameter): parameter.numel() for parameter in held}
         doubled = sum(parameter.numel() for parameter in held) - sum(unique.values())
-        missed = sum(p.numel() for p in self.network.parameters() if id(p) not in unique)
+        missed = sum(p.numel() for p in parameters(self.network) if id(p) not in unique)
         if self.summary.parameters - self.trace.totals.parameters != doubled - missed:
             return ""
         parts = [f"{doubled:+,} for shared ones that it counts again"] if doubled else []
