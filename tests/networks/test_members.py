@@ -94,8 +94,9 @@ def test_modes_are_set_by_the_network_itself_where_it_can() -> None:
             self.norm.eval()
             return self
 
-    network = members.set_training(Frozen(), True)
-    assert (network.training, network.norm.training) == (True, False)
+    frozen = Frozen()
+    assert members.set_training(frozen, True) is frozen
+    assert (frozen.training, frozen.norm.training) == (True, False)
     hidden = Hiding(["train", "children"])
     assert not any(module.training for module in members.modules(members.set_training(hidden, False)))
 

@@ -93,7 +93,7 @@ def test_arguments_of_distributions_are_checked_for_nothing(validate: bool | Non
             normal = torch.distributions.Normal(self.mean(x), self.deviation(x).exp(), validate_args=validate)
             one = torch.distributions.Independent(normal, 1, validate_args=validate)
             sample = one.rsample()
-            return self.decoder(sample), one.log_prob(sample) - self.prior.log_prob(sample).sum(-1)
+            return self.decoder(sample), one.log_prob(sample) - self.prior.log_prob(sample).sum(-1)  # type: ignore[no-untyped-call]
 
     # 2 * 8 * 4, twice, and 2 * 4 * 8
     found = trace(Samples(), [(2, 8)], strict=True)
@@ -101,7 +101,7 @@ def test_arguments_of_distributions_are_checked_for_nothing(validate: bool | Non
     with pytest.raises(ValueError, match="Expected parameter scale"):
         torch.distributions.Normal(0.0, -1.0)
     with pytest.raises(ValueError, match="Expected value argument"):
-        prior.log_prob(torch.full((4,), float("nan")))
+        prior.log_prob(torch.full((4,), float("nan")))  # type: ignore[no-untyped-call]
 
 
 def test_a_recurrent_layer_with_real_arithmetic_is_counted() -> None:
