@@ -123,8 +123,8 @@ def test_only_what_was_measured_is_offered() -> None:
 def test_the_map_has_a_row_per_layer_and_logarithms_as_colours() -> None:
     (heat,) = chart(PANEL, "heat").data
     assert (list(heat.x), list(heat.y)) == ([0, 2, 4], ["conv", "head"])
-    np.testing.assert_allclose(np.array(heat.z), [[-3, -2, -1], [0, 1, 2]], atol=1e-6)
-    np.testing.assert_allclose(np.array(heat.customdata), np.array([[0.001, 0.01, 0.1], [1.0, 10.0, 100.0]]), rtol=1e-6)
+    np.testing.assert_allclose(heat.z, [[-3, -2, -1], [0, 1, 2]], atol=1e-6)
+    np.testing.assert_allclose(heat.customdata, np.array([[0.001, 0.01, 0.1], [1, 10, 100]]), rtol=1e-6)
     # The same colours for both variants and seeds: from 0.001, a's least, to 200, that of seed 1.
     assert (heat.zmin, heat.zmax) == (pytest.approx(-3), pytest.approx(np.log10(200)))
     other = chart(PANEL, "heat", variant="b").data[0]
@@ -254,7 +254,7 @@ def test_one_network_is_shown_beside_its_first_look() -> None:
     assert held is not None
     held.alignment[0] = [[1, 0.25], [0.25, 1]]
     panel = similarity_panel({"a": {0: held}}, "similarity", ["a"])
-    np.testing.assert_allclose(chart(panel, "begun").data[0].z, [[1, 0.25], [0.25, 1]])
+    np.testing.assert_allclose(chart(panel, "begun").data[0].z, np.array([[1, 0.25], [0.25, 1]]))
     np.testing.assert_allclose(chart(panel, "layers").data[0].z, [[1, 0.6], [0.6, 1]], rtol=1e-6)
     once = replace(held, steps=(0,), alignment=held.alignment[:1])
     assert [chart.name for chart in similarity_panel({"a": {0: once}}, "similarity", ["a"]).charts] == ["layers"]

@@ -265,6 +265,12 @@ def test_dimensions_of_equal_samples_are_none(value: float) -> None:
     assert [number.isnan().item() for number in dimensions(torch.full((6, 3), value))] == [True, True]
 
 
+def test_rounding_is_no_feature() -> None:
+    samples = 0.7 + 1e-8 * torch.randn(128, 40, generator=GENERATOR, dtype=torch.float64)
+    assert dimensions(samples)[0].isnan()
+    assert centred_kernel(samples).isnan().all()
+
+
 @given(st.integers(2, 9), st.integers(1, 9), st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
 def test_rank_lies_between_one_and_what_there_can_be(samples: int, channels: int, seed: int) -> None:

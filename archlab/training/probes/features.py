@@ -29,6 +29,8 @@ SIMILAR_IMAGES = 128
 MOST_LAYERS = 64
 """That are compared with each other; of more, so many from all depths."""
 EXPLAINED = 0.99
+ROUNDING = 1e-6
+"""Of a norm: some units in the last place of float32."""
 
 T = TypeVar("T")
 
@@ -74,10 +76,20 @@ class Features:
             self.kernels[name] = centred_kernel(values[:SIMILAR_IMAGES].flatten(1))
 
 
+def centred(samples: Tensor) -> Tensor:
+    """Samples without their mean, by row; NaN where they are equal but for rounding, which looks like features.
+
+    Behind ten layers of sigmoids, for instance, images differ in the seventh digit alone.
+    """
+    samples = samples.float()
+    found = samples - samples.mean(0)
+    differ = torch.linalg.vector_norm(found) > ROUNDING * torch.linalg.vector_norm(samples)
+    return torch.where(differ, found, torch.nan)
+
+
 def dimensions(samples: Tensor) -> list[Tensor]:
     """Effective rank and saturation of (samples, channels); NaN where all samples are equal."""
-    samples = samples.float()
-    samples = samples - samples.mean(0)
+    samples = centred(samples)
     wide = samples.shape[1] > samples.shape[0]
     product = (samples @ samples.T if wide else samples.T @ samples).to(torch.float64)
     variances = (
@@ -97,8 +109,7 @@ def centred_kernel(samples: Tensor) -> Tensor:
     The inner product of two U-centred kernels is the unbiased estimate of HSIC, but for a factor that their alignment
     hasn't (Szekely and Rizzo 2014, Partial Distance Correlation with Methods for Dissimilarities, section 2).
     """
-    samples = samples.float()
-    samples = samples - samples.mean(0)
+    samples = centred(samples)
     kernel = (samples @ samples.T).to(torch.float64).fill_diagonal_(0.0)
     images = len(kernel)
     sums = kernel.sum(0)
