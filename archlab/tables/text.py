@@ -49,7 +49,7 @@ def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> l
     """The table as lines of segments. Columns that fit no width beside each other follow in blocks of their own."""
     dots = "…" if guides == "unicode" else "..."
     prefixes = _prefixes(table.rows, guides)
-    grid = [[_shown(cell, column, guides) for cell, column in _pairs(table, row.cells)] for row in table.rows]
+    grid = _grid(table, guides)
     for cells, row, prefix in zip(grid, table.rows, prefixes, strict=True):
         if guides == "unicode" and row.label:
             cells[0] = printable(row.label)
@@ -142,6 +142,27 @@ def _shown(cell: Cell, column: Column, guides: Guides, width: int = BAR_WIDTH) -
         blocks = bar(cell, width)
         return "#" * len(blocks) if guides == "plain" else blocks
     return printable(written(cell, column))
+
+
+def _grid(table: Table, guides: Guides) -> list[list[str]]:
+    """What the cells show, row by row. Whole numbers are written once: a network called in a loop repeats them."""
+    columns = []
+    for place, column in enumerate(table.columns):
+        known: dict[int, str] = {}
+        values = []
+        for row in table.rows:
+            cell = row.cells[place]
+            if type(cell) is int:
+                value = known.get(cell)
+                if value is None:
+                    value = known[cell] = _shown(cell, column, guides)
+                values.append(value)
+            elif type(cell) is str and cell.isascii() and cell.isprintable():
+                values.append(cell)
+            else:
+                values.append(_shown(cell, column, guides))
+        columns.append(values)
+    return list(map(list, zip(*columns, strict=True))) if columns else [[] for _ in table.rows]
 
 
 def _pairs(table: Table, cells: Iterable[Cell]) -> Iterable[tuple[Cell, Column]]:

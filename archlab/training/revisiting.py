@@ -63,8 +63,11 @@ def measure_landscape(
             was trained with, it trains to other losses here than those that are stored, or another process measures it.
         StoreError: the store can't be read or written.
 
-    >>> run = train(epochs=1, train_samples=160, store="runs")
-    >>> measure_landscape(run.key, 3, store="runs").losses.shape
+    >>> from archlab.training import train
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     made = train(epochs=1, train_samples=160, store=folder)
+    ...     measure_landscape(made.key, 3, store=folder).losses.shape
     (3, 3)
     """
     (where,) = divided(settings, Execution)
