@@ -64,11 +64,13 @@ QUANTITIES = {
     for quantity in (
         Quantity("running_error", "test accuracy with running minus precise statistics", is_difference=True),
         Quantity("smoothness", "largest change of the gradient along itself (effective beta)", is_logarithm=True),
+        Quantity("branch_share", "variance of branches over that of their skips, first weights", is_logarithm=True),
         Quantity("max_lr", "largest learning rate that does not diverge", is_logarithm=True),
     )
 }
 """`smoothness` is the decimal logarithm of `probing.effective_smoothness`, mean over a run's probed steps; the smaller,
-the smoother."""
+the smoother. `branch_share` is that of the geometric mean over all joins of branch and skip connection, before the
+first step."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from archlab.comparing.conducting import conduct
 from archlab.comparing.designing import Design, design, seeds_of, seeds_text
 from archlab.comparing.searching import rate_grid, rounds, search
 from archlab.errors import InputError
-from archlab.records import Comparison, TrainingConfig, Value, VariantResult
+from archlab.records import Comparison, Probes, TrainingConfig, Value, VariantResult
 from archlab.records.config import configured, consistent
 from archlab.records.experiment import Experiment, ExperimentResult, Outcome, Part
 from archlab.records.search import RateSearch
@@ -181,8 +182,12 @@ def _plan(experiment: Experiment, part: Part, seeds: int | Sequence[int] | None,
     else:
         given: dict[str, Any] = {**shared, "options": part.options}
         designed = design(part.network, vary=part.vary, seeds=wanted, **given)
-    if part.metric == "smoothness" and not designed.variants[0].probe_every:
-        raise InputError(f"part {part.name!r} is about smoothness, which nobody looks at: set probe_every = 5")
+    probe = PROBE_OF.get(part.metric)
+    if probe and probe not in designed.variants[0].probed:
+        raise InputError(
+            f"part {part.name!r} is about {part.metric}, which nobody looks at: set probe_every = 5 and "
+            f'probes = "{probe}"'
+        )
     deciding = [variant.deciding for variant in designed.variants]
     common = shared_items(deciding)
     stubs = [
@@ -227,21 +232,38 @@ def _running_errors(comparison: Comparison, home: Store) -> dict[str, dict[int, 
     return found
 
 
-def _smoothness(comparison: Comparison, home: Store) -> dict[str, dict[int, float]]:
-    """Of each run that ended well: the mean over its probed steps of log10 of the effective beta."""
+def _smoothness(probes: Probes) -> Any:
+    """log10 of the effective beta at each probed step."""
     import numpy as np
 
     from archlab.analysis.probing import effective_smoothness
+
+    return () if probes.smoothness is None else np.log10(effective_smoothness(probes.smoothness))
+
+
+def _branch_share(probes: Probes) -> Any:
+    """log10 of branch over skip variance of each join at the first look, where that is before the first step."""
+    import numpy as np
+
+    branches = probes.branches
+    if branches is None or branches.steps[0] != 0:
+        return ()
+    return np.log10(branches.quantities["branch_variance"][0]) - np.log10(branches.quantities["skip_variance"][0])
+
+
+def _probed(take: Callable[[Probes], Any], comparison: Comparison, home: Store) -> dict[str, dict[int, float]]:
+    """Of each run that ended well: the mean of what is taken of its probes, as far as that is finite."""
+    import numpy as np
 
     usable = {variant.name: set(variant.seeds) for variant in comparison.variants}
     found: dict[str, dict[int, float]] = {name: {} for name in usable}
     for one in home.available(comparison.runs):
         label, seed = one.config.label, one.config.seed
         probes = home.probes(one.key)
-        if probes is None or probes.smoothness is None or seed not in usable.get(label, ()):
+        if probes is None or seed not in usable.get(label, ()):
             continue
         with np.errstate(divide="ignore", invalid="ignore"):
-            values = np.log10(effective_smoothness(probes.smoothness))
+            values = np.asarray(take(probes), dtype=np.float64)
         known = values[np.isfinite(values)].tolist()
         if known:
             found[label][seed] = fmean(known)
@@ -250,6 +272,9 @@ def _smoothness(comparison: Comparison, home: Store) -> dict[str, dict[int, floa
 
 QUANTITY_VALUES: Mapping[str, Callable[[Comparison, Store], dict[str, dict[int, float]]]] = {
     "running_error": _running_errors,
-    "smoothness": _smoothness,
+    "smoothness": partial(_probed, _smoothness),
+    "branch_share": partial(_probed, _branch_share),
 }
 """How the quantities that no comparison has are taken from its runs: variant -> seed -> value."""
+PROBE_OF = {"smoothness": "smoothness", "branch_share": "signals"}
+"""The probe that such a quantity is taken from."""

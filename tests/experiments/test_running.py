@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from archlab import reports
@@ -101,3 +102,59 @@ def test_the_command_of_a_part_trains_the_same(tiny: Experiment) -> None:
     assert commands[0] == f"archlab compare lenet --vary norm=batch,none {shared} --seeds 2"
     assert commands[3] == f"archlab compare lenet --vary norm=batch,none {shared} --seeds 1 --max-lr 0.1,0.2"
     assert commands[4] == ""
+
+
+BRANCHES = """
+title = "Branches"
+claim = "With BatchNorm branches begin smaller."
+source = "A test"
+protocol = "ResNets of 8 layers on small digits, at their first weights."
+refuted = "They don't."
+look = "The branches."
+seeds = 2
+
+[settings]
+epochs = 1
+train_samples = 32
+batch_size = 32
+size = 8
+probe_every = 100
+probes = "signals"
+
+[[parts]]
+name = "branches"
+network = "resnet20"
+options = { depth = 14 }
+vary = { norm = ["batch", "none"] }
+metric = "branch_share"
+
+[[parts.expect]]
+variant = "norm=none"
+baseline = "norm=batch"
+direction = "higher"
+"""
+
+
+def test_branch_share_is_that_of_the_probes_at_the_first_weights(tmp_path: Path) -> None:
+    (tmp_path / "branches.toml").write_text(BRANCHES, encoding="utf-8")
+    found = experiment(tmp_path / "branches.toml")
+    store = open_store(tmp_path / "store")
+    (outcome,) = run(found, planned(found), Execution(workers=1, store=store)).outcomes
+    assert outcome.difference is not None
+    shares: dict[str, dict[int, float]] = {"norm=batch": {}, "norm=none": {}}
+    for one in store.runs():
+        probes = store.probes(one.key)
+        assert probes is not None
+        assert probes.branches is not None
+        branch, skip = (probes.branches.quantities[name][0] for name in ("branch_variance", "skip_variance"))
+        assert len(branch) == 6  # two blocks in each of three stages
+        shares[one.config.label][one.config.seed] = float(np.log10(branch / skip).mean())
+    expected = [shares["norm=none"][seed] - shares["norm=batch"][seed] for seed in (0, 1)]
+    assert outcome.difference.values == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_quantity_that_nobody_looks_at_is_refused(tmp_path: Path) -> None:
+    text = BRANCHES.replace('probes = "signals"', 'probes = "rank"')
+    (tmp_path / "branches.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r'about branch_share, which nobody looks at: .* probes = "signals"'):
+        planned(experiment(tmp_path / "branches.toml"))
