@@ -79,7 +79,10 @@ def test_no_lower_bound_where_no_mac_is_missing(function: Callable[[Tensor], Any
 
 
 @pytest.mark.parametrize("validate", [None, True, False])
-def test_arguments_of_distributions_are_checked_for_nothing(validate: bool | None) -> None:
+def test_arguments_of_distributions_are_checked_for_nothing(
+    validate: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.distributions.Distribution, "_validate_args", True)  # some libraries turn it off
     prior = torch.distributions.Normal(torch.zeros(4), torch.ones(4), validate_args=True)
 
     class Samples(nn.Module):
