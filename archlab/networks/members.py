@@ -70,20 +70,26 @@ def buffers(network: nn.Module) -> Iterator[Tensor]:
 def set_training(network: nn.Module, training: bool) -> nn.Module:
     """The network itself in training or evaluation mode, by its own `train()` and `eval()` wherever it has them.
 
-    Where an attribute hides one of the methods that these go by, and where the network is nested deeper than they can
-    go, each module's mode is set by itself.
+    Where no class has its own, where an attribute hides one of the methods that these go by, and where the network is
+    nested deeper than they can go, each module's mode is set by itself, which is quicker.
     """
-    if not any(name in vars(module) for module in modules(network) for name in _OF_MODES):
+    every = list(modules(network))
+    hidden = any(not _OF_MODES.isdisjoint(vars(module)) for module in every)
+    if not hidden and not all(map(_sets_modes_as_usual, {type(module) for module in every})):
         try:
             return network.train() if training else network.eval()
         except RecursionError:
             pass
-    for module in modules(network):
+    for module in every:
         module.training = training
     return network
 
 
-_OF_MODES = ("eval", "train", "children", "named_children")
+_OF_MODES = frozenset(["eval", "train", "children", "named_children"])
+
+
+def _sets_modes_as_usual(kind: type[nn.Module]) -> bool:
+    return all(getattr(kind, name) is getattr(nn.Module, name) for name in _OF_MODES)
 
 
 def _each(held: Iterable[dict[str, Held | None]]) -> Iterator[Held]:

@@ -97,19 +97,19 @@ class _Unfilled(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """The function's own result, but for those two cases."""
-        if func in _FILLERS:
+        if func in _CREATORS:
+            if self.creates_meta:
+                kwargs = dict(kwargs or {})
+                if kwargs.get("device") is None and kwargs.get("dtype") not in _INTEGERS:
+                    kwargs["device"] = _META
+                    func = _UNFILLED.get(func, func)
+        elif func in _FILLERS:
             target = args[0] if args else (kwargs or {}).get("tensor")
             # With a tensor among the arguments the call also checks that the shapes agree: that stays.
             if target is not None and target.is_meta and not any(isinstance(item, Tensor) for item in args[1:]):
                 return target
-        elif func in _MASKERS:
-            if args and args[0].is_meta:
-                return _empty(args[0])
-        elif self.creates_meta and func in _CREATORS:
-            kwargs = dict(kwargs or {})
-            if kwargs.get("device") is None and kwargs.get("dtype") not in _INTEGERS:
-                kwargs["device"] = _META
-                func = _UNFILLED.get(func, func)
+        elif func in _MASKERS and args and args[0].is_meta:
+            return _empty(args[0])
         return func(*args, **(kwargs or {}))
 
 
@@ -216,8 +216,10 @@ def _empty_rest(network: nn.Module) -> nn.Module:
     """The network, its remaining tensors on the meta device, but for tables of integers and single numbers."""
     emptied = _Emptied()
     for module in modules(network):
-        plain = [(name, value) for name, value in vars(module).items() if isinstance(value, Tensor) and value.dim()]
-        for name, value in (*module._parameters.items(), *module._buffers.items(), *plain):
+        held = [*module._parameters.items(), *module._buffers.items()]
+        if not type(module).__module__.startswith("torch.nn.modules."):  # whose layers register all that they hold
+            held += [(name, value) for name, value in vars(module).items() if isinstance(value, Tensor) and value.dim()]
+        for name, value in held:
             if value is None or value.is_meta:
                 continue
             if not _is_kept(value) and emptied(value) is not value:

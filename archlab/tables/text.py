@@ -58,7 +58,7 @@ def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> l
     heads = [column.title for column in table.columns]
     spanning = [row.emphasis == "strong" and not any(cells[1:]) for cells, row in zip(grid, table.rows, strict=True)]
     measured = [cells for cells, spans in zip(grid, spanning, strict=True) if not spans]
-    widths = [max(map(columns_of, cells)) for cells in zip(heads, *measured, *([total] if total else []), strict=True)]
+    widths = [_widest(cells) for cells in zip(heads, *measured, *([total] if total else []), strict=True)]
     natural, widths = widths, _fitted(table.columns, widths, width)
     for place, column in enumerate(table.columns):
         if column.form == "bar" and widths[place] < natural[place]:
@@ -135,6 +135,11 @@ def columns_of(value: str) -> int:
     if value.isascii():
         return len(value)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in value)
+
+
+def _widest(values: Sequence[str]) -> int:
+    """The columns that the widest of some texts takes."""
+    return max(map(len if "".join(values).isascii() else columns_of, values), default=0)
 
 
 def _shown(cell: Cell, column: Column, guides: Guides, width: int = BAR_WIDTH) -> str:
@@ -260,7 +265,7 @@ def _drawn_at_once(
     for k in block:
         width, is_right = widths[k], table.columns[k].align == "right"
         values = [cells[k] for cells in grid]
-        if max(map(columns_of, values), default=0) > width:
+        if _widest(values) > width:
             values = [
                 prefix + shorten(value[len(prefix) :], width - columns_of(prefix), dots)
                 if k == 0

@@ -331,7 +331,9 @@ class Measurement:
                 raise _BrokenError(failed, self._trace(Rows(modules, tree), given), tree.attempt) from error
             finally:
                 modules.unmark()
-            return self._trace(Rows(modules, tree), given)
+            found = self._trace(Rows(modules, tree), given)
+            tree.release()
+            return found
 
     def _left_alone(self, real: bool) -> AbstractContextManager[object]:
         """A context that leaves the network as it is; nothing, if it was built for this trace and has no values."""

@@ -148,6 +148,13 @@ class CallTree:
         """What it was a call of, if that was one of torch's."""
         self._error: BaseException | None = None
 
+    def release(self) -> None:
+        """Let the calls go, once their rows are made: each holds its parent, which holds it, as only the garbage
+        collector would find.
+        """
+        for call in self.calls:
+            call.parent, call.children = None, []
+
     @property
     def is_quick(self) -> bool:
         """Whether shape functions may stand for running, here and now."""
