@@ -94,6 +94,21 @@ def number_axis(axis: str, values: Sequence[float]) -> dict[str, Any]:
     }
 
 
+def color_bar(title: str, **more: Any) -> dict[str, Any]:
+    """A colour scale above its picture, to which it leaves the whole width."""
+    return {
+        "title": {"text": f"{title} ", "side": "right"},
+        "orientation": "h",
+        "y": 1.02,
+        "yanchor": "bottom",
+        "ypad": 0,
+        "len": 0.8,
+        "thickness": 12,
+        "outlinewidth": 0,
+        **more,
+    }
+
+
 def log_axis(title: str, scale: LogScale) -> dict[str, Any]:
     """A logarithmic axis with round numbers along it."""
     return {

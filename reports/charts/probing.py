@@ -7,7 +7,16 @@ from typing import Any, TypeVar
 
 from archlab.analysis import curves, probing
 from archlab.records import Landscape, Smoothness
-from archlab.reports.charts.parts import STEP_AXIS, band, log_axis, points, seed_control, seeds_of, sizes_text
+from archlab.reports.charts.parts import (
+    STEP_AXIS,
+    band,
+    color_bar,
+    log_axis,
+    points,
+    seed_control,
+    seeds_of,
+    sizes_text,
+)
 from archlab.reports.panel import Chart, Color, Control, Panel, Scale, Switch, series_color
 from archlab.reports.text import label
 
@@ -229,18 +238,9 @@ def _contour(landscape: Landscape | None, scale: probing.LogScale) -> list[dict[
             "contours": {"start": scale.start, "end": scale.end, "size": scale.level},
             "line": {"width": 0.6, "color": Color("surface", 0.45)},
             "colorscale": Scale("sequential"),
-            "colorbar": {
-                "title": {"text": "loss ", "side": "right"},
-                "orientation": "h",
-                "y": 1.02,
-                "yanchor": "bottom",
-                "ypad": 0,
-                "len": 0.8,
-                "thickness": 12,
-                "outlinewidth": 0,
-                "tickvals": list(scale.ticks.values()),
-                "ticktext": [f"{loss:.3g}" for loss in scale.ticks],
-            },
+            "colorbar": color_bar(
+                "loss", tickvals=list(scale.ticks.values()), ticktext=[f"{loss:.3g}" for loss in scale.ticks]
+            ),
             "hovertemplate": "%{x:.2f}, %{y:.2f}<br>loss %{customdata:.4g}<extra></extra>",
         },
         points(

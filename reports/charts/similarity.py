@@ -7,7 +7,7 @@ from typing import Any
 
 from archlab.analysis import layers
 from archlab.records import GradientCorrelation, Similarity
-from archlab.reports.charts.parts import layer_axis, layer_label, line, seed_control
+from archlab.reports.charts.parts import color_bar, layer_axis, layer_label, line, seed_control
 from archlab.reports.panel import Chart, Control, Exact, Panel, Scale, Slice, State, Switch, series_color
 from archlab.reports.text import label, shortened
 
@@ -227,16 +227,7 @@ def _heat_map(values: Any, across: Any, upwards: Any) -> dict[str, Any]:
         "zmin": 0,
         "zmax": 1,
         "colorscale": Scale("sequential"),
-        "colorbar": {
-            "title": {"text": "CKA ", "side": "right"},
-            "orientation": "h",
-            "y": 1.02,
-            "yanchor": "bottom",
-            "ypad": 0,
-            "len": 0.8,
-            "thickness": 12,
-            "outlinewidth": 0,
-        },
+        "colorbar": color_bar("CKA"),
         "hoverongaps": False,
         "hovertemplate": "%{y}<br>%{x}<br>CKA %{z:.3f}<extra></extra>",
     }
