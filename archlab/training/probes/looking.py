@@ -121,6 +121,8 @@ class Probing:
             [names[held] for held in module.parameters(recurse=False) if held in names]
             for module in self._order.values()
         ]
+        if not own:  # a network without layers
+            return
         held_by_layers = {name for names in own for name in names}
         # What the network itself holds, a position embedding for instance, counts to its first layer.
         own[0] += [name for name in self._surface.parameters if "." not in name and name not in held_by_layers]
