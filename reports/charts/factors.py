@@ -52,7 +52,8 @@ def factor_charts(comparison: Comparison, metrics: Sequence[str]) -> tuple[Chart
         title="What each factor does, at each value of the others",
         description="Each line: one combination of the other factors, along the values of the chosen one. Large "
         "points: mean over seeds with its 95 % interval; small points: one run each. Parallel lines: what the chosen "
-        "factor does doesn't depend on the others; lines that spread or cross: it does.",
+        "factor does doesn't depend on the others; lines that spread or cross: it does. "
+        f"{sizes_text({one.name: len(one.seeds) for one in comparison.variants})}.",
         data=Switch(
             "factor",
             {name: Switch("metric", {found: _lines(comparison, name, found) for found in metrics}) for name in factors},

@@ -11,7 +11,7 @@ import pytest
 
 from archlab.analysis.growth import stages
 from archlab.errors import InputError
-from archlab.records import Comparison, Difference, Estimate, Value, VariantResult
+from archlab.records import Comparison, Difference, Estimate, VariantResult
 from archlab.reports.charts.architecture import growth_chart, overlay_panel, share_panel
 from archlab.reports.charts.differences import difference_panel
 from archlab.reports.charts.normalisation import QUANTITIES, normalisation_panel
@@ -35,6 +35,7 @@ from archlab.reports.panel import (
     smoothed,
 )
 from archlab.reports.text import brief, label, sentence, shortened, slug, visible
+from tests.reports.crossed import crossed_comparison
 from tests.reports.samples import experiment, lenet_trace, recording
 
 MATRIX = np.arange(6).reshape(3, 2)
@@ -229,29 +230,7 @@ def test_depth_with_and_without_skips_shows_both_errors() -> None:
 
 
 def test_crossed_factors_are_drawn_along_each_of_them() -> None:
-    """norm x batch size: BatchNorm loses 0.3 at batch 2, GroupNorm nothing; the interaction is +0.3."""
-
-    def one(norm: str, batch: int, accuracy: float) -> VariantResult:
-        held = Estimate(2, accuracy, accuracy - 0.02, accuracy + 0.01, (accuracy - 0.01, accuracy + 0.01))
-        options: dict[str, Value] = {"norm": norm, "batch_size": batch}
-        return VariantResult(f"norm={norm}, batch_size={batch}", {"test_accuracy": held}, options, seeds=(0, 1))
-
-    values = {("batch", 32): 0.9, ("batch", 2): 0.6, ("group", 32): 0.8, ("group", 2): 0.8}
-    variants = tuple(one(*levels, accuracy) for levels, accuracy in values.items())
-    shared: dict[str, Any] = {"metric": "test_accuracy", "p_value": None, "correlation": None}
-    loss = Difference(
-        2, -0.3, -0.32, -0.28, baseline=variants[0].name, variant=variants[1].name, factor="batch_size",
-        conclusion="different", **shared,
-    )  # fmt: skip
-    same = replace(loss, mean=0.0, low=-0.1, high=0.1, baseline=variants[2].name, variant=variants[3].name)
-    same = replace(same, conclusion="unclear")
-    inter = Difference(
-        2, 0.3, 0.2, 0.4, baseline="batch_size=2 minus batch_size=32 at norm=batch", conclusion="different",
-        variant="batch_size=2 minus batch_size=32 at norm=group", factor="norm x batch_size", **shared,
-    )  # fmt: skip
-    comparison = Comparison(
-        "n", "digits", (0, 1), variants, (loss, same), metric="test_accuracy", margin=0.01, interactions=(inter,)
-    )
+    comparison = crossed_comparison()
     panel = sweep_panel(comparison, "sweep")
     assert panel is not None
     assert [control.name for control in panel.controls] == ["factor", "metric"]
