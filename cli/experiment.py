@@ -68,6 +68,7 @@ def list_experiments(*, target: Output) -> None:
 @grouped
 def show_experiment(
     name: NameArgument,
+    file: Annotated[bool, typer.Option("--toml", help="Show the file itself, to begin one of your own with.")] = False,
     *,
     target: Output,
 ) -> None:
@@ -75,12 +76,17 @@ def show_experiment(
 
     \b
     archlab experiment show degradation
-    archlab experiment show degradation --json
+    archlab experiment show degradation --toml -o mine.toml
     """
-    from archlab.experiments import commands, experiment
+    from archlab.experiments import commands, experiment, location
     from archlab.tables.experiment import protocol_tables
 
     found = experiment(name)
+    if file:
+        if target.form is not Format.table:
+            raise InputError(f"--toml shows the file as it is, not as {target.form}: leave one of them out")
+        write(location(name).read_text(encoding="utf-8"), target.path)
+        return
     emit(target, lambda: protocol_tables(found, commands(found)), found.to_json)
 
 

@@ -31,12 +31,22 @@ def experiment(name: str | Path) -> Experiment:
     Raises:
         InputError: there is none; the file can't be read, or something in it can't be meant.
     """
+    path = location(name)
+    return _read(path, path.stem)
+
+
+def location(name: str | Path) -> Path:
+    """Where the file of an experiment lies.
+
+    Raises:
+        InputError: no experiment has this name.
+    """
     path = Path(name)
     if path.suffix == ".toml":
-        return _read(path, path.stem)
+        return path
     if str(name) not in names():
         raise InputError(f"there is no experiment {str(name)!r}: {nearest(str(name), names())}. Or name a FILE.toml")
-    return _read(LIBRARY / f"{name}.toml", str(name))
+    return LIBRARY / f"{name}.toml"
 
 
 def _read(path: Path, name: str) -> Experiment:

@@ -152,7 +152,8 @@ class _Resets:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._threads: Counter[int] = Counter()
-        self._kept: dict[type[nn.Module], Callable[..., Any]] = {}
+        self._kept: dict[type[nn.Module], tuple[Callable[..., Any], Callable[..., Any]]] = {}
+        """Of each class its own function, and what stands for it."""
 
     @contextmanager
     def left_out(self) -> Iterator[None]:
@@ -169,8 +170,9 @@ class _Resets:
             with self._lock:
                 self._threads -= Counter([thread])
                 if not self._threads:
-                    for changed, reset in self._kept.items():
-                        setattr(changed, "reset_parameters", reset)  # noqa: B010
+                    for changed, (reset, stand_in) in self._kept.items():
+                        if vars(changed)["reset_parameters"] is stand_in:  # else somebody has changed it for good
+                            setattr(changed, "reset_parameters", reset)  # noqa: B010
                     self._kept.clear()
 
     def _replace(self, kind: type[nn.Module]) -> None:
@@ -182,7 +184,7 @@ class _Resets:
             if threading.get_ident() not in self._threads or not _is_empty(module):
                 reset(module)
 
-        self._kept[kind] = reset
+        self._kept[kind] = reset, unless_empty
         setattr(kind, "reset_parameters", unless_empty)  # noqa: B010
 
 

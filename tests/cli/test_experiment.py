@@ -78,6 +78,18 @@ def test_a_run_ends_with_the_verdict(archlab: Call, tmp_path: Path, direction: s
     assert lines[-1] == f"Verdict: {conclusion}"
 
 
+def test_a_file_to_begin_with_is_an_experiment(archlab: Call, tmp_path: Path) -> None:
+    assert archlab("experiment", "show", "degradation", "--toml", "-o", "mine.toml").exit_code == 0
+    text = (tmp_path / "mine.toml").read_text(encoding="utf-8")
+    assert archlab("experiment", "show", "degradation", "--toml").stdout == text
+    documents = [
+        json.loads(archlab("experiment", "show", name, "--json").stdout) for name in ("mine.toml", "degradation")
+    ]
+    assert [document.pop("name") for document in documents] == ["mine", "degradation"]
+    assert documents[0] == documents[1]
+    assert archlab("experiment", "show", "degradation", "--toml", "--json").exit_code == 2
+
+
 @pytest.mark.usefixtures("no_training")
 def test_the_result_is_a_document_and_a_table_for_programs(archlab: Call, tmp_path: Path) -> None:
     found = archlab("experiment", "run", mine(tmp_path), "--seeds", "3", "--json", "--no-report")

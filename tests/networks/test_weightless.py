@@ -171,3 +171,69 @@ def test_other_threads_build_real_networks_meanwhile() -> None:
     assert all(parameter.is_meta for parameter in network.parameters())
     assert all(not parameter.is_meta for other in others for parameter in other.parameters())
     assert len(others) == 1
+
+
+class Patching(nn.Module):
+    """Replaces how a layer fills itself, and never puts it back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        setattr(nn.Linear, "reset_parameters", filled_otherwise)  # noqa: B010
+        self.linear = nn.Linear(3, 4)
+
+
+def filled_otherwise(layer: nn.Module) -> None: ...
+
+
+class Raising(nn.Module):
+    """Can't be built."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 4)
+        raise ArithmeticError("no luck today")
+
+
+def test_layers_fill_themselves_again_after_a_building() -> None:
+    """Whatever came of it; a change that somebody made meanwhile for good stays."""
+    before = nn.Linear.reset_parameters
+    build_weightless(lambda: nn.Sequential(nn.Linear(3, 4), nn.Conv2d(1, 2, 3)))
+    assert nn.Linear.reset_parameters is before
+    with pytest.raises(ArithmeticError):
+        build_weightless(Raising)
+    assert nn.Linear.reset_parameters is before
+    try:
+        build_weightless(Patching)
+        assert nn.Linear.reset_parameters is filled_otherwise
+    finally:
+        nn.Linear.reset_parameters = before  # type: ignore[method-assign]
+
+
+def test_a_layer_that_fills_itself_otherwise_is_heard() -> None:
+    filled = []
+
+    class Own(nn.Linear):
+        def reset_parameters(self) -> None:
+            filled.append(self.weight.is_meta)
+            super().reset_parameters()
+
+    build_weightless(lambda: Own(3, 4))
+    assert filled == [True]
+
+
+def test_other_threads_fill_their_layers_meanwhile() -> None:
+    others: list[nn.Linear] = []
+
+    class Slow(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            thread = threading.Thread(target=lambda: others.append(nn.Linear(30, 40, bias=False)))
+            thread.start()
+            thread.join()
+            self.linear = nn.Linear(3, 4)
+
+    build_weightless(Slow)
+    (other,) = others
+    assert not other.weight.is_meta
+    assert other.weight.abs().max() <= 30**-0.5  # uniform in this range (He et al. 2015)
+    assert other.weight.std() > 0.09  # 30 ** -0.5 / 3 ** 0.5 = 0.105
