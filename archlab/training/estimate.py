@@ -138,7 +138,7 @@ def _look_steps(prepared: Preparation) -> float:
     if chosen & {"signals", "rank", "similarity"}:
         steps += FORWARD_STEPS  # one for all three
     if "shift" in chosen:
-        layers = sum(map(has_weights, prepared.network().modules()))
+        layers = sum(map(has_weights, prepared.network("meta").modules()))
         steps += SHIFT_STEPS * (1 + min(MOST_LAYERS, max(0, layers - 1)))
     return steps
 

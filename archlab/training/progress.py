@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,3 +31,26 @@ class Progress:
     """With `finished`, `diverged`, `failed` and `reused`: what came of it."""
     error: str = ""
     """With `diverged` and `failed`: why."""
+
+
+class Pace:
+    """Tells when so many seconds have passed.
+
+    Args:
+        seconds: from one time to the next, at least.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now on."""
+        self._last = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether they have passed since it last was so; then they are counted anew."""
+        due = time.monotonic() - self._last >= self._seconds
+        if due:
+            self.restart()
+        return due

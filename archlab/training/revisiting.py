@@ -7,7 +7,6 @@ so far are kept beside the run, so that a measurement that was stopped goes on w
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +26,7 @@ from archlab.training.loop import Trainer
 from archlab.training.preparation import Preparer
 from archlab.training.probes import landscape
 from archlab.training.probes.surface import Surface, TrainingLoss
-from archlab.training.progress import Progress
+from archlab.training.progress import Pace, Progress
 from archlab.training.session import REPORT_SECONDS
 
 if TYPE_CHECKING:
@@ -147,12 +146,10 @@ def _train(
     Raises:
         InputError: its losses are not those of the run.
     """
-    trainer, steps, told = Trainer(network, dataset, config), run.epochs[-1].step, time.monotonic()
+    trainer, steps, reports = Trainer(network, dataset, config), run.epochs[-1].step, Pace(REPORT_SECONDS)
 
     def on_step(step: int) -> None:
-        nonlocal told
-        if time.monotonic() - told >= REPORT_SECONDS:
-            told = time.monotonic()
+        if reports.is_due():
             tell(Progress(config, "step", run.key, (step - 1) // trainer.steps_per_epoch, step, steps))
 
     try:
@@ -186,13 +183,10 @@ class _Keeper:
         self, draft: LandscapeDraft, points: int, losses: list[Tensor], config: TrainingConfig, tell: Tell
     ) -> None:
         self._draft, self._points, self._losses, self._config, self._tell = draft, points, losses, config, tell
-        self._kept = self._told = time.monotonic()
+        self._reports, self._keeps = Pace(REPORT_SECONDS), Pace(KEEP_SECONDS)
 
     def __call__(self, point: int) -> None:
-        now = time.monotonic()
-        if now - self._told >= REPORT_SECONDS:
-            self._told = now
+        if self._reports.is_due():
             self._tell(Progress(self._config, "landscape", self._draft.key, 0, point, self._points**2))
-        if now - self._kept >= KEEP_SECONDS:
-            self._kept = now
+        if self._keeps.is_due():
             self._draft.keep(self._points, [loss.item() for loss in self._losses])

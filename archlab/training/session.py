@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from tempfile import TemporaryDirectory
@@ -20,7 +19,7 @@ from archlab.training.execution import Execution
 from archlab.training.last_batch import check_last_batch
 from archlab.training.loop import Trainer
 from archlab.training.preparation import Preparer
-from archlab.training.progress import Progress
+from archlab.training.progress import Pace, Progress
 
 REPORT_SECONDS = 0.1
 """Seconds between two `step` events."""
@@ -91,31 +90,27 @@ def _run(
     tell: Callable[[Progress], None],
 ) -> Run:
     steps = config.epochs * trainer.steps_per_epoch
-    told = kept = time.monotonic()
+    reports, keeps = Pace(REPORT_SECONDS), Pace(KEEP_SECONDS)
     written = looks = 0
 
     def on_step(step: int) -> None:
-        nonlocal told
-        now = time.monotonic()
-        if now - told >= REPORT_SECONDS:
-            told = now
+        if reports.is_due():
             tell(Progress(config, "step", writer.key, (step - 1) // trainer.steps_per_epoch, step, steps))
-        if now - kept >= KEEP_SECONDS:
+        if keeps.is_due():
             keep(step)
 
     def on_point(point: int) -> None:
-        nonlocal told
-        if time.monotonic() - told >= REPORT_SECONDS:
-            told = time.monotonic()
+        if reports.is_due():
             tell(Progress(config, "landscape", writer.key, config.epochs, point, config.landscape**2))
 
     def keep(step: int) -> None:
-        nonlocal kept, written, looks
+        nonlocal written, looks
         if trainer.looks > looks and (probes := trainer.probes()) is not None:
             writer.keep_probes(probes)
             looks = trainer.looks
         writer.append_steps(trainer.curves(since=written))
-        kept, written = time.monotonic(), step
+        written = step
+        keeps.restart()
 
     with store.writer(config, environment, trainer.parameters) as writer:
         tell(Progress(config, "started", writer.key, steps=steps))

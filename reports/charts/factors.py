@@ -93,7 +93,7 @@ def grouped(variants: Sequence[VariantResult], factor: str) -> dict[str, list[Va
     return found
 
 
-def _numbers(levels: Sequence[Value | None]) -> list[float] | None:
+def numbers_of(levels: Sequence[Value | None]) -> list[float] | None:
     """The values as numbers, where all of them are."""
     if all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
         return [float(level) for level in levels]  # type: ignore[arg-type]
@@ -101,7 +101,7 @@ def _numbers(levels: Sequence[Value | None]) -> list[float] | None:
 
 
 def _axis(factor: str, levels: Sequence[Value | None]) -> dict[str, Any]:
-    numbers = _numbers(levels)
+    numbers = numbers_of(levels)
     if numbers is not None:
         return number_axis(factor, numbers)
     return {
@@ -115,7 +115,7 @@ def _axis(factor: str, levels: Sequence[Value | None]) -> dict[str, Any]:
 
 def _places(levels: Sequence[Value | None], shift: float) -> dict[Value | None, float]:
     """Where the values stand on their axis, moved by a share of the least way between two of them."""
-    numbers = _numbers(levels)
+    numbers = numbers_of(levels)
     if numbers is None:
         return {level: place + shift for place, level in enumerate(levels)}
     logarithmic = number_axis("", numbers)["type"] == "log"
@@ -128,7 +128,7 @@ def _places(levels: Sequence[Value | None], shift: float) -> dict[Value | None, 
 
 def _lines(comparison: Comparison, factor: str, name: str) -> list[dict[str, Any]]:
     levels = factors_of(comparison.variants)[factor]
-    numbers = _numbers(levels)
+    numbers = numbers_of(levels)
     groups = grouped(comparison.variants, factor)
     traces: list[dict[str, Any]] = []
     for index, (group, members) in enumerate(groups.items()):

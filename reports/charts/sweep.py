@@ -7,7 +7,7 @@ from typing import Any
 
 from archlab.analysis.metrics import BY_NAME
 from archlab.records import Comparison, Estimate, Value, VariantResult
-from archlab.reports.charts.factors import factor_charts, factor_control, grouped, is_crossed
+from archlab.reports.charts.factors import factor_charts, factor_control, grouped, is_crossed, numbers_of
 from archlab.reports.charts.parts import HIDDEN_EDGE, axis_of, band, bounds_of, has_metric, line, number_axis
 from archlab.reports.panel import Chart, Control, Panel, Switch, band_shade, series_color
 from archlab.reports.text import label, metric
@@ -63,7 +63,7 @@ def _swept(variants: Sequence[VariantResult]) -> str | None:
     found: dict[str, set[Value]] = {}
     for key in dict.fromkeys(key for variant in variants for key in variant.options):
         values = [variant.options.get(key) for variant in variants]
-        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        if numbers_of(values) is not None:
             found[key] = {value for value in values if value is not None}
     best = max(found, key=lambda key: len(found[key]), default=None)
     return best if best is not None and len(found[best]) >= 3 else None

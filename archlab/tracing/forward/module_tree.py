@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from archlab.networks.members import named_parameters
+from archlab.networks.members import named_modules, named_parameters
 from archlab.tracing.forward.call_tree import Call
 
 
@@ -67,12 +67,8 @@ class ModuleTree:
         self.parents: dict[int, list[nn.Module]] = {}
         self.order: dict[int, int] = {}
         known: dict[int, State] = {}
-        pending: list[tuple[str, nn.Module]] = [("", network)]
-        while pending:
-            path, module = pending.pop()
+        for path, module in named_modules(network):
             key = id(module)
-            if key in self.modules:
-                continue
             self.modules[key] = module
             self.paths[key] = path
             self.order[key] = len(self.order)
@@ -84,10 +80,9 @@ class ModuleTree:
                         if state is None:
                             state = known[id(tensor)] = State(prefix + name, tensor, is_parameter)
                         state.holders.append(module)
-            children = [(prefix + name, child) for name, child in module._modules.items() if child is not None]
-            for _, child in children:
-                self.parents.setdefault(id(child), []).append(module)
-            pending.extend(reversed(children))
+            for child in module._modules.values():
+                if child is not None:
+                    self.parents.setdefault(id(child), []).append(module)
         self.states = list(known.values())
 
     def mark(self) -> None:

@@ -22,7 +22,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from archlab.training.probes.listening import has_weights
+from archlab.training.probes.listening import Listener, has_weights
 
 SIMILAR_IMAGES = 128
 """Of the probed ones, the first: a kernel has an entry for each pair of them."""
@@ -35,7 +35,7 @@ ROUNDING = 1e-6
 T = TypeVar("T")
 
 
-class Features:
+class Features(Listener):
     """Notes the features of a forward pass.
 
     Args:
@@ -59,9 +59,6 @@ class Features:
             convolves = isinstance(module, nn.modules.conv._ConvNd) or output.dim() > 3
             self._axes[output.shape] = 1 if convolves else output.dim() - 1
             self._note(name, output)
-
-    def joining(self, name: str, branch: Tensor, skip: Tensor) -> None:
-        """The sum is what counts."""
 
     def joined(self, name: str, output: Tensor) -> None:
         """Note a sum."""

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +25,8 @@ ADDITIONS = frozenset({torch.add, torch.Tensor.add, torch.Tensor.add_})
 RESHAPING = (nn.Identity, nn.Flatten, nn.Unflatten)
 
 
-class Listener(Protocol):
-    """Whoever wants to know of the pass."""
+class Listener:
+    """Whoever wants to know of the pass; what it doesn't ask for does nothing."""
 
     def layer(self, name: str, module: nn.Module, output: Tensor) -> None:
         """A layer has given this."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from archlab.records import GradientCorrelation, Landscape, LayerSeries, Probes,
 from archlab.training.datasets import Split
 from archlab.training.probes import correlation, landscape, shift
 from archlab.training.probes.features import MOST_LAYERS, SIMILAR_IMAGES, Features, alignment, spread
-from archlab.training.probes.listening import has_weights, listening
+from archlab.training.probes.listening import Listener, has_weights, listening
 from archlab.training.probes.signals import Signals
 from archlab.training.probes.smoothness import SmoothnessProbe
 from archlab.training.probes.surface import Surface, TrainingLoss
@@ -38,7 +37,7 @@ class Probing:
         self._config = config
         self._chosen = set(config.probed)
         self._before: dict[str, Tensor] | None = None
-        self._smoothness = SmoothnessProbe(self._surface, config.probe_every) if "smoothness" in self._chosen else None
+        self._smoothness = SmoothnessProbe(self._surface) if "smoothness" in self._chosen else None
         self._landscape: Landscape | None = None
         self._order: dict[str, nn.Module] = {}  # the layers, as they are first called
         self._weighted: set[str] = set()  # names of calls of layers with weights
@@ -99,7 +98,7 @@ class Probing:
         signals = Signals(self._network, surface.parameters, self._before if step else None)
         features = Features("rank" in chosen, "similarity" in chosen)
         order = _Order()
-        listeners: list[Any] = [order]
+        listeners: list[Listener] = [order]
         listeners += [signals] if "signals" in chosen else []
         listeners += [features] if chosen & {"rank", "similarity"} else []
         with surface.moving():
@@ -146,7 +145,7 @@ class Probing:
         )
 
 
-class _Order:
+class _Order(Listener):
     """The layers in the order in which they are first called."""
 
     def __init__(self) -> None:
@@ -161,10 +160,6 @@ class _Order:
         if module not in self._seen:
             self._seen.add(module)
             self.layers[name] = module
-
-    def joining(self, name: str, branch: Tensor, skip: Tensor) -> None: ...
-
-    def joined(self, name: str, output: Tensor) -> None: ...
 
 
 class _Table:

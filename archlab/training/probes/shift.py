@@ -19,8 +19,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from archlab.training.probes.signals import joint_norm
-from archlab.training.probes.surface import Surface
+from archlab.training.probes.surface import Surface, joint_norm
 
 MOST_LAYERS = 16
 
@@ -40,16 +39,16 @@ def covariate_shift(
     with surface.moving() as after:
         move(surface, before)
         wanted = list(dict.fromkeys(name for place in measured for name in order[place]))
-        unmoved = dict(zip(wanted, gradients(surface, wanted), strict=True))
+        unmoved = dict(zip(wanted, surface.gradient(wanted)[1], strict=True))
         done = 0
         for place in measured:
             move(surface, {name: after[name] for names in order[done:place] for name in names})
             done = place
             here = [unmoved[name] for name in order[place]]
-            there = gradients(surface, order[place])
+            _, there = surface.gradient(order[place])
             dot = torch.stack([(one * other).sum() for one, other in zip(here, there, strict=True)]).sum()
             difference = joint_norm([one - other for one, other in zip(here, there, strict=True)])
-            found.append([difference, dot / (joint_norm(here) * joint_norm(list(there)))])
+            found.append([difference, dot / (joint_norm(here) * joint_norm(there))])
     return found
 
 
@@ -58,9 +57,3 @@ def move(surface: Surface, weights: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, weight in weights.items():
             surface.parameters[name].copy_(weight)
-
-
-def gradients(surface: Surface, names: Sequence[str]) -> tuple[Tensor, ...]:
-    """The gradients of the loss with respect to the parameters of these names."""
-    with torch.enable_grad():
-        return torch.autograd.grad(surface.loss(), [surface.parameters[name] for name in names], materialize_grads=True)

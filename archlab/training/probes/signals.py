@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from archlab.records import Probes
+from archlab.training.probes.listening import Listener
+from archlab.training.probes.surface import joint_norm
 
 SIGNALS = {quantity: place for place, quantity in enumerate(Probes.SIGNALS)}
 RANGES: Mapping[type[nn.Module], tuple[float, float]] = {
@@ -33,7 +35,7 @@ MARGIN = 0.05
 twice that."""
 
 
-class Signals:
+class Signals(Listener):
     """Notes a forward pass and the backward pass after it.
 
     Args:
@@ -79,9 +81,6 @@ class Signals:
         """Note the variances of what is added."""
         self.joins[name] = variance(branch.detach().float()), variance(skip.detach().float())
 
-    def joined(self, name: str, output: Tensor) -> None:
-        """The sum says nothing that its sides don't."""
-
     def note_weights(self, gradients: Mapping[str, Tensor]) -> None:
         """Note the weights of all layers, after the backward pass that gave these gradients, by parameter."""
         for name, module in self._owners.items():
@@ -110,10 +109,3 @@ def variance(values: Tensor) -> Tensor:
     """The biased variance of all elements, 0-dimensional: on a CPU twenty times as fast as torch's own."""
     found: Tensor = torch.linalg.vector_norm(values - values.mean()).square() / values.numel()
     return found
-
-
-def joint_norm(tensors: list[Tensor]) -> Tensor:
-    """The Euclidean norm of some tensors as one vector."""
-    norms = torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors])
-    norm: Tensor = torch.linalg.vector_norm(norms)
-    return norm

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from archlab.records.probe import Smoothness
-from archlab.training.probes.surface import Surface
+from archlab.training.probes.surface import Surface, joint_norm
 
 RATES = tuple(2.0**power for power in range(-7, 1))
 """Eta, from 1/128 to 1 and the same for every run, so that variants compare whatever their learning rate is.
@@ -36,17 +36,17 @@ def along_gradient(surface: Surface, rates: Iterable[float]) -> Tensor:
     """
     losses, changes = [], []
     with surface.moving() as weights:
-        loss, gradient = _gradient(surface)
+        loss, gradient = surface.gradient()
         for rate in rates:
             with torch.no_grad():
                 for parameter, weight, slope in zip(
                     surface.parameters.values(), weights.values(), gradient, strict=True
                 ):
                     parameter.copy_(torch.sub(weight, slope, alpha=rate))
-            moved_loss, moved = _gradient(surface)
+            moved_loss, moved = surface.gradient()
             losses.append(moved_loss)
-            changes.append(_norm([after - before for after, before in zip(moved, gradient, strict=True)]))
-    return torch.stack([loss, _norm(gradient), *losses, *changes])
+            changes.append(joint_norm([after - before for after, before in zip(moved, gradient, strict=True)]))
+    return torch.stack([loss, joint_norm(gradient), *losses, *changes])
 
 
 class SmoothnessProbe:
@@ -54,18 +54,12 @@ class SmoothnessProbe:
 
     Args:
         surface: the loss.
-        every: steps between two looks.
     """
 
-    def __init__(self, surface: Surface, every: int) -> None:
+    def __init__(self, surface: Surface) -> None:
         self._surface = surface
-        self._every = every
         self._steps: list[int] = []
         self._rows: list[Tensor] = []
-
-    def due(self, step: int) -> bool:
-        """Whether to look after that many steps."""
-        return step % self._every == 0
 
     def look(self, step: int) -> None:
         """Measure at the weights as they are after that many steps."""
@@ -87,17 +81,3 @@ class SmoothnessProbe:
             changes=changes.numpy(),
             images=self._surface.images,
         )
-
-
-def _gradient(surface: Surface) -> tuple[Tensor, tuple[Tensor, ...]]:
-    # Not by backward(): that would leave something in .grad.
-    with torch.enable_grad():
-        loss = surface.loss()
-        gradient = torch.autograd.grad(loss, [*surface.parameters.values()], materialize_grads=True)
-    return loss.detach(), gradient
-
-
-def _norm(tensors: Iterable[Tensor]) -> Tensor:
-    norms = torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors])
-    norm: Tensor = torch.linalg.vector_norm(norms)
-    return norm

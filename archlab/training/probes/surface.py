@@ -9,7 +9,7 @@ wrong at any others. Dropout and its like draw the same each time. What it is no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -63,6 +63,15 @@ class Surface:
         self.images = images
         self.parameters = {name: held for name, held in network.named_parameters() if held.requires_grad}
 
+    def gradient(self, names: Iterable[str] | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The loss, and its gradients with respect to the parameters of these names; by default to all of them."""
+        held = self.parameters.values() if names is None else [self.parameters[name] for name in names]
+        # Not by backward(): that would leave something in .grad.
+        with torch.enable_grad():
+            loss = self.loss()
+            gradients = torch.autograd.grad(loss, [*held], materialize_grads=True)
+        return loss.detach(), gradients
+
     @contextmanager
     def moving(self) -> Iterator[dict[str, Tensor]]:
         """A context in which the parameters may be moved in place; it gives copies of them by name.
@@ -87,3 +96,10 @@ class Surface:
                     for module, name, buffer, value in buffers:
                         buffer.copy_(value)
                         setattr(module, name, buffer)
+
+
+def joint_norm(tensors: Iterable[Tensor]) -> Tensor:
+    """The Euclidean norm of some tensors as one vector."""
+    norms = torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors])
+    norm: Tensor = torch.linalg.vector_norm(norms)
+    return norm
