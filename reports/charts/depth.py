@@ -8,27 +8,13 @@ from typing import Any
 
 from archlab.analysis.layers import merged, with_weights
 from archlab.records import LayerSeries
+from archlab.reports.charts.layered import QUANTITIES as EVERY_QUANTITY
 from archlab.reports.charts.parts import layer_axis, layer_label, line
 from archlab.reports.panel import Chart, Control, Switch, series_color
 from archlab.reports.text import label
 
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """One of `Probes.SIGNALS` that is drawn."""
-
-    title: str
-    """Of the axis and among the choices."""
-    scale: str = "log"
-
-
-QUANTITIES = {
-    "gradient_norm": Quantity("gradient norm"),
-    "weight_gradient_norm": Quantity("norm of the weights’ gradient"),
-    "update_ratio": Quantity("update ratio of the weights"),
-    "activation_norm": Quantity("activation norm"),
-    "activation_variance": Quantity("activation variance"),
-}
+QUANTITIES = {one.name: one for one in EVERY_QUANTITY if one.probe == "signals" and one.scale == "log"}
+"""Those of the report that the latest look of a run says by itself, on a logarithmic axis each."""
 QUANTITY = Control(
     "quantity", "Quantity", "select", tuple((name, one.title) for name, one in QUANTITIES.items()), "gradient_norm"
 )
@@ -77,8 +63,8 @@ def depth_chart(looks: Mapping[str, Look], places: Mapping[str, int], images: in
         layout={
             "xaxis": layer_axis(layers, "layer, in the order of the forward pass"),
             "yaxis": {
-                "title": {"text": Switch("quantity", {name: one.title for name, one in QUANTITIES.items()})},
-                "type": Switch("quantity", {name: one.scale for name, one in QUANTITIES.items()}),
+                "title": {"text": Switch("quantity", {name: one.axis for name, one in QUANTITIES.items()})},
+                "type": "log",
                 "exponentformat": "power",
             },
             "hovermode": "closest",

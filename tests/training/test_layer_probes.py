@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archlab.networks.batchnorm import BatchNorm
 from archlab.records import LayerSeries, Probes, TrainingConfig
 from archlab.training import seeding
 from archlab.training.loop import Trainer
 from archlab.training.probes import correlation, surface
 from archlab.training.probes.features import alignment, centred_kernel, dimensions, spread
-from archlab.training.probes.listening import listening
+from archlab.training.probes.listening import has_weights, listening
 from archlab.training.probes.shift import covariate_shift
 from archlab.training.probes.surface import Surface
 from tests.training.tiny import make_data, make_network
@@ -327,6 +328,24 @@ def test_similarity_of_the_last_look_compares_networks() -> None:
     assert found.images == 50
     assert np.diagonal(found.alignment, axis1=1, axis2=2) == pytest.approx(1, abs=1e-4)
     np.testing.assert_allclose(2 * found.last @ found.last.T, found.alignment[-1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "weights"),
+    [
+        (nn.Linear(64, 1), True),  # a matrix of a single row
+        (nn.Conv2d(1, 1, 1), True),
+        (nn.Conv2d(8, 8, 3, groups=8), True),
+        (nn.Embedding(9, 4), True),
+        (nn.LayerNorm((8, 8)), False),  # scales and shifts, in a matrix
+        (nn.BatchNorm2d(8), False),
+        (BatchNorm(8), False),
+        (nn.PReLU(8), False),
+        (nn.Linear(64, 10).requires_grad_(False), False),
+    ],
+)
+def test_which_layers_have_weights(layer: nn.Module, weights: bool) -> None:
+    assert has_weights(layer) is weights
 
 
 def test_more_things_than_fit_are_spread() -> None:

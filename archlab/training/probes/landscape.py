@@ -18,11 +18,11 @@ import itertools
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from archlab.records.probe import Landscape
 from archlab.training import seeding
-from archlab.training.probes.surface import Surface
+from archlab.training.probes.surface import Surface, has_filters
 
 
 def measure(
@@ -62,7 +62,7 @@ def direction(surface: Surface, seed: int, number: int) -> dict[str, Tensor]:
     """A random direction: a tensor for each parameter that it moves, every filter with the norm of the network's."""
     found = {}
     for name, parameter in surface.parameters.items():
-        if _has_filters(surface.network.get_submodule(name.rpartition(".")[0]), parameter):
+        if has_filters(surface.network.get_submodule(name.rpartition(".")[0]), parameter):
             generator = torch.Generator().manual_seed(seeding.derive(seed, "landscape", number, name))
             drawn = torch.randn(parameter.shape, generator=generator).to(parameter)
             found[name] = drawn * (_filter_norms(parameter.detach()) / _filter_norms(drawn))
@@ -73,10 +73,3 @@ def _filter_norms(weight: Tensor) -> Tensor:
     """(filters, 1, ...)."""
     norms: Tensor = torch.linalg.vector_norm(weight, dim=tuple(range(1, weight.dim())), keepdim=True)
     return norms
-
-
-def _has_filters(module: nn.Module, parameter: Tensor) -> bool:
-    if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
-        return parameter.dim() > 1
-    # Of strangers' layers what is a matrix at least: a scale of shape (1, 64, 1, 1) is a vector.
-    return not isinstance(module, (nn.LayerNorm, nn.RMSNorm)) and sum(size > 1 for size in parameter.shape) > 1

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from archlab.training.probes.surface import has_filters, is_matrix
+
 ADDITIONS = frozenset({torch.add, torch.Tensor.add, torch.Tensor.add_})
 """What `x + y`, `x += y` and `torch.add(x, y)` call."""
 RESHAPING = (nn.Identity, nn.Flatten, nn.Unflatten)
@@ -128,9 +130,7 @@ def is_layer(module: nn.Module) -> bool:
 
 def has_weights(module: nn.Module) -> bool:
     """Whether a module has a matrix or a kernel of its own that is trained, not only scales and shifts."""
-    return any(
-        held.requires_grad and sum(size > 1 for size in held.shape) > 1 for held in module.parameters(recurse=False)
-    )
+    return any(held.requires_grad and has_filters(module, held) for held in module.parameters(recurse=False))
 
 
 def first_tensor(output: Any) -> Tensor | None:
@@ -177,7 +177,7 @@ class _Depths:
     def _made(self, node: Any, sources: list[_Origin]) -> _Origin:
         held = getattr(node, "variable", None)  # of a node that stands for a parameter, or for the images
         if held is not None:
-            return _Origin(0, False) if held is self._leaf else _Origin(None, sum(size > 1 for size in held.shape) > 1)
+            return _Origin(0, False) if held is self._leaf else _Origin(None, is_matrix(held))
         depths = [origin.depth for origin in sources if origin.depth is not None]
         weights = any(origin.weights for origin in sources if origin.depth is None)
         return _Origin(max(depths) + weights, False) if depths else _Origin(None, weights)

@@ -103,3 +103,15 @@ def joint_norm(tensors: Iterable[Tensor]) -> Tensor:
     norms = torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors])
     norm: Tensor = torch.linalg.vector_norm(norms)
     return norm
+
+
+def is_matrix(parameter: Tensor) -> bool:
+    """Whether a parameter is more than a vector; a scale of shape (1, 64, 1, 1) is one."""
+    return sum(size > 1 for size in parameter.shape) > 1
+
+
+def has_filters(module: nn.Module, parameter: Tensor) -> bool:
+    """Whether a module's own parameter is a matrix or a kernel, of whatever size: no bias, scale or shift."""
+    if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
+        return parameter.dim() > 1
+    return not isinstance(module, (nn.LayerNorm, nn.RMSNorm)) and is_matrix(parameter)
