@@ -207,19 +207,6 @@ def _momentum(steps: Sequence[tuple[int, Array, Array, Array]]) -> tuple[float |
     return (None, True) if falls and numbers[-1] > 1 else (last, False)
 
 
-TEST_IMAGES = {"digits": 359, "fashion-mnist": 10_000, "mnist": 10_000, "cifar10": 10_000, "cifar100": 10_000}
-"""Of the data sets that come with archlab."""
-FEWEST_IMAGES = 100
-"""Taken where the records don't say how many test images there are, as in a folder of images per class."""
-
-
-def tested_images(run: Run) -> int:
-    """How many images a run was tested with, as far as its records say."""
-    there = TEST_IMAGES.get(run.config.dataset)
-    chosen = run.config.test_samples
-    return min(chosen or there or FEWEST_IMAGES, there or chosen or FEWEST_IMAGES)
-
-
 def is_settled(difference: Difference, images: int) -> bool:
     """Whether a difference of two accuracies is above 0 beyond the noise of seeds and of the test images.
 

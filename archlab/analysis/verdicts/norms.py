@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
+from archlab.analysis.chance import tested_images
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.statistics import paired_difference
 from archlab.analysis.verdicts.group import (
@@ -20,7 +21,6 @@ from archlab.analysis.verdicts.group import (
     Worst,
     interval_text,
     is_settled,
-    tested_images,
     worst,
 )
 from archlab.analysis.wording import counted, range_text
@@ -66,7 +66,7 @@ def running_statistics(group: Group) -> list[Verdict]:
     lost = paired_difference(running, precise)
     cost = lost.mean
     off = worst(group, _off_share, OFF_SHARE)
-    images = tested_images(evaluated[0])
+    images = tested_images(evaluated[0].config.dataset, evaluated[0].config.test_samples)
     settled = is_settled(lost, images)
     level: Level = "good"
     if cost >= WARNING_COST:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from archlab.analysis.chance import chance_of, class_count, is_above_chance, tested_images
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.statistics import paired_difference
-from archlab.analysis.verdicts.group import Array, Group, interval_text, tested_images
+from archlab.analysis.verdicts.group import Array, Group, interval_text
 from archlab.analysis.wording import counted, range_text
 from archlab.records import Run, Verdict
 
-CLASS_COUNTS = {"digits": 10, "fashion-mnist": 10, "mnist": 10, "cifar10": 10, "cifar100": 100}
-"""Of the data sets that archlab knows by name; else the network's option `classes` says it."""
 UNLEARNT_LOSS_SHARE = 0.98
 """Share of the loss of guessing, or of the first steps', that the last epoch's must fall below. LeNets without
 BatchNorm are at 0.92 and below once they have left the plateau of their first epochs, at 1.00 before."""
@@ -28,9 +27,6 @@ GRAVE_LOSS_FACTOR = 2.0
 ACCURACY_GAP = 0.02
 """Difference of train and test accuracy from which on it is named: below, it is the size of a test set's own error
 (2 points at 359 digits and 85 %)."""
-
-CHANCE_ERRORS = 3
-"""Standard errors above chance that guessing exceeds once in 740 runs."""
 PLATEAU = (
     " Without BatchNorm (--bn on), networks of sigmoid or tanh may stay on a plateau for many epochs, and then leave "
     "it."
@@ -156,9 +152,7 @@ def progress(group: Group) -> list[Verdict]:
 
 
 def _classes(run: Run) -> int | None:
-    """How many there are; None where the records don't say it."""
-    classes = run.config.options.get("classes", CLASS_COUNTS.get(run.config.dataset))
-    return classes if isinstance(classes, int) and classes > 1 else None
+    return class_count(run.config.dataset, run.config.options)
 
 
 def _guessing(run: Run) -> float | None:
@@ -173,11 +167,10 @@ def _best_accuracy(run: Run) -> float:
 
 
 def _is_above_chance(run: Run) -> bool:
-    classes = _classes(run)
-    if classes is None:
-        return False
-    chance = 1 / classes
-    return _best_accuracy(run) > chance + CHANCE_ERRORS * math.sqrt(chance * (1 - chance) / tested_images(run))
+    chance = chance_of([run.config])
+    return chance is not None and is_above_chance(
+        _best_accuracy(run), chance, tested_images(run.config.dataset, run.config.test_samples)
+    )
 
 
 def _at_chance(runs: Sequence[Run]) -> str:

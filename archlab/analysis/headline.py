@@ -1,0 +1,175 @@
+"""What a comparison found, in one sentence in a person's words, and what else is to be known of it in a second.
+
+The sentence says no more than the claims do (`claims.py`): it is about a difference that the comparison calls different
+or equal, and where there is none, it says that these seeds can't tell. `findings.py` has the numbers behind it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from archlab.analysis.chance import comparison_chance, is_above_chance, tested_images
+from archlab.analysis.contrasts import factors_of
+from archlab.analysis.findings import margin_text
+from archlab.analysis.metrics import BY_NAME, SHARE, Metric
+from archlab.analysis.wording import counted
+from archlab.records import Comparison, Difference, Value, VariantResult
+from archlab.records.comparison import Conclusion
+
+NETWORKS = {"lenet": "LeNet", "resnet": "ResNet", "densenet": "DenseNet"}
+NORMS = {
+    "none": "without BatchNorm",
+    "batch": "with BatchNorm",
+    "scratch": "with BatchNorm from scratch",
+    "group": "with GroupNorm",
+    "layer": "with LayerNorm",
+    "instance": "with InstanceNorm",
+}
+SKIPS = {"on": "with skip connections", "off": "without skip connections"}
+FACTORS = {"norm": "the normalisation", "skip": "skip connections"}
+MANY_SEEDS_NEEDED = "more than 1,000"
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The one sentence, and the one after it, which may be empty."""
+
+    text: str
+    more: str = ""
+
+
+def headline(comparison: Comparison) -> Headline | None:
+    """The most that a comparison shows of its primary metric; None where it holds no two variants side by side.
+
+    Of several differences it is the largest that is called different; else the sentence is about all of them.
+    """
+    variants = {variant.name: variant for variant in comparison.variants}
+    asked = [one for one in comparison.differences if one.metric == comparison.metric]
+    if not asked:
+        return None
+    different = [one for one in asked if one.conclusion == "different"]
+    if len(asked) == 1 or different:
+        chosen = max(different or asked, key=lambda one: abs(one.mean))
+        text = _of_pair(chosen, variants[chosen.baseline], variants[chosen.variant], comparison)
+    else:
+        text = _of_all(asked, comparison)
+    return Headline(_sentence_case(text), _counted(asked, comparison))
+
+
+def network_title(source: str) -> str:
+    """A built-in network's name as papers write it; another source as it is.
+
+    >>> network_title("lenet"), network_title("resnet20"), network_title("torchvision:resnet18")
+    ('LeNet', 'ResNet-20', 'torchvision:resnet18')
+    """
+    depth = re.fullmatch(r"resnet(\d+)", source)
+    return f"ResNet-{depth[1]}" if depth else NETWORKS.get(source, source)
+
+
+def _of_pair(found: Difference, baseline: VariantResult, variant: VariantResult, comparison: Comparison) -> str:
+    metric = BY_NAME[found.metric]
+    changed = {
+        name: value
+        for name, value in variant.options.items()
+        if name not in baseline.options or baseline.options[name] != value
+    }
+    held = {name: value for name, value in variant.options.items() if name not in changed}
+    title, other = network_title(str(variant.options.get("network", comparison.network))), ""
+    subject, phrase = " ".join(filter(None, (title, _phrase(held, "at")))), _phrase(changed, "with")
+    if "network" in changed:
+        other, phrase = f" of {network_title(str(baseline.options['network']))}", ""
+    numbers = _sides(found, baseline, variant, metric)
+    against = f"{numbers[0]} against {numbers[1]}{other}"
+    before, behind = (f"{phrase}, ", f" {phrase}") if phrase else ("", "")
+    chance = comparison_chance(comparison) if metric.unit is SHARE else None
+    if found.n < 2:
+        return f"one seed can't tell whether {subject} has another {metric.title}{behind}: {against}"
+    if found.conclusion == "different":
+        same = sum((value > 0) == (found.mean > 0) and value != 0 for value in found.values)
+        seeds = f"in {same} of {found.n} seeds"
+        if chance is not None and found.mean < 0 and not _learnt(variant, found.metric, chance, comparison):
+            return f"{before}{subject} stays at chance: {against} {metric.title}, {seeds}"
+        direction = "higher" if found.mean > 0 else "lower"
+        return f"{before}{subject} reaches a {direction} {metric.title}: {against}, {seeds}"
+    if found.conclusion == "equal":
+        margin = margin_text(comparison)
+        return (
+            f"{before}{subject} reaches the same {metric.title} within {margin}: {against}, {counted(found.n, 'seed')}"
+        )
+    needed = f"{found.seeds_needed:,}" if found.seeds_needed else MANY_SEEDS_NEEDED
+    return (
+        f"{counted(found.n, 'seed')} can't tell yet whether {subject} has another "
+        f"{metric.title}{behind}: {against}; about {needed} would"
+    )
+
+
+def _of_all(asked: Sequence[Difference], comparison: Comparison) -> str:
+    metric = BY_NAME[comparison.metric]
+    network = network_title(comparison.network)
+    conclusions = Counter(one.conclusion for one in asked)
+    if set(conclusions) == {"equal"}:
+        return f"all {len(comparison.variants)} variants of {network} are equal in {metric.title}"
+    return (
+        f"none of the {len(asked)} differences between {len(comparison.variants)} variants of {network} in "
+        f"{metric.title} is settled yet"
+    )
+
+
+def _counted(asked: Sequence[Difference], comparison: Comparison) -> str:
+    """How many differences came out how, and whether factors depend on each other; empty where all is said."""
+    if len({one.conclusion for one in asked}) < 2 and not comparison.interactions:
+        return ""
+    words: dict[Conclusion, str] = {"different": "different", "equal": "equal", "unclear": "not settled yet"}
+    counts = Counter(one.conclusion for one in asked)
+    told = ", ".join(f"{counts[name]} {word}" for name, word in words.items() if counts[name])
+    sentences = [f"Of {len(asked)} paired differences: {told}."] if told else []
+    if any(one.conclusion == "different" for one in comparison.interactions):
+        first, *others = (FACTORS.get(name, name.replace("_", " ")) for name in factors_of(comparison.variants))
+        sentences.append(
+            f"What {' or '.join(others)} {'do' if others == [FACTORS['skip']] else 'does'} depends on {first}."
+        )
+    return " ".join(sentences)
+
+
+def _learnt(variant: VariantResult, name: str, chance: float, comparison: Comparison) -> bool:
+    """Whether any run of a variant is above chance, by precise or by running statistics."""
+    images = tested_images(comparison.dataset, comparison.settings.get("test_samples"))
+    values = [
+        value
+        for metric in (name, f"{name}_running")
+        if metric in variant.metrics
+        for value in variant.metrics[metric].values
+    ]
+    return any(is_above_chance(value, chance, images) for value in values)
+
+
+def _phrase(options: Mapping[str, Value], word: str) -> str:
+    """Some of a variant's options in words: `without BatchNorm at batch size 64`; `word` is that before a number."""
+    said = []
+    for name, value in options.items():
+        if name == "norm" and value in NORMS:
+            said.append(NORMS[str(value)])
+        elif name == "skip":
+            said.append(SKIPS["off" if value in (False, "off") else "on"])
+        elif name != "network":
+            said.append(f"{word} {name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}")
+    return " and ".join(said)
+
+
+def _sides(found: Difference, baseline: VariantResult, variant: VariantResult, metric: Metric) -> tuple[str, str]:
+    """Both means with as many digits as their difference needs: `10 %` and `94 %`, `97.1 %` and `96.4 %`."""
+    digits = metric.unit.digits
+    if metric.unit is SHARE:
+        digits = 0 if abs(found.mean) >= 0.1 else 1 if abs(found.mean) >= 0.01 else 2
+    means = (side.metrics[found.metric].mean for side in (variant, baseline))
+    first, second = (f"{metric.unit.scale * mean:.{digits}f} {metric.unit.name}".rstrip() for mean in means)
+    return first, second
+
+
+def _sentence_case(text: str) -> str:
+    """The sentence with a capital at its start, unless a source's name stands there, and a full stop."""
+    known = text.split(" ")[0].isalpha()
+    return (text[0].upper() + text[1:] if known else text) + "."
