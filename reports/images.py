@@ -173,7 +173,6 @@ def _styled(chart: Chart, title: str, panel: Panel, state: State) -> Figure:
     return figure.update_layout(
         template="plotly_white",
         colorway=[evaluate(series_color(index), {}) for index in range(8)],
-        treemapcolorway=[evaluate(series_color(index, 0.36), {}) for index in (0, 2, 1, 3, 5, 4, 6, 7)],
         font={"family": "system-ui, sans-serif", "color": LIGHT["text"]},
         title={
             "subtitle": {"text": " · ".join(label(html.unescape(part)) for part in said)},

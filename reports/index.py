@@ -36,7 +36,8 @@ class Card:
     link: str
     made: str
     runs: int
-    variants: tuple[str, ...]
+    variants: tuple[tuple[str, int], ...]
+    """Each with its place among the colours."""
     finding: str
     lines: tuple[Curve, ...]
     caption: str
@@ -75,7 +76,10 @@ def index(comparisons: Sequence[tuple[Comparison, str]], runs: Sequence[Run], lo
 
 def _card(experiment: Experiment, link: str, made: str, runs: int, finding: str) -> Card:
     lines, caption, picture = _thumbnail(experiment)
-    title, variants = subject(Material((), (experiment,))), tuple(experiment.variants)
+    title, variants = (
+        subject(Material((), (experiment,))),
+        tuple((name, experiment.places[name]) for name in experiment.variants),
+    )
     return Card(title, link, moment(made), runs, variants, finding, lines, caption, picture)
 
 
@@ -88,8 +92,8 @@ def _thumbnail(experiment: Experiment) -> tuple[tuple[Curve, ...], str, str]:
     values = [value for curve in curves.values() for value in curve]
     low, high, longest = min(values), max(values), max(map(len, curves.values()))
     lines = tuple(
-        Curve(place % 8, points)
-        for place, name in enumerate(experiment.variants)
+        Curve(experiment.places[name], points)
+        for name in experiment.variants
         if name in curves
         for points in polylines(curves[name], low, high, longest, (WIDTH, HEIGHT))
     )

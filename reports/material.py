@@ -10,6 +10,7 @@ from archlab.analysis.variants import runs_by_variant
 from archlab.errors import InputError, StoreError
 from archlab.records import Comparison, NormRecording, Probes, Profile, Run, Trace
 from archlab.records.experiment import ExperimentResult
+from archlab.reports import palette
 
 if TYPE_CHECKING:
     from archlab.store import Store
@@ -34,6 +35,15 @@ class Experiment:
     def runs(self) -> tuple[Run, ...]:
         """All runs, variant by variant."""
         return tuple(run for runs in self.variants.values() for run in runs)
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Variant -> its place among the page's colours."""
+        if self.comparison is not None:
+            known = palette.places(self.comparison.variants)
+            if known.keys() >= self.variants.keys():
+                return known
+        return palette.numbered(self.variants)
 
     @property
     def subject(self) -> str:

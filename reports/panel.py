@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from archlab.errors import InputError
+from archlab.reports import palette
 from archlab.reports.text import label
-from archlab.tables.sparkline import COLORS
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -79,7 +79,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Color:
-    """A colour of the theme: `series-0` to `series-7`, `text`, `muted`, `grid`, `accent`, `surface`, `raised`."""
+    """A colour of the theme: `series-0` to `series-23`, `text`, `muted`, `grid`, `accent`, `surface`, `raised`."""
 
     name: str
     alpha: float = 1.0
@@ -211,7 +211,7 @@ def _chosen(control: str, state: State) -> str | int:
 
 # The style sheet holds the same for the light theme, and lighter ones for the dark theme.
 LIGHT = {
-    **{f"series-{place}": color for place, color in enumerate(COLORS)},
+    **{f"series-{place}": palette.color(place) for place in range(palette.PLACES)},
     "text": "#1b2026",
     "muted": "#59636e",
     "grid": "#e3e7eb",
@@ -225,9 +225,9 @@ SCALES: dict[str, list[list[float | str]]] = {
 }
 
 
-def series_color(index: int, alpha: float = 1.0) -> Color:
-    """The colour of the index-th variant; they repeat after eight."""
-    return Color(f"series-{index % 8}", alpha)
+def series_color(place: int, alpha: float = 1.0) -> Color:
+    """The colour of a place (`archlab.reports.palette`)."""
+    return Color(f"series-{place % palette.PLACES}", alpha)
 
 
 def band_shade(bands: int) -> float:

@@ -10,6 +10,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from archlab.reports import palette
+
 REPORTS_FOLDER = Path(__file__).parent
 STYLES = ("theme", "page", "content", "tables", "panels", "diagram", "narrow-print")
 SCRIPTS = ("values", "theme", "charts", "controls", "tables", "start")
@@ -36,8 +38,8 @@ def diagram_script() -> str:
 
 @functools.cache
 def style(names: tuple[str, ...] = STYLES) -> str:
-    """The page's style sheet, with the diagram's."""
-    return _joined(names, "css")
+    """The page's style sheet, with the diagram's, and the colours of variants where there is a theme."""
+    return (palette.style() if "theme" in names else "") + _joined(names, "css")
 
 
 def _joined(names: tuple[str, ...], kind: str) -> str:

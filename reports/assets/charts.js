@@ -54,7 +54,6 @@ function specification(figure) {
       namelength: 40,
     },
     colorway: [0, 1, 2, 3, 4, 5, 6, 7].map((index) => theme.color(`series-${index}`, 1)),
-    treemapcolorway: [0, 2, 1, 3, 5, 4, 6, 7].map((index) => theme.tint(`series-${index}`)),
     ...resolved,
   };
   layout.margin = { l: narrow ? 44 : 56, r: 16, t: 12, b: 44, ...resolved.margin };
@@ -64,7 +63,15 @@ function specification(figure) {
   }
   const data = resolve(figure.chart.data, state, theme).flat();
   // Made once: with another one plotly would begin anew, and forget a zoom and what its legend hides.
-  figure.config ??= { displaylogo: false, responsive: true, displayModeBar: narrow ? false : "hover" };
+  // Nothing in it leads out of the page: no logo, and no button that uploads the chart.
+  figure.config ??= {
+    displaylogo: false,
+    showSendToCloud: false,
+    plotlyServerURL: "",
+    modeBarButtonsToRemove: ["toImage"], // the buttons above the chart save it with its title
+    responsive: true,
+    displayModeBar: narrow ? false : "hover",
+  };
   return { data, layout, config: figure.config };
 }
 
@@ -125,6 +132,9 @@ function startCharts(root) {
     figure.plot.style.minHeight = `${figure.chart.height}px`;
     nearing.observe(element);
     element.querySelector("button.data").addEventListener("click", () => download(figure));
+    for (const button of element.querySelectorAll("button.picture")) {
+      button.addEventListener("click", () => savePicture(figure, button.dataset.format));
+    }
   }
 }
 
@@ -204,6 +214,37 @@ function save(name, text, type) {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
+async function savePicture(figure, format) {
+  // The chart as it stands, with its title, on the page's own background.
+  const Plotly = await plotly();
+  const theme = currentTheme();
+  const { data, layout } = specification(figure);
+  const { width, height } = figure.plot.getBoundingClientRect();
+  const title = figure.element.querySelector("h4").textContent;
+  const top = 40 + (layout.margin.t ?? 0);
+  const picture = {
+    data,
+    layout: {
+      ...layout,
+      width: Math.round(width),
+      height: Math.round(height) + 40,
+      paper_bgcolor: theme.color("surface", 1),
+      margin: { ...layout.margin, t: top },
+      title: { text: escaped(title), x: 0, xref: "paper", y: 1, yref: "container", yanchor: "top", pad: { t: 12 }, font: { size: 15 } },
+    },
+    config: { ...figure.config, staticPlot: true },
+  };
+  const address = await Plotly.toImage(picture, { format, width: picture.layout.width, height: picture.layout.height, scale: format === "png" ? 2 : 1 });
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = `${figure.element.dataset.panel}-${figure.element.dataset.chart}.${format}`;
+  link.click();
+}
+
+function escaped(text) {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 function download(figure) {

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from archlab.records import Comparison, Difference, Estimate, VariantResult
+from archlab.reports import palette
 from archlab.reports.charts.parts import axis_of, error_bars, line, points
 from archlab.reports.panel import Chart, Color, Control, Panel, Switch, series_color
 from archlab.reports.text import label, metric
@@ -57,7 +58,7 @@ def difference_panel(comparison: Comparison, name: str) -> Panel | None:
 
 def _traces(comparison: Comparison, difference: Difference) -> list[dict[str, Any]]:
     scale = metric(difference.metric).unit.scale
-    order = {variant.name: index for index, variant in enumerate(comparison.variants)}
+    order = palette.places(comparison.variants)
     held = {variant.name: variant for variant in comparison.variants}
     color = series_color(order.get(difference.variant, 1))
     pairs = _pairs(held.get(difference.baseline), held.get(difference.variant), difference.metric)

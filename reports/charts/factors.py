@@ -12,9 +12,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from archlab.analysis.chance import comparison_chance
 from archlab.analysis.contrasts import contrast_name, contrasts, factors_of, interaction_name
 from archlab.records import Comparison, Difference, Estimate, Value, VariantResult
-from archlab.reports.charts.parts import axis_of, error_bars, line, number_axis, points, sizes_text
+from archlab.reports import palette
+from archlab.reports.charts.parts import axes_by_metric, error_bars, line, number_axis, points, sizes_text
 from archlab.reports.panel import Chart, Color, Control, Switch, series_color
 from archlab.reports.text import label, metric
 
@@ -26,6 +28,7 @@ CONCLUSIONS = (
     ("", "not claimed", "circle-open", "muted"),
 )
 """A difference's conclusion, its name in the legend, its symbol and its colour."""
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 DODGE = 0.03
 """How far the lines stand apart at one value, as a share of the way to the next, so that no interval hides another."""
 
@@ -60,7 +63,7 @@ def factor_charts(comparison: Comparison, metrics: Sequence[str]) -> tuple[Chart
         ),
         layout={
             "xaxis": Switch("factor", {name: _axis(name, levels) for name, levels in factors.items()}),
-            "yaxis": Switch("metric", {found: axis_of(metric(found)) for found in metrics}),
+            **axes_by_metric(metrics, comparison_chance(comparison)),
         },
         height=420,
         wide=True,
@@ -91,6 +94,12 @@ def grouped(variants: Sequence[VariantResult], factor: str) -> dict[str, list[Va
     for variant in variants:
         found.setdefault(group_name(variant.options, factor), []).append(variant)
     return found
+
+
+def group_style(members: Sequence[VariantResult], known: Mapping[str, int], index: int) -> tuple[Color, str]:
+    """The colour and the dashes of a line through variants: their hue, or grey and dashes where they have several."""
+    hue = palette.shared_hue(members, known)
+    return (Color("muted"), DASHES[index % len(DASHES)]) if hue is None else (series_color(hue), "solid")
 
 
 def numbers_of(levels: Sequence[Value | None]) -> list[float] | None:
@@ -129,27 +138,27 @@ def _places(levels: Sequence[Value | None], shift: float) -> dict[Value | None, 
 def _lines(comparison: Comparison, factor: str, name: str) -> list[dict[str, Any]]:
     levels = factors_of(comparison.variants)[factor]
     numbers = numbers_of(levels)
-    groups = grouped(comparison.variants, factor)
+    groups, known = grouped(comparison.variants, factor), palette.places(comparison.variants)
     traces: list[dict[str, Any]] = []
     for index, (group, members) in enumerate(groups.items()):
         held = [one for one in members if name in one.metrics]
         if numbers is not None:
             held.sort(key=lambda one: float(one.options[factor]))
         places = _places(levels, DODGE * (index - (len(groups) - 1) / 2))
-        color, title = series_color(index), label(group) or "mean"
+        (color, dash), title = group_style(members, known, index), label(group) or "mean"
         estimates = [one.metrics[name] for one in held]
         seeds = [
-            (places[one.options.get(factor)], value, f"seed {seed}")
+            (places[one.options.get(factor)], value, f"seed {seed}", series_color(known[one.name], 0.55))
             for one in held
             for seed, value in zip(one.seeds, one.metrics[name].values, strict=False)
         ]
         traces += [
             points(
                 f"{title}: seeds",
-                [place for place, _, _ in seeds],
-                [value for _, value, _ in seeds],
-                {"size": 6, "color": series_color(index, 0.45)},
-                text=[text for _, _, text in seeds],
+                [place for place, *_ in seeds],
+                [value for _, value, *_ in seeds],
+                {"size": 6, "color": [shade for *_, shade in seeds]},
+                text=[text for _, _, text, _ in seeds],
                 legendgroup=str(index),
                 showlegend=False,
                 hovertemplate="%{y:.4g}<extra>%{text}</extra>",
@@ -160,7 +169,8 @@ def _lines(comparison: Comparison, factor: str, name: str) -> list[dict[str, Any
                 [estimate.mean for estimate in estimates],
                 color,
                 mode="lines+markers",
-                marker={"size": 11},
+                dash=dash,
+                marker={"size": 11, "color": [series_color(known[one.name]) for one in held]},
                 text=[f"n = {estimate.n}" for estimate in estimates],
                 legendgroup=str(index),
                 hovertemplate="%{y:.4g}, %{text}<extra>%{fullData.name}</extra>",

@@ -7,6 +7,7 @@ from typing import Any
 
 from archlab.analysis import layers, probing
 from archlab.records import Probes
+from archlab.reports import palette
 from archlab.reports.charts.layered import VALUE_BUDGET, Layered, Quantity
 from archlab.reports.charts.parts import STEP_AXIS, layer_axis, layer_label, line, log_axis, seed_control
 from archlab.reports.panel import (
@@ -25,15 +26,21 @@ from archlab.reports.panel import (
 from archlab.reports.text import label
 
 
-def layers_panel(found: Mapping[str, Mapping[int, Probes]], name: str, budget: int = VALUE_BUDGET) -> Panel:
+def layers_panel(
+    found: Mapping[str, Mapping[int, Probes]],
+    name: str,
+    places: Mapping[str, int] | None = None,
+    budget: int = VALUE_BUDGET,
+) -> Panel:
     """Everything that signals, rank and shift say of the layers, thinned to the budget.
 
     Args:
         found: variant -> seed -> what was probed; no variant is empty, and some run has one of the three.
         name: the panel's.
+        places: variant -> its place among the colours; in their order by default.
         budget: values that may be embedded.
     """
-    view = Layered(found, budget)
+    view, places = Layered(found, budget), places or palette.numbered(found)
     quantities = tuple((quantity.name, quantity.title) for quantity in view.quantities)
     variants = tuple((variant, label(variant)) for variant in found)
     seeds = seed_control(view.found)
@@ -52,9 +59,9 @@ def layers_panel(found: Mapping[str, Mapping[int, Probes]], name: str, budget: i
     ]
     if view.has_more():
         controls.append(Control("layers", "all layers", "toggle", start="off"))
-    charts = [_depth_chart(view, state), _heat_map(view, state)]
+    charts = [_depth_chart(view, state, places), _heat_map(view, state)]
     if view.blocks:
-        charts.append(_branch_chart(view, state))
+        charts.append(_branch_chart(view, state, places))
     return Panel(name, tuple(charts), tuple(controls), tuple(view.notes()))
 
 
@@ -68,20 +75,20 @@ _READING = (
 _FADING = "Gradients that fade from top to bottom vanish on their way to the first layers. "
 
 
-def _depth_chart(view: Layered, state: State) -> Chart:
+def _depth_chart(view: Layered, state: State, places: Mapping[str, int]) -> Chart:
     data = {
         str(seed): [
             line(
                 label(variant),
                 view.labels,
                 _values(view, variant, seed),
-                series_color(index),
+                series_color(places[variant]),
                 mode="lines+markers",
                 marker={"size": 5},
                 connectgaps=True,
                 hovertemplate="%{x}<br>%{y:.4g}",
             )
-            for index, (variant, runs) in enumerate(view.found.items())
+            for variant, runs in view.found.items()
             if seed in runs
         ]
         for seed in view.seeds
@@ -198,7 +205,7 @@ def _colours(quantity: Quantity, values: Any) -> tuple[float, float, dict[str, A
     return low, high, bar | ({"tickformat": ".0%"} if quantity.scale == "share" else {})
 
 
-def _branch_chart(view: Layered, state: State) -> Chart:
+def _branch_chart(view: Layered, state: State, places: Mapping[str, int]) -> Chart:
     ratios = {
         (variant, seed): layers.branch_ratio(probes.branches, view.blocks, view.steps)
         for variant, runs in view.found.items()
@@ -212,12 +219,12 @@ def _branch_chart(view: Layered, state: State) -> Chart:
                 label(variant),
                 names,
                 Slice(Exact(ratios[variant, seed]), "step", 1),
-                series_color(index),
+                series_color(places[variant]),
                 mode="lines+markers",
                 marker={"size": 6},
                 hovertemplate="%{x}<br>%{y:.4g}",
             )
-            for index, variant in enumerate(view.found)
+            for variant in view.found
             if (variant, seed) in ratios
         ]
         for seed in view.seeds

@@ -1,67 +1,79 @@
-"""The chart of a comparison's outcome: every run's final accuracy."""
+"""The chart of a comparison's outcome: what every run ended at, in the primary metric."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from archlab.analysis.chance import comparison_chance
+from archlab.analysis.metrics import BY_NAME, SHARE
 from archlab.records import Comparison, VariantResult
-from archlab.reports.charts.parts import error_bars, has_metric, points
+from archlab.reports import palette
+from archlab.reports.charts.parts import axis_of, chance_line, error_bars, points, sizes_text
 from archlab.reports.panel import Chart, Color, series_color
-from archlab.reports.text import label
+from archlab.reports.text import label, metric
 
-SERIES_STYLES = (
-    ("test_accuracy", "population statistics, or no BatchNorm", "circle", 0.17),
-    ("test_accuracy_running", "running statistics", "circle-open", -0.17),
-)
+ROW, FRAME = 58, 118
+"""Height of a variant, and of what is around them; in pixels."""
+STYLES = (("circle", 0.17), ("circle-open", -0.17))
+"""Symbol and place beside the row's middle: of the primary metric, and of the same with running statistics."""
+PRECISE, RUNNING = "precise statistics, or no BatchNorm", "evaluation (running statistics)"
 
 
-def accuracy_chart(comparison: Comparison) -> Chart:
-    """Test accuracy of every run with population and with running statistics."""
+def outcome_chart(comparison: Comparison) -> Chart | None:
+    """The primary metric of every run, and beside it what the same weights reach in evaluation mode; None without it."""
+    shown = [variant for variant in comparison.variants if comparison.metric in variant.metrics]
+    if not shown:
+        return None
+    measured, running = metric(comparison.metric), f"{comparison.metric}_running"
+    both = running in BY_NAME and any(running in variant.metrics for variant in shown)
+    held = (comparison.metric, running) if both else (comparison.metric,)
+    titles = (PRECISE, RUNNING) if both else (measured.title,)
+    known = palette.places(comparison.variants)
+    names = [label(variant.name, 32) for variant in shown]
     traces: list[dict[str, Any]] = []
-    names = [label(variant.name, 32) for variant in comparison.variants]
-    for name, title, symbol, shift in SERIES_STYLES:
-        for index, variant in enumerate(comparison.variants):
+    for name, title, (symbol, shift) in zip(held, titles, STYLES, strict=False):
+        for row, variant in enumerate(shown):
             if name in variant.metrics:
-                place = len(names) - 1 - index + shift
-                traces += _strip(variant, name, place, index, symbol, f"{names[index]}, {title}")
-    traces += [_legend_entry(title, symbol) for name, title, symbol, _ in SERIES_STYLES if has_metric(comparison, name)]
-    layout = {
-        "xaxis": {"title": {"text": "test accuracy after the last epoch"}, "tickformat": ".1~%"},
-        "yaxis": {
-            "tickvals": list(range(len(names))),
-            "ticktext": names[::-1],
-            "range": [-0.6, len(names) - 0.4],
-            "zeroline": False,
-            "showgrid": False,
-        },
-    }
-    both = (
-        " Both rows of a variant are of the same weights: where they differ, one of the statistics is off."
-        if has_metric(comparison, "test_accuracy_running")
-        else ""
-    )
+                height = len(names) - 1 - row + (shift if both else 0)
+                traces += _strip(variant, name, height, known[variant.name], symbol, f"{names[row]}, {title}")
+        if both:
+            traces.append(_legend_entry(title, symbol))
+    chance = comparison_chance(comparison) if measured.unit is SHARE else None
+    sizes = sizes_text({variant.name: variant.metrics[comparison.metric].n for variant in shown})
     return Chart(
-        name="accuracy",
-        title="Test accuracy with running and with population statistics" if both else "Test accuracy",
-        description=f"Small points: one run each. Large points: mean over seeds with its 95 % interval.{both}",
+        name="outcome",
+        title=f"{measured.title[:1].upper()}{measured.title[1:]} of every run after its last epoch",
+        description=f"Small points: one run each. Large points: mean over seeds with its 95 % interval ({sizes})."
+        + (" Both rows of a variant are of the same weights: where they differ, one of the statistics is off." * both),
         data=traces,
-        layout=layout,
-        height=150 + 72 * len(names),
+        layout={
+            "xaxis": axis_of(measured, chance),
+            "yaxis": {
+                "tickvals": list(range(len(names))),
+                "ticktext": names[::-1],
+                "range": [-0.6, len(names) - 0.4],
+                "zeroline": False,
+                "showgrid": False,
+            },
+            **chance_line(chance, "x"),
+        },
+        height=FRAME + ROW * len(names),
         wide=True,
     )
 
 
 def _strip(
-    variant: VariantResult, name: str, height: float, index: int, symbol: str, title: str
+    variant: VariantResult, name: str, height: float, place: int, symbol: str, title: str
 ) -> list[dict[str, Any]]:
     estimate = variant.metrics[name]
-    values, color = list(estimate.values), series_color(index)
-    base: dict[str, Any] = {"showlegend": False, "hovertemplate": "%{x:.2%}<extra>%{text}</extra>"}
+    values, color = list(estimate.values), series_color(place)
+    number = ".2%" if metric(name).unit is SHARE else ".4g"
+    base: dict[str, Any] = {"showlegend": False, "hovertemplate": f"%{{x:{number}}}<extra>%{{text}}</extra>"}
     seeds = points(
         f"{title}: seeds",
         values,
         [height] * len(values),
-        {"symbol": symbol, "size": 7, "color": series_color(index, 0.55)},
+        {"symbol": symbol, "size": 7, "color": series_color(place, 0.55)},
         text=[f"seed {seed}" for seed in variant.seeds] or ["one seed"] * len(values),
         **base,
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from archlab.analysis.metrics import SHARE, Metric
 from archlab.analysis.probing import LogScale
 from archlab.records import Comparison, Estimate
-from archlab.reports.panel import Color, Control
-from archlab.reports.text import label
+from archlab.reports.panel import Color, Control, Switch
+from archlab.reports.text import label, metric
 
 STEP_AXIS = {"title": {"text": "optimiser step"}}
 HIDDEN_EDGE = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
@@ -78,10 +78,62 @@ def error_bars(name: str, estimates: Sequence[Estimate], color: Color) -> dict[s
     return {name: bars}
 
 
-def axis_of(measured: Metric) -> dict[str, Any]:
-    """An axis for a metric's values."""
-    unit = f", {measured.unit.name}" if measured.unit.name and measured.unit is not SHARE else ""
-    return {"title": {"text": f"{measured.title}{unit}"}, "tickformat": ".1~%" if measured.unit is SHARE else ""}
+def axis_of(measured: Metric, chance: float | None = None) -> dict[str, Any]:
+    """An axis for a metric's values; that of an accuracy ends at what is possible, and has chance on it."""
+    if measured.unit is SHARE:
+        return {"title": {"text": measured.title}, "tickformat": ".1~%", **share_range(chance)}
+    return {"title": {"text": ", ".join(filter(None, (measured.title, measured.unit.name)))}, "tickformat": ""}
+
+
+def axes_by_metric(names: Sequence[str], chance: float | None) -> dict[str, Any]:
+    """The vertical axis of each metric, as the control `metric` chooses, with the line of chance at accuracies."""
+    measured = {name: metric(name) for name in names}
+    return {
+        "yaxis": Switch("metric", {name: axis_of(one, chance) for name, one in measured.items()}),
+        **{
+            part: Switch("metric", {name: drawn if one.unit is SHARE else [] for name, one in measured.items()})
+            for part, drawn in chance_line(chance, "y").items()
+        },
+    }
+
+
+def chance_line(chance: float | None, axis: Literal["x", "y"]) -> dict[str, Any]:
+    """What a layout needs for a dotted line at the accuracy of guessing, and its name; nothing where none is known.
+
+    Args:
+        chance: as a share.
+        axis: along which accuracies are drawn.
+    """
+    if chance is None:
+        return {}
+    other = "y" if axis == "x" else "x"
+    line = {
+        "type": "line",
+        f"{axis}0": chance,
+        f"{axis}1": chance,
+        f"{other}0": 0,
+        f"{other}1": 1,
+        f"{other}ref": "paper",
+        "line": {"color": Color("muted"), "width": 1.5, "dash": "dot"},
+        "layer": "below",
+    }
+    name = {
+        "text": f"chance, {100 * chance:.3g} %",
+        axis: chance,
+        other: 1,
+        f"{other}ref": "paper",
+        "xanchor": "left" if axis == "x" else "right",
+        "yanchor": "top" if axis == "x" else "bottom",
+        "showarrow": False,
+        "font": {"color": Color("muted"), "size": 11},
+    }
+    return {"shapes": [line], "annotations": [name]}
+
+
+def share_range(chance: float | None) -> dict[str, Any]:
+    """The range of an axis of accuracies: with chance on it, and no further than what is possible."""
+    include = {} if chance is None else {"include": [chance]}
+    return {"autorangeoptions": {"minallowed": -0.01, "maxallowed": 1.01, **include}}
 
 
 def number_axis(axis: str, values: Sequence[float]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from archlab.analysis import curves, probing
 from archlab.records import Landscape, Smoothness
+from archlab.reports import palette
 from archlab.reports.charts.parts import (
     STEP_AXIS,
     band,
@@ -28,13 +29,17 @@ EDGE_NAMES = ("least", "greatest")
 """What the edges of one run's band are called."""
 
 
-def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -> Panel:
+def smoothness_panel(
+    found: Mapping[str, Mapping[int, Smoothness]], name: str, places: Mapping[str, int] | None = None
+) -> Panel:
     """Loss and gradient along the gradient as in Santurkar et al. 2018, figure 4: one run's bands, all runs' beta.
 
     Args:
         found: variant -> seed -> what was probed; no variant is empty.
         name: the panel's.
+        places: variant -> its place among the colours; in their order by default.
     """
+    places = places or palette.numbered(found)
     control = seed_control(found)
     first = _every(found)[0]
     line = f"w − ηg, over {len(first.rates)} rates η from {first.rates[0]:.2g} to {first.rates[-1]:.2g}"
@@ -44,6 +49,7 @@ def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -
         _bands(
             found,
             control,
+            places,
             name="loss",
             title="Loss along the gradient",
             description=f"Shaded: least to greatest loss at {line}; line: the loss at the weights w themselves. The "
@@ -54,6 +60,7 @@ def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -
         _bands(
             found,
             control,
+            places,
             name="gradient",
             title="Change of the gradient along itself",
             description=f"Shaded: least to greatest distance between the gradient at {line}, and the gradient g at w; "
@@ -61,7 +68,7 @@ def smoothness_panel(found: Mapping[str, Mapping[int, Smoothness]], name: str) -
             f"{whose}",
             axis="norm",
         ),
-        beta_chart(found),
+        beta_chart(found, places),
     )
     notes = [
         f"{variant}: not finite, and so not drawn: {holes} losses along the gradient."
@@ -131,6 +138,7 @@ def _every(found: Mapping[str, Mapping[int, Probed]]) -> list[Probed]:
 def _bands(
     found: Mapping[str, Mapping[int, Smoothness]],
     control: Control,
+    places: Mapping[str, int],
     *,
     name: str,
     title: str,
@@ -141,9 +149,11 @@ def _bands(
     data = {
         str(seed): [
             trace
-            for index, (variant, runs) in enumerate(found.items())
+            for variant, runs in found.items()
             if seed in runs
-            for trace in _band_traces(variant, runs[seed].steps, _band_of_run(runs[seed], name), index, EDGE_NAMES)
+            for trace in _band_traces(
+                variant, runs[seed].steps, _band_of_run(runs[seed], name), places[variant], EDGE_NAMES
+            )
         ]
         for seed in seeds_of(found)
     }
@@ -164,7 +174,7 @@ def _band_of_run(probed: Smoothness, name: str) -> tuple[Any, Any, Any]:
     return (*probing.extent(values), middle)
 
 
-def beta_chart(found: Mapping[str, Mapping[int, Smoothness]]) -> Chart:
+def beta_chart(found: Mapping[str, Mapping[int, Smoothness]], places: Mapping[str, int]) -> Chart:
     """The effective beta by step, of all runs.
 
     Args:
@@ -174,11 +184,11 @@ def beta_chart(found: Mapping[str, Mapping[int, Smoothness]]) -> Chart:
     sizes = {}
     # The intervals of few runs reach far beyond the values: of two, by a factor of thousands.
     scale = probing.log_scale((probing.effective_smoothness(probed) for probed in _every(found)), room=0.3)
-    for index, (variant, runs) in enumerate(found.items()):
+    for variant, runs in found.items():
         steps, beta = probing.smoothness_band([*runs.values()])
         sizes[variant] = beta.n
         ends = ("lower bound", "upper bound")
-        traces = _band_traces(variant, steps, (beta.low, beta.high, beta.mean), index, ends)
+        traces = _band_traces(variant, steps, (beta.low, beta.high, beta.mean), places[variant], ends)
         data += traces if beta.n > 1 else traces[-1:]
     basis = (
         "One run per variant, so no interval."

@@ -7,6 +7,7 @@ from typing import Any
 
 from archlab.analysis import layers
 from archlab.records import GradientCorrelation, Similarity
+from archlab.reports import palette
 from archlab.reports.charts.parts import color_bar, layer_axis, layer_label, line, seed_control
 from archlab.reports.panel import Chart, Control, Exact, Panel, Scale, Slice, State, Switch, series_color
 from archlab.reports.text import label, shortened
@@ -69,7 +70,9 @@ def similarity_panel(
     return Panel(name, tuple(charts), tuple(controls), tuple(notes))
 
 
-def correlation_panel(found: Mapping[str, Mapping[int, GradientCorrelation]], name: str) -> Panel:
+def correlation_panel(
+    found: Mapping[str, Mapping[int, GradientCorrelation]], name: str, places: Mapping[str, int] | None = None
+) -> Panel:
     """How alike gradients are by the distance between images, as in Balduzzi et al. 2017, section 2.
 
     Args:
@@ -78,6 +81,7 @@ def correlation_panel(found: Mapping[str, Mapping[int, GradientCorrelation]], na
     """
     import numpy as np
 
+    places = places or palette.numbered(found)
     every = [held for runs in found.values() for held in runs.values()]
     steps = layers.shown_steps([held.steps for held in every], MOST_LOOKS)
     seeds = seed_control(found)
@@ -85,9 +89,9 @@ def correlation_panel(found: Mapping[str, Mapping[int, GradientCorrelation]], na
     data = {
         seed: [
             trace
-            for index, (variant, runs) in enumerate(found.items())
+            for variant, runs in found.items()
             if int(seed) in runs
-            for trace in _lines(variant, index, runs[int(seed)], steps)
+            for trace in _lines(variant, places[variant], runs[int(seed)], steps)
         ]
         for seed, _ in seeds.options
     }

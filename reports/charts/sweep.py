@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from archlab.analysis.chance import comparison_chance
 from archlab.analysis.metrics import BY_NAME
 from archlab.records import Comparison, Estimate, Value, VariantResult
-from archlab.reports.charts.factors import factor_charts, factor_control, grouped, is_crossed, numbers_of
-from archlab.reports.charts.parts import HIDDEN_EDGE, axis_of, band, bounds_of, has_metric, line, number_axis
-from archlab.reports.panel import Chart, Control, Panel, Switch, band_shade, series_color
+from archlab.reports import palette
+from archlab.reports.charts.factors import factor_charts, factor_control, group_style, grouped, is_crossed, numbers_of
+from archlab.reports.charts.parts import HIDDEN_EDGE, axes_by_metric, band, bounds_of, has_metric, line, number_axis
+from archlab.reports.panel import Chart, Color, Control, Panel, Switch, band_shade, series_color
 from archlab.reports.text import label, metric
 
 
@@ -30,9 +32,11 @@ def sweep_panel(comparison: Comparison, name: str) -> Panel | None:
         values = [float(variant.options[axis]) for variant in comparison.variants]
         groups = grouped(comparison.variants, axis)
         if len(_skips(comparison)) == 2:
-            charts += _error_charts(groups, axis, values)
+            charts += _error_charts(groups, axis, values, palette.places(comparison.variants))
         if not crossed:
-            charts.append(_sweep(groups, axis, values, names))
+            charts.append(
+                _sweep(groups, axis, values, names, palette.places(comparison.variants), comparison_chance(comparison))
+            )
     if crossed:
         charts += factor_charts(comparison, names)
         controls.insert(0, factor_control(comparison))
@@ -40,17 +44,22 @@ def sweep_panel(comparison: Comparison, name: str) -> Panel | None:
 
 
 def _sweep(
-    groups: Mapping[str, Sequence[VariantResult]], axis: str, values: Sequence[float], names: Sequence[str]
+    groups: Mapping[str, Sequence[VariantResult]],
+    axis: str,
+    values: Sequence[float],
+    names: Sequence[str],
+    places: Mapping[str, int],
+    chance: float | None,
 ) -> Chart:
     words = axis.replace("_", " ")
     return Chart(
         name="sweep",
         title=f"Against {words}",
         description=f"Line: mean over seeds; band: its 95 % interval, for each {words} that was tried.",
-        data=Switch("metric", {found: _lines(groups, axis, found) for found in names}),
+        data=Switch("metric", {found: _lines(groups, axis, found, places) for found in names}),
         layout={
             "xaxis": number_axis(axis, values),
-            "yaxis": Switch("metric", {found: axis_of(metric(found)) for found in names}),
+            **axes_by_metric(names, chance),
         },
         height=380,
         wide=True,
@@ -70,27 +79,34 @@ def _swept(variants: Sequence[VariantResult]) -> str | None:
 
 
 def _lines(
-    groups: Mapping[str, Sequence[VariantResult]], axis: str, metric_name: str, *, as_error: bool = False
+    groups: Mapping[str, Sequence[VariantResult]],
+    axis: str,
+    metric_name: str,
+    places: Mapping[str, int],
+    *,
+    as_error: bool = False,
 ) -> list[dict[str, Any]]:
     traces = []
     for index, (name, members) in enumerate(groups.items()):
+        hue, dash = group_style(members, places, index)
         held = sorted((one for one in members if metric_name in one.metrics), key=lambda one: float(one.options[axis]))
         estimates = [one.metrics[metric_name] for one in held]
         estimates = [_error(estimate) for estimate in estimates] if as_error else estimates
-        title, places = label(name) or "mean", [float(variant.options[axis]) for variant in held]
+        title, along = label(name) or "mean", [float(variant.options[axis]) for variant in held]
         if all(estimate.low is not None for estimate in estimates):
             low, high = ([getattr(estimate, bound) for estimate in estimates] for bound in ("low", "high"))
-            shade = series_color(index, band_shade(len(groups)))
-            edge = {"type": "scatter", "x": places, **HIDDEN_EDGE, "legendgroup": str(index)}
+            shade = Color(hue.name, band_shade(len(groups)))
+            edge = {"type": "scatter", "x": along, **HIDDEN_EDGE, "legendgroup": str(index)}
             traces += band(edge, bounds_of(title), low, high, shade)
         traces.append(
             line(
                 title,
-                places,
+                along,
                 [estimate.mean for estimate in estimates],
-                series_color(index),
+                hue,
+                dash=dash,
                 mode="lines+markers",
-                marker={"size": 8},
+                marker={"size": 8, "color": [series_color(places[variant.name]) for variant in held]},
                 text=[f"n = {estimate.n}" for estimate in estimates],
                 legendgroup=str(index),
                 hovertemplate="%{y:.4g}, %{text}<extra>%{fullData.name}</extra>",
@@ -100,7 +116,7 @@ def _lines(
 
 
 def _error_charts(
-    groups: Mapping[str, Sequence[VariantResult]], axis: str, values: Sequence[float]
+    groups: Mapping[str, Sequence[VariantResult]], axis: str, values: Sequence[float], places: Mapping[str, int]
 ) -> tuple[Chart, ...]:
     """Both errors on the same scale: the question of He et al., Deep Residual Learning, 2015, figure 1."""
     words = axis.replace("_", " ")
@@ -122,7 +138,7 @@ def _error_charts(
             name=f"{part}-error",
             title=f"{part.capitalize()} error against {words}",
             description=f"{text} Line: mean over seeds; band: its 95 % interval.",
-            data=_lines(groups, axis, f"{part}_accuracy", as_error=True),
+            data=_lines(groups, axis, f"{part}_accuracy", places, as_error=True),
             layout={
                 "xaxis": number_axis(axis, values),
                 "yaxis": {"title": {"text": f"{part} error"}, "tickformat": ".1~%", "range": [0, 1.06 * most]},

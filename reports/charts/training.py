@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from archlab.analysis import curves
+from archlab.analysis.chance import chance_of
 from archlab.records import Run
-from archlab.reports.charts.parts import HIDDEN_EDGE, band, bounds_of, line, sizes_text
+from archlab.reports.charts.parts import HIDDEN_EDGE, band, bounds_of, chance_line, line, share_range, sizes_text
 from archlab.reports.material import Experiment
 from archlab.reports.panel import Chart, Color, Control, Panel, Smooth, Switch, band_shade, series_color
 from archlab.reports.text import label
@@ -41,21 +42,19 @@ def training_panel(experiment: Experiment, read: Callable[[Run], Mapping[str, An
     variants = {variant: runs for variant, runs in experiment.variants.items() if runs}
     recorded = {variant: [read(run) for run in runs] for variant, runs in variants.items()}
     stepwise = any(curve is not None for found in recorded.values() for curve in found)
-    charts = []
+    charts, places = [], experiment.places
+    chance = chance_of(run.config for run in experiment.runs)
     for metric, title in (("loss", "Training loss"), ("accuracy", "Training accuracy")):
         series = {
             variant: _train_series(runs, recorded[variant], f"train_{metric}") for variant, runs in variants.items()
         }
         kind = "Of each batch as it was trained on." if stepwise else "Mean over each epoch's batches."
-        charts.append(_chart(f"train-{metric}", title, metric, series, kind, smooth=stepwise))
+        charts.append(_chart(f"train-{metric}", title, metric, series, kind, places, chance=chance, smooth=stepwise))
     for metric, title in (("loss", "Test loss"), ("accuracy", "Test accuracy")):
         series = {variant: _epoch_series(runs, f"test_{metric}") for variant, runs in variants.items()}
-        running = {
-            f"{variant}, running statistics": _epoch_series(runs, f"test_{metric}_running")
-            for variant, runs in variants.items()
-        }
+        running = {variant: _epoch_series(runs, f"test_{metric}_running") for variant, runs in variants.items()}
         kind = "After each epoch, with population statistics where there is BatchNorm; dashed: with running ones."
-        charts.append(_chart(f"test-{metric}", title, metric, series, kind, running=running))
+        charts.append(_chart(f"test-{metric}", title, metric, series, kind, places, chance=chance, running=running))
     controls = [
         Control(
             "x", "Horizontal axis", "select", (("step", "step"), ("epoch", "epoch"), ("seconds", "second")), "step"
@@ -117,7 +116,9 @@ def _chart(
     metric: str,
     series: Mapping[str, Mapping[str, Any]],
     kind: str,
+    places: Mapping[str, int],
     *,
+    chance: float | None,
     running: Mapping[str, Mapping[str, Any]] | None = None,
     smooth: bool = False,
 ) -> Chart:
@@ -125,11 +126,12 @@ def _chart(
 
     traces: list[dict[str, Any]] = []
     most, shade = UPPER_LIMITS[metric], band_shade(len(series))
-    for index, (variant, one) in enumerate(series.items()):
-        traces += _variant_traces(variant, one, index, most=most, shade=shade, smooth=smooth)
-    for index, (variant, one) in enumerate((running or {}).items()):
+    for variant, one in series.items():
+        traces += _variant_traces(variant, one, places[variant], most=most, shade=shade, smooth=smooth)
+    for variant, one in (running or {}).items():
         if np.isfinite(one["values"]).any():
-            traces += _variant_traces(variant, one, index, most=most, shade=shade, dash="dash")
+            place = places[variant]
+            traces += _variant_traces(f"{variant}, running statistics", one, place, most=most, shade=shade, dash="dash")
     if any(trace.get("line", {}).get("dash") == "dash" for trace in traces):
         traces.append(DASHED_ENTRY)
     axis_titles = {
@@ -142,7 +144,8 @@ def _chart(
         "hovermode": "x unified",
     }
     if metric == "accuracy":
-        layout["yaxis"] |= {"tickformat": ".0%"}
+        layout["yaxis"] |= {"tickformat": ".0%", **share_range(chance)}
+        layout |= chance_line(chance, "y")
     else:
         layout["yaxis"] |= {"type": Switch("scale", {"off": "linear", "on": "log"})}
     return Chart(
@@ -173,7 +176,7 @@ def _seeds(series: Mapping[str, Mapping[str, Any]]) -> str:
 def _variant_traces(
     variant: str,
     series: Mapping[str, Any],
-    index: int,
+    place: int,
     *,
     most: float,
     shade: float,
@@ -185,14 +188,14 @@ def _variant_traces(
     found = curves.band(series["values"], 0.0, most)
     low, mean, high = curves.thinned(np.stack([found.low, found.mean, found.high], axis=1), POINTS).T
     name, x = label(variant), _axis(series, POINTS)
-    base: dict[str, Any] = {"legendgroup": str(index), "hovertemplate": "%{y:.4g}"}
+    base: dict[str, Any] = {"legendgroup": str(place), "hovertemplate": "%{y:.4g}"}
 
     def drawn(values: Any) -> Any:
         return Smooth(np.ascontiguousarray(values), "smoothing") if smooth else np.ascontiguousarray(values)
 
     edge = {"type": "scatter", "x": x, **base, **HIDDEN_EDGE}
-    bounds = band(edge, bounds_of(name), drawn(low), drawn(high), series_color(index, shade))
-    color, mode = series_color(index), "lines+markers" if len(series["x"]["step"]) <= MARKER_POINTS else "lines"
+    bounds = band(edge, bounds_of(name), drawn(low), drawn(high), series_color(place, shade))
+    color, mode = series_color(place), "lines+markers" if len(series["x"]["step"]) <= MARKER_POINTS else "lines"
     own: dict[str, Any] = {"mode": mode, "showlegend": dash == "solid", "marker": {"size": 5, "color": color}}
     average = line(name, x, drawn(mean), color, dash=dash, **own, **base)
     if found.n == 1:
@@ -201,9 +204,9 @@ def _variant_traces(
         return [*bounds, average]
     base |= {"showlegend": False, "visible": Switch("seeds", {"off": False, "on": True})}
     thin = curves.thinned(series["values"].T, SEED_POINTS).T
-    place, shade_of_seed = _axis(series, SEED_POINTS), series_color(index, 0.55)
+    seed_x, shade_of_seed = _axis(series, SEED_POINTS), series_color(place, 0.55)
     seeds = [
-        line(f"{name}, seed {run.config.seed}", place, drawn(values), shade_of_seed, 1, **base)
+        line(f"{name}, seed {run.config.seed}", seed_x, drawn(values), shade_of_seed, 1, **base)
         for run, values in zip(series["runs"], thin, strict=True)
     ]
     return [*bounds, average, *seeds]

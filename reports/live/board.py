@@ -212,9 +212,9 @@ def _probe_panel(experiment: Experiment, anchor: str, read: ReadProbes) -> Panel
                 smoothness.setdefault(variant, {})[run.config.seed] = probes.smoothness
     charts = []
     if looks:
-        charts.append(depth_chart(looks, {name: place for place, name in enumerate(experiment.variants)}, images))
+        charts.append(depth_chart(looks, experiment.places, images))
     if smoothness:
-        charts.append(beta_chart(smoothness))
+        charts.append(beta_chart(smoothness, experiment.places))
     return Panel(f"{anchor}-probes", tuple(charts), (QUANTITY,) if looks else ()) if charts else None
 
 

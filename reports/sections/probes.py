@@ -30,16 +30,20 @@ def probe_sections(experiment: Experiment, material: Material, anchor: str) -> l
     landscapes = _probed({name: {seed: one.landscape for seed, one in runs.items()} for name, runs in found.items()})
     samples = {name: {run.config.train_samples for run in runs} for name, runs in experiment.variants.items()}
     alike = [name for name in similarity if samples[name] == samples[next(iter(similarity))]]
-    parts = []
+    parts, places = [], experiment.places
     if layers:
-        parts.append(chart_section("Signals by depth", layers_panel(layers, f"{anchor}-layers")))
+        parts.append(chart_section("Signals by depth", layers_panel(layers, f"{anchor}-layers", places)))
     if similarity:
         panel = similarity_panel(similarity, f"{anchor}-similarity", alike)
         parts.append(chart_section("Similarity of layers", panel))
     if correlation:
-        parts.append(chart_section("Gradients at near images", correlation_panel(correlation, f"{anchor}-correlation")))
+        parts.append(
+            chart_section("Gradients at near images", correlation_panel(correlation, f"{anchor}-correlation", places))
+        )
     if smoothness:
-        parts.append(chart_section("Smoothness of the loss", smoothness_panel(smoothness, f"{anchor}-smoothness")))
+        parts.append(
+            chart_section("Smoothness of the loss", smoothness_panel(smoothness, f"{anchor}-smoothness", places))
+        )
     if landscapes:
         parts.append(chart_section("Loss landscape", landscape_panel(landscapes, f"{anchor}-landscape")))
     return parts

@@ -43,6 +43,8 @@ class ExperimentSummary:
     metrics: tuple[str, ...]
     """Titles of the metrics that some variant has."""
     variants: tuple[str, ...]
+    places: tuple[int, ...]
+    """Of the variants among the page's colours."""
     cells: tuple[tuple[MetricCell, ...], ...]
     """One row per metric, one column per variant."""
     upright: bool
@@ -91,16 +93,20 @@ def _summary(experiment: Experiment, anchor: str, examination: Examination) -> E
         variants=tuple(found),
         cells=cells,
         upright=upright,
-        strips=_strips(dict(zip(shown, cells, strict=True)), upright),
+        places=tuple(experiment.places[name] for name in found),
+        strips=_strips(dict(zip(shown, cells, strict=True)), [experiment.places[name] for name in found], upright),
         unfinished=() if comparison else unfinished,
         examination=examination,
     )
 
 
-def _strips(cells: Mapping[str, tuple[MetricCell, ...]], upright: bool) -> tuple[Strip | None, ...]:
+def _strips(
+    cells: Mapping[str, tuple[MetricCell, ...]], places: Sequence[int], upright: bool
+) -> tuple[Strip | None, ...]:
     """Pictures of the metrics, of which running and precise ones share a scale; or of each variant's first metric."""
     rows = {
-        name: [_series(place, cell) for place, cell in enumerate(row) if cell.estimate] for name, row in cells.items()
+        name: [_series(place, cell) for place, cell in zip(places, row, strict=True) if cell.estimate]
+        for name, row in cells.items()
     }
     scales: dict[str, list[float]] = {}
     for name, row in rows.items():
@@ -110,7 +116,7 @@ def _strips(cells: Mapping[str, tuple[MetricCell, ...]], upright: bool) -> tuple
     first = next(iter(rows))
     scale = [bound for series in rows[first] for bound in series.extent]
     drawn = {series.place: strip([series], min(scale), max(scale)) for series in rows[first]}
-    return tuple(drawn.get(place) for place in range(len(cells[first])))
+    return tuple(drawn.get(place) for place in places)
 
 
 def _scale(name: str) -> str:

@@ -310,9 +310,9 @@ def test_slugs_differ() -> None:
 
 
 def test_the_style_sheet_and_python_agree_on_the_light_colours() -> None:
-    from archlab.reports.resources import asset
+    from archlab.reports.resources import style
 
-    sheet = asset("theme.css")
+    sheet = style()
     for name, value in LIGHT.items():
         assert f"--{name}: light-dark({value}, #" in sheet
 
