@@ -14,7 +14,6 @@ from archlab.errors import InputError, nearest
 from archlab.reports.diagram.picture import find_browser
 from archlab.reports.material import Item, gather
 from archlab.reports.panel import (
-    LIGHT,
     Chart,
     Control,
     Panel,
@@ -26,6 +25,7 @@ from archlab.reports.panel import (
     evaluate,
     series_color,
 )
+from archlab.reports.resources import light_color
 from archlab.reports.sections import sections
 from archlab.reports.text import label
 
@@ -173,7 +173,7 @@ def _styled(chart: Chart, title: str, panel: Panel, state: State) -> Figure:
     return figure.update_layout(
         template="plotly_white",
         colorway=[evaluate(series_color(index), {}) for index in range(8)],
-        font={"family": "system-ui, sans-serif", "color": LIGHT["text"]},
+        font={"family": "system-ui, sans-serif", "color": light_color("text")},
         title={
             "subtitle": {"text": " · ".join(label(html.unescape(part)) for part in said)},
             "x": 0,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from archlab.errors import InputError
 from archlab.reports import palette
+from archlab.reports.resources import light_color
 from archlab.reports.text import label
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class Position:
 
 @dataclass(frozen=True)
 class Color:
-    """A colour of the theme: `series-0` to `series-23`, `text`, `muted`, `grid`, `accent`, `surface`, `raised`."""
+    """A colour of the style sheet: `series-0` to `series-47`, `text`, `muted`, `grid`, `accent`, `surface`, `raised`,
+    and those of kinds of layers, `diagram-convolution`, `diagram-convolution-line`, ..."""
 
     name: str
     alpha: float = 1.0
@@ -166,7 +168,7 @@ def evaluate(node: Any, state: State) -> Any:
         case Position():
             return int(_chosen(node.control, state))
         case Color():
-            red, green, blue = (int(LIGHT[node.name][place : place + 2], 16) for place in (1, 3, 5))
+            red, green, blue = (int(light_color(node.name)[place : place + 2], 16) for place in (1, 3, 5))
             return f"rgba({red},{green},{blue},{node.alpha:g})"
         case Scale():
             return SCALES[node.name]
@@ -209,16 +211,6 @@ def _chosen(control: str, state: State) -> str | int:
     return state[control]
 
 
-# The style sheet holds the same for the light theme, and lighter ones for the dark theme.
-LIGHT = {
-    **{f"series-{place}": palette.color(place) for place in range(palette.PLACES)},
-    "text": "#1b2026",
-    "muted": "#59636e",
-    "grid": "#e3e7eb",
-    "accent": "#0b62a8",
-    "surface": "#ffffff",
-    "raised": "#eef1f4",
-}
 SCALES: dict[str, list[list[float | str]]] = {
     "sequential": [[0, "#00224e"], [0.25, "#35456c"], [0.5, "#7c7b78"], [0.75, "#bcae6c"], [1, "#fee838"]],
     "diverging": [[0, "#0a5a94"], [0.25, "#7fb3d8"], [0.5, "#f5f5f3"], [0.75, "#f0a36b"], [1, "#b34a00"]],

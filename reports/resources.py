@@ -42,6 +42,20 @@ def style(names: tuple[str, ...] = STYLES) -> str:
     return (palette.style() if "theme" in names else "") + _joined(names, "css")
 
 
+def light_color(name: str) -> str:
+    """A colour of the style sheet in the light theme, as `#rrggbb`.
+
+    >>> light_color("surface")
+    '#ffffff'
+    """
+    return _light_colors()[name]
+
+
+@functools.cache
+def _light_colors() -> dict[str, str]:
+    return dict(re.findall(r"--([\w-]+): light-dark\((#[0-9a-f]{6})", style()))
+
+
 def _joined(names: tuple[str, ...], kind: str) -> str:
     return "\n".join(asset(f"{name}.{kind}") for name in names)
 

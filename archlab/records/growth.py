@@ -27,6 +27,9 @@ class Stage:
     known. Empty in records of an older archlab: then the first is taken for channels."""
     repeats: int = 1
     """How many equal ones in a row it stands for."""
+    parts: tuple[int, ...] = ()
+    """Where one block ends in a concatenation over the channels: those of each part, in order. A dense block with 64
+    channels going in and four layers of 32 has `(64, 32, 32, 32, 32)`."""
 
     @property
     def feature_axis(self) -> int | None:

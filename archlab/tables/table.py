@@ -76,6 +76,12 @@ class Table:
                 raise ValueError(f"{len(self.columns)} columns, but a row of {len(cells)} cells: {cells}")
 
 
+def written_rows(table: Table) -> list[list[str]]:
+    """The rows as people read them, the total last."""
+    cells = [*(row.cells for row in table.rows), *([table.total] if table.total else [])]
+    return [[written(cell, column) for cell, column in zip(row, table.columns, strict=True)] for row in cells]
+
+
 def written(cell: Cell, column: Column) -> str:
     """The cell as people read it: `1,234`, `>= 1,234`, `12.5 KiB`, `yes`, or nothing.
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from math import prod
 from typing import Any
 
 from archlab.analysis.folding import parent_rows
 from archlab.analysis.growth import stages
 from archlab.records import Growth, Layer, Stage, Trace
-from archlab.reports.charts.parts import line
+from archlab.reports import palette
+from archlab.reports.charts.parts import line, points
+from archlab.reports.diagram.colour import CATEGORIES, category, category_of
 from archlab.reports.panel import Chart, Color, Control, Panel, Switch, series_color
 from archlab.reports.text import brief, count, label, shape
 
@@ -17,6 +20,8 @@ MOST_TILES = 1_500
 """A treemap with more tiles than this shows only the upper levels."""
 FEWEST_STAGES, MOST_STAGES = 6, 60
 AXIS_TYPES = {"on": "log", "off": "linear"}
+WEIGHTED = ("convolution", "linear", "attention", "recurrent", "embedding", "pooling")
+"""Kinds of layers that a stage is called by, in place of the normalisation and activation behind them."""
 MEASURES = {"parameters": "parameters", "macs": "MACs"}
 
 
@@ -29,31 +34,30 @@ def growth_panel(trace: Trace, name: str) -> Panel | None:
 def growth_chart(growth: Growth) -> Chart:
     """Channels, map size and parameters, stage by stage: three rows of bars over the same stages."""
     found = [stage for stage in growth.stages if stage.shape]
-    places = list(range(len(found)))
-    names = [label(_stage_name(stage), 26) for stage in found]
-    hover = [f"{names[place]}<br>{label(shape(stage.shape))}" for place, stage in enumerate(found)]
-    rows: tuple[tuple[str, list[Any], str], ...] = (
-        ("channels", [stage.channels for stage in found], "series-0"),
-        ("map height", [stage.height for stage in found], "series-2"),
-        ("parameters", [stage.parameters for stage in found], "series-1"),
+    sizes = _size_title(found)
+    rows: tuple[tuple[str, list[tuple[int | None, ...]]], ...] = (
+        ("features" if sizes != "map height" else "channels", [_parts(stage) for stage in found]),
+        (sizes, [(_extent(stage),) for stage in found]),
+        ("parameters", [(stage.parameters,) for stage in found]),
     )
+    places = list(range(len(found)))
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {
         "xaxis": {
             "tickvals": places,
-            "ticktext": names,
+            "ticktext": [label(_stage_name(stage), 26) for stage in found],
             "tickangle": -40,
             "showgrid": False,
             "zeroline": False,
             "anchor": "y3",
         },
+        "barmode": "overlay",
         "bargap": 0.3,
-        "showlegend": False,
-        "margin": {"t": 24},
+        "margin": {"t": 64},
+        "legend": {"orientation": "h", "x": 0, "y": 1.12, "yanchor": "bottom"},
     }
     annotations: list[dict[str, Any]] = []
-    for row, (title, values, color) in enumerate(rows, start=1):
-        axis = f"y{row}" if row > 1 else "y"
+    for row, (title, values) in enumerate(rows, start=1):
         top = 1 - (row - 1) * 0.35
         layout[f"yaxis{row if row > 1 else ''}"] = {
             "domain": [top - 0.26, top - 0.02],
@@ -72,51 +76,119 @@ def growth_chart(growth: Growth) -> Chart:
                 "showarrow": False,
             }
         )
-        data.append(
-            {
-                "type": "bar",
-                "name": title,
-                "x": places,
-                "y": values,
-                "yaxis": axis,
-                "text": ["" if value is None else brief(value) for value in values] if len(found) <= 24 else "",
-                "textposition": "outside",
-                "cliponaxis": False,
-                "hovertext": hover,
-                "hovertemplate": "%{hovertext}<br>%{y:,} " + title + "<extra></extra>",
-                "marker": {"color": Color(color)},
-            }
-        )
+        data.append(_bars(found, title, values, f"y{row}" if row > 1 else "y"))
+    kinds = {_stage_category(stage) for stage in found}
+    data += [
+        points(name, [None], [None], _square(name), hoverinfo="skip", showlegend=True)
+        for name in (*CATEGORIES, "other")
+        if name in kinds
+    ]
     widest = max((stage.channels for stage in found), default=0)
+    joined = " Where a block puts its layers side by side, each is a piece of the bar." if any(map(_joins, found)) else ""
     return Chart(
         name="growth",
         title="Growth, stage by stage",
         description="A stage is a block, or neighbouring layers that give the same shape. From top to bottom: "
-        f"channels of its output (features, after flattening; up to {count(widest)}), height of its feature map in "
-        "pixels, and its parameters.",
+        f"{rows[0][0]} of its output (up to {count(widest)}), {sizes}, and its parameters.{joined} Colours are kinds of "
+        "layers, as in the diagram.",
         data=data,
         layout=layout | {"annotations": annotations},
-        height=520,
+        height=540,
         wide=True,
     )
 
 
-def overlay_panel(networks: Mapping[str, Trace], name: str) -> Panel | None:
-    """The growth of several networks in one chart, by what a reader calls them; None where none has channels."""
+def _joins(stage: Stage) -> bool:
+    return len(stage.parts) > 1
+
+
+def _parts(stage: Stage) -> tuple[int | None, ...]:
+    """The pieces that the bar of a stage's channels is drawn of."""
+    return stage.parts or (stage.channels or None,)
+
+
+def _extent(stage: Stage) -> int | None:
+    """The map's height, or how many tokens or steps there are."""
+    return stage.height if stage.height is not None else (prod(stage.spatial) if stage.spatial else None)
+
+
+def _size_title(found: Sequence[Stage]) -> str:
+    """What the axes beside the features are, of all stages."""
+    names = dict.fromkeys(name for stage in found for name in stage.positions if name not in ("", "width", "depth"))
+    words = {"height": "map height", "time": "time steps", "length": "length"}
+    return ", ".join(words.get(name, name) for name in names) or "map height"
+
+
+def _bars(
+    found: Sequence[Stage], title: str, values: Sequence[tuple[int | None, ...]], axis: str
+) -> dict[str, Any]:
+    """One row of bars, each of one piece or of several on top of each other."""
+    colors = [_stage_category(stage) for stage in found]
+    pieces = [
+        (place, piece, sum(filter(None, parts[:at])), at == len(parts) - 1, sum(filter(None, parts)), len(parts))
+        for place, parts in enumerate(values)
+        for at, piece in enumerate(parts)
+    ]
+    return {
+        "type": "bar",
+        "name": title,
+        "x": [place for place, *_ in pieces],
+        "y": [piece for _, piece, *_ in pieces],
+        "base": [base for _, _, base, *_ in pieces],
+        "yaxis": axis,
+        "text": [
+            brief(whole) if last and piece is not None and len(found) <= 24 else ""
+            for _, piece, _, last, whole, _ in pieces
+        ],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "hovertext": [
+            f"{label(_stage_name(found[place]), 26)}<br>{label(shape(found[place].shape))}<br>"
+            + (f"{piece or 0:,} of " if parts > 1 else "")
+            + f"{whole:,} {title}"
+            for place, piece, _, _, whole, parts in pieces
+        ],
+        "hovertemplate": "%{hovertext}<extra></extra>",
+        "showlegend": False,
+        "marker": {
+            "color": [Color(f"diagram-{colors[place]}") for place, *_ in pieces],
+            "line": {"width": 1, "color": [Color(f"diagram-{colors[place]}-line") for place, *_ in pieces]},
+        },
+    }
+
+
+def _stage_category(stage: Stage) -> str:
+    """The kind of layers that a stage's colour says: of its first layer that multiplies, else of its last."""
+    found = [category_of(kind) for kind in stage.kinds]
+    return next((name for name in found if name in WEIGHTED), found[-1] if found else "other")
+
+
+def overlay_panel(networks: Mapping[str, Trace], name: str, places: Mapping[str, int] | None = None) -> Panel | None:
+    """The growth of several networks in one chart, by what a reader calls them; None where none has channels.
+
+    Args:
+        networks: what a reader calls each, and what it is.
+        name: the panel's.
+        places: of the networks among the colours; in their order by default.
+    """
+    places = places or palette.numbered(networks)
     grown = {title: _growth(trace) for title, trace in networks.items()}
     if not any(stage.channels for growth in grown.values() for stage in growth.stages):
         return None
-    measures = {"channels": "channels", "height": "map height", "parameters": "parameters so far"}
+    every = [stage for growth in grown.values() for stage in growth.stages if stage.shape]
+    sizes = _size_title(every)
+    channels = "features" if sizes != "map height" else "channels"
+    measures = {"channels": channels, "height": sizes, "parameters": "parameters so far"}
     chart = Chart(
         name="overlay",
         title="Growth side by side",
         description="Every network from its input, 0 %, to its output, 100 % of its stages. A point is a stage: a "
-        "block, or neighbouring layers that give the same shape.",
+        f"block, or neighbouring layers that give the same shape.{_inputs(networks)}",
         data=Switch(
             "measure",
             {
-                measure: _widened(
-                    [_overlay(title, growth, measure, index) for index, (title, growth) in enumerate(grown.items())]
+                measure: _apart(
+                    [_overlay(title, growth, measure, places[title]) for title, growth in grown.items()]
                 )
                 for measure in measures
             },
@@ -140,28 +212,38 @@ def overlay_panel(networks: Mapping[str, Trace], name: str) -> Panel | None:
     return Panel(name, (chart,), controls)
 
 
-def _widened(traces: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The lines, each wider than those on top of it that are the same, so that it can be seen beneath them."""
-    widened = []
-    for place, trace in enumerate(traces):
-        extra = 3 * min(3, sum((other["x"], other["y"]) == (trace["x"], trace["y"]) for other in traces[place + 1 :]))
-        wider = {"line": {**trace["line"], "width": 2 + extra}, "marker": {"size": 7 + extra}}
-        widened.append(trace | wider)
-    return widened
+def _apart(traces: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines, those that lie on each other as one that names all of them."""
+    kept: list[dict[str, Any]] = []
+    for trace in traces:
+        same = next((other for other in kept if (other["x"], other["y"]) == (trace["x"], trace["y"])), None)
+        if same is None:
+            kept.append(dict(trace))
+        else:
+            same["name"] += f" = {trace['name']}"
+    return kept
 
 
-def _overlay(title: str, growth: Growth, measure: str, index: int) -> dict[str, Any]:
+def _inputs(networks: Mapping[str, Trace]) -> str:
+    """Which inputs the networks have, where they differ."""
+    told = {title: "; ".join(shape(sizes) for sizes in trace.inputs) for title, trace in networks.items()}
+    return f" Inputs differ: {', '.join(f'{title} {sizes}' for title, sizes in told.items())}." * (
+        len(set(told.values())) > 1
+    )
+
+
+def _overlay(title: str, growth: Growth, measure: str, place: int) -> dict[str, Any]:
     found = [stage for stage in growth.stages if stage.shape]
     values: dict[str, list[int | None]] = {
         "channels": [stage.channels for stage in found],
-        "height": [stage.height for stage in found],
+        "height": [_extent(stage) for stage in found],
         "parameters": [*accumulate(stage.parameters for stage in found)],
     }
     return line(
         label(title),
         [(place + 1) / len(found) for place in range(len(found))],
         values[measure],
-        series_color(index),
+        series_color(place),
         mode="lines+markers",
         text=[f"{label(_stage_name(stage), 40)}, {label(shape(stage.shape))}" for stage in found],
         hovertemplate="%{text}: %{y:,}<extra>%{fullData.name}</extra>",
@@ -177,15 +259,49 @@ def share_panel(trace: Trace, name: str) -> Panel | None:
     chart = Chart(
         name="share",
         title="Where parameters and MACs sit",
-        description="Each tile's area is its layer's share of the whole network, and tiles lie inside the module that "
-        "holds them. Choose a tile to go into it, and the bar above to go back.",
-        data=[Switch("measure", {measure: _tiles(trace, measure) for measure in measures})],
-        layout={"margin": {"l": 0, "r": 0, "t": 4, "b": 4}, "extendtreemapcolors": False},
+        description="Each tile is a layer; its area is the layer's share of the whole network, and layers of one "
+        "module lie together. Colours are kinds of layers, as in the diagram. Choose a tile to go into its module, and "
+        "the bar above to go back.",
+        data=[
+            Switch("measure", {measure: _tiles(trace, measure) for measure in measures}),
+            *_legend(trace, list(measures)),
+        ],
+        layout={
+            "margin": {"l": 0, "r": 0, "t": 4, "b": 4},
+            "uniformtext": {"minsize": 9, "mode": "hide"},
+            # The axes of the legend's entries, which have no points.
+            "xaxis": {"visible": False, "fixedrange": True, "domain": [0, 0.001]},
+            "yaxis": {"visible": False, "fixedrange": True, "domain": [0, 0.001]},
+        },
         height=440,
         wide=True,
         state={"measure": first},
     )
     return Panel(name, (chart,), (Control("measure", "Area shows", "select", tuple(measures.items()), first),))
+
+
+def _legend(trace: Trace, measures: Sequence[str]) -> list[dict[str, Any]]:
+    """What the colours of the tiles mean, of those that occur."""
+    shown = set()
+    for measure in measures:
+        rows = _nested(trace, measure)
+        holding = set(parent_rows(layer.depth for _, layer in rows))
+        shown |= {_category(layer) for place, (_, layer) in enumerate(rows) if place not in holding}
+    return [
+        points(name, [None], [None], _square(name), hoverinfo="skip", showlegend=True)
+        for name in (*CATEGORIES, "other")
+        if name in shown
+    ]
+
+
+def _category(layer: Layer) -> str:
+    return category(layer, block=False)
+
+
+def _square(name: str) -> dict[str, Any]:
+    """The marker of a kind of layers."""
+    line = {"width": 1, "color": Color(f"diagram-{name}-line")}
+    return {"symbol": "square", "size": 12, "color": Color(f"diagram-{name}"), "line": line}
 
 
 def _growth(trace: Trace) -> Growth:
@@ -210,7 +326,7 @@ def _tiles(trace: Trace, measure: str) -> dict[str, Any]:
     for (index, layer), parent in zip(rows, parent_rows(layer.depth for _, layer in rows), strict=True):
         identifiers.append(str(index))
         parents.append("root" if parent < 0 else str(rows[parent][0]))
-        labels.append(label(layer.path if parent < 0 else layer.path.rpartition(".")[2], 40))
+        labels.append(_tile_name(layer.path))
         values.append(getattr(layer, measure))
     return {
         "type": "treemap",
@@ -221,15 +337,26 @@ def _tiles(trace: Trace, measure: str) -> dict[str, Any]:
         "text": [brief(value) for value in values],
         "branchvalues": "remainder" if _exceeds(values, parents, identifiers) else "total",
         "textinfo": "label+text",
-        "textfont": {"color": Color("text")},
+        "textfont": {"color": Color("text"), "size": 13},
         "hovertemplate": "<b>%{label}</b><br>%{value:,} "
         + MEASURES[measure]
         + "<br>%{percentRoot:.1%} of the network<extra></extra>",
-        "marker": {"line": {"width": 1, "color": Color("surface")}, "pad": {"t": 22, "l": 3, "r": 3, "b": 3}},
+        # Nothing is left free between or around tiles, so that areas are shares exactly.
+        "marker": {
+            "colors": [Color("raised"), *(Color(f"diagram-{_category(layer)}") for _, layer in rows)],
+            "line": {"width": 1, "color": Color("surface")},
+            "pad": {"t": 0, "l": 0, "r": 0, "b": 0},
+        },
         "root": {"color": Color("raised")},
-        "pathbar": {"thickness": 22},
-        "tiling": {"pad": 2},
+        "pathbar": {"thickness": 24, "textfont": {"color": Color("text"), "size": 12}},
+        "tiling": {"pad": 0},
     }
+
+
+def _tile_name(path: str) -> str:
+    """The path, on two lines where it is long: `layer4.0`, `conv2`."""
+    module, _, name = path.rpartition(".")
+    return f"{label(module, 24)}<br>{label(name, 24)}" if len(path) > 12 and module else label(path, 24)
 
 
 def _nested(trace: Trace, measure: str) -> list[tuple[int, Layer]]:

@@ -12,7 +12,7 @@ from archlab.reports.charts.parts import axis_of, chance_line, error_bars, point
 from archlab.reports.panel import Chart, Color, series_color
 from archlab.reports.text import label, metric
 
-ROW, FRAME = 58, 118
+ROW, FRAME = 64, 118
 """Height of a variant, and of what is around them; in pixels."""
 STYLES = (("circle", 0.17), ("circle-open", -0.17))
 """Symbol and place beside the row's middle: of the primary metric, and of the same with running statistics."""
@@ -20,7 +20,7 @@ PRECISE, RUNNING = "precise statistics, or no BatchNorm", "evaluation (running s
 
 
 def outcome_chart(comparison: Comparison) -> Chart | None:
-    """The primary metric of every run, and beside it what the same weights reach in evaluation mode; None without it."""
+    """The primary metric of every run, beside what the same weights reach in evaluation mode; None without it."""
     shown = [variant for variant in comparison.variants if comparison.metric in variant.metrics]
     if not shown:
         return None
@@ -34,7 +34,7 @@ def outcome_chart(comparison: Comparison) -> Chart | None:
     for name, title, (symbol, shift) in zip(held, titles, STYLES, strict=False):
         for row, variant in enumerate(shown):
             if name in variant.metrics:
-                height = len(names) - 1 - row + (shift if both else 0)
+                height = len(names) - 1 - row + (shift if running in variant.metrics else 0)
                 traces += _strip(variant, name, height, known[variant.name], symbol, f"{names[row]}, {title}")
         if both:
             traces.append(_legend_entry(title, symbol))
@@ -50,7 +50,7 @@ def outcome_chart(comparison: Comparison) -> Chart | None:
             "xaxis": axis_of(measured, chance),
             "yaxis": {
                 "tickvals": list(range(len(names))),
-                "ticktext": names[::-1],
+                "ticktext": [_said(variant, comparison.metric) for variant in reversed(shown)],
                 "range": [-0.6, len(names) - 0.4],
                 "zeroline": False,
                 "showgrid": False,
@@ -60,6 +60,14 @@ def outcome_chart(comparison: Comparison) -> Chart | None:
         height=FRAME + ROW * len(names),
         wide=True,
     )
+
+
+def _said(variant: VariantResult, name: str) -> str:
+    """A variant's name with its mean, and the one in evaluation mode, below it."""
+    lines = [f"<b>{label(variant.name, 32)}</b>", metric(name).written(variant.metrics[name].mean)]
+    if f"{name}_running" in variant.metrics:
+        lines.append(f"evaluation {metric(name).written(variant.metrics[f'{name}_running'].mean)}")
+    return "<br>".join(lines)
 
 
 def _strip(

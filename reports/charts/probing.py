@@ -179,6 +179,7 @@ def beta_chart(found: Mapping[str, Mapping[int, Smoothness]], places: Mapping[st
 
     Args:
         found: variant -> seed -> what was probed; no variant is empty.
+        places: variant -> its place among the colours.
     """
     data: list[dict[str, Any]] = []
     sizes = {}

@@ -78,6 +78,7 @@ def correlation_panel(
     Args:
         found: variant -> seed -> what was probed; no variant is empty.
         name: the panel's.
+        places: variant -> its place among the colours; in their order by default.
     """
     import numpy as np
 

@@ -106,12 +106,13 @@ def _covers_input(layer: Layer) -> bool:
 
 def category(layer: Layer, block: bool) -> str:
     """The kind's category: `convolution`, `linear`, ...; `block` for what holds other layers."""
-    return "block" if block else _category(layer.kind.lower())
+    return "block" if block else category_of(layer.kind)
 
 
 @functools.cache
-def _category(kind: str) -> str:
-    return next((name for name, pattern in CATEGORIES.items() if re.search(pattern, kind)), "other")
+def category_of(kind: str) -> str:
+    """The category of a kind of layer by its name: `convolution` for `Conv2d`; `other` where no pattern says more."""
+    return next((name for name, pattern in CATEGORIES.items() if re.search(pattern, kind.lower())), "other")
 
 
 def _by_kind(trace: Trace, blocks: Sequence[bool]) -> Scheme:

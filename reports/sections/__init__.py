@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from archlab.records import VariantResult
 from archlab.reports.material import Material
 from archlab.reports.sections.claim import claim_section
 from archlab.reports.sections.experiment import experiment_section
@@ -29,8 +30,14 @@ RESERVED = (
 """Identifiers of the page itself."""
 
 
+def _variants(material: Material) -> tuple[VariantResult, ...]:
+    """Those of the page's comparison, if it has one alone: only then is a network's colour that of a variant."""
+    comparisons = [experiment.comparison for experiment in material.experiments if experiment.comparison is not None]
+    return comparisons[0].variants if len(comparisons) == 1 else ()
+
+
 def sections(material: Material) -> list[Section]:
-    """What a page on the material shows: findings first, then networks, trainings, and how to do it again."""
+    """What a page on the material shows: findings first, then trainings, networks, and how to do it again."""
     anchors: dict[int, str] = {}
     for place, experiment in enumerate(material.experiments):
         anchors[place] = slug(experiment.title, [*anchors.values(), *RESERVED])
@@ -43,8 +50,8 @@ def sections(material: Material) -> list[Section]:
         *([claim_section(material.results)] if material.results else []),
         summary_section(material, anchors, examinations),
         *([profiles_section(material.profiles)] if material.profiles else []),
-        *([networks_section(material.traces)] if material.traces else []),
         *found,
+        *([networks_section(material.traces, _variants(material))] if material.traces else []),
         reproduction_section(material),
         glossary_section(material),
     ]

@@ -10,11 +10,9 @@ from archlab.analysis.findings import margin_text
 from archlab.records import Examination, NormRecording, Run
 from archlab.reports.charts.differences import difference_panel
 from archlab.reports.charts.normalisation import normalisation_panel
-from archlab.reports.charts.outcome import accuracy_chart
 from archlab.reports.charts.sweep import sweep_panel
 from archlab.reports.charts.training import training_panel
 from archlab.reports.material import Experiment, Material
-from archlab.reports.panel import Panel
 from archlab.reports.sections.probes import probe_sections
 from archlab.reports.sections.verdicts import verdicts_section
 from archlab.reports.templating import Section, chart_section, render
@@ -32,8 +30,6 @@ def experiment_section(experiment: Experiment, material: Material, anchor: str, 
         parts.append(chart_section("Training", training_panel(experiment, material.curves, f"{anchor}-training")))
     comparison = experiment.comparison
     if comparison is not None:
-        if any("test_accuracy" in variant.metrics for variant in comparison.variants):
-            parts.append(chart_section("Test accuracy", Panel(f"{anchor}-outcome", (accuracy_chart(comparison),))))
         sweep = sweep_panel(comparison, f"{anchor}-sweep")
         if sweep is not None:
             parts.append(chart_section("What was varied", sweep))

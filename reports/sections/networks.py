@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from archlab.analysis.diff import diff
 from archlab.analysis.folding import OutlineRow, failed_rows, outline
 from archlab.analysis.lint import lint
 from archlab.analysis.wording import shape_text
-from archlab.records import Trace
+from archlab.records import Diff, Trace, VariantResult
+from archlab.reports import palette
 from archlab.reports.charts.architecture import growth_panel, overlay_panel, share_panel
 from archlab.reports.diagram import embedded_data
 from archlab.reports.diagram import render as render_diagram
 from archlab.reports.templating import Section, render
 from archlab.reports.text import failure_text, slug, visible
 from archlab.tables.columns import COLUMNS, DEFAULT_COLUMNS
+from archlab.tables.diff import diff_table
+from archlab.tables.table import written_rows
 from archlab.tables.trace import footer, marked
 
 OPEN_NETWORKS = 2
 """Networks up to which all are shown; of more, the first is, and the others open when they are asked for."""
+NEAR_SHARE = 0.5
+"""Share of equal layers from which on a network is shown by what sets it apart from another one."""
 STATIC_ROWS = 60
 """Rows of a shape table in the HTML itself, for readers without a script."""
 
 
-def networks_section(traces: Sequence[Trace]) -> Section:
-    """All networks side by side, then each by itself."""
+def networks_section(traces: Sequence[Trace], variants: Sequence[VariantResult] = ()) -> Section:
+    """All networks side by side, then each by itself; `variants` are those of the page that were built as networks."""
     taken: list[str] = []
     parts: list[Section] = []
     names = network_names(traces)
     for name, trace in zip(names, traces, strict=True):
         taken.append(slug(f"network-{name}", taken))
         part = _network(trace, name, taken[-1])
-        parts.append(replace(part, folded=len(traces) > OPEN_NETWORKS and bool(parts)))
+        near = _nearest(trace, traces[: len(parts)])
+        if near is not None:
+            part = _beside(part, diff(traces[near], trace), names[near], taken[near])
+        parts.append(replace(part, folded=near is None and len(traces) > OPEN_NETWORKS and bool(parts)))
     several = dict(zip(names, traces, strict=True))
-    overlay = overlay_panel(several, "networks-overlay") if len(several) > 1 else None
+    overlay = overlay_panel(several, "networks-overlay", _places(several, variants)) if len(several) > 1 else None
     body = render("networks.html", traces=traces, anchors=taken, overlay=overlay)
     return Section("networks", "Architecture", body, (overlay,) if overlay else (), parts=tuple(parts))
+
+
+def _places(networks: Mapping[str, Trace], variants: Sequence[VariantResult]) -> dict[str, int] | None:
+    """The colours of the variants that the networks are; None where they are none, or two have the same."""
+    found = {name: palette.of_network(trace.options, variants) for name, trace in networks.items()}
+    known = {name: place for name, place in found.items() if place is not None}
+    return known if len(known) == len(networks) == len(set(known.values())) else None
 
 
 def _network(trace: Trace, name: str, anchor: str) -> Section:
@@ -62,6 +78,31 @@ def _network(trace: Trace, name: str, anchor: str) -> Section:
     )
     panels = tuple(panel for panel in (growth, share) if panel is not None)
     return Section(anchor, name, body, panels, {anchor: table})
+
+
+def _nearest(trace: Trace, others: Sequence[Trace]) -> int | None:
+    """The place of the network that it shares the most layers with, where those are `NEAR_SHARE` of both's."""
+    shares = []
+    for other in others:
+        found = diff(other, trace)
+        shares.append((found.count("equal") + found.count("renamed")) / max(1, len(found.layers)))
+    best = max(range(len(shares)), key=shares.__getitem__, default=None)
+    return best if best is not None and shares[best] >= NEAR_SHARE else None
+
+
+def _beside(part: Section, found: Diff, first: str, anchor: str) -> Section:
+    """A network as the table of what sets it apart from another one on the page, all of it folded away below."""
+    table = diff_table(found)
+    body = render(
+        "near.html",
+        table=table,
+        rows=written_rows(table),
+        first=first,
+        other=anchor,
+        name=part.title,
+        whole=part.body,
+    )
+    return replace(part, body=body)
 
 
 def network_names(traces: Sequence[Trace]) -> list[str]:

@@ -10,7 +10,7 @@ from archlab.reports.sections.networks import network_names
 from archlab.reports.templating import Section, render
 from archlab.reports.text import slug
 from archlab.tables.profile import profile_table
-from archlab.tables.table import written
+from archlab.tables.table import written_rows
 
 
 def profiles_section(profiles: Sequence[Profile]) -> Section:
@@ -26,7 +26,5 @@ def profiles_section(profiles: Sequence[Profile]) -> Section:
 def _profile(profile: Profile, name: str, anchor: str) -> Section:
     panel = profile_panel(profile, f"{anchor}-roofline")
     table = profile_table(profile)
-    cells = [*(row.cells for row in table.rows), *([table.total] if table.total else [])]
-    rows = [[written(cell, column) for cell, column in zip(row, table.columns, strict=True)] for row in cells]
-    body = render("profile.html", profile=profile, table=table, rows=rows, panel=panel)
+    body = render("profile.html", profile=profile, table=table, rows=written_rows(table), panel=panel)
     return Section(anchor, name, body, (panel,) if panel else ())

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from archlab.analysis.headline import Headline, headline
 from archlab.analysis.metrics import METRICS
 from archlab.analysis.variants import shared_items
 from archlab.records import Comparison, Estimate, Examination, TrainingConfig
 from archlab.records.settings import keyed
 from archlab.records.settings import settings as declared
+from archlab.reports.charts.outcome import outcome_chart
 from archlab.reports.material import Experiment, Material
+from archlab.reports.panel import Panel
 from archlab.reports.strip import Series, Strip, strip
 from archlab.reports.templating import Section, render
 from archlab.reports.text import metric
@@ -38,6 +41,9 @@ class ExperimentSummary:
 
     title: str
     anchor: str
+    headline: Headline | None
+    outcome: Panel | None
+    """The picture of what every run ended at."""
     findings: tuple[str, ...]
     facts: Mapping[str, str]
     metrics: tuple[str, ...]
@@ -68,11 +74,13 @@ def summary_section(material: Material, anchors: Mapping[int, str], examinations
         profiles=material.profiles,
         problems=material.problems,
     )
-    return Section("summary", "Summary", body)
+    panels = tuple(summary.outcome for summary in summaries if summary.outcome is not None)
+    return Section("summary", "Summary", body, panels)
 
 
 def _summary(experiment: Experiment, anchor: str, examination: Examination) -> ExperimentSummary:
     comparison = experiment.comparison
+    outcome = outcome_chart(comparison) if comparison else None
     found = _compared(comparison) if comparison else _measured(experiment)
     names = dict.fromkeys(one.name for one in METRICS)
     names |= dict.fromkeys(name for cells in found.values() for name in cells)
@@ -87,6 +95,8 @@ def _summary(experiment: Experiment, anchor: str, examination: Examination) -> E
     return ExperimentSummary(
         title=experiment.title,
         anchor=anchor,
+        headline=headline(comparison) if comparison else None,
+        outcome=Panel(f"{anchor}-outcome", (outcome,)) if outcome else None,
         findings=comparison.findings if comparison else (),
         facts=facts(experiment),
         metrics=tuple(metric(name).title for name in shown),

@@ -15,12 +15,11 @@ from archlab.records import Comparison, Difference, Estimate, VariantResult
 from archlab.reports.charts.architecture import growth_chart, overlay_panel, share_panel
 from archlab.reports.charts.differences import difference_panel
 from archlab.reports.charts.normalisation import QUANTITIES, normalisation_panel
-from archlab.reports.charts.outcome import accuracy_chart
+from archlab.reports.charts.outcome import outcome_chart
 from archlab.reports.charts.sweep import sweep_panel
 from archlab.reports.charts.training import training_panel
 from archlab.reports.material import gather
 from archlab.reports.panel import (
-    LIGHT,
     Chart,
     Color,
     Exact,
@@ -95,7 +94,9 @@ def test_figures_are_plotly_s(tmp_path: Path) -> None:
     share = share_panel(lenet_trace(), "share")
     assert differences is not None
     assert share is not None
-    charts = [growth_chart(stages(lenet_trace(), None)), accuracy_chart(comparison), *differences.charts, *share.charts]
+    outcome = outcome_chart(comparison)
+    assert outcome is not None
+    charts = [growth_chart(stages(lenet_trace(), None)), outcome, *differences.charts, *share.charts]
     for chart in (*charts, *shown.charts, *training.charts):
         assert len(chart.figure().data) >= 1, chart.name
 
@@ -307,14 +308,6 @@ def test_text(function: Any, given: Any, expected: str) -> None:
 
 def test_slugs_differ() -> None:
     assert slug("a b", ["a-b", "a-b-2"]) == "a-b-3"
-
-
-def test_the_style_sheet_and_python_agree_on_the_light_colours() -> None:
-    from archlab.reports.resources import style
-
-    sheet = style()
-    for name, value in LIGHT.items():
-        assert f"--{name}: light-dark({value}, #" in sheet
 
 
 def test_a_chart_says_what_it_shows() -> None:
