@@ -95,6 +95,7 @@ def _beside(part: Section, found: Diff, first: str, anchor: str) -> Section:
     table = diff_table(found)
     body = render(
         "near.html",
+        same=found.is_empty,
         table=table,
         rows=written_rows(table),
         first=first,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
-from archlab.records import Probes
+from archlab.analysis.chance import chance_of, is_above_chance, tested_images
+from archlab.records import Probes, Run
 from archlab.reports.charts.layers import layers_panel
 from archlab.reports.charts.probing import landscape_panel, smoothness_panel
 from archlab.reports.charts.similarity import correlation_panel, similarity_panel
 from archlab.reports.material import Experiment, Material
+from archlab.reports.panel import Panel
 from archlab.reports.templating import Section, chart_section
 
 Probed = TypeVar("Probed")
@@ -31,6 +34,8 @@ def probe_sections(experiment: Experiment, material: Material, anchor: str) -> l
     samples = {name: {run.config.train_samples for run in runs} for name, runs in experiment.variants.items()}
     alike = [name for name in similarity if samples[name] == samples[next(iter(similarity))]]
     parts, places = [], experiment.places
+    smoothness, flat = _off_plateau(smoothness, experiment)
+    landscapes, flat_landscapes = _off_plateau(landscapes, experiment)
     if layers:
         parts.append(chart_section("Signals by depth", layers_panel(layers, f"{anchor}-layers", places)))
     if similarity:
@@ -40,13 +45,45 @@ def probe_sections(experiment: Experiment, material: Material, anchor: str) -> l
         parts.append(
             chart_section("Gradients at near images", correlation_panel(correlation, f"{anchor}-correlation", places))
         )
-    if smoothness:
-        parts.append(
-            chart_section("Smoothness of the loss", smoothness_panel(smoothness, f"{anchor}-smoothness", places))
-        )
-    if landscapes:
-        parts.append(chart_section("Loss landscape", landscape_panel(landscapes, f"{anchor}-landscape")))
+    if smoothness or flat:
+        bands = smoothness_panel(smoothness, f"{anchor}-smoothness", places) if smoothness else None
+        parts.append(_with_plateaus("Smoothness of the loss", f"{anchor}-smoothness", bands, flat))
+    if landscapes or flat_landscapes:
+        around = landscape_panel(landscapes, f"{anchor}-landscape") if landscapes else None
+        parts.append(_with_plateaus("Loss landscape", f"{anchor}-landscape", around, flat_landscapes))
     return parts
+
+
+def _off_plateau(
+    found: dict[str, dict[int, Probed]], experiment: Experiment
+) -> tuple[dict[str, dict[int, Probed]], list[str]]:
+    """Those of which some run is above chance at its end, and the names of those that never left their plateau.
+
+    Where a loss is flat, everything along it is smooth, which says nothing about what else the network has.
+    """
+    flat = [name for name in found if not any(map(_has_learnt, experiment.variants[name]))]
+    return {name: runs for name, runs in found.items() if name not in flat}, flat
+
+
+def _has_learnt(run: Run) -> bool:
+    chance = chance_of([run.config])
+    if chance is None or not run.epochs:
+        return True
+    last, images = run.epochs[-1], tested_images(run.config.dataset, run.config.test_samples)
+    return is_above_chance(max(last.test_accuracy, last.test_accuracy_running or 0.0), chance, images)
+
+
+def _with_plateaus(title: str, anchor: str, panel: Panel | None, flat: Sequence[str]) -> Section:
+    """The section of a probe of the loss, which names the variants that are not drawn."""
+    if flat:
+        chance = (
+            f"{', '.join(flat)}: not drawn, since {'it' if len(flat) == 1 else 'they'} never left the plateau of the "
+            "loss of guessing and ended at chance. There the loss is flat in every direction, which is no sign of a "
+            "smooth one: train longer, or with another learning rate, until it learns."
+        )
+        panel = replace(panel or Panel(anchor, ()), notes=(chance, *(panel.notes if panel else ())))
+    assert panel is not None
+    return chart_section(title, panel)
 
 
 def _of_layers(probes: Probes) -> Probes | None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from archlab.analysis.growth import stages
-from archlab.records import Growth
+from archlab.records import Growth, Layer
 from tests.traces import layer, trace
 
 
@@ -47,3 +49,28 @@ def test_a_depth_opens_the_blocks() -> None:
 def test_every_parameter_is_in_a_stage() -> None:
     for depth in (1, 2, None):
         assert sum(stage.parameters for stage in stages(NETWORK, depth).stages) == NETWORK.totals.parameters
+
+
+def test_a_dense_block_says_what_it_is_put_together_of() -> None:
+    def rows(blocks: int) -> list[Layer]:
+        found = [layer("stem", "Conv2d", input_shapes=((1, 3, 8, 8),), output_shapes=((1, 64, 8, 8),), parameters=1)]
+        whole = 64 + 32 * blocks
+        found.append(layer("dense", "Dense", output_shapes=((1, whole, 8, 8),), parameters=blocks))
+        joined = 0
+        for place in range(blocks):
+            width, at = 64 + 32 * place, len(found)
+            found.append(
+                layer(f"dense.{place}", "Conv2d", output_shapes=((1, 32, 8, 8),), parameters=1, inputs=(joined,))
+            )
+            shapes = ((1, width, 8, 8), (1, 32, 8, 8))
+            joint = layer(f"dense.cat_{place}", "cat", input_shapes=shapes, output_shapes=((1, width + 32, 8, 8),))
+            found.append(replace(joint, inputs=(joined, at), operation=True))
+            joined = at + 1
+        return found
+
+    grown = stages(trace(*rows(3)))
+    assert [stage.parts for stage in grown.stages] == [(), (64, 32, 32, 32)]  # 160 channels
+    assert Growth.from_json(grown.to_json()) == grown
+    *others, last = rows(3)
+    unknown = replace(last, inputs=(0,))  # where one of its parts came from isn't known
+    assert stages(trace(*others, unknown)).stages[1].parts == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,12 @@ def lenet_trace(network: str = "lenet", conv: str = "conv_1", kind: str = "Conv2
     )
     totals = Totals(2_738, 2_738, 13, 88_960, 177_920, counted_operations=5)
     return Trace(network, ((1, 1, 28, 28),), rows, totals, options={"norm": "batch"})
+
+
+def unlike(place: int) -> Trace:
+    """A network that shares no layer with another one's."""
+    trace = lenet_trace(f"net{place}")
+    return replace(trace, layers=tuple(replace(layer, detail=f"{place}") for layer in trace.layers))
 
 
 def recording(steps: int, channels: Sequence[int] = (6, 16), epochs: int = 3, seed: int = 0) -> NormRecording:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archlab.reports import index, save
-from tests.reports.samples import CHARTS, experiment, lenet_trace
+from tests.reports.samples import CHARTS, experiment, lenet_trace, unlike
 from tests.reports.test_page import HOSTILE
 from tests.reports.waiting import wait_until
 
@@ -43,7 +43,9 @@ def opened(browser: Browser, path: Path, width: int = 1440, theme: Any = "light"
     shown.on("pageerror", lambda error: problems.append(str(error)))
     shown.on("console", lambda message: problems.append(message.text))
     shown.on("dialog", lambda dialog: problems.append(dialog.message))
-    shown.on("request", lambda request: problems.append(request.url) if request.url != path.as_uri() else None)
+    # A blob is the page's own, as of a picture that it saves.
+    own = (path.as_uri(), "blob:null/")
+    shown.on("request", lambda request: problems.append(request.url) if not request.url.startswith(own) else None)
     shown.goto(path.as_uri())
     shown.wait_for_selector("html[data-ready=true] body")
     yield shown
@@ -101,7 +103,8 @@ def test_traces_and_points(page: Page) -> None:
     assert (heat["rows"], heat["columns"]) == (19, 6)  # 18 steps and the start; 6 channels
     tiles = drawn(page, "network-lenet-norm-batch-share", "share")[0]
     assert tiles["points"] == 5  # the network, and its four layers that have parameters
-    assert len(drawn(page, "network-lenet-norm-batch-growth", "growth")) == 3
+    # Three rows of bars, and entries of the legend for pooling, convolution, linear, other.
+    assert len(drawn(page, "network-lenet-norm-batch-growth", "growth")) == 3 + 4
 
 
 def test_axes_seeds_scale_and_smoothing(page: Page) -> None:
@@ -183,7 +186,7 @@ def test_a_layer_of_the_diagram_shows_its_row(page: Page) -> None:
 
 def test_data_buttons_give_csv(page: Page) -> None:
     page.locator(f"form[data-panel='{NORM}'] [name=layer]").select_option("norm_1")  # of 6 channels
-    figures = ("growth", "share", "train-loss", "accuracy", "differences", "heat", "fan", "momentum")
+    figures = ("growth", "share", "train-loss", "outcome", "differences", "heat", "fan", "momentum")
     # Not all of them: a browser asks before it takes more than ten files in a row.
     buttons = [".layers button.data", *(f"figure[data-chart={name}] button.data" for name in figures)]
     tables = {}
@@ -199,11 +202,54 @@ def test_data_buttons_give_csv(page: Page) -> None:
     assert [row[0] for row in layers[1:]] == ["conv_1", "norm_1", "pool_1", "head", "head.flatten", "head.linear"]
     heat = tables[f"{NORM}-heat.csv"]
     assert len(heat) == 1 + 19 * 6
-    outcome = tables["lenet-on-digits-outcome-accuracy.csv"]
+    outcome = tables["lenet-on-digits-outcome-outcome.csv"]
     assert outcome[0] == ["series", "x", "y", "label", "low", "high"]
     assert any(float(low) < float(x) < float(high) for _, x, _, _, low, high in outcome[1:] if low)
     share = tables["network-lenet-norm-batch-share-share.csv"]
     assert ["", "lenet", "2738"] in share
+
+
+def test_nothing_on_the_page_leads_out_of_it(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as shown:  # which fails if anything is requested or logged
+        draw_all(shown)
+        left: list[str] = []
+        shown.context.on("page", lambda other: left.append(other.url))
+        assert {link.get_attribute("href")[:1] for link in shown.locator("a[href]").all()} == {"#"}  # type: ignore[index]
+        for link in shown.locator("a[href]:visible").all():
+            link.evaluate("(element) => element.click()")
+        buttons = shown.locator(".modebar-btn")
+        titles = {button.get_attribute("data-title") for button in buttons.all()}
+        assert {"Zoom", "Autoscale"} <= titles
+        assert not [title for title in titles if title and "hare" in title]
+        for button in buttons.all():
+            button.evaluate("(element) => element.click()")
+        assert shown.locator(".plotly-cloud-dialog-box").count() == 0
+        assert left == []
+
+
+def test_pictures_are_saved_as_they_stand(page: Page) -> None:
+    for form, start in (("svg", b"<svg"), ("png", b"\x89PNG")):
+        with page.expect_download() as download:
+            page.locator(f"figure[data-chart=outcome] button[data-format={form}]").click()
+        assert download.value.suggested_filename == f"lenet-on-digits-outcome-outcome.{form}"
+        content = Path(download.value.path()).read_bytes()
+        assert content.startswith(start)
+        assert form == "png" or b"of every run after its last epoch" in content
+
+
+def test_areas_of_tiles_are_shares(page: Page) -> None:
+    drawn(page, "network-lenet-norm-batch-share", "share")
+    tiles = page.evaluate(
+        """() => Array.from(document.querySelectorAll("figure[data-chart=share] g.slice"), (tile) => {
+            const box = tile.querySelector("path.surface").getBBox();
+            return [tile.__data__.data.data.id, tile.__data__.value, box.width * box.height];
+        })"""
+    )
+    area = {name: drawn_area for name, _, drawn_area in tiles}
+    assert len(tiles) == 5
+    # The network's area is that of its 2,738 parameters; lines between tiles are drawn on them.
+    for _, value, drawn_area in tiles:
+        assert drawn_area == pytest.approx(area["root"] * value / 2738, rel=0.02)
 
 
 def violations(page: Page) -> dict[str, list[str]]:
@@ -226,7 +272,7 @@ def test_widths_and_themes(browser: Browser, report: Path, width: int, theme: st
         assert page.locator("nav ol").first.is_visible() == (width == 1440)
         assert violations(page) == {}
         colours = """[getComputedStyle(document.body).backgroundColor,
-            document.querySelector("figure[data-chart=accuracy] .plot").layout.font.color]"""
+            document.querySelector("figure[data-chart=outcome] .plot").layout.font.color]"""
         light, dark = ["rgb(246, 247, 249)", "#1b2026"], ["rgb(18, 22, 27)", "#e6eaee"]
         assert page.evaluate(colours) == (dark if theme == "dark" else light)
         page.locator("#theme").click()
@@ -246,6 +292,7 @@ def test_hostile_names_run_nothing_and_look_like_themselves(browser: Browser, tm
     traces = [replace(lenet_trace(name, conv=name, kind=name), options={name: name}) for name in (*names, *HOSTILE)]
     target = save(tmp_path / "report.html", [traces[0], traces[3], comparison], store=store, title=HOSTILE[0])
     with opened(browser, target) as page:
+        page.evaluate("document.querySelectorAll('details').forEach((part) => (part.open = true))")
         draw_all(page)
         assert page.title().startswith(HOSTILE[0])
         assert page.locator("h1").text_content() == HOSTILE[0]
@@ -298,7 +345,7 @@ def test_printing_by_the_browser_draws_what_nobody_has_scrolled_to(browser: Brow
 
 
 def test_a_link_opens_the_part_that_it_leads_to(browser: Browser, tmp_path: Path) -> None:
-    path = save(tmp_path / "three.html", [lenet_trace(f"net{place}") for place in range(3)])
+    path = save(tmp_path / "three.html", [unlike(place) for place in range(3)])
     with opened(browser, path) as shown:
         figure = shown.locator("#network-net2-norm-batch figure.chart").first
         assert not figure.is_visible()

@@ -123,7 +123,7 @@ def test_pictures_have_the_names_of_their_charts(
     stand_in()
     store, comparison = material
     paths = save_images(tmp_path / "deep" / "er", [comparison], "png", store=store)
-    assert tmp_path / "deep" / "er" / "lenet-on-digits-outcome-accuracy.png" in paths
+    assert tmp_path / "deep" / "er" / "lenet-on-digits-outcome-outcome.png" in paths
     assert all(path.read_text() == "drawn" for path in paths)
     assert save_images(tmp_path / "deep" / "er", [comparison], "png", store=store) == paths
 

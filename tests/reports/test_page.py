@@ -25,7 +25,7 @@ from archlab.reports.resources import plotly, policy, script, style
 from archlab.reports.sections.networks import network_names, shape_table
 from archlab.store import Store, open_store
 from tests.reports.diagrams import stack
-from tests.reports.samples import add_run, comparison_of, experiment, lenet_trace
+from tests.reports.samples import add_run, comparison_of, experiment, lenet_trace, unlike
 from tests.traces import layer, trace
 
 HOSTILE = (
@@ -134,14 +134,13 @@ def test_contents_link_every_section_in_order(compared: tuple[Store, Comparison]
     links = [(attributes["href"] or "")[1:] for tag, attributes in reader.tags if tag == "a" and "href" in attributes]
     assert anchors == [
         "summary",
-        "networks",
-        "network-lenet-norm-batch",
         "lenet-on-digits",
         "lenet-on-digits-training",
-        "lenet-on-digits-outcome",
         "lenet-on-digits-differences",
         "lenet-on-digits-verdicts",
         "lenet-on-digits-norm",
+        "networks",
+        "network-lenet-norm-batch",
         "reproduction",
         "glossary",
     ]
@@ -369,9 +368,22 @@ print(sorted(name for name in ("torch", "reports", "cli", "typer", "pandas", "sk
 
 @pytest.mark.parametrize(("networks", "folded"), [(1, 0), (2, 0), (3, 2)])
 def test_of_many_networks_the_first_is_open(networks: int, folded: int) -> None:
-    html = page([lenet_trace(f"net{place}") for place in range(networks)])
+    html = page([unlike(place) for place in range(networks)])
     assert html.count("<details><summary><h3") == folded
     assert html.count('class="part"') == networks
+
+
+def test_of_two_networks_that_are_nearly_equal_one_is_a_table_of_differences() -> None:
+    first = lenet_trace()
+    *others, last = first.layers
+    other = replace(first, options={"norm": "none"}, layers=(*others, replace(last, parameters=2_571)))
+    html = page([first, other])
+    part = html[html.index('<section id="network-lenet-norm-none"') :]
+    assert part.count("All other layers are as in") == 1
+    rows = re.findall(r'<th scope="row"><bdi>([^<]*)</bdi></th>', part[: part.index("<details>")])
+    assert rows == ["head", "head.linear", "total"]
+    assert "All of <bdi>lenet (norm=none)</bdi>: diagram, layers, growth" in part
+    assert page([first, replace(first, network="same")]).count("Every layer is as in") == 1
 
 
 @pytest.mark.parametrize(

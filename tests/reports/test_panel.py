@@ -113,6 +113,26 @@ def test_the_means_of_the_band_are_those_of_the_runs(tmp_path: Path) -> None:
     assert dashed == {"norm=batch, running statistics": False, "running statistics": None}  # one entry for all
 
 
+def test_accuracies_are_drawn_beside_chance(tmp_path: Path) -> None:
+    store, comparison = experiment(tmp_path / "store")
+    material = gather([comparison], store)
+    training = training_panel(material.experiments[0], material.curves, "t")
+    outcome = outcome_chart(comparison)
+    sweep = sweep_panel(crossed_comparison(), "sweep")
+    assert outcome is not None
+    assert sweep is not None
+    charts = [chart for chart in training.charts if "accuracy" in chart.name]
+    for chart in (*charts, sweep.charts[0]):
+        assert [shape.y0 for shape in chart.figure().layout.shapes] == [0.1], chart.name
+        assert chart.figure().layout.yaxis.autorangeoptions.maxallowed == 1.01
+    assert [shape.x0 for shape in outcome.figure().layout.shapes] == [0.1]
+    assert [one.text for one in outcome.figure().layout.annotations] == ["chance, 10 %"]
+    assert not next(chart for chart in training.charts if chart.name == "test-loss").figure().layout.shapes
+    unknown = outcome_chart(replace(comparison, dataset="photos"))
+    assert unknown is not None
+    assert not unknown.figure().layout.shapes
+
+
 def test_single_runs_have_no_band(tmp_path: Path) -> None:
     store, _ = experiment(tmp_path / "store", seeds=1)
     material = gather(store.runs(), store)
@@ -192,20 +212,22 @@ def test_sweeps_are_found(options: list[dict[str, Any]], axis: str | None) -> No
 
 
 def test_networks_grow_side_by_side() -> None:
-    panel = overlay_panel({"a": lenet_trace(), "b": lenet_trace("b")}, "overlay")
+    first, *others = lenet_trace("b").layers
+    other = replace(lenet_trace("b"), layers=(replace(first, parameters=157), *others))
+    panel = overlay_panel({"a": lenet_trace(), "b": other}, "overlay")
     assert panel is not None
     lines = panel.charts[0].figure(measure="parameters").data
     assert [line.name for line in lines] == ["a", "b"]
-    assert [line.y[-1] for line in lines] == [2_738, 2_738]  # 156 + 12 + 2,570
+    assert [line.y[-1] for line in lines] == [2_738, 2_739]  # 156 + 12 + 2,570
     assert [line.x[-1] for line in lines] == [1, 1]
     assert max(panel.charts[0].figure().data[0].y) == 864  # channels of the flattened map, 6 * 12 * 12
 
 
-def test_a_network_beneath_an_equal_one_is_seen() -> None:
+def test_networks_that_grow_alike_share_a_line_that_names_both() -> None:
     other = replace(lenet_trace("other"), layers=lenet_trace().layers[:3])
     panel = overlay_panel({"a": lenet_trace(), "b": lenet_trace(), "c": other}, "o")
     assert panel is not None
-    assert [line.line.width for line in panel.charts[0].figure().data] == [5, 2, 2]
+    assert [line.name for line in panel.charts[0].figure().data] == ["a = b", "c"]
 
 
 def test_depth_with_and_without_skips_shows_both_errors() -> None:

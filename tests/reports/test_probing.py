@@ -74,6 +74,18 @@ def test_without_a_store_there_is_no_probe(tmp_path: Path) -> None:
     assert "β" not in page(store.runs())
 
 
+def test_a_network_on_its_plateau_is_named_and_not_drawn(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store")
+    for variant, accuracy in (("norm=batch", 0.9), ("norm=none", 0.11)):
+        with store.writer(TrainingConfig(variant=variant, epochs=1), ENVIRONMENT) as writer:
+            writer.append(Epoch(1, 3, 0.5, 2.3, accuracy, 2.3, accuracy))
+            writer.finish({}, None, Probes(smoothness(), landscape()))
+    text = page(store.runs(), store=store)
+    assert text.count("norm=none: not drawn, since it never left the plateau of the loss of guessing") == 2
+    assert "Around the weights of norm=batch</h4>" in text
+    assert "Around the weights of norm=none</h4>" not in text
+
+
 def test_bands_of_one_seed_and_beta_of_all() -> None:
     panel = smoothness_panel({"a": {0: smoothness(0), 1: smoothness(4)}, "b": {1: smoothness(0)}}, "smoothness")
     loss, gradient, beta = (chart.figure() for chart in panel.charts)
