@@ -60,7 +60,7 @@ def factor_charts(comparison: Comparison, metrics: Sequence[str]) -> tuple[Chart
         ),
         layout={
             "xaxis": Switch("factor", {name: _axis(name, levels) for name, levels in factors.items()}),
-            "yaxis": Switch("metric", {found: axis_of(metric(found)) for found in metrics}),
+            "yaxis": Switch("metric", {found: axis_of(metric(found), comparison.has_running) for found in metrics}),
         },
         height=420,
         wide=True,
@@ -202,7 +202,7 @@ def _effects(comparison: Comparison) -> Chart | None:
     }
     return Chart(
         name="effects",
-        title=f"Differences in {measured.title}, and whether they depend on each other",
+        title=f"Differences in {measured.titled(comparison.has_running)}, and whether they depend on each other",
         description="Each point: a paired difference along one factor with its 95 % interval, or an interaction: the "
         "difference of two such differences. Called different: p < 0.05, adjusted for all that the comparison asks. "
         f"Shaded: differences that count as equal. {sizes_text({name: one.n for name, one in rows})}.",

@@ -25,7 +25,7 @@ QUANTITIES = {
 CENTRES = {"running_mean": 0, "batch_mean": 0, "beta": 0, "gamma": 1}
 """What a colour scale with two sides is centred on."""
 MOMENT_NAMES = (("mean", "mean", "mean"), ("var", "variance", "variance"))
-"""How a moment is called in the recording, in the population, and on the page."""
+"""How a moment is called in the recording, among the precise statistics, and on the page."""
 
 
 def normalisation_panel(
@@ -110,7 +110,7 @@ def _channel_chart(choices: Choices, short: str, quantity: str, title: str, stat
         line("batch", choices.steps, batch, Color("muted", 0.6), 1),
         line("running", choices.steps, running, series_color(0), 2.5),
         points(
-            "population",
+            "precise statistics",
             choices.by_run(lambda view: view.population_steps),
             Slice(choices.by_layer(lambda view, path: view.population(path, quantity)), "channel", 1),
             {"color": series_color(1), "size": 9, "symbol": "diamond"},
@@ -120,7 +120,7 @@ def _channel_chart(choices: Choices, short: str, quantity: str, title: str, stat
         name=f"channel-{short}",
         title=f"One channel's {title}",
         description=f"The {title} of the chosen channel: of each batch, of the running average that evaluation uses, "
-        "and of the population at the end of each epoch.",
+        "and the precise one at the end of each epoch.",
         data=data,
         layout={
             "xaxis": STEP_AXIS,
@@ -171,14 +171,14 @@ def _profile(choices: Choices, short: str, quantity: str, title: str, state: Sta
     open_diamond = {"color": series_color(1), "size": 7, "symbol": "diamond-open"}
     data = [
         points("batch", channels, batch, {"color": Color("muted"), "size": 7, "symbol": "circle-open"}),
-        points("population, last epoch", channels, population, open_diamond),
+        points("precise statistics, last epoch", channels, population, open_diamond),
         points("running", channels, running, {"color": series_color(0), "size": 7}),
     ]
     return Chart(
         name=f"profile-{short}",
         title=f"All channels' {title} at one step",
         description=f"Batch and running {title} of every channel of the layer at the slider's step, beside the "
-        "population's after the last epoch.",
+        "precise one after the last epoch.",
         data=data,
         layout={
             "xaxis": {"title": {"text": "channel"}, "zeroline": False},

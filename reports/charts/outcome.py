@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from archlab.analysis.metrics import EVALUATION, PRECISE
 from archlab.records import Comparison, VariantResult
 from archlab.reports.charts.parts import error_bars, has_metric, points
 from archlab.reports.panel import Chart, Color, series_color
 from archlab.reports.text import label
 
 SERIES_STYLES = (
-    ("test_accuracy", "population statistics, or no BatchNorm", "circle", 0.17),
-    ("test_accuracy_running", "running statistics", "circle-open", -0.17),
+    ("test_accuracy", f"{PRECISE}, or no BatchNorm", "circle", 0.17),
+    ("test_accuracy_running", EVALUATION, "circle-open", -0.17),
 )
 
 
 def accuracy_chart(comparison: Comparison) -> Chart:
-    """Test accuracy of every run with population and with running statistics."""
+    """Test accuracy of every run, with precise statistics and in evaluation."""
     traces: list[dict[str, Any]] = []
     names = [label(variant.name, 32) for variant in comparison.variants]
     for name, title, symbol, shift in SERIES_STYLES:
@@ -42,7 +43,7 @@ def accuracy_chart(comparison: Comparison) -> Chart:
     )
     return Chart(
         name="accuracy",
-        title="Test accuracy with running and with population statistics" if both else "Test accuracy",
+        title=f"Test accuracy with {PRECISE} and in {EVALUATION}" if both else "Test accuracy",
         description=f"Small points: one run each. Large points: mean over seeds with its 95 % interval.{both}",
         data=traces,
         layout=layout,

@@ -78,10 +78,13 @@ def error_bars(name: str, estimates: Sequence[Estimate], color: Color) -> dict[s
     return {name: bars}
 
 
-def axis_of(measured: Metric) -> dict[str, Any]:
-    """An axis for a metric's values."""
+def axis_of(measured: Metric, has_running: bool = False) -> dict[str, Any]:
+    """An axis for a metric's values; `has_running` as in `Metric.titled`."""
     unit = f", {measured.unit.name}" if measured.unit.name and measured.unit is not SHARE else ""
-    return {"title": {"text": f"{measured.title}{unit}"}, "tickformat": ".1~%" if measured.unit is SHARE else ""}
+    return {
+        "title": {"text": f"{measured.titled(has_running)}{unit}"},
+        "tickformat": ".1~%" if measured.unit is SHARE else "",
+    }
 
 
 def number_axis(axis: str, values: Sequence[float]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from archlab.analysis import curves
+from archlab.analysis.metrics import EVALUATION, PRECISE
 from archlab.records import Run
 from archlab.reports.charts.parts import HIDDEN_EDGE, band, bounds_of, line, sizes_text
 from archlab.reports.material import Experiment
@@ -25,7 +26,7 @@ UPPER_LIMITS = {"loss": math.inf, "accuracy": 1.0}
 SMOOTHING_WEIGHTS = {"0": "none", "0.6": "light (0.6)", "0.9": "strong (0.9)", "0.98": "very strong (0.98)"}
 HEIGHT, LEGEND_ROW = 340, 24
 """Of a chart with two variants, and what two more add to its legend; in pixels."""
-DASHED_ENTRY = line("running statistics", [None], [None], Color("muted"), dash="dash", hoverinfo="skip")
+DASHED_ENTRY = line(EVALUATION, [None], [None], Color("muted"), dash="dash", hoverinfo="skip")
 """The legend's entry for all dashed lines."""
 SMOOTHING = Control("smoothing", "Smoothing of training curves", "select", tuple(SMOOTHING_WEIGHTS.items()), "0")
 
@@ -51,10 +52,10 @@ def training_panel(experiment: Experiment, read: Callable[[Run], Mapping[str, An
     for metric, title in (("loss", "Test loss"), ("accuracy", "Test accuracy")):
         series = {variant: _epoch_series(runs, f"test_{metric}") for variant, runs in variants.items()}
         running = {
-            f"{variant}, running statistics": _epoch_series(runs, f"test_{metric}_running")
+            f"{variant}, {EVALUATION}": _epoch_series(runs, f"test_{metric}_running")
             for variant, runs in variants.items()
         }
-        kind = "After each epoch, with population statistics where there is BatchNorm; dashed: with running ones."
+        kind = f"After each epoch, with {PRECISE} where there is BatchNorm; dashed: in {EVALUATION}."
         charts.append(_chart(f"test-{metric}", title, metric, series, kind, running=running))
     controls = [
         Control(

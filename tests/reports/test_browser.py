@@ -94,7 +94,7 @@ def test_traces_and_points(page: Page) -> None:
     accuracy = drawn(page, "lenet-on-digits-training", "test-accuracy")
     *measured, dashed = accuracy  # the last is the legend's entry for dashed lines, with no point to see
     assert [trace["points"] for trace in measured] == [3] * len(measured)
-    assert (dashed["name"], dashed["y"]) == ("running statistics", [None])
+    assert (dashed["name"], dashed["y"]) == ("evaluation (running statistics)", [None])
     pairs = drawn(page, "lenet-on-digits-differences", "differences")
     assert [trace["points"] for trace in pairs] == [2] * SEEDS + [SEEDS, 1]
     heat = drawn(page, NORM, "heat")[0]

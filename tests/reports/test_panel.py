@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from archlab.analysis.growth import stages
+from archlab.analysis.metrics import EVALUATION
 from archlab.errors import InputError
 from archlab.records import Comparison, Difference, Estimate, VariantResult
 from archlab.reports.charts.architecture import growth_chart, overlay_panel, share_panel
@@ -109,7 +110,7 @@ def test_the_means_of_the_band_are_those_of_the_runs(tmp_path: Path) -> None:
     expected = [run.epochs[-1].test_accuracy for run in store.runs() if run.config.variant == "norm=none"]
     assert mean.y[-1] == pytest.approx(sum(expected) / 4)
     dashed = {trace.name: trace.showlegend for trace in chart.figure().data if trace.line.dash == "dash"}
-    assert dashed == {"norm=batch, running statistics": False, "running statistics": None}  # one entry for all
+    assert dashed == {f"norm=batch, {EVALUATION}": False, EVALUATION: None}  # one entry for all
 
 
 def test_single_runs_have_no_band(tmp_path: Path) -> None:
