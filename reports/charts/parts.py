@@ -16,6 +16,8 @@ HIDDEN_EDGE = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "show
 """The style of a band's edges of which only the area between them is drawn."""
 MOST_TICKS = 20
 """Layers that are named along an axis; of more, so many from all depths."""
+SHORT_TITLE = 6
+"""Characters of a title that stands beside its colour scale: a longer one would leave it no room on a narrow page."""
 TICK_LENGTH = 18
 """Characters of a name along an axis."""
 
@@ -98,9 +100,10 @@ def number_axis(axis: str, values: Sequence[float]) -> dict[str, Any]:
 
 
 def color_bar(title: str, **more: Any) -> dict[str, Any]:
-    """A colour scale above its picture, to which it leaves the whole width."""
+    """A colour scale above its picture, to which it leaves the whole width; above it, unless it is short, its title."""
+    is_short = len(title) <= SHORT_TITLE
     return {
-        "title": {"text": f"{title} ", "side": "right"},
+        "title": {"text": f"{title} " if is_short else title, "side": "right" if is_short else "top"},
         "orientation": "h",
         "y": 1.02,
         "yanchor": "bottom",

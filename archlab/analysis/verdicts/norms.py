@@ -119,18 +119,27 @@ def _precise_are_worse(group: Group, runs: list[Run], gain: float, basis: str, i
     )
 
 
-def _off_share(end: LayerEnd) -> float | None:
-    """The share of a layer's channels whose running statistics are off."""
+def off_by(end: LayerEnd) -> Array | None:
+    """(channels,) how far running statistics are from precise ones: 1 and more is off; None where it can't be told.
+
+    In units of `MEAN_SHIFT` or of the logarithm of `VARIANCE_FACTOR`, whichever is the larger. A collapsed channel has
+    next to no deviation to be off by, and has a check of its own: it gets 0.
+    """
     import numpy as np
 
     if end.mean is None or end.variance is None:
         return None
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        shift = np.abs(end.running_mean - end.mean) / np.sqrt(end.variance)
-        stretch = np.abs(np.log(end.running_var / end.variance))
-        right = (shift < MEAN_SHIFT) & (stretch < math.log(VARIANCE_FACTOR))  # NaN is not right
-    # A collapsed channel has next to no deviation to be off by; it has a check of its own.
-    return float((~right & (end.variance > EPSILON)).mean())
+        shift = np.abs(end.running_mean - end.mean) / np.sqrt(end.variance) / MEAN_SHIFT
+        stretch = np.abs(np.log(end.running_var / end.variance)) / math.log(VARIANCE_FACTOR)
+    distance = np.nan_to_num(np.maximum(shift, stretch), nan=np.inf, posinf=np.inf)  # what is no number is not right
+    return np.where(end.variance > EPSILON, distance, 0.0)
+
+
+def _off_share(end: LayerEnd) -> float | None:
+    """The share of a layer's channels whose running statistics are off."""
+    distances = off_by(end)
+    return None if distances is None else float((distances >= 1).mean())
 
 
 def _off_sentence(off: Worst) -> str:
