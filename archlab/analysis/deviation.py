@@ -120,7 +120,7 @@ def worst_channel(run: Run, recording: NormRecording) -> WorstChannel | None:
     found = []
     for end in condense(run, recording):
         distances = off_by(end)
-        if distances is not None:
+        if distances is not None and end.mean is not None and end.variance is not None:
             at = int(distances.argmax())
             ratio = float(_log(end.running_var[at]) - _log(end.variance[at]))
             shift = float((end.running_mean[at] - end.mean[at]) / np.sqrt(end.variance[at] + EPSILON))

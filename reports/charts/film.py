@@ -109,8 +109,9 @@ def _heat_text(choices: Choices) -> str:
         title, worst = choices.worst
         text += (
             f" It opens where running statistics are worst at the end of training: in {worst.layer} of {title}, where "
-            f"{worst.off} of {counted(worst.channels, 'channel')} are off, at channel {worst.channel}: running variance "
-            f"{math.exp(worst.ratio):.3g} times the precise one, running mean off by {worst.shift:+.2f} precise deviations."
+            f"{worst.off} of {counted(worst.channels, 'channel')} are off, at channel {worst.channel}. Its running "
+            f"variance is {math.exp(worst.ratio):.3g} times the precise one, its running mean off by "
+            f"{worst.shift:+.2f} precise deviations."
         )
     return text
 
