@@ -12,15 +12,16 @@ from archlab.reports.panel import (
     Chart,
     Color,
     Control,
+    Density,
     Exact,
     Logarithm,
     Panel,
     Pick,
-    Position,
     Scale,
     Slice,
     Smooth,
     Switch,
+    controls_of,
 )
 
 LIST_LENGTH = 32
@@ -49,10 +50,14 @@ class Pool:
                 return {"$log": self.encode(node.of)}
             case Exact():
                 return self._once(("exact", node.of.shape, node.of.tobytes()), node, exact)
+            case Density():
+                return {
+                    "$density": self.encode(node.places),
+                    "ratio": self.encode(node.ratio),
+                    "shift": self.encode(node.shift),
+                }
             case Smooth():
                 return {"$smooth": self.encode(node.of), "by": node.control}
-            case Position():
-                return {"$at": node.control}
             case Color():
                 return {"$color": node.name} | ({"alpha": node.alpha} if node.alpha != 1 else {})
             case Scale():
@@ -148,6 +153,10 @@ def _panel(panel: Panel, pool: Pool) -> dict[str, Any]:
     state: dict[str, str | int] = {control.name: control.start for control in panel.controls}
     return {
         "state": state,
-        "controls": [pool.fields(control, "name", "kind", "options") for control in panel.controls],
-        "charts": {chart.name: pool.fields(chart, "title", "height", "data", "layout") for chart in panel.charts},
+        "controls": [pool.fields(control, "name", "label", "kind", "options") for control in panel.controls],
+        "charts": {
+            chart.name: pool.fields(chart, "title", "height", "data", "layout", "click")
+            | {"controls": sorted(controls_of(chart.data, chart.layout))}
+            for chart in panel.charts
+        },
     }

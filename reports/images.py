@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from archlab import files
 from archlab.errors import InputError, nearest
@@ -17,11 +17,8 @@ from archlab.reports.panel import (
     Chart,
     Control,
     Panel,
-    Position,
-    Slice,
-    Smooth,
     State,
-    Switch,
+    controls_of,
     evaluate,
     series_color,
 )
@@ -162,7 +159,7 @@ def _styled(chart: Chart, title: str, panel: Panel, state: State) -> Figure:
         choice = _choices(control, state)[state[control.name]]
         # What the axis says, and what is not done, need no words.
         if (
-            control.name in _controls([chart.data, chart.layout])
+            control.name in controls_of(chart.data, chart.layout)
             and control.name != "x"
             and choice not in ("none", "off")
         ):
@@ -186,20 +183,3 @@ def _styled(chart: Chart, title: str, panel: Panel, state: State) -> Figure:
         margin={"t": top, "b": 60 if own.b is None else own.b, "l": 64 if own.l is None else own.l},
         height=chart.height + top,
     )
-
-
-def _controls(node: Any) -> set[str]:
-    """The names of the controls that a node depends on."""
-    match node:
-        case Switch():
-            return {node.control} | _controls(list(node.cases.values()))
-        case Slice() | Smooth():
-            return {node.control} | _controls(node.of)
-        case Position():
-            return {node.control}
-        case Mapping():
-            return _controls(list(node.values()))
-        case list() | tuple():
-            return {name for item in node for name in _controls(item)}
-        case _:
-            return set()

@@ -1,13 +1,14 @@
 """A chart as plotly's own JSON, with the places where a reader's choice decides left open.
 
 A chart's `data` and `layout` are plotly's dictionaries. Where a value depends on a control (which axis, which layer,
-which step) a node stands in its place: `Switch`, `Slice`, `Pick`, `Smooth`, `Position`; where it depends on the theme,
+which step) a node stands in its place: `Switch`, `Slice`, `Pick`, `Smooth`, `Density`; where it depends on the theme,
 `Color` or `Scale`. The page's script fills them in as the reader chooses; `Chart.figure` does the same in Python. So
 every array is embedded once, whatever number of charts and views draw it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -65,17 +66,22 @@ class Logarithm:
 
 
 @dataclass(frozen=True, eq=False)
+class Density:
+    """The normal density, over its greatest value, of activations that other statistics than their own normalise.
+
+    Its mean is -shift / exp(ratio / 2), its deviation 1 / exp(ratio / 2); `archlab.analysis.deviation` says of what.
+    """
+
+    places: Sequence[float]
+    ratio: Any
+    shift: Any
+
+
+@dataclass(frozen=True, eq=False)
 class Exact:
     """A matrix that is embedded as float32: one whose smallest numbers are shown too, on a logarithmic axis."""
 
     of: Any
-
-
-@dataclass(frozen=True)
-class Position:
-    """The number that a control stands at."""
-
-    control: str
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,8 @@ class Control:
     """The choices as (value, label) pairs, or a node that gives them; for a range the labels of its positions."""
     start: str | int = ""
     """The choice at first; for a toggle `on` or `off`."""
+    plays: bool = False
+    """Whether a range has a button that moves it from its start to its end."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,8 @@ class Chart:
     """Whether it takes the whole width of its panel."""
     state: State = field(default_factory=dict)
     """What its controls say at first."""
+    click: Mapping[str, Literal["x", "y"]] = field(default_factory=dict)
+    """Controls that a click on a point chooses: each takes the point's place along an axis, one of its options."""
 
     def figure(self, **state: str | int) -> Figure:
         """The plotly figure, to go on from in Python; `state` sets controls by name (`x="epoch"`)."""
@@ -163,10 +173,11 @@ def evaluate(node: Any, state: State) -> Any:
             return _logarithm(evaluate(node.of, state))
         case Exact():
             return evaluate(node.of, state)
+        case Density():
+            ratio, shift = (float(evaluate(part, state)) for part in (node.ratio, node.shift))
+            return [math.exp(-((place * math.exp(ratio / 2) + shift) ** 2) / 2) for place in node.places]
         case Smooth():
             return smoothed(evaluate(node.of, state), float(_chosen(node.control, state)))
-        case Position():
-            return int(_chosen(node.control, state))
         case Color():
             red, green, blue = (int(light_color(node.name)[place : place + 2], 16) for place in (1, 3, 5))
             return f"rgba({red},{green},{blue},{node.alpha:g})"
@@ -180,6 +191,37 @@ def evaluate(node: Any, state: State) -> Any:
             return [evaluate(item, state) for item in node]
         case _:
             return node
+
+
+def controls_of(*nodes: Any) -> frozenset[str]:
+    """The controls that decide what some nodes stand for."""
+    known: dict[int, frozenset[str]] = {}
+
+    def of(node: Any) -> frozenset[str]:
+        if id(node) not in known:
+            own = {getattr(node, "control", "")} - {""}
+            known[id(node)] = frozenset(own.union(*map(of, _parts(node))))
+        return known[id(node)]
+
+    return frozenset().union(*map(of, nodes))
+
+
+def _parts(node: Any) -> Sequence[Any]:
+    match node:
+        case Switch():
+            return list(node.cases.values())
+        case Slice() | Smooth() | Logarithm():
+            return [node.of]
+        case Pick():
+            return [node.of, node.places]
+        case Density():
+            return [node.ratio, node.shift]
+        case Mapping():
+            return list(node.values())
+        case list() | tuple():
+            return node
+        case _:
+            return ()
 
 
 def smoothed(values: Sequence[float], weight: float) -> list[float]:

@@ -14,7 +14,7 @@ from archlab.reports import palette
 
 REPORTS_FOLDER = Path(__file__).parent
 STYLES = ("theme", "page", "content", "tables", "panels", "diagram", "narrow-print")
-SCRIPTS = ("values", "theme", "charts", "controls", "tables", "start")
+SCRIPTS = ("values", "theme", "charts", "address", "playing", "controls", "tables", "start")
 DIAGRAM_SCRIPTS = ("diagram-places", "diagram-drawing", "diagram-reader", "diagram-controls")
 
 

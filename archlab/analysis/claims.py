@@ -103,7 +103,7 @@ def family(comparison: Comparison) -> str:
     asked = sum(difference.metric == comparison.metric for difference in comparison.differences)
     interacting = len(comparison.interactions)
     both = f" and {counted(interacting, 'interaction')}" if interacting else ""
-    return f"{counted(asked, 'difference')}{both} in {BY_NAME[comparison.metric].title}"
+    return f"{counted(asked, 'difference')}{both} in {BY_NAME[comparison.metric].titled(comparison.has_running)}"
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -21,7 +21,7 @@ from statistics import fmean
 
 from archlab.analysis.claims import CLAIMABLE, judged
 from archlab.analysis.contrasts import contrasts, interaction_name, interactions
-from archlab.analysis.metrics import BY_NAME, SHARE, Sign
+from archlab.analysis.metrics import BY_NAME, EVALUATION, PRECISE, SHARE, Sign
 from archlab.analysis.statistics import is_within, paired_difference
 from archlab.errors import InputError, nearest
 from archlab.records import Comparison, Difference, VariantResult
@@ -62,7 +62,7 @@ class Quantity:
 QUANTITIES = {
     quantity.name: quantity
     for quantity in (
-        Quantity("running_error", "test accuracy with running minus precise statistics", is_difference=True),
+        Quantity("running_error", f"test accuracy in {EVALUATION} minus that with {PRECISE}", is_difference=True),
         Quantity("smoothness", "largest change of the gradient along itself (effective beta)", is_logarithm=True),
         Quantity("branch_share", "variance of branches over that of their skips, first weights", is_logarithm=True),
         Quantity("max_lr", "largest learning rate that does not diverge", is_logarithm=True),

@@ -13,7 +13,7 @@ from statistics import fmean
 
 from archlab.analysis.claims import family, holm, p_value_of
 from archlab.analysis.contrasts import interaction_name
-from archlab.analysis.metrics import BY_NAME, SHARE, Metric
+from archlab.analysis.metrics import BY_NAME, EVALUATION, PRECISE, SHARE, Metric
 from archlab.analysis.statistics import is_within, paired_difference, smallest_p_value
 from archlab.analysis.wording import left_out
 from archlab.records import Comparison, Difference, Estimate, VariantResult
@@ -63,25 +63,23 @@ def margin_text(comparison: Comparison) -> str:
 
 def _sentence(difference: Difference, sides: str, comparison: Comparison) -> str:
     metric = BY_NAME[difference.metric]
+    title = metric.titled(comparison.has_running)
     names = f"{difference.variant} and {difference.baseline}"
     if difference.n < 2:
         return (
-            f"Whether {names} differ in {metric.title} can't be told from a single pair of runs (n = 1), which says "
+            f"Whether {names} differ in {title} can't be told from a single pair of runs (n = 1), which says "
             f"nothing about what chance does: {sides}."
         )
     if not any(difference.values):
-        return f"{names} have the same {metric.title} in each of {difference.n} pairs of runs: {sides}."
+        return f"{names} have the same {title} in each of {difference.n} pairs of runs: {sides}."
     carried = _carried(difference, metric)
     if difference.conclusion == "different":
         direction = "higher" if difference.mean > 0 else "lower"
         small = f", though by less than {margin_text(comparison)}" if is_within(difference, comparison.margin) else ""
-        return (
-            f"{difference.variant} has a {direction} {metric.title} than {difference.baseline}{small}: {sides}, "
-            f"{carried}."
-        )
+        return f"{difference.variant} has a {direction} {title} than {difference.baseline}{small}: {sides}, {carried}."
     if difference.conclusion == "equal":
-        return f"{names} are equal in {metric.title} within {margin_text(comparison)}: {sides}, {carried}."
-    return f"Whether {names} differ in {metric.title} can't be told yet: {sides}, {carried}. {_needed(difference)}."
+        return f"{names} are equal in {title} within {margin_text(comparison)}: {sides}, {carried}."
+    return f"Whether {names} differ in {title} can't be told yet: {sides}, {carried}. {_needed(difference)}."
 
 
 def _shared_sentences(
@@ -89,11 +87,12 @@ def _shared_sentences(
 ) -> list[str]:
     """One sentence per conclusion, for a comparison of many variants."""
     metric = BY_NAME[comparison.metric]
+    title = metric.titled(comparison.has_running)
     # A single pair can't tell; where all values are the same, that is more than equal within a margin.
     beginnings = {
-        "different": f"are different in {metric.title}",
-        "equal": f"are equal in {metric.title} within {margin_text(comparison)}",
-        "unclear": f"can't be told apart yet in {metric.title}",
+        "different": f"are different in {title}",
+        "equal": f"are equal in {title} within {margin_text(comparison)}",
+        "unclear": f"can't be told apart yet in {title}",
     }
     sentences = []
     for conclusion, beginning in beginnings.items():
@@ -164,8 +163,8 @@ def _running_sentences(comparison: Comparison) -> list[str]:
         if len(found) > SINGLE_VARIANTS:
             listed = "; ".join(f"{_running_sides(one, short=True)} ({_interval(two)})" for one, two in found)
             sentences.append(
-                f"{len(found)} of {len(with_norm)} variants with BatchNorm have another test accuracy with their "
-                f"running statistics than with precise ones, {meaning}: {listed}."
+                f"{len(found)} of {len(with_norm)} variants with BatchNorm have another test accuracy in "
+                f"{EVALUATION} than with {PRECISE}, {meaning}: {listed}."
             )
         else:
             sentences += [f"{_running_sides(one)}, {_interval(two)}: {meaning}." for one, two in found]
@@ -178,8 +177,8 @@ def _running_sides(variant: VariantResult, *, short: bool = False) -> str:
     if short:
         return f"{variant.name}, {metric.written(running.mean)} against {metric.written(precise.mean)}"
     return (
-        f"{variant.name} reaches {metric.written(running.mean)} with its running statistics{_range(running, metric)} "
-        f"and {metric.written(precise.mean)} with precise ones{_range(precise, metric)}"
+        f"{variant.name} reaches {metric.written(running.mean)} in {EVALUATION}{_range(running, metric)} "
+        f"and {metric.written(precise.mean)} with {PRECISE}{_range(precise, metric)}"
     )
 
 

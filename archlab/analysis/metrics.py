@@ -60,6 +60,15 @@ SECONDS = Unit("s", "s", 1, 2, math.inf)
 STEPS = Unit("", "", 1, 1, math.inf)
 
 
+EVALUATION, PRECISE = "evaluation (running statistics)", "precise statistics"
+"""The two ways to test a network with BatchNorm: as `model.eval()` does, by the averages that training kept; and by the
+mean and variance over training images with the weights as they are."""
+STATISTICS_NOTE = (
+    f"{PRECISE.capitalize()}: BatchNorm's mean and variance over training images, with the weights frozen. "
+    f"{EVALUATION.capitalize()}: its running averages, as model.eval() uses them."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One measurement of a run. Its name is the one in the JSON."""
@@ -77,6 +86,16 @@ class Metric:
     to_target: bool = False
     """What a run took to the target that its configuration names, where it ended; one that did not reach it has what it
     took in all, which is less than it would have taken (`archlab.analysis.targets`)."""
+
+    def titled(self, has_running: bool) -> str:
+        """The title beside what running statistics give, from which it must be told apart, or alone.
+
+        >>> BY_NAME["test_accuracy"].titled(has_running=True)
+        'test accuracy (precise statistics)'
+        """
+        return (
+            f"{self.title} ({PRECISE})" if has_running and self.field in ("test_accuracy", "test_loss") else self.title
+        )
 
     def of(self, run: Run) -> float | None:
         """The measurement of a run; None where it has none, and for the first epoch where that is the last too."""
@@ -98,11 +117,11 @@ class Metric:
 
 METRICS = (
     Metric("test_accuracy", "test accuracy", SHARE, "test_accuracy"),
-    Metric("test_accuracy_running", "test accuracy, running", SHARE, "test_accuracy_running"),
+    Metric("test_accuracy_running", f"test accuracy in {EVALUATION}", SHARE, "test_accuracy_running"),
     Metric("test_accuracy_first_epoch", "epoch-1 test accuracy", SHARE, "test_accuracy", first_epoch=True),
     Metric("train_accuracy", "train accuracy", SHARE, "train_accuracy"),
     Metric("test_loss", "test loss", NATS, "test_loss"),
-    Metric("test_loss_running", "test loss, running", NATS, "test_loss_running"),
+    Metric("test_loss_running", f"test loss in {EVALUATION}", NATS, "test_loss_running"),
     Metric("train_loss", "train loss", NATS, "train_loss"),
     Metric("seconds", "training time", SECONDS, "seconds", can_be_claimed=False),
     Metric("steps_to_target", "steps to the target", STEPS, "step", to_target=True),

@@ -110,3 +110,8 @@ class Comparison(Displayed):
     """Differences of the primary metric up to this count as equal; None where none is stated."""
     interactions: tuple[Difference, ...] = ()
     """Differences of differences in the primary metric; `baseline` and `variant` say of which, in words."""
+
+    @property
+    def has_running(self) -> bool:
+        """Whether a variant has BatchNorm, so that it was tested twice: with precise and with running statistics."""
+        return any("test_accuracy_running" in variant.metrics for variant in self.variants)

@@ -33,15 +33,15 @@ class Epoch:
     """Mean over the epoch's batches as they were trained on: with label smoothing, where there was any."""
     train_accuracy: float
     test_loss: float
-    """With population statistics where the network has BatchNorm."""
+    """With precise statistics where the network has BatchNorm."""
     test_accuracy: float
     test_loss_running: float | None = None
-    """With running statistics; None where the network has no BatchNorm."""
+    """With running statistics, as `model.eval()` gives it; None where the network has no BatchNorm."""
     test_accuracy_running: float | None = None
     evaluation_seconds: float = 0.0
     """Time of this epoch's evaluations."""
     precise_seconds: float = 0.0
-    """Time this epoch for the population statistics, apart from `evaluation_seconds`."""
+    """Time this epoch for the precise statistics, apart from `evaluation_seconds`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class NormRecording:
     layers: Mapping[str, Mapping[str, Array]]
     """Path -> quantity -> float32 array (steps, channels); the quantities are `QUANTITIES`."""
     population: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
-    """Path -> `mean`, `variance` -> array (epochs, channels): population statistics at the end of each epoch."""
+    """Path -> `mean`, `variance` -> array (epochs, channels): precise statistics at the end of each epoch."""
 
     QUANTITIES: ClassVar[tuple[str, ...]] = ("running_mean", "running_var", "batch_mean", "batch_var", "gamma", "beta")
 

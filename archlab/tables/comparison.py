@@ -11,7 +11,7 @@ from pathlib import Path
 
 from archlab.analysis.claims import family
 from archlab.analysis.contrasts import interaction_name
-from archlab.analysis.metrics import BY_NAME, METRICS
+from archlab.analysis.metrics import BY_NAME, METRICS, STATISTICS_NOTE
 from archlab.analysis.wording import left_out
 from archlab.records import Comparison, Difference, TrainingConfig, VariantResult
 from archlab.records.settings import phrases
@@ -46,7 +46,7 @@ def _means_table(comparison: Comparison) -> Table:
     for metric in METRICS:
         holders = [variant for variant in comparison.variants if metric.name in variant.metrics]
         if holders:
-            rows.append(Row((metric.title, None, None, None), emphasis="strong"))
+            rows.append(Row((metric.titled(comparison.has_running), None, None, None), emphasis="strong"))
         for variant in holders:
             estimate = variant.metrics[metric.name]
             interval = metric.unit.interval(estimate) or None
@@ -74,13 +74,13 @@ def _differences_table(comparison: Comparison) -> Table:
         by_pair.setdefault((difference.baseline, difference.variant), []).append(difference)
     for (baseline, variant), mine in by_pair.items():
         rows.append(_heading(f"{variant} minus {baseline}", mine[0].n))
-        rows += map(_difference_row, mine)
+        rows += [_difference_row(difference, comparison.has_running) for difference in mine]
     for interaction in comparison.interactions:
         rows.append(_heading(interaction_name(interaction), interaction.n))
-        rows.append(_difference_row(interaction))
+        rows.append(_difference_row(interaction, comparison.has_running))
     return Table(
         columns=(
-            Column("metric", "", shrinks=True),
+            Column("metric", "", wraps=True, shrinks=True),
             Column("difference", "difference", "right"),
             Column("interval", "95 % interval", "right"),
             Column("p", "p", "right"),
@@ -97,12 +97,12 @@ def _heading(text: str, pairs: int) -> Row:
     return Row((f"{text} (n = {pairs})", *[None] * 5), emphasis="strong")
 
 
-def _difference_row(difference: Difference) -> Row:
+def _difference_row(difference: Difference, has_running: bool) -> Row:
     metric = BY_NAME[difference.metric]
     marked = difference.conclusion == "different"
     return Row(
         (
-            metric.title + (" *" if marked else ""),
+            metric.titled(has_running) + ("*" if marked else ""),
             metric.difference(difference.mean),
             metric.unit.interval(difference, "+") or None,
             _p_value(difference.interval_p_value),
@@ -137,10 +137,9 @@ def _title(comparison: Comparison) -> str:
 
 def _mean_notes(comparison: Comparison) -> tuple[str, ...]:
     notes = []
-    if any("test_accuracy_running" in variant.metrics for variant in comparison.variants):
+    if comparison.has_running:
         notes.append(
-            "Where a network has BatchNorm, test accuracy and loss are with precise statistics (over training images, "
-            "with the weights frozen); running: with its running averages."
+            f"{STATISTICS_NOTE} Without BatchNorm there is one test accuracy, which stands with the precise ones."
         )
     notes += [_left_out(variant) for variant in comparison.variants if variant.failed or variant.diverged]
     return tuple(notes)

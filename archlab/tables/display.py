@@ -61,7 +61,9 @@ def _(comparison: Comparison) -> str:
     """Findings, a small chart and the tables."""
     variants = (item for item in comparison.variants if _ACCURACY.name in item.metrics)
     chart = intervals(
-        {item.name: item.metrics[_ACCURACY.name] for item in variants}, _ACCURACY.title, _ACCURACY.written
+        {item.name: item.metrics[_ACCURACY.name] for item in variants},
+        _ACCURACY.titled(comparison.has_running),
+        _ACCURACY.written,
     )
     tables = map(markup.html, comparison_tables(comparison))
     return "\n".join([markup.sentences(comparison.findings), chart, *tables])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from archlab.analysis.expectations import asked_text, metric_title, worded
+from archlab.analysis.metrics import STATISTICS_NOTE
 from archlab.records.experiment import Experiment, ExperimentResult, Outcome, Part
 from archlab.tables.table import Column, Emphasis, Row, Table
 
@@ -136,7 +137,7 @@ def _outcome_row(outcome: Outcome) -> Row:
 
 
 def _notes(result: ExperimentResult) -> tuple[str, ...]:
-    notes = []
+    notes = [STATISTICS_NOTE] if any(comparison.has_running for comparison in result.comparisons) else []
     for outcome in result.outcomes:
         text = worded(outcome)
         sides = f"{text.sides}" if text.sides else text.difference

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from archlab.analysis.metrics import NATS, SHARE
+from archlab.analysis.metrics import EVALUATION, NATS, PRECISE, SHARE, STATISTICS_NOTE
 from archlab.records import Comparison, Run, TrainingConfig
 from archlab.records.settings import phrases
 from archlab.tables.table import Column, Row, Table
@@ -39,6 +39,9 @@ def runs_table(runs: Sequence[Run]) -> Table:
             for run in runs
         ),
         title="Runs",
+        footer=(f"test acc.: with {PRECISE} where the network has BatchNorm.",)
+        if any(run.metric("test_accuracy_running") is not None for run in runs)
+        else (),
     )
 
 
@@ -65,16 +68,16 @@ def _minute(record: Run | Comparison) -> str:
 
 def run_table(run: Run) -> Table:
     """One row per epoch; the columns with running statistics only where the network has BatchNorm."""
+    has_running = any(epoch.test_accuracy_running is not None for epoch in run.epochs)
     columns = [
         (Column("epoch", "epoch", "right"), "epoch"),
         (Column("train_loss", "train loss", "right", _LOSS), "train_loss"),
         (Column("train_accuracy", "train acc.", "right", _SHARE), "train_accuracy"),
         (Column("test_loss", "test loss", "right", _LOSS), "test_loss"),
-        (Column("test_accuracy", "test acc.", "right", _SHARE), "test_accuracy"),
-        (Column("test_accuracy_running", "running", "right", _SHARE), "test_accuracy_running"),
+        (Column("test_accuracy", "precise acc." if has_running else "test acc.", "right", _SHARE), "test_accuracy"),
+        (Column("test_accuracy_running", "running acc.", "right", _SHARE), "test_accuracy_running"),
         (Column("seconds", "seconds", "right", ".2f"), "seconds"),
     ]
-    has_running = any(epoch.test_accuracy_running is not None for epoch in run.epochs)
     shown = [(column, field) for column, field in columns if has_running or field != "test_accuracy_running"]
     return Table(
         columns=tuple(column for column, _ in shown),
@@ -95,7 +98,10 @@ def _run_title(run: Run) -> str:
 def _run_notes(run: Run, has_running: bool) -> tuple[str, ...]:
     notes = [f"{run.parameters:,d} parameters." if run.parameters else ""]
     if has_running:
-        notes.append("test: with precise statistics of the BatchNorm layers; running: with their running averages.")
+        notes.append(
+            f"precise acc., test loss: of the test images with {PRECISE}; running acc.: in {EVALUATION}. "
+            f"{STATISTICS_NOTE}"
+        )
     if run.status != "finished":
         notes.append(f"{run.status}: {run.error}" if run.error else f"This run is {run.status}.")
     return (*(note for note in notes if note), f"Run {run.key}")

@@ -1,6 +1,6 @@
-"""Population statistics: the mean and variance that each BatchNorm layer sees over training data with frozen weights.
+"""Precise statistics: the mean and variance that each BatchNorm layer sees over training data with frozen weights.
 
-Also known as precise BN (Wu and Johnson 2021, Rethinking "Batch" in BatchNorm, section 3).
+"Precise BN", those of the population (Wu and Johnson 2021, Rethinking "Batch" in BatchNorm, section 3).
 
 Measuring semantics: all BatchNorm layers normalise by the batch at once, as in training, so that a layer sees what its
 predecessors give in training mode; everything else is in evaluation mode (no dropout). Over batches b of n_b values per
@@ -9,7 +9,7 @@ channel, with batch means m_b and biased batch variances v_b,
     mean = sum(n_b m_b) / sum(n_b)        variance = sum(n_b (v_b + (m_b - mean)^2)) / sum(n_b)
 
 in float64: exactly the mean and the biased variance of all values, whatever the sizes of the batches. What it is not:
-a layer behind another BatchNorm layer would see slightly other values if that one already normalised by its population
+a layer behind another BatchNorm layer would see slightly other values if that one already normalised by its precise
 statistics; the difference falls with the batch size. A layer that is called several times in a pass gives its last
 call's values.
 """
@@ -82,7 +82,7 @@ def _merge(sizes: Tensor, means: Tensor, variances: Tensor, unbiased: bool) -> M
 
 @contextmanager
 def applied(layers: Sequence[NormLayer], moments: Mapping[str, Moments]) -> Iterator[None]:
-    """A context in which the running statistics are the population's; afterwards they are what they were."""
+    """A context in which the running statistics are the precise ones; afterwards they are what they were."""
     with kept_statistics(layers):
         with torch.no_grad():
             for layer in layers:

@@ -67,7 +67,7 @@ class Recorder:
             self._thin()
 
     def add_population(self, moments: Mapping[str, Moments]) -> None:
-        """Note the population statistics at the end of an epoch."""
+        """Note the precise statistics at the end of an epoch."""
         self._population.append(moments)
 
     def recording(self) -> NormRecording:

@@ -79,12 +79,36 @@ async function draw(figure) {
   const Plotly = await plotly();
   const { data, layout, config } = specification(figure);
   await Plotly.react(figure.plot, data, layout, config);
+  if (!drawn.has(figure) && figure.chart.click) {
+    figure.plot.on("plotly_click", ({ points: [point] }) => chooseAt(figure, point));
+  }
   figure.element.dataset.drawn = "true";
   drawn.add(figure);
 }
 
+function chooseAt(figure, point) {
+  // What stands at a point that was clicked, in the controls that the chart names.
+  const form = document.querySelector(`form.controls[data-panel="${figure.element.dataset.panel}"]`);
+  for (const [name, axis] of Object.entries(figure.chart.click)) {
+    const control = figure.panel.controls.find((one) => one.name === name);
+    const place = optionsOf(control, figure.panel).indexOf(point[axis]);
+    if (place >= 0) enter(form.elements.namedItem(name), place);
+  }
+}
+
 async function redraw(chosen = () => true) {
   for (const figure of drawn) if (chosen(figure)) await draw(figure);
+}
+
+function caption(panel) {
+  // What the controls say that a chart depends on: paper has no controls, and a narrow page leaves them behind.
+  const texts = new Map(panel.controls.map((control) => [control.name, textOf(control, panel)]));
+  for (const figure of figures) {
+    if (figure.panel !== panel) continue;
+    const said = panel.controls.filter(({ name }) => figure.chart.controls.includes(name) && texts.get(name));
+    const line = figure.element.querySelector(".chosen");
+    if (line) line.textContent = said.map(({ name, label }) => `${label}: ${texts.get(name)}`).join(" · ");
+  }
 }
 
 function failed(figure, error) {
@@ -125,17 +149,20 @@ const nearing = new IntersectionObserver(
 );
 
 function startCharts(root) {
+  const panels = new Set();
   for (const element of root.querySelectorAll("figure.chart")) {
     const panel = page.panels[element.dataset.panel];
     const figure = { element, panel, chart: panel.charts[element.dataset.chart], plot: element.querySelector(".plot") };
     figures.push(figure);
     figure.plot.style.minHeight = `${figure.chart.height}px`;
     nearing.observe(element);
+    panels.add(panel);
     element.querySelector("button.data").addEventListener("click", () => download(figure));
     for (const button of element.querySelectorAll("button.picture")) {
       button.addEventListener("click", () => savePicture(figure, button.dataset.format));
     }
   }
+  panels.forEach(caption);
 }
 
 async function drawEverything() {
@@ -159,10 +186,8 @@ function cell(value) {
 function rowsOf(trace) {
   if (trace.type === "heatmap" && trace.y) {
     const values = trace.customdata ?? trace.z;
-    return Array.from(trace.y).flatMap((y, row) => Array.from(trace.x, (x, column) => [y, x, values[row][column]]));
-  }
-  if (trace.type === "heatmap") {
-    return trace.z.flatMap((row, index) => Array.from(row, (value, channel) => ["channel " + channel, trace.x[index], value]));
+    const at = (row, column) => (trace.transpose ? values[column][row] : values[row][column]);
+    return Array.from(trace.y).flatMap((y, row) => Array.from(trace.x, (x, column) => [y, x, at(row, column)]));
   }
   if (trace.type === "contour") {
     const [across, up] = [Array.from(trace.x), Array.from(trace.y)];
@@ -185,7 +210,6 @@ function rowsOf(trace) {
 const HEADS = {
   treemap: ["inside", "layer", "value"],
   contour: ["x", "y", "value"],
-  heatmap: ["channel", "step", "value"],
 };
 
 function table(figure) {

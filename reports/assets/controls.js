@@ -5,6 +5,15 @@ function optionsOf(control, panel) {
   return Array.isArray(options) || ArrayBuffer.isView(options) ? Array.from(options) : [];
 }
 
+function textOf(control, panel) {
+  // What a control says, in words; nothing for what is off.
+  const value = panel.state[control.name];
+  if (control.kind === "toggle") return value === "on" ? "on" : "";
+  const options = optionsOf(control, panel);
+  if (control.kind === "range") return options.length ? String(options[clamp(value, options.length)]) : "";
+  return unescaped(options.find(([one]) => one === value)?.[1] ?? "");
+}
+
 function fill(element, control, panel) {
   const options = optionsOf(control, panel);
   if (control.kind === "toggle") {
@@ -13,7 +22,7 @@ function fill(element, control, panel) {
     element.max = Math.max(0, options.length - 1);
     panel.state[control.name] = clamp(panel.state[control.name], options.length);
     element.value = panel.state[control.name];
-    const text = options.length ? String(options[panel.state[control.name]]) : "–";
+    const text = textOf(control, panel) || "–";
     element.setAttribute("aria-valuetext", text);
     element.parentElement.querySelector("output").textContent = text;
   } else {
@@ -32,30 +41,46 @@ function startControls(root) {
     const panel = page.panels[form.dataset.panel];
     const pairs = panel.controls.map((control) => [form.elements.namedItem(control.name), control]);
     const refill = () => pairs.forEach(([element, control]) => fill(element, control, panel));
-    let waiting = false;
+    let shown = null; // the state that the charts were drawn with; none while they are drawn anew
     refill();
+    panel.start = { ...panel.state };
+    panel.refill = refill;
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", (event) => {
       const element = event.target;
       const value = element.type === "checkbox" ? (element.checked ? "on" : "off") : element.value;
+      shown ??= { ...panel.state };
       panel.state[element.name] = element.type === "range" ? Number(value) : value;
       refill();
-      if (waiting) return;
-      waiting = true; // a slider fires faster than charts can be drawn
-      requestAnimationFrame(async () => {
-        waiting = false;
-        await redraw((figure) => figure.panel === panel);
+      keep(form.dataset.panel, panel);
+      if (panel.drawing) return;
+      // A slider fires faster than charts can be drawn.
+      panel.drawing = new Promise((done) => {
+        requestAnimationFrame(async () => {
+          const changed = Object.keys(panel.state).filter((name) => panel.state[name] !== shown[name]);
+          shown = panel.drawing = null;
+          caption(panel);
+          const moves = ({ chart }) => chart.controls.some((name) => changed.includes(name));
+          await redraw((figure) => figure.panel === panel && moves(figure) && !(panel.plays && isFar(figure)));
+          done();
+        });
       });
     });
+    for (const button of form.querySelectorAll("button.play")) startPlaying(button, form, panel);
     form.hidden = false;
   }
+}
+
+function enter(element, value) {
+  // As if the reader had.
+  element.value = value;
+  element.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 function choose(select, fits) {
   const option = Array.from(select.options).find(({ value }) => fits(value));
   if (!option) return;
-  select.value = option.value;
-  select.dispatchEvent(new Event("input", { bubbles: true }));
+  enter(select, option.value);
 }
 
 function startChoosing() {

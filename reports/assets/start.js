@@ -86,6 +86,7 @@ startControls(document);
 startTables();
 startDiagrams();
 startCharts(document);
+startAddress();
 startPrinting();
 startContents();
 startFolds();

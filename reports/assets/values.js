@@ -78,6 +78,12 @@ function smoothed(values, weight) {
   });
 }
 
+function density(node, state, theme) {
+  const ratio = resolve(node.ratio, state, theme);
+  const shift = resolve(node.shift, state, theme);
+  return Array.from(resolve(node.$density, state, theme), (place) => Math.exp(-((place * Math.exp(ratio / 2) + shift) ** 2) / 2));
+}
+
 function resolve(node, state, theme) {
   if (node === null || typeof node !== "object" || ArrayBuffer.isView(node)) return node;
   if (Array.isArray(node)) return node.map((item) => resolve(item, state, theme));
@@ -94,7 +100,7 @@ function resolve(node, state, theme) {
   }
   if (node.$log !== undefined) return logarithm(resolve(node.$log, state, theme));
   if (node.$smooth !== undefined) return smoothed(resolve(node.$smooth, state, theme), Number(state[node.by]));
-  if (node.$at !== undefined) return Number(state[node.$at]);
+  if (node.$density !== undefined) return density(node, state, theme);
   if (node.$color !== undefined) return theme.color(node.$color, node.alpha ?? 1);
   if (node.$scale !== undefined) return theme.scale(node.$scale);
   return Object.fromEntries(Object.entries(node).map(([name, value]) => [name, resolve(value, state, theme)]));

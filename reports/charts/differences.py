@@ -26,7 +26,7 @@ def difference_panel(comparison: Comparison, name: str) -> Panel | None:
         shown.setdefault(difference.metric, {})[pair] = difference
     if not shown:
         return None
-    metrics = tuple((found, metric(found).title) for found in shown)
+    metrics = tuple((found, metric(found).titled(comparison.has_running)) for found in shown)
     first = next(iter(shown))
     pairs = tuple(titles.items())
 
@@ -44,7 +44,7 @@ def difference_panel(comparison: Comparison, name: str) -> Panel | None:
         "can, their first weights. Right: the difference of each pair, and the mean difference with its 95 % interval. "
         "Called different: p < 0.05, adjusted for all that the comparison asks.",
         data=by_choice(lambda difference: _traces(comparison, difference)),
-        layout=by_choice(_layout),
+        layout=by_choice(lambda difference: _layout(difference, comparison.has_running)),
         height=420,
         wide=True,
         state={"metric": first, "variant": pairs[0][0]},
@@ -123,7 +123,7 @@ def _spread(number: int) -> list[float]:
     return [0.4 * place / (number - 1) - 0.2 if number > 1 else 0.0 for place in range(number)]
 
 
-def _layout(difference: Difference) -> dict[str, Any]:
+def _layout(difference: Difference, has_running: bool) -> dict[str, Any]:
     measured = metric(difference.metric)
     unit = f", {measured.unit.difference}" if measured.unit.difference else ""
     lines = [measured.difference(difference.mean)]
@@ -151,7 +151,7 @@ def _layout(difference: Difference) -> dict[str, Any]:
             "tickangle": 0,
             "anchor": "y2",
         },
-        "yaxis": axis_of(measured),
+        "yaxis": axis_of(measured, has_running),
         "yaxis2": {
             "title": {"text": f"difference{unit}"},
             "tickformat": "+.3~g",

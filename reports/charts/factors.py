@@ -63,7 +63,7 @@ def factor_charts(comparison: Comparison, metrics: Sequence[str]) -> tuple[Chart
         ),
         layout={
             "xaxis": Switch("factor", {name: _axis(name, levels) for name, levels in factors.items()}),
-            **axes_by_metric(metrics, comparison_chance(comparison)),
+            **axes_by_metric(metrics, comparison.has_running, comparison_chance(comparison)),
         },
         height=420,
         wide=True,
@@ -212,7 +212,7 @@ def _effects(comparison: Comparison) -> Chart | None:
     }
     return Chart(
         name="effects",
-        title=f"Differences in {measured.title}, and whether they depend on each other",
+        title=f"Differences in {measured.titled(comparison.has_running)}, and whether they depend on each other",
         description="Each point: a paired difference along one factor with its 95 % interval, or an interaction: the "
         "difference of two such differences. Called different: p < 0.05, adjusted for all that the comparison asks. "
         f"Shaded: differences that count as equal. {sizes_text({name: one.n for name, one in rows})}.",

@@ -1,4 +1,4 @@
-"""Charts of how far running statistics are from the population's, and what another momentum would have given."""
+"""Charts of how far running statistics are from the precise ones, and what another momentum would have given."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from archlab.reports.text import label
 MOMENTA = (0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 """Weights of the newest batch, as torch's momentum."""
 DEFINITIONS = (
-    ("mean", "|running mean − population mean| / population standard deviation", "standard deviations"),
-    ("variance", "|log(running variance / population variance)|", "|log ratio|"),
+    ("mean", "|running mean − precise mean| / precise standard deviation", "standard deviations"),
+    ("variance", "|log(running variance / precise variance)|", "|log ratio|"),
 )
 
 
@@ -68,7 +68,7 @@ def _lag_traces(view: Recorded, quantity: str) -> list[dict[str, Any]]:
 
 
 def _is_complete(view: Recorded) -> bool:
-    """Whether every batch from the first on was recorded, and the population after the last."""
+    """Whether every batch from the first on was recorded, and precise statistics were taken after the last."""
     steps = view.recording.steps
     return (
         bool(view.recording.population)
@@ -83,8 +83,8 @@ def _against_momentum(choices: Choices, state: State) -> Chart:
         name="momentum",
         title="What another momentum would have given",
         description="The recorded batch statistics averaged again with other momenta (the weight of the newest "
-        "batch; torch's default is 0.1), and how far the result is from the population after the last epoch, over "
-        "all layers. Too small a momentum remembers old weights, too large a one a single batch.",
+        "batch; torch's default is 0.1), and how far the result is from the precise statistics after the last epoch, "
+        "over all layers. Too small a momentum remembers old weights, too large a one a single batch.",
         data=choices.by_run(_momentum_traces),
         layout={
             "xaxis": {"title": {"text": "momentum"}, "type": "log", "tickvals": [0.003, 0.01, 0.03, 0.1, 0.3, 1]},

@@ -9,7 +9,7 @@ from archlab.analysis import layers, probing
 from archlab.records import Probes
 from archlab.reports import palette
 from archlab.reports.charts.layered import VALUE_BUDGET, Layered, Quantity
-from archlab.reports.charts.parts import STEP_AXIS, layer_axis, layer_label, line, log_axis, seed_control
+from archlab.reports.charts.parts import STEP_AXIS, color_bar, layer_axis, layer_label, line, log_axis, seed_control
 from archlab.reports.panel import (
     Chart,
     Color,
@@ -194,7 +194,7 @@ def _heat_map(view: Layered, state: State) -> Chart:
 
 def _colours(quantity: Quantity, values: Any) -> tuple[float, float, dict[str, Any]]:
     """Where the colours of a heat map start and end, and the bar beside it."""
-    bar: dict[str, Any] = {"thickness": 12, "outlinewidth": 0}
+    bar = color_bar(quantity.axis)
     if quantity.scale == "log":
         scale = probing.log_scale([values], least=0)
         ticks = {"tickvals": list(scale.ticks.values()), "ticktext": [f"{number:.3g}" for number in scale.ticks]}

@@ -6,26 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from archlab.records import NormRecording, Run
+from archlab.reports.charts.film import film_charts, heat_map, notes, quantities_of
 from archlab.reports.charts.lag import lag_charts
 from archlab.reports.charts.parts import HIDDEN_EDGE, STEP_AXIS, band, line, points
 from archlab.reports.charts.recorded import Choices, Recorded
-from archlab.reports.panel import Chart, Color, Control, Panel, Position, Scale, Slice, State, Switch, series_color
+from archlab.reports.panel import Chart, Color, Control, Panel, Slice, State, Switch, series_color
 from archlab.reports.text import label
 
 VALUE_BUDGET = 1_400_000
 """Numbers of recordings that one panel embeds at most: about 3.7 MB."""
-QUANTITIES = {
-    "running_mean": "running mean",
-    "running_var": "running variance",
-    "batch_mean": "batch mean",
-    "batch_var": "batch variance",
-    "gamma": "gamma (scale)",
-    "beta": "beta (shift)",
-}
-CENTRES = {"running_mean": 0, "batch_mean": 0, "beta": 0, "gamma": 1}
-"""What a colour scale with two sides is centred on."""
 MOMENT_NAMES = (("mean", "mean", "mean"), ("var", "variance", "variance"))
-"""How a moment is called in the recording, in the population, and on the page."""
+"""How a moment is called in the recording, among the precise statistics, and on the page."""
 
 
 def normalisation_panel(
@@ -40,67 +31,38 @@ def normalisation_panel(
     """
     views = {title: Recorded(run, held, budget // len(recordings)) for title, (run, held) in recordings.items()}
     choices = Choices(views)
-    first_title, first = next(iter(views.items()))
-    first_layer = next(iter(first.recording.layers))
+    worst = choices.worst
+    title = worst[0] if worst else next(iter(views))
+    view = views[title]
+    layer = worst[1].layer if worst else next(iter(view.recording.layers))
+    titles = quantities_of(choices)
     state: dict[str, str | int] = {
-        "run": first_title,
-        "layer": first_layer,
-        "quantity": "running_mean",
-        "channel": 0,
-        "step": len(first.steps) - 1,
+        "run": title,
+        "layer": layer,
+        "quantity": next(iter(titles)),
+        "channel": view.channels[layer].tolist().index(worst[1].channel) if worst else 0,
+        "step": len(view.steps) - 1,
     }
     charts = (
-        _heat_map(choices, state),
+        heat_map(choices, state),
+        *film_charts(choices, state),
         *(_channel_chart(choices, *moment, state) for moment in MOMENT_NAMES),
-        _fan(choices, state),
-        _affine(choices, state),
         *(_profile(choices, *moment, state) for moment in MOMENT_NAMES),
+        _affine(choices, state),
+        _fan(choices, titles, state),
         *lag_charts(choices, state),
     )
     layers = choices.by_run(lambda view: [[path, label(path)] for path in view.recording.layers])
     controls = (
-        Control("run", "Run", "select", tuple((title, label(title)) for title in views), first_title),
-        Control("layer", "Layer", "select", layers, first_layer),
-        Control("quantity", "Quantity", "select", tuple(QUANTITIES.items()), "running_mean"),
-        Control("channel", "Channel", "range", choices.by_layer(lambda view, path: view.channels[path]), 0),
-        Control("step", "Step", "range", choices.steps, state["step"]),
+        Control("run", "Run", "select", tuple((title, label(title)) for title in views), title),
+        Control("layer", "Layer", "select", layers, layer),
+        Control("quantity", "Quantity", "select", tuple(titles.items()), state["quantity"]),
+        Control("channel", "Channel", "range", choices.channels, state["channel"]),
+        Control("step", "Step", "range", choices.steps, state["step"], plays=True),
     )
-    notes = dict.fromkeys(note for view in views.values() for note in view.notes)
-    return Panel(name, charts, controls, (*notes, "Matrices are embedded with 11 significant bits per value."))
-
-
-def _heat_map(choices: Choices, state: State) -> Chart:
-    here = Slice(choices.steps, "step")
-    edge = {"type": "line", "line": {"color": Color("text"), "width": 1.5, "dash": "dot"}}
-    scales = {quantity: Scale("diverging" if quantity in CENTRES else "sequential") for quantity in QUANTITIES}
-    return Chart(
-        name="heat",
-        title="Every channel over training",
-        description="One row per channel, one column per recorded step, colour for the chosen quantity. The dotted "
-        "lines are the slider's step and the chosen channel.",
-        data=[
-            {
-                "type": "heatmap",
-                "x": choices.steps,
-                "z": Switch("quantity", {quantity: choices.matrix(quantity) for quantity in QUANTITIES}),
-                "transpose": True,
-                "colorscale": Switch("quantity", scales),
-                "zmid": Switch("quantity", {quantity: CENTRES.get(quantity) for quantity in QUANTITIES}),
-                "colorbar": {"thickness": 12, "outlinewidth": 0, "exponentformat": "e"},
-                "hovertemplate": "step %{x}<br>channel %{y}<br>%{z:.4g}<extra></extra>",
-            }
-        ],
-        layout={
-            "xaxis": {**STEP_AXIS, "showgrid": False, "zeroline": False},
-            "yaxis": {"title": {"text": "channel"}, "showgrid": False, "zeroline": False},
-            "shapes": [
-                {**edge, "x0": here, "x1": here, "y0": 0, "y1": 1, "yref": "paper"},
-                {**edge, "x0": 0, "x1": 1, "xref": "paper", "y0": Position("channel"), "y1": Position("channel")},
-            ],
-        },
-        height=420,
-        wide=True,
-        state=state,
+    thinned = dict.fromkeys(note for view in views.values() for note in view.notes)
+    return Panel(
+        name, charts, controls, (*notes(choices), *thinned, "Matrices are embedded with 11 significant bits per value.")
     )
 
 
@@ -110,7 +72,7 @@ def _channel_chart(choices: Choices, short: str, quantity: str, title: str, stat
         line("batch", choices.steps, batch, Color("muted", 0.6), 1),
         line("running", choices.steps, running, series_color(0), 2.5),
         points(
-            "population",
+            "precise statistics",
             choices.by_run(lambda view: view.population_steps),
             Slice(choices.by_layer(lambda view, path: view.population(path, quantity)), "channel", 1),
             {"color": series_color(1), "size": 9, "symbol": "diamond"},
@@ -120,7 +82,7 @@ def _channel_chart(choices: Choices, short: str, quantity: str, title: str, stat
         name=f"channel-{short}",
         title=f"One channel's {title}",
         description=f"The {title} of the chosen channel: of each batch, of the running average that evaluation uses, "
-        "and of the population at the end of each epoch.",
+        "and the precise one at the end of each epoch.",
         data=data,
         layout={
             "xaxis": STEP_AXIS,
@@ -131,13 +93,13 @@ def _channel_chart(choices: Choices, short: str, quantity: str, title: str, stat
     )
 
 
-def _fan(choices: Choices, state: State) -> Chart:
+def _fan(choices: Choices, titles: Mapping[str, str], state: State) -> Chart:
     def share(name: str) -> Switch:
         return Switch(
             "quantity",
             {
                 quantity: choices.by_layer(lambda view, path, quantity=quantity: view.spread(path, quantity)[name])  # type: ignore[misc]
-                for quantity in QUANTITIES
+                for quantity in titles
             },
         )
 
@@ -158,27 +120,26 @@ def _fan(choices: Choices, state: State) -> Chart:
         data=traces,
         layout={
             "xaxis": STEP_AXIS,
-            "yaxis": {"title": {"text": Switch("quantity", dict(QUANTITIES))}, "exponentformat": "e"},
+            "yaxis": {"title": {"text": Switch("quantity", dict(titles))}, "exponentformat": "e"},
         },
         state=state,
     )
 
 
 def _profile(choices: Choices, short: str, quantity: str, title: str, state: State) -> Chart:
-    channels = choices.by_layer(lambda view, path: [int(channel) for channel in view.channels[path]])
     batch, running = (Slice(choices.matrix(f"{kind}_{short}"), "step") for kind in ("batch", "running"))
     population = choices.by_layer(lambda view, path: view.population(path, quantity)[-1])
     open_diamond = {"color": series_color(1), "size": 7, "symbol": "diamond-open"}
     data = [
-        points("batch", channels, batch, {"color": Color("muted"), "size": 7, "symbol": "circle-open"}),
-        points("population, last epoch", channels, population, open_diamond),
-        points("running", channels, running, {"color": series_color(0), "size": 7}),
+        points("batch", choices.channels, batch, {"color": Color("muted"), "size": 7, "symbol": "circle-open"}),
+        points("precise statistics, last epoch", choices.channels, population, open_diamond),
+        points("running", choices.channels, running, {"color": series_color(0), "size": 7}),
     ]
     return Chart(
         name=f"profile-{short}",
         title=f"All channels' {title} at one step",
         description=f"Batch and running {title} of every channel of the layer at the slider's step, beside the "
-        "population's after the last epoch.",
+        "precise one after the last epoch.",
         data=data,
         layout={
             "xaxis": {"title": {"text": "channel"}, "zeroline": False},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from archlab.analysis.chance import comparison_chance
-from archlab.analysis.metrics import BY_NAME, SHARE
+from archlab.analysis.metrics import BY_NAME, EVALUATION, PRECISE, SHARE
 from archlab.records import Comparison, VariantResult
 from archlab.reports import palette
 from archlab.reports.charts.parts import axis_of, chance_line, error_bars, points, sizes_text
@@ -16,7 +16,6 @@ ROW, FRAME = 64, 118
 """Height of a variant, and of what is around them; in pixels."""
 STYLES = (("circle", 0.17), ("circle-open", -0.17))
 """Symbol and place beside the row's middle: of the primary metric, and of the same with running statistics."""
-PRECISE, RUNNING = "precise statistics, or no BatchNorm", "evaluation (running statistics)"
 
 
 def outcome_chart(comparison: Comparison) -> Chart | None:
@@ -27,7 +26,7 @@ def outcome_chart(comparison: Comparison) -> Chart | None:
     measured, running = metric(comparison.metric), f"{comparison.metric}_running"
     both = running in BY_NAME and any(running in variant.metrics for variant in shown)
     held = (comparison.metric, running) if both else (comparison.metric,)
-    titles = (PRECISE, RUNNING) if both else (measured.title,)
+    titles = (f"{PRECISE}, or no BatchNorm", EVALUATION) if both else (measured.title,)
     known = palette.places(comparison.variants)
     names = [label(variant.name, 32) for variant in shown]
     traces: list[dict[str, Any]] = []
@@ -47,7 +46,7 @@ def outcome_chart(comparison: Comparison) -> Chart | None:
         + (" Both rows of a variant are of the same weights: where they differ, one of the statistics is off." * both),
         data=traces,
         layout={
-            "xaxis": axis_of(measured, chance),
+            "xaxis": axis_of(measured, both, chance),
             "yaxis": {
                 "tickvals": list(range(len(names))),
                 "ticktext": [_said(variant, comparison.metric) for variant in reversed(shown)],

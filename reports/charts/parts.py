@@ -16,6 +16,8 @@ HIDDEN_EDGE = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "show
 """The style of a band's edges of which only the area between them is drawn."""
 MOST_TICKS = 20
 """Layers that are named along an axis; of more, so many from all depths."""
+SHORT_TITLE = 6
+"""Characters of a title that stands beside its colour scale: a longer one would leave it no room on a narrow page."""
 TICK_LENGTH = 18
 """Characters of a name along an axis."""
 
@@ -78,18 +80,25 @@ def error_bars(name: str, estimates: Sequence[Estimate], color: Color) -> dict[s
     return {name: bars}
 
 
-def axis_of(measured: Metric, chance: float | None = None) -> dict[str, Any]:
-    """An axis for a metric's values; that of an accuracy ends at what is possible, and has chance on it."""
+def axis_of(measured: Metric, has_running: bool = False, chance: float | None = None) -> dict[str, Any]:
+    """An axis for a metric's values; that of an accuracy ends at what is possible, and has chance on it.
+
+    Args:
+        measured: along the axis.
+        has_running: as in `Metric.titled`.
+        chance: the accuracy of guessing, as a share, where it is known.
+    """
+    title = measured.titled(has_running)
     if measured.unit is SHARE:
-        return {"title": {"text": measured.title}, "tickformat": ".1~%", **share_range(chance)}
-    return {"title": {"text": ", ".join(filter(None, (measured.title, measured.unit.name)))}, "tickformat": ""}
+        return {"title": {"text": title}, "tickformat": ".1~%", **share_range(chance)}
+    return {"title": {"text": ", ".join(filter(None, (title, measured.unit.name)))}, "tickformat": ""}
 
 
-def axes_by_metric(names: Sequence[str], chance: float | None) -> dict[str, Any]:
+def axes_by_metric(names: Sequence[str], has_running: bool, chance: float | None) -> dict[str, Any]:
     """The vertical axis of each metric, as the control `metric` chooses, with the line of chance at accuracies."""
     measured = {name: metric(name) for name in names}
     return {
-        "yaxis": Switch("metric", {name: axis_of(one, chance) for name, one in measured.items()}),
+        "yaxis": Switch("metric", {name: axis_of(one, has_running, chance) for name, one in measured.items()}),
         **{
             part: Switch("metric", {name: drawn if one.unit is SHARE else [] for name, one in measured.items()})
             for part, drawn in chance_line(chance, "y").items()
@@ -147,9 +156,10 @@ def number_axis(axis: str, values: Sequence[float]) -> dict[str, Any]:
 
 
 def color_bar(title: str, **more: Any) -> dict[str, Any]:
-    """A colour scale above its picture, to which it leaves the whole width."""
+    """A colour scale above its picture, to which it leaves the whole width; above it, unless it is short, its title."""
+    is_short = len(title) <= SHORT_TITLE
     return {
-        "title": {"text": f"{title} ", "side": "right"},
+        "title": {"text": f"{title} " if is_short else title, "side": "right" if is_short else "top"},
         "orientation": "h",
         "y": 1.02,
         "yanchor": "bottom",

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from archlab.analysis import curves
+from archlab.analysis.deviation import WorstChannel, deviation, worst_channel
 from archlab.records import NormRecording, Run
 from archlab.reports.panel import Switch
 
@@ -14,6 +15,8 @@ MOST_STEPS = 240
 """Steps of a recording that are drawn at most."""
 FEWEST_STEPS = 24
 """Before fewer steps than these are drawn, channels are left out."""
+DEVIATIONS = ("ratio", "shift")
+"""The fields of `archlab.analysis.deviation.Deviation` that are drawn."""
 
 
 class Recorded:
@@ -24,25 +27,47 @@ class Recorded:
 
         self.run = run
         self.recording = recording
+        self.deviation = cache(lambda path: deviation(run, recording, path))
+        self.worst = worst_channel(run, recording)
         widths = {path: int(layer["gamma"].shape[1]) for path, layer in recording.layers.items()}
-        a_step = len(NormRecording.QUANTITIES) * max(1, sum(widths.values()))
+        drawn = len(NormRecording.QUANTITIES) + (len(DEVIATIONS) if self.has_precise else 0)
+        a_step = drawn * max(1, sum(widths.values()))
         self.points = max(FEWEST_STEPS, min(MOST_STEPS, budget // a_step))
         self.steps = curves.thinned_steps(np.asarray(recording.steps, dtype=np.int64), self.points)
         share = min(1.0, budget / (a_step * len(self.steps)))
         self.channels = {path: _chosen(width, share) for path, width in widths.items()}
+        if self.worst is not None:
+            chosen = self.channels[self.worst.layer]
+            chosen[abs(chosen - self.worst.channel).argmin()] = self.worst.channel
         self.notes = self._notes(sum(widths.values()))
         self.values = cache(self._values)
         self.spread = cache(self._spread)
 
     def _values(self, path: str, quantity: str) -> Any:
-        """(steps, channels)."""
-        return curves.thinned(self.recording.layers[path][quantity][:, self.channels[path]], self.points)
+        """(steps, channels); all NaN for deviations from precise statistics that were not measured."""
+        import numpy as np
+
+        if quantity in DEVIATIONS:
+            found = self.deviation(path)
+            whole = (
+                np.full_like(self.recording.layers[path]["gamma"], np.nan)
+                if found is None
+                else getattr(found, quantity)
+            )
+        else:
+            whole = self.recording.layers[path][quantity]
+        return curves.thinned(whole[:, self.channels[path]].astype(np.float32), self.points)
+
+    @property
+    def has_precise(self) -> bool:
+        """Whether some layer's deviation from precise statistics is known."""
+        return any(self.deviation(path) is not None for path in self.recording.layers)
 
     def _spread(self, path: str, quantity: str) -> Any:
         return curves.spread(self.values(path, quantity))
 
     def population(self, path: str, quantity: str) -> Any:
-        """(epochs, channels); a single row of NaN where nothing was measured."""
+        """(epochs, channels) of the precise statistics; a single row of NaN where nothing was measured."""
         import numpy as np
 
         found = self.recording.population.get(path, {}).get(quantity)
@@ -51,7 +76,7 @@ class Recorded:
 
     @property
     def population_steps(self) -> list[int]:
-        """The steps at which the population was measured: the ends of epochs."""
+        """The steps at which precise statistics were measured: the ends of epochs."""
         rows = max((len(part["mean"]) for part in self.recording.population.values()), default=0)
         return [epoch.step for epoch in self.run.epochs][:rows]
 
@@ -65,7 +90,9 @@ class Recorded:
             )
         kept = sum(len(channels) for channels in self.channels.values())
         if kept < width:
-            notes.append(f"Of {width:,} channels {kept:,} are drawn, evenly chosen in each layer.")
+            notes.append(
+                f"Of {width:,} channels {kept:,} are drawn, evenly chosen in each layer, the worst among them."
+            )
         return tuple(notes)
 
 
@@ -82,6 +109,15 @@ class Choices:
     def __init__(self, views: Mapping[str, Recorded]) -> None:
         self.views = views
         self.steps = self.by_run(lambda view: view.steps)
+        self.channels = self.by_layer(lambda view, path: view.channels[path])
+        self.has_precise = any(view.has_precise for view in views.values())
+
+    @property
+    def worst(self) -> tuple[str, WorstChannel] | None:
+        """The run with the running statistics that are the furthest off, and where; None where it can't be told."""
+        found = [(title, view.worst) for title, view in self.views.items()]
+        known = [(title, worst) for title, worst in found if worst is not None]
+        return max(known, key=lambda one: one[1].rank, default=None)
 
     def by_run(self, part: Callable[[Recorded], Any]) -> Switch:
         """A node for something that each run has."""

@@ -26,7 +26,15 @@ def sweep_panel(comparison: Comparison, name: str) -> Panel | None:
         return None
     first = comparison.metric if comparison.metric in names else names[0]
     names.sort(key=lambda found: found != first)
-    controls = [Control("metric", "Metric", "select", tuple((found, metric(found).title) for found in names), first)]
+    controls = [
+        Control(
+            "metric",
+            "Metric",
+            "select",
+            tuple((found, metric(found).titled(comparison.has_running)) for found in names),
+            first,
+        )
+    ]
     charts: list[Chart] = []
     if axis is not None:
         values = [float(variant.options[axis]) for variant in comparison.variants]
@@ -59,7 +67,7 @@ def _sweep(
         data=Switch("metric", {found: _lines(groups, axis, found, places) for found in names}),
         layout={
             "xaxis": number_axis(axis, values),
-            **axes_by_metric(names, chance),
+            **axes_by_metric(names, "test_accuracy_running" in names, chance),
         },
         height=380,
         wide=True,
@@ -131,7 +139,7 @@ def _error_charts(
     texts = {
         "train": f"Where the error on the training images grows with {words}, optimising has failed: overfitting would "
         "lower it.",
-        "test": "The same networks on images they have not seen, with population statistics where there is BatchNorm.",
+        "test": "The same networks on images they have not seen, with precise statistics where there is BatchNorm.",
     }
     return tuple(
         Chart(

@@ -8,6 +8,7 @@ from typing import Any
 
 from archlab.analysis import curves
 from archlab.analysis.chance import chance_of
+from archlab.analysis.metrics import EVALUATION, PRECISE
 from archlab.records import Run
 from archlab.reports.charts.parts import HIDDEN_EDGE, band, bounds_of, chance_line, line, share_range, sizes_text
 from archlab.reports.material import Experiment
@@ -26,7 +27,7 @@ UPPER_LIMITS = {"loss": math.inf, "accuracy": 1.0}
 SMOOTHING_WEIGHTS = {"0": "none", "0.6": "light (0.6)", "0.9": "strong (0.9)", "0.98": "very strong (0.98)"}
 HEIGHT, LEGEND_ROW = 340, 24
 """Of a chart with two variants, and what two more add to its legend; in pixels."""
-DASHED_ENTRY = line("running statistics", [None], [None], Color("muted"), dash="dash", hoverinfo="skip")
+DASHED_ENTRY = line(EVALUATION, [None], [None], Color("muted"), dash="dash", hoverinfo="skip")
 """The legend's entry for all dashed lines."""
 SMOOTHING = Control("smoothing", "Smoothing of training curves", "select", tuple(SMOOTHING_WEIGHTS.items()), "0")
 
@@ -53,7 +54,7 @@ def training_panel(experiment: Experiment, read: Callable[[Run], Mapping[str, An
     for metric, title in (("loss", "Test loss"), ("accuracy", "Test accuracy")):
         series = {variant: _epoch_series(runs, f"test_{metric}") for variant, runs in variants.items()}
         running = {variant: _epoch_series(runs, f"test_{metric}_running") for variant, runs in variants.items()}
-        kind = "After each epoch, with population statistics where there is BatchNorm; dashed: with running ones."
+        kind = f"After each epoch, with {PRECISE} where there is BatchNorm; dashed: in {EVALUATION}."
         charts.append(_chart(f"test-{metric}", title, metric, series, kind, places, chance=chance, running=running))
     controls = [
         Control(
@@ -131,7 +132,7 @@ def _chart(
     for variant, one in (running or {}).items():
         if np.isfinite(one["values"]).any():
             place = places[variant]
-            traces += _variant_traces(f"{variant}, running statistics", one, place, most=most, shade=shade, dash="dash")
+            traces += _variant_traces(f"{variant}, {EVALUATION}", one, place, most=most, shade=shade, dash="dash")
     if any(trace.get("line", {}).get("dash") == "dash" for trace in traces):
         traces.append(DASHED_ENTRY)
     axis_titles = {

@@ -38,7 +38,12 @@ def experiment_section(experiment: Experiment, material: Material, anchor: str, 
             shown = [(difference, False) for difference in comparison.differences]
             shown += [(interaction, True) for interaction in comparison.interactions]
             rows = [(difference, metric(difference.metric), interacts) for difference, interacts in shown]
-            told = {"rows": rows, "family": family(comparison), "margin": margin_text(comparison)}
+            told: dict[str, object] = {
+                "has_running": comparison.has_running,
+                "rows": rows,
+                "family": family(comparison),
+                "margin": margin_text(comparison),
+            }
             parts.append(chart_section("Paired differences", differences, "differences.html", **told))
     if examination.verdicts:
         drawn = [run.config.label for run, _ in recordings.values()]

@@ -80,16 +80,17 @@ TERMS = (
         "Ioffe and Szegedy, Batch Normalization, 2015, algorithm 1",
     ),
     Term(
-        "running statistics",
-        "Exponential averages of the batch statistics, new = 0.9 · old + 0.1 · batch by default. Evaluation uses "
-        "them. They lag behind weights that still change, so that test accuracy with them can swing from epoch to "
-        "epoch.",
+        "evaluation (running statistics)",
+        "What model.eval() gives: BatchNorm normalises by its running statistics, exponential averages of the batch "
+        "statistics, new = 0.9 · old + 0.1 · batch by default. They lag behind weights that still change, so that test "
+        "accuracy with them can swing from epoch to epoch.",
         "Ioffe and Szegedy, Batch Normalization, 2015, section 3.1",
     ),
     Term(
-        "population statistics",
-        "Mean and variance of a channel over training data with the weights frozen: what the running statistics try to "
-        "be. Also called precise BatchNorm.",
+        "precise statistics",
+        "Mean and variance of a channel over training images with the weights frozen: what the running statistics try "
+        "to be. Test accuracy with them tells what the weights can do, whatever the averages have missed. Their "
+        "use is also called precise BatchNorm.",
         "Wu and Johnson, Rethinking “Batch” in BatchNorm, 2021, section 3",
     ),
     Term(
@@ -99,8 +100,8 @@ TERMS = (
     ),
     Term(
         "lag of the running statistics",
-        "For the mean: the distance between running and population mean in population standard deviations. For the "
-        "variance: the absolute logarithm of running over population variance. Both averaged over channels.",
+        "For the mean: the distance between running and precise mean in precise standard deviations. For the "
+        "variance: the absolute logarithm of running over precise variance. Both averaged over channels.",
     ),
     Term(
         "verdict",
@@ -109,7 +110,7 @@ TERMS = (
     ),
     Term(
         "noise of batch statistics",
-        "How far a channel’s mean scatters from batch to batch, in population standard deviations, apart from the "
+        "How far a channel’s mean scatters from batch to batch, in precise standard deviations, apart from the "
         "drift of training. A batch of n independent values per channel gives 1 / √n; neighbouring pixels are not "
         "independent.",
         "Wu and He, Group Normalization, 2018, section 1",

@@ -99,7 +99,7 @@ def _summary(experiment: Experiment, anchor: str, examination: Examination) -> E
         outcome=Panel(f"{anchor}-outcome", (outcome,)) if outcome else None,
         findings=comparison.findings if comparison else (),
         facts=facts(experiment),
-        metrics=tuple(metric(name).title for name in shown),
+        metrics=tuple(metric(name).titled("test_accuracy_running" in shown) for name in shown),
         variants=tuple(found),
         cells=cells,
         upright=upright,

@@ -75,15 +75,15 @@ def test_equal_runs_are_called_the_same() -> None:
 def test_the_running_averages_error_is_told_apart_from_the_weights() -> None:
     sentence = summarise(pair(*CLEAR, running=0.85)).findings[1]
     assert sentence.startswith(
-        "norm=batch reaches 85.00 % with its running statistics (85.00 to 85.00 over 6 seeds) and 91.17 % with precise "
-        "ones (90.00 to 93.00 over 6 seeds), a difference of -6.17 percentage points (95 % interval "
+        "norm=batch reaches 85.00 % in evaluation (running statistics) (85.00 to 85.00 over 6 seeds) and 91.17 % with "
+        "precise statistics (90.00 to 93.00 over 6 seeds), a difference of -6.17 percentage points (95 % interval "
     )
     assert sentence.endswith(": the error of the running averages, not of the weights.")
 
 
 def test_running_statistics_that_beat_precise_ones_are_no_error_of_theirs() -> None:
     sentence = summarise(pair(*CLEAR, running=0.99)).findings[1]
-    assert sentence.startswith("norm=batch reaches 99.00 % with its running statistics")
+    assert sentence.startswith("norm=batch reaches 99.00 % in evaluation (running statistics)")
     assert "precise statistics" in sentence
     assert "are the worse estimate here" in sentence
     assert "error of the running averages" not in sentence
@@ -97,8 +97,8 @@ def test_many_variants_whose_running_averages_are_wrong_share_a_sentence() -> No
     ]
     (shared,) = (sentence for sentence in summarise(runs).findings if "running statistics" in sentence)
     assert shared.startswith(
-        "4 of 4 variants with BatchNorm have another test accuracy with their running statistics than with precise "
-        "ones, the error of the running averages, not of the weights: depth=0, 50.00 % against 92.50 % (a"
+        "4 of 4 variants with BatchNorm have another test accuracy in evaluation (running statistics) than with "
+        "precise statistics, the error of the running averages, not of the weights: depth=0, 50.00 % against 92.50 % (a"
     )
 
 

@@ -23,7 +23,7 @@ from archlab.records import (
 from archlab.store import Store, open_store
 
 STEPS_PER_EPOCH = 6
-CHARTS = 18
+CHARTS = 20
 """On the page of `lenet_trace` and the comparison."""
 ENVIRONMENT: dict[str, Value] = {
     "python": "3.11.9",

@@ -96,11 +96,11 @@ def test_traces_and_points(page: Page) -> None:
     accuracy = drawn(page, "lenet-on-digits-training", "test-accuracy")
     *measured, dashed = accuracy  # the last is the legend's entry for dashed lines, with no point to see
     assert [trace["points"] for trace in measured] == [3] * len(measured)
-    assert (dashed["name"], dashed["y"]) == ("running statistics", [None])
+    assert (dashed["name"], dashed["y"]) == ("evaluation (running statistics)", [None])
     pairs = drawn(page, "lenet-on-digits-differences", "differences")
     assert [trace["points"] for trace in pairs] == [2] * SEEDS + [SEEDS, 1]
     heat = drawn(page, NORM, "heat")[0]
-    assert (heat["rows"], heat["columns"]) == (19, 6)  # 18 steps and the start; 6 channels
+    assert (heat["rows"], heat["columns"]) == (19, 16)  # 18 steps and the start; 16 channels of the worst layer
     tiles = drawn(page, "network-lenet-norm-batch-share", "share")[0]
     assert tiles["points"] == 5  # the network, and its four layers that have parameters
     # Three rows of bars, and entries of the legend for pooling, convolution, linear, other.
@@ -128,6 +128,10 @@ def test_axes_seeds_scale_and_smoothing(page: Page) -> None:
 
 def test_layer_channel_and_slider(page: Page) -> None:
     form = page.locator(f"form[data-panel='{NORM}']")
+    form.locator("[name=layer]").select_option("norm_1")
+    shown = f"document.querySelector(`figure[data-panel='{NORM}'][data-chart='profile-mean'] .plot`).data[0].y.length"
+    drawn(page, NORM, "profile-mean")
+    wait_until(page, f"{shown} === 6")
     first = drawn(page, NORM, "profile-mean")
     form.locator("[name=layer]").select_option("norm_2")
     form.locator("[name=step]").focus()
@@ -137,7 +141,6 @@ def test_layer_channel_and_slider(page: Page) -> None:
     form.locator("[name=channel]").focus()
     page.keyboard.press("End")
     assert form.locator("label:has([name=channel]) output").text_content() == "15"
-    shown = f"document.querySelector(`figure[data-panel='{NORM}'][data-chart='profile-mean'] .plot`).data[0].y.length"
     wait_until(page, f"{shown} === 16")
     wait_until(page, "document.querySelector(`figure[data-chart='heat'] .plot`).layout.shapes[1].y0 === 15")
     second = drawn(page, NORM, "profile-mean")

@@ -63,7 +63,7 @@ def test_a_figure_says_what_its_controls_say(material: tuple[Store, Comparison])
         return text
 
     run = "lenet on digits · Run: norm=batch, seed 0"
-    assert said(first, "norm-channel-mean") == f"{run} · Layer: norm_1 · Channel: 0"
+    assert said(first, "norm-channel-mean") == f"{run} · Layer: norm_2 · Channel: 7"  # the worst
     assert said(chosen, "norm-channel-mean") == f"{run} · Layer: norm_2 · Channel: 3"
     assert said(first, "training-train-loss") == "lenet on digits"  # the axis names the step, and nothing is smoothed
     assert said(chosen, "training-train-loss") == "lenet on digits · Smoothing of training curves: strong (0.9)"

@@ -127,6 +127,17 @@ def test_findings_come_first_with_their_numbers(compared: tuple[Store, Compariso
     assert words.index(comparison.findings[0]) < words.index("What was run") < words.index("Layers and shapes")
 
 
+def test_the_two_accuracies_have_two_names_and_the_statistics_one_each(compared: tuple[Store, Comparison]) -> None:
+    html_text = page([compared[1]], store=compared[0])
+    rows = re.findall(r'<th scope="row">(test (?:accuracy|loss).*?)</th>', html_text)
+    assert {"test accuracy (precise statistics)", "test accuracy in evaluation (running statistics)"} <= set(rows)
+    assert {"test accuracy", "test loss"}.isdisjoint(rows)
+    charts = html_text[html_text.index('id="archlab-data"') :]
+    assert "test accuracy (precise statistics)" in charts
+    assert "evaluation (running statistics)" in charts
+    assert "population" not in html_text.partition('id="plotly-js"')[0].lower()
+
+
 def test_contents_link_every_section_in_order(compared: tuple[Store, Comparison]) -> None:
     store, comparison = compared
     reader = Reader(page([lenet_trace(), comparison], store=store))

@@ -17,12 +17,12 @@ def test_the_means_stand_beside_their_n_and_interval() -> None:
         "",
         "              n     mean     95 % interval",
         "------------------------------------------",
-        "test accuracy",
+        "test accuracy (precise statistics)",
         "  norm=batch  6  91.17 %    89.94 to 92.39",
         "  norm=none   6  82.17 %    80.62 to 83.71",
-        "test accuracy, running",
+        "test accuracy in evaluation (running statistics)",
         "  norm=batch  6  85.00 %    85.00 to 85.00",
-        "epoch-1 test accuracy",
+        "epoch-1 test accuracy (precise statistics)",
         "  norm=batch  6  45.58 %    44.97 to 46.20",
         "  norm=none   6  41.08 %    40.31 to 41.86",
     ]
@@ -32,10 +32,12 @@ def test_the_means_stand_beside_their_n_and_interval() -> None:
 def test_differences_are_marked_where_they_can_be_called_so() -> None:
     _, differences = comparison_tables(summarise(pair(BASELINE, VARIANT, running=0.85)))
     lines = text(differences, 80, "unicode").splitlines()
-    assert lines[4:7] == [
+    assert lines[4:9] == [
         "norm=none minus norm=batch (n = 6)",
-        "├─ test accuracy *       -9.00 points     -10.54 to -7.46  <0.001  <0.001  +0.45",
-        "├─ epoch-1 te…ccuracy *  -4.50 points      -5.27 to -3.73  <0.001  <0.001  +0.45",
+        "├─ test accuracy         -9.00 points     -10.54 to -7.46  <0.001  <0.001  +0.45",
+        "   (precise",
+        "   statistics)*",
+        "├─ epoch-1 test          -4.50 points      -5.27 to -3.73  <0.001  <0.001  +0.45",
     ]
     assert [line for line in lines if "train loss" in line and "*" in line] == []
 

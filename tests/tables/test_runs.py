@@ -12,14 +12,16 @@ def test_a_run_is_shown_epoch_by_epoch() -> None:
     assert text(run_table(run("norm=batch", 3, 0.45, 0.9, running=0.85)), 80).splitlines() == [
         "lenet on digits: norm=batch, seed 3, batch 16, learning rate 0.001",
         "",
-        "epoch  train loss  train acc.  test loss  test acc.  running  seconds",
-        "---------------------------------------------------------------------",
-        "    1      0.5000      46.00%     0.6000     45.00%   85.00%     2.00",
-        "    2      0.5000      91.00%     0.6000     90.00%   85.00%     4.00",
+        "epoch  train loss  train acc.  test loss  precise acc.  running acc.  seconds",
+        "-----------------------------------------------------------------------------",
+        "    1      0.5000      46.00%     0.6000        45.00%        85.00%     2.00",
+        "    2      0.5000      91.00%     0.6000        90.00%        85.00%     4.00",
         "",
         "44,878 parameters.",
-        "test: with precise statistics of the BatchNorm layers; running: with their",
-        "running averages.",
+        "precise acc., test loss: of the test images with precise statistics; running",
+        "acc.: in evaluation (running statistics). Precise statistics: BatchNorm's mean",
+        "and variance over training images, with the weights frozen. Evaluation (running",
+        "statistics): its running averages, as model.eval() uses them.",
         "Run norm=batch-3",
     ]
 

@@ -31,7 +31,7 @@ CHANNEL_KINDS = {
         LIU_2017,
     ),
     "collapsed": (
-        f"a population variance of at most {EPSILON:g}, BatchNorm's eps, which then decides their scale",
+        f"a precise variance of at most {EPSILON:g}, BatchNorm's eps, which then decides their scale",
         "Look at the layer before: weights near 0, saturated activations, or an input that is constant there.",
         IOFFE_SZEGEDY_2015,
     ),
@@ -44,7 +44,7 @@ def channels(group: Group) -> list[Verdict]:
 
     *Counting semantics.* At the end of the last epoch, a channel is dead if |gamma| and |beta| are below
     `NEGLIGIBLE_WEIGHT`: it passes on 0. It is constant if |gamma| is, and |beta| is not: it passes on beta, which is no
-    loss of the layer after it. It is collapsed if its population variance is at most `EPSILON`, BatchNorm's default:
+    loss of the layer after it. It is collapsed if its precise variance is at most `EPSILON`, BatchNorm's default:
     its input is all but the same everywhere, and normalising gives less than 0.71 of the deviation that gamma promises.
     """
     shares = {"dead": _dead, "constant": _constant, "collapsed": _collapsed}

@@ -41,7 +41,7 @@ class LayerEnd:
     is_cumulative: bool
     """Whether the weight falls with the steps, as in an average over all of them."""
     mean: Array | None
-    """Of the population, with the variance; None where it was not measured."""
+    """Of the precise statistics, with the variance; None where they were not measured."""
     variance: Array | None
     batch_mean: Array
     """(rows, channels) of the last epoch's recorded batches, `NOISE_STEPS` at most, the epoch's last batch left out."""

@@ -1,4 +1,4 @@
-"""Checks of a variant's BatchNorm statistics: running against population, what is left of the start, noise of batches.
+"""Checks of a variant's BatchNorm statistics: running against precise ones, the rest of the start, noise of batches.
 
 Channels are counted in a layer at the end of the last epoch. Where several runs were recorded, the layer that is
 named is the one with the highest score on average, and numbers with `to` are its least and greatest over the runs.
@@ -11,7 +11,7 @@ import math
 from statistics import fmean
 
 from archlab.analysis.chance import tested_images
-from archlab.analysis.metrics import SHARE
+from archlab.analysis.metrics import EVALUATION, PRECISE, SHARE
 from archlab.analysis.statistics import paired_difference
 from archlab.analysis.verdicts.group import (
     EPSILON,
@@ -31,8 +31,9 @@ PROBLEM_COST, WARNING_COST = 0.05, 0.02
 """Accuracy that running statistics cost, for a problem and for a warning. Healthy LeNets lose up to 0.9 points on
 digits (batches of 16, 3 seeds) and 1.5 on Fashion-MNIST (2 seeds); 5 points are what BatchNorm itself may be worth."""
 MEAN_SHIFT = 0.2
-"""Population standard deviations from which on a running mean is off. Averaging at momentum 0.1 leaves 0.23 of the
-batches' own noise (m / (2 - m), to the root), so 0.06 at a noise of 0.25, that of 16 independent values per channel."""
+"""Standard deviations, of the precise statistics, from which on a running mean is off. Averaging at momentum 0.1 leaves
+0.23 of the batches' own noise (m / (2 - m), to the root), so 0.06 at a noise of 0.25, that of 16 independent values per
+channel."""
 VARIANCE_FACTOR = 1.2
 """Factor from which on a running variance is off. Of 16 independent values per channel, whose variance has a noise of
 0.35 (2 / 16, to the root), the same averaging leaves 0.08."""
@@ -52,10 +53,10 @@ IOFFE_SZEGEDY_2015 = "Ioffe and Szegedy, Batch Normalization, 2015, section 3.1"
 def running_statistics(group: Group) -> list[Verdict]:
     """Whether evaluation with running statistics gives what precise ones give.
 
-    *Counting semantics.* The cost is test accuracy with population statistics minus that with running ones, after the
+    *Counting semantics.* The cost is test accuracy with precise statistics minus that with running ones, after the
     last epoch, on the same images and weights. It counts where it is above 0 beyond the noise of the seeds and of the
     test images (`is_settled`), and the level then follows from its mean over the runs. A channel is off if its
-    running mean is `MEAN_SHIFT` from the population's, or its running variance a factor of `VARIANCE_FACTOR`. Channels
+    running mean is `MEAN_SHIFT` from the precise one, or its running variance a factor of `VARIANCE_FACTOR`. Channels
     don't decide the level, since small errors add up through a deep network and large ones may cost nothing.
     """
     evaluated = [run for run in group.finished if run.metric("test_accuracy_running") is not None]
@@ -80,7 +81,8 @@ def running_statistics(group: Group) -> list[Verdict]:
     means = [f"{SHARE.number(fmean(values))} %" for values in (running, precise)]
     text = (
         f"Running statistics cost {SHARE.number(cost)} points of test accuracy ({interval_text(lost)}, "
-        f"{counted(images, 'test image')}): {means[0]} with them, {means[1]} with precise ones."
+        f"{counted(images, 'test image')}): {means[0]} in {EVALUATION}, "
+        f"{means[1]} with {PRECISE}."
     )
     if unsettled:
         text += " That may be the noise of so few runs or images."
@@ -108,7 +110,7 @@ def _precise_are_worse(group: Group, runs: list[Run], gain: float, basis: str, i
     return Verdict(
         check="running-statistics",
         level="note",
-        text=f"Running statistics give {SHARE.number(gain)} points more test accuracy than precise ones ({basis}, "
+        text=f"{EVALUATION.capitalize()} gives {SHARE.number(gain)} points more test accuracy than {PRECISE} ({basis}, "
         f"{counted(images, 'test image')}): the precise ones are the worse estimate here.",
         variant=group.variant,
         seeds=tuple(run.config.seed for run in runs),
@@ -117,18 +119,27 @@ def _precise_are_worse(group: Group, runs: list[Run], gain: float, basis: str, i
     )
 
 
-def _off_share(end: LayerEnd) -> float | None:
-    """The share of a layer's channels whose running statistics are off."""
+def off_by(end: LayerEnd) -> Array | None:
+    """(channels,) how far running statistics are from precise ones: 1 and more is off; None where it can't be told.
+
+    In units of `MEAN_SHIFT` or of the logarithm of `VARIANCE_FACTOR`, whichever is the larger. A collapsed channel has
+    next to no deviation to be off by, and has a check of its own: it gets 0.
+    """
     import numpy as np
 
     if end.mean is None or end.variance is None:
         return None
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        shift = np.abs(end.running_mean - end.mean) / np.sqrt(end.variance)
-        stretch = np.abs(np.log(end.running_var / end.variance))
-        right = (shift < MEAN_SHIFT) & (stretch < math.log(VARIANCE_FACTOR))  # NaN is not right
-    # A collapsed channel has next to no deviation to be off by; it has a check of its own.
-    return float((~right & (end.variance > EPSILON)).mean())
+        shift = np.abs(end.running_mean - end.mean) / np.sqrt(end.variance) / MEAN_SHIFT
+        stretch = np.abs(np.log(end.running_var / end.variance)) / math.log(VARIANCE_FACTOR)
+    distance = np.nan_to_num(np.maximum(shift, stretch), nan=np.inf, posinf=np.inf)  # what is no number is not right
+    return np.where(end.variance > EPSILON, distance, 0.0)
+
+
+def _off_share(end: LayerEnd) -> float | None:
+    """The share of a layer's channels whose running statistics are off."""
+    distances = off_by(end)
+    return None if distances is None else float((distances >= 1).mean())
 
 
 def _off_sentence(off: Worst) -> str:
@@ -141,8 +152,8 @@ def _off_sentence(off: Worst) -> str:
             f"{counted(off.recorded, 'recorded run')})."
         )
     return (
-        f"In the worst layer {channels} of {counted(end.channels, 'channel')} are off by {MEAN_SHIFT:g} population "
-        f"standard deviations or a factor of {VARIANCE_FACTOR:g} in variance; a quarter or more are in {off.basis}."
+        f"In the worst layer {channels} of {counted(end.channels, 'channel')} are off by {MEAN_SHIFT:g} standard "
+        f"deviations ({PRECISE}) or a factor of {VARIANCE_FACTOR:g} in variance; a quarter or more are in {off.basis}."
     )
 
 
@@ -151,7 +162,7 @@ def initial_values(group: Group) -> list[Verdict]:
 
     *Counting semantics.* After s steps (1 - momentum)^s of the start is left. The momentum is that of the records,
     where two steps in a row were recorded. A channel counts if this rest alone, the start's distance from the
-    population weighed by it, moves the mean by `MEAN_SHIFT` deviations or the variance by a factor of
+    precise statistics weighed by it, moves the mean by `MEAN_SHIFT` deviations or the variance by a factor of
     `VARIANCE_FACTOR`; the share alone says little: 4 % left of an initial variance of 1 triples a running variance of
     0.02.
     """
@@ -172,14 +183,14 @@ def initial_values(group: Group) -> list[Verdict]:
             level="warning",
             text=f"After {counted(end.steps, 'step')}, {100 * left:.2g} % of the initial running statistics is left in "
             f"the averages: (1 - momentum)^steps, with momentum {momentum:.3g}, {origin}. In the worst layer that rest "
-            f"alone shifts the running mean by {shift:.2g} population standard deviations and multiplies the variance "
+            f"alone shifts the running mean by {shift:.2g} standard deviations ({PRECISE}) and multiplies the variance "
             f"by {factor:.3g} (medians of {counted(len(moved[0]), 'channel')}); half the channels or more are moved in "
             f"{found.basis}.",
             variant=group.variant,
             seeds=found.seeds,
             layer=found.layer,
             remedy=f"Train for {counted(needed, 'step')} or more (more epochs, smaller batches): then the rest is less "
-            "than a fifth of the population variance. Or raise the momentum, or evaluate with precise statistics.",
+            "than a fifth of the precise variance. Or raise the momentum, or evaluate with precise statistics.",
             source=IOFFE_SZEGEDY_2015,
         )
     ]
@@ -216,7 +227,7 @@ def _start_share(end: LayerEnd) -> float | None:
 
 
 def _steps_needed(end: LayerEnd) -> int:
-    """Until the rest of the initial variance is small beside the population's in half of the channels."""
+    """Until the rest of the initial variance is small beside the precise variance in half of the channels."""
     import numpy as np
 
     momentum, _ = _left(end)
@@ -234,9 +245,9 @@ def batch_noise(group: Group) -> list[Verdict]:
 
     *Counting semantics.* Over the last `NOISE_STEPS` recorded steps of the last epoch, the root of half the mean square
     difference of neighbouring batch means: that is the batches' standard deviation, but leaves out what moves slowly,
-    as statistics do while the weights change (von Neumann 1941). In population standard deviations; median over the
-    channels. Noise d is that of 1 / d^2 independent values per channel. The last batch of the epoch, which may be
-    smaller, is left out.
+    as statistics do while the weights change (von Neumann 1941). In standard deviations of the precise statistics;
+    median over the channels. Noise d is that of 1 / d^2 independent values per channel. The last batch of the epoch,
+    which may be smaller, is left out.
     """
     found = worst(group, _mean_noise, WARNING_VALUES**-0.5)
     if found is None:
@@ -249,7 +260,7 @@ def batch_noise(group: Group) -> list[Verdict]:
     end = found.ends[0]
     text = (
         f"In the noisiest of {counted(found.looked_at, 'BatchNorm layer')}, batch means scatter by "
-        f"{range_text(found.scores, '.2f')} population standard deviations, as if a batch had "
+        f"{range_text(found.scores, '.2f')} standard deviations ({PRECISE}), as if a batch had "
         f"{max(1, round(noise**-2)) if noise else 'endless'} independent values per channel, and batch variances by "
         f"{range_text([100 * _variance_noise(item) for item in found.ends], '.0f')} % (medians of "
         f"{counted(end.channels, 'channel')}, {counted(len(end.batch_mean), 'step')} of the last epoch, "

@@ -249,7 +249,7 @@ def gap(group: Group) -> list[Verdict]:
     """How much better the network is on the images that it was trained on.
 
     *Counting semantics.* Accuracy over the last epoch's training batches, each as it was trained on, minus test
-    accuracy with population statistics. It is left out below `ACCURACY_GAP`, and where the runs' interval includes 0.
+    accuracy with precise statistics. It is left out below `ACCURACY_GAP`, and where the runs' interval includes 0.
     """
     last = [run.epochs[-1] for run in group.finished]
     train, test = [epoch.train_accuracy for epoch in last], [epoch.test_accuracy for epoch in last]

@@ -223,7 +223,8 @@ def test_the_cost_of_running_statistics_is_told_with_interval_and_n() -> None:
     # mean of 4 and 6 points 5; the values' smallest gap is 2 points: half width 12.706 * sqrt((2 + 4 / 6) / 2) = 14.67
     assert text.startswith(
         "Running statistics cost 5.00 points of test accuracy (95 % interval -9.67 to +19.67, n = 2 runs, 359 test "
-        "images): 85.00 % with them, 90.00 % with precise ones. That may be the noise of so few runs or images."
+        "images): 85.00 % in evaluation (running statistics), 90.00 % with precise statistics. That may be the noise "
+        "of so few runs or images."
     )
 
 
