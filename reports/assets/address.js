@@ -1,4 +1,4 @@
-// What the reader chose in a panel, kept in the page's address: `#PANEL?layer=norm_2&channel=3&step=15`.
+// What the reader chose, kept in the page's address: `#PANEL?layer=norm_2&channel=3&step=15&theme=dark`.
 
 let keeping = 0;
 
@@ -11,8 +11,24 @@ function keep(name, panel) {
       const value = control.kind === "range" ? textOf(control, panel) : panel.state[control.name];
       return `${encodeURIComponent(control.name)}=${encodeURIComponent(value)}`;
     });
-    history.replaceState(history.state, "", `#${name}${said.length ? `?${said.join("&")}` : ""}`);
+    const theme = chosenTheme();
+    if (theme) said.push(`theme=${theme}`);
+    address(name, said);
   }, 300);
+}
+
+function address(name, said) {
+  history.replaceState(history.state, "", `#${name}${said.length ? `?${said.join("&")}` : ""}`);
+}
+
+function chosenTheme() {
+  return document.documentElement.dataset.theme;
+}
+
+function keepTheme() {
+  const [name, said] = location.hash.slice(1).split("?");
+  const others = (said ?? "").split("&").filter((part) => part && !part.startsWith("theme="));
+  address(name, [...others, `theme=${chosenTheme()}`]);
 }
 
 function takeUp(panel, wanted) {
@@ -30,6 +46,11 @@ function takeUp(panel, wanted) {
 
 function followAddress() {
   const [name, said] = location.hash.slice(1).split("?");
+  const theme = new URLSearchParams(said).get("theme");
+  if (["light", "dark"].includes(theme) && theme !== chosenTheme()) {
+    setTheme(theme);
+    redraw();
+  }
   if (!said || !Object.hasOwn(page.panels, name)) return;
   const panel = page.panels[name];
   takeUp(panel, new URLSearchParams(said));

@@ -63,7 +63,7 @@ function startContents() {
 function startFolds() {
   // A link to a part that is closed opens it.
   const open = () => {
-    const fold = document.getElementById(location.hash.slice(1))?.querySelector(":scope > details:only-child");
+    const fold = document.getElementById(location.hash.slice(1).split("?")[0])?.querySelector(":scope > details:only-child");
     if (fold) fold.open = true;
   };
   addEventListener("hashchange", open);

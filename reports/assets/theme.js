@@ -51,6 +51,7 @@ function startTheme(redraw) {
   button.setAttribute("aria-pressed", String(isDark()));
   button.addEventListener("click", () => {
     setTheme(isDark() ? "light" : "dark");
+    keepTheme();
     redraw();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);

@@ -230,6 +230,16 @@ def test_nothing_on_the_page_leads_out_of_it(browser: Browser, report: Path) -> 
         assert left == []
 
 
+def test_the_address_keeps_the_theme(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as shown:
+        shown.locator("#theme").click()
+        address = shown.evaluate("location.href")
+        assert address.endswith("#?theme=dark")
+        other = shown.context.new_page()
+        other.goto(address)
+        other.wait_for_selector("html[data-ready=true][data-theme=dark]")
+
+
 def test_pictures_are_saved_as_they_stand(page: Page) -> None:
     for form, start in (("svg", b"<svg"), ("png", b"\x89PNG")):
         with page.expect_download() as download:
@@ -365,4 +375,4 @@ def test_a_verdict_leads_to_its_layer(page: Page) -> None:
     link.click()
     assert form.locator("[name=layer]").input_value() == link.text_content() == "norm_1"
     assert form.locator("[name=run]").input_value() == "norm=batch, seed 0"
-    assert page.evaluate("location.hash") == f"#{NORM}"
+    assert page.evaluate("location.hash.split('?')[0]") == f"#{NORM}"
