@@ -23,6 +23,17 @@ def left_out(variant: VariantResult) -> list[str]:
     return [f"{count} of {counted(variant.ended, 'run')} {word}" for count, word in kinds if count]
 
 
+def spoken_time(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> spoken_time(7260)
+    '2.0 hours'
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
 def range_text(values: Sequence[float], form: str) -> str:
     """One number, or the least and the greatest of several.
 

@@ -53,7 +53,8 @@ def write_recording(folder: Path, recording: NormRecording) -> None:
     for kind, layers in (("layers", recording.layers), ("population", recording.population)):
         for path, quantities in layers.items():
             arrays |= {f"{kind}/{path}/{quantity}": array for quantity, array in quantities.items()}
-    write_arrays(folder / RECORDING, arrays)
+    with files.replacing(folder / RECORDING) as draft:
+        write_arrays(draft, arrays)
 
 
 def read_recording(folder: Path, last: int | None = None) -> NormRecording | None:

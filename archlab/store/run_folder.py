@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archlab.errors import ArchlabError, StoreError
-from archlab.records import Epoch, Probes, Run
+from archlab.records import Epoch, NormRecording, Probes, Run
 from archlab.records.run import Status
 from archlab.store.arrays import read_arrays
 from archlab.store.lock import is_held
-from archlab.store.measurements import read_probes
+from archlab.store.measurements import read_probes, read_recording
 
 if TYPE_CHECKING:
     from archlab.store.arrays import Array
@@ -124,6 +124,14 @@ class RunFolder:
             StoreError: they can't be read.
         """
         return read_probes(self.path, kinds)
+
+    def recording(self, last: int | None = None) -> NormRecording | None:
+        """What its BatchNorm layers held, as far as the run was kept; as `Store.recording` reads it.
+
+        Raises:
+            StoreError: it can't be read.
+        """
+        return read_recording(self.path, last)
 
     def curves(self) -> dict[str, Array]:
         """Arrays `step`, `train_loss` and `train_accuracy`, (steps,) each, as far as the run got; empty without any.

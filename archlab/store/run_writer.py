@@ -66,6 +66,11 @@ class RunWriter:
         with files.writing(self._folder):
             write_probes(self._folder, probes)
 
+    def keep_recording(self, recording: NormRecording) -> None:
+        """Keep what the BatchNorm layers held so far, so that others see it before the run has ended."""
+        with files.writing(self._folder):
+            write_recording(self._folder, recording)
+
     def finish(
         self, curves: Mapping[str, Array], recording: NormRecording | None = None, probes: Probes | None = None
     ) -> Run:

@@ -34,7 +34,7 @@ from archlab.records.run import RESULTS
 from archlab.records.settings import keyed, settings
 from archlab.store.comparison_folder import ComparisonFolder
 from archlab.store.landscape_draft import LandscapeDraft
-from archlab.store.measurements import read_probes, read_recording
+from archlab.store.measurements import read_probes
 from archlab.store.problem import Problem
 from archlab.store.run_folder import RUN, RUNS, RunFolder
 from archlab.store.run_writer import RunWriter
@@ -135,7 +135,7 @@ class Store:
 
         None where nothing was recorded.
         """
-        return read_recording(self._folder(key).path, last)
+        return self._folder(key).recording(last)
 
     def probes(self, key: str) -> Probes | None:
         """What was probed of the run, as far as it got; None where nothing was."""

@@ -25,6 +25,8 @@ REPORT_SECONDS = 0.1
 """Seconds between two `step` events."""
 KEEP_SECONDS = 1.0
 """Seconds between two readings of the step curves, for which the device is waited for, into the store."""
+RECORDING_SECONDS = 10.0
+"""The same of what BatchNorm layers held, up to 16 MiB, at ends of epochs."""
 
 
 def train(
@@ -90,7 +92,7 @@ def _run(
     tell: Callable[[Progress], None],
 ) -> Run:
     steps = config.epochs * trainer.steps_per_epoch
-    reports, keeps = Pace(REPORT_SECONDS), Pace(KEEP_SECONDS)
+    reports, keeps, recordings = Pace(REPORT_SECONDS), Pace(KEEP_SECONDS), Pace(RECORDING_SECONDS)
     written = looks = 0
 
     def on_step(step: int) -> None:
@@ -117,6 +119,8 @@ def _run(
         try:
             for epoch in trainer.epochs(on_step):
                 keep(epoch.step)
+                if recordings.is_due() and (recording := trainer.recording()) is not None:
+                    writer.keep_recording(recording)
                 writer.append(epoch)
                 tell(Progress(config, "epoch", writer.key, epoch.epoch, epoch.step, steps, metrics=epoch))
             if reason := trainer.divergence():

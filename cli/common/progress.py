@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from archlab.analysis.wording import spoken_time
 from archlab.cli.common.console import message, prints_aside, progress
 
 if TYPE_CHECKING:
@@ -35,25 +36,14 @@ def announce(configs: Sequence[TrainingConfig], preparer: Preparer) -> None:
         estimate = estimate_time(configs, preparer)
     seconds = estimate.seconds
     without = f", without what already failed when it was tried: {estimate.failures[0]}" if estimate.failures else ""
-    message(f"{what}: about {duration(seconds)} on this machine{without}")
+    message(f"{what}: about {spoken_time(seconds)} on this machine{without}")
     if seconds > LONG_SECONDS:
         epochs = configs[0].epochs
-        once = f"--epochs 1 (about {duration(seconds / epochs)}), " if epochs > 1 else ""
+        once = f"--epochs 1 (about {spoken_time(seconds / epochs)}), " if epochs > 1 else ""
         message(
             f"Shorter: {once}fewer seeds, --train-samples N, a smaller --size. Ctrl-C stops it and keeps what is "
             "finished."
         )
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it.
-
-    >>> duration(7260)
-    '2.0 hours'
-    """
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 class ProgressDisplay:
@@ -111,4 +101,4 @@ def _outcome(event: Progress) -> str:
     if event.state == "failed" or event.run is None:
         return f"{_name(event.config)}: failed: {event.error}"
     last = event.run.epochs[-1]
-    return f"{_name(event.config)}: test accuracy {last.test_accuracy:.1%} ({duration(last.seconds)})"
+    return f"{_name(event.config)}: test accuracy {last.test_accuracy:.1%} ({spoken_time(last.seconds)})"

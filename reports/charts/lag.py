@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from archlab.analysis import curves
+from archlab.records import NormRecording, Run
 from archlab.reports.charts.parts import STEP_AXIS, line
-from archlab.reports.charts.recorded import Choices, Recorded
+from archlab.reports.charts.recorded import Choices, Recorded, population_steps
 from archlab.reports.panel import Chart, State, series_color
 from archlab.reports.text import label
 
@@ -28,6 +30,44 @@ def lag_charts(choices: Choices, state: State) -> list[Chart]:
     return charts
 
 
+def latest_lag_chart(found: Mapping[str, tuple[Run, NormRecording]], places: Mapping[str, int]) -> Chart:
+    """How far running statistics are off, over all layers of each variant's run, at each end of an epoch so far.
+
+    Args:
+        found: variant -> a run of it, and what its BatchNorm layers held.
+        places: variant -> its place among the colours.
+    """
+    import numpy as np
+
+    data: list[dict[str, Any]] = []
+    for variant, (run, recording) in found.items():
+        for quantity, dash in (("mean", "solid"), ("variance", "dash")):
+            lags = _lags(run, recording, quantity)
+            if not lags[1]:
+                continue
+            average = np.mean(list(lags[1].values()), axis=0)
+            style: dict[str, Any] = {"mode": "lines+markers", "marker": {"size": 6}, "hovertemplate": "%{y:.3g}"}
+            name = f"{label(variant)}, {quantity}"
+            data.append(line(name, lags[0], average, series_color(places[variant]), dash=dash, uid=name, **style))
+    whose = "; ".join(f"{variant}, seed {run.config.seed}" for variant, (run, _) in found.items())
+    return Chart(
+        name="off",
+        title="How far running statistics are off",
+        description="At the end of each epoch, averaged over the channels of all BatchNorm layers; solid: "
+        f"{DEFINITIONS[0][1]}; dashed: {DEFINITIONS[1][1]}. At zero, evaluation uses the right statistics. One run per "
+        f"variant (n = 1): {whose}.",
+        data=data,
+        layout={
+            "xaxis": STEP_AXIS,
+            "yaxis": {"title": {"text": "off by"}, "rangemode": "tozero", "tickformat": ".3~g"},
+            "hovermode": "closest",
+            "showlegend": True,
+        },
+        height=380,
+        wide=True,
+    )
+
+
 def _over_epochs(choices: Choices, state: State, quantity: str, formula: str, unit: str) -> Chart:
     return Chart(
         name=f"lag-{quantity}",
@@ -46,25 +86,35 @@ def _over_epochs(choices: Choices, state: State, quantity: str, formula: str, un
 def _lag_traces(view: Recorded, quantity: str) -> list[dict[str, Any]]:
     import numpy as np
 
-    recorded = {step: row for row, step in enumerate(view.recording.steps)}
-    ends = [(epoch, recorded[step]) for epoch, step in enumerate(view.population_steps) if step in recorded]
-    if not ends:
+    steps, lags = _lags(view.run, view.recording, quantity)
+    if not lags:
         return []
-    epochs, rows = (np.array(column) for column in zip(*ends, strict=True))
-    lags = {}
-    for path, population in view.recording.population.items():
-        layer, mean, variance = view.recording.layers[path], population["mean"][epochs], population["variance"][epochs]
-        if quantity == "mean":
-            lags[path] = curves.mean_lag(layer["running_mean"][rows], mean, variance)
-        else:
-            lags[path] = curves.variance_lag(layer["running_var"][rows], variance)
-    steps = np.array([view.population_steps[epoch] for epoch in epochs])
     style = {"type": "scatter", "mode": "lines+markers", "x": steps, "hovertemplate": "%{y:.3g}"}
     thin = {"showlegend": False, "line": {"color": series_color(0, 0.4), "width": 1}, "marker": {"size": 4}}
     single = [{**style, **thin, "name": label(path), "y": lag} for path, lag in lags.items()]
     average = np.mean(list(lags.values()), axis=0)
     thick = {"line": {"color": series_color(1), "width": 3}, "showlegend": True}
     return [*single, {**style, **thick, "name": "mean of all layers", "y": average}]
+
+
+def _lags(run: Run, recording: NormRecording, quantity: str) -> tuple[Any, dict[str, Any]]:
+    """The steps at which epochs ended, (epochs,), and how far each layer was off there; no layer where none ended."""
+    import numpy as np
+
+    steps = population_steps(run, recording)
+    recorded = {step: row for row, step in enumerate(recording.steps)}
+    ends = [(epoch, recorded[step]) for epoch, step in enumerate(steps) if step in recorded]
+    if not ends:
+        return np.empty(0), {}
+    epochs, rows = (np.array(column) for column in zip(*ends, strict=True))
+    lags = {}
+    for path, population in recording.population.items():
+        layer, mean, variance = recording.layers[path], population["mean"][epochs], population["variance"][epochs]
+        if quantity == "mean":
+            lags[path] = curves.mean_lag(layer["running_mean"][rows], mean, variance)
+        else:
+            lags[path] = curves.variance_lag(layer["running_var"][rows], variance)
+    return np.array([steps[epoch] for epoch in epochs]), lags
 
 
 def _is_complete(view: Recorded) -> bool:

@@ -19,6 +19,12 @@ DEVIATIONS = ("ratio", "shift")
 """The fields of `archlab.analysis.deviation.Deviation` that are drawn."""
 
 
+def population_steps(run: Run, recording: NormRecording) -> list[int]:
+    """The steps at which a run's precise statistics were measured: the ends of its epochs."""
+    rows = max((len(part["mean"]) for part in recording.population.values()), default=0)
+    return [epoch.step for epoch in run.epochs][:rows]
+
+
 class Recorded:
     """One run's recording within a budget of values."""
 
@@ -77,8 +83,7 @@ class Recorded:
     @property
     def population_steps(self) -> list[int]:
         """The steps at which precise statistics were measured: the ends of epochs."""
-        rows = max((len(part["mean"]) for part in self.recording.population.values()), default=0)
-        return [epoch.step for epoch in self.run.epochs][:rows]
+        return population_steps(self.run, self.recording)
 
     def _notes(self, width: int) -> tuple[str, ...]:
         notes = []

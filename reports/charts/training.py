@@ -170,7 +170,7 @@ def _seeds(series: Mapping[str, Mapping[str, Any]]) -> str:
         return "One run per variant, so no interval."
     n = sizes_text({variant: most for variant, (_, most) in counts.items()})
     if any(least < most for least, most in counts.values()):
-        n += "; fewer where not all have come so far"
+        n += "; thin and dotted where fewer have come"
     return f"Line: mean over seeds; band: its 95 % interval ({n})."
 
 
@@ -187,7 +187,8 @@ def _variant_traces(
     import numpy as np
 
     found = curves.band(series["values"], 0.0, most)
-    low, mean, high = curves.thinned(np.stack([found.low, found.mean, found.high], axis=1), POINTS).T
+    whole, rest = _by_runs(series["values"], found.mean)
+    low, mean, fewer, high = curves.thinned(np.stack([found.low, whole, rest, found.high], axis=1), POINTS).T
     name, x = label(variant), _axis(series, POINTS)
     base: dict[str, Any] = {"legendgroup": str(place), "hovertemplate": "%{y:.4g}"}
 
@@ -198,11 +199,14 @@ def _variant_traces(
     bounds = band(edge, bounds_of(name), drawn(low), drawn(high), series_color(place, shade))
     color, mode = series_color(place), "lines+markers" if len(series["x"]["step"]) <= MARKER_POINTS else "lines"
     own: dict[str, Any] = {"mode": mode, "showlegend": dash == "solid", "marker": {"size": 5, "color": color}}
-    average = line(name, x, drawn(mean), color, dash=dash, **own, **base)
+    averages = [line(name, x, drawn(mean), color, dash=dash, **own, **base)]
     if found.n == 1:
-        return [average]
+        return averages
+    if np.isfinite(fewer).any():
+        hint = {**base, "showlegend": False, "hovertemplate": f"%{{y:.4g}}, fewer than {found.n} runs"}
+        averages.append(line(f"{name}, fewer runs", x, drawn(fewer), color, 1, "dot", **hint))
     if dash != "solid":
-        return [*bounds, average]
+        return [*bounds, *averages]
     base |= {"showlegend": False, "visible": Switch("seeds", {"off": False, "on": True})}
     thin = curves.thinned(series["values"].T, SEED_POINTS).T
     seed_x, shade_of_seed = _axis(series, SEED_POINTS), series_color(place, 0.55)
@@ -210,4 +214,17 @@ def _variant_traces(
         line(f"{name}, seed {run.config.seed}", seed_x, drawn(values), shade_of_seed, 1, **base)
         for run, values in zip(series["runs"], thin, strict=True)
     ]
-    return [*bounds, average, *seeds]
+    return [*bounds, *averages, *seeds]
+
+
+def _by_runs(values: Any, mean: Any) -> tuple[Any, Any]:
+    """The mean where all runs are in it that are in it anywhere, and from there on, where fewer are.
+
+    Else a mean would jump where a run ends, and look as if the runs did.
+    """
+    import numpy as np
+
+    counts = np.isfinite(values).sum(axis=0)
+    few = counts < counts.max(initial=0)
+    joint = few | np.append(few[1:], False) | np.insert(few[:-1], 0, False)
+    return np.where(few, np.nan, mean), np.where(joint & few.any(), mean, np.nan)

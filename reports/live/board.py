@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from datetime import datetime
+from statistics import fmean, median
 from typing import Any
 
 from archlab.analysis.metrics import BY_NAME
 from archlab.analysis.statistics import estimate
 from archlab.analysis.variants import by_variant
-from archlab.records import Probes, Run, Smoothness, TrainingConfig
+from archlab.analysis.wording import spoken_time
+from archlab.records import NormRecording, Probes, Run, Smoothness, TrainingConfig
 from archlab.records.settings import phrases, varying
 from archlab.reports.charts.depth import QUANTITY, Look, depth_chart, latest
+from archlab.reports.charts.lag import latest_lag_chart
 from archlab.reports.charts.probing import beta_chart
 from archlab.reports.charts.training import SMOOTHING, training_panel
 from archlab.reports.material import Experiment
@@ -30,6 +33,10 @@ ReadCurves = Callable[[Run], Mapping[str, Any] | None]
 """Gives a run's curves by step, as far as it got; None where there are none."""
 ReadProbes = Callable[[Run], Probes | None]
 """Gives what was probed of a run, as far as it got; None where nothing was."""
+ReadRecording = Callable[[Run], NormRecording | None]
+"""Gives what a run's BatchNorm layers held, as far as it was kept; None where nothing was."""
+STARTED = 0.02
+"""Share of a run from which on its own pace says how long it takes."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,8 @@ class RunRow:
     """Of the last epoch on the test data; empty before there is one."""
     seconds: str
     error: str
+    left: str = ""
+    """How long it will go on; empty where it doesn't, or nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,9 @@ class Board:
     rows: tuple[RunRow, ...]
     standings: tuple[Standing, ...]
     panels: tuple[Panel, ...]
-    """The curves; then, once a run was looked at, the probes."""
+    """The curves; then, once there is something of them, BatchNorm and the probes."""
+    left: str = ""
+    """How long all runs together will go on; empty where none does, or nobody knows."""
 
     @property
     def brief(self) -> str:
@@ -155,8 +166,14 @@ def _shared(config: TrainingConfig) -> str:
     return _identity(replace(config, seed=0, variant=",".join(varied), options=options, **settings))
 
 
-def board(group: RunSet, read: ReadCurves, read_probes: ReadProbes = lambda run: None) -> Board:
-    """How an experiment stands."""
+def board(
+    group: RunSet,
+    read: ReadCurves,
+    read_probes: ReadProbes = lambda run: None,
+    read_recording: ReadRecording = lambda run: None,
+    now: datetime | None = None,
+) -> Board:
+    """How an experiment stands, now or at another time."""
     members = group.members
     config = members[0][0]
     variants = by_variant(members, lambda member: member[0])
@@ -166,21 +183,62 @@ def board(group: RunSet, read: ReadCurves, read_probes: ReadProbes = lambda run:
         variants={name: tuple(run for _, run in found if run is not None) for name, found in variants.items()},
     )
     epoch_steps = {_size(config): run.epochs[0].step for config, run in members if run is not None and run.epochs}
+    rows = [_row(config, run, names, read, epoch_steps.get(_size(config))) for config, run in members]
+    left, whole = _left(rows, [run for _, run in members], now or datetime.now().astimezone())
     return Board(
         anchor=group.anchor,
         title=experiment.title,
         facts=", ".join(phrases(TrainingConfig, config.deciding)),
-        rows=tuple(_row(config, run, names, read, epoch_steps.get(_size(config))) for config, run in members),
+        rows=tuple(replace(row, left=time) for row, time in zip(rows, left, strict=True)),
+        left=whole,
         standings=tuple(_standing(experiment, name, names, len(found)) for name, found in variants.items()),
         panels=tuple(
             _live(panel)
             for panel in (
                 _training_panel(experiment, group.anchor, read),
+                _norm_panel(experiment, group.anchor, read_recording),
                 _probe_panel(experiment, group.anchor, read_probes),
             )
             if panel is not None
         ),
     )
+
+
+def _left(
+    rows: Sequence[RunRow], runs: Sequence[Run | None], now: datetime
+) -> tuple[list[str], str]:
+    """How long each run will go on, and all of them together.
+
+    A run that is going goes on at its own pace, from its start on; one that waits takes as long as its variant's others
+    do, or else as all others. As many will run at a time as run now.
+    """
+    takes: list[float | None] = []
+    for row, run in zip(rows, runs, strict=True):
+        if run is not None and row.state == "running" and row.share >= STARTED:
+            takes.append((now - datetime.fromisoformat(run.created)).total_seconds() / row.share)
+        elif run is not None and row.state == "finished":
+            takes.append(run.metric("seconds"))
+        else:
+            takes.append(None)
+    of_variant: dict[str, list[float]] = {}
+    for row, seconds in zip(rows, takes, strict=True):
+        if seconds is not None:
+            of_variant.setdefault(row.variant, []).append(seconds)
+    every = [seconds for found in of_variant.values() for seconds in found]
+    ahead = []
+    for row, seconds in zip(rows, takes, strict=True):
+        known = of_variant.get(row.variant) or every
+        usual = seconds if seconds is not None else median(known) if known else None
+        goes_on = row.state in ("running", "waiting") and usual is not None
+        ahead.append((1 - row.share) * usual if goes_on and usual is not None else None)
+    told = [f"{spoken_time(seconds)} left" if seconds and row.state == "running" else "" for row, seconds in zip(rows, ahead, strict=True)]
+    going = sum(row.state == "running" for row in rows)
+    known_all = all(seconds is not None for row, seconds in zip(rows, ahead, strict=True) if row.state in ("running", "waiting"))
+    total = sum(seconds for seconds in ahead if seconds is not None)
+    if not going or not known_all or not total:
+        return told, ""
+    longest = max(seconds for seconds in ahead if seconds is not None)
+    return told, f"about {spoken_time(max(total / going, longest))} left"
 
 
 def _size(config: TrainingConfig) -> tuple[int, int | None]:
@@ -195,6 +253,18 @@ def _training_panel(experiment: Experiment, anchor: str, read: ReadCurves) -> Pa
     if SMOOTHING not in controls:  # there will be something to smooth
         controls.append(SMOOTHING)
     return replace(panel, controls=tuple(controls))
+
+
+def _norm_panel(experiment: Experiment, anchor: str, read: ReadRecording) -> Panel | None:
+    """How far running statistics are off, of each variant's first run that says so; None where none does."""
+    found: dict[str, tuple[Run, NormRecording]] = {}
+    for variant, runs in experiment.variants.items():
+        for run in sorted(runs, key=lambda run: run.config.seed):
+            recording = read(run) if run.epochs else None
+            if recording is not None and recording.population:
+                found[variant] = run, recording
+                break
+    return Panel(f"{anchor}-norms", (latest_lag_chart(found, experiment.places),)) if found else None
 
 
 def _probe_panel(experiment: Experiment, anchor: str, read: ReadProbes) -> Panel | None:

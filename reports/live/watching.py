@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from archlab.errors import StoreError
-from archlab.records import Probes, Run, TrainingConfig
+from archlab.records import NormRecording, Probes, Run, TrainingConfig
 from archlab.records.run import RESULTS
 from archlab.reports.live.board import SHOWN_PROBES, Board, RunSet, board, groups, planned
 
@@ -77,7 +77,7 @@ class Watch:
     def _board(self, group: RunSet) -> Board:
         known, found = self._boards.get(group.anchor, (None, None))
         if found is None or known is None or not _same(known, group):
-            found = board(group, self._curves, self._probes)
+            found = board(group, self._curves, self._probes, self._recording)
             self._boards[group.anchor] = (group, found)
         return found
 
@@ -86,6 +86,9 @@ class Watch:
 
     def _probes(self, run: Run) -> Probes | None:
         return self._shown[run.key].probes
+
+    def _recording(self, run: Run) -> NormRecording | None:
+        return self._shown[run.key].recording
 
     def _update(self) -> None:
         """Bring the groups up to date with the store.
@@ -159,6 +162,14 @@ class _Snapshot:
         """None where there are none, or they can't be read."""
         try:
             return self.folder.curves() or None
+        except StoreError:
+            return None
+
+    @cached_property
+    def recording(self) -> NormRecording | None:
+        """What its BatchNorm layers held; None where there is nothing, or it can't be read."""
+        try:
+            return self.folder.recording()
         except StoreError:
             return None
 

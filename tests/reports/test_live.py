@@ -10,6 +10,7 @@ import stat
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,19 @@ import httpx
 import numpy as np
 import pytest
 
+from archlab.analysis.wording import spoken_time
 from archlab.errors import InputError
 from archlab.records import Epoch, LayerSeries, Probes, Smoothness, TrainingConfig
 from archlab.reports.live import Live, page
 from archlab.reports.live.access import Address, keep_address, last_address
+from archlab.reports.live.board import board as board_of
+from archlab.reports.live.board import planned
 from archlab.reports.live.server import events
 from archlab.reports.live.watching import BOARDS_PER_PAGE, Shown, Watch
 from archlab.reports.panel import evaluate
 from archlab.store import RunFolder, Store, open_store
 from archlab.store.run_writer import RunWriter
-from tests.reports.samples import add_run, experiment
+from tests.reports.samples import add_run, experiment, recording
 from tests.reports.test_page import HOSTILE
 
 pytest.importorskip("starlette", reason="starlette is not installed: pip install 'archlab[serve]'")
@@ -217,6 +221,38 @@ def test_a_plan_shows_runs_that_wait_go_and_died(store: Store) -> None:
         ("norm=none", 0, 1, 2, "", ""),
     ]
     assert "1 diverged" in json.loads(page.message(board))["standing"]
+
+
+def test_time_left_is_that_of_the_runs_pace(store: Store) -> None:
+    with store.writer(PLAN[0], {}) as writer:
+        for number in (1, 2, 3):
+            writer.append(epoch(number, 0.8))
+        ended = writer.finish({})
+    with started(store, PLAN[2], 1):
+        (group,) = [planned(PLAN, store.runs())]
+        begun = next(run for _, run in group.members if run is not None and run.status == "running")
+        # One of three epochs after 60 seconds: two more take 120.
+        now = datetime.fromisoformat(begun.created) + timedelta(seconds=60)
+        shown = board_of(group, lambda run: None, now=now)
+    rows = {(row.variant, row.seed): row.left for row in shown.rows}
+    assert rows["norm=batch", 1] == "2 minutes left"
+    assert rows["norm=none", 0] == rows["norm=none", 1] == rows["norm=batch", 0] == ""
+    # The two that wait take as long as the median of 180 s and the finished one's time, and one runs at a time.
+    seconds = ended.epochs[-1].seconds
+    assert shown.left == f"about {spoken_time(120 + 2 * (180 + seconds) / 2)} left"
+    assert board_of(group, lambda run: None).rows  # and at any other time
+
+
+def test_batchnorm_is_shown_as_it_goes(store: Store) -> None:
+    watch = Watch(store, PLAN)
+    with started(store, PLAN[0], 2) as writer:
+        writer.keep_recording(recording(12, epochs=2))
+        writer.append_steps(steps(1))
+        (shown,) = watch.shown().boards
+    (chart,) = next(panel for panel in shown.panels if panel.name == "experiment-norms").charts
+    assert [trace["name"] for trace in chart.data] == ["norm=batch, mean", "norm=batch, variance"]  # type: ignore[union-attr]
+    assert [len(trace["y"]) for trace in chart.data] == [2, 2]  # type: ignore[union-attr]
+    assert "norm=batch, seed 0" in chart.description
 
 
 def test_a_plan_shows_its_runs_before_the_first_has_started(store: Store) -> None:
@@ -439,7 +475,7 @@ def test_runs_that_are_not_probed_are_not_asked_for_probes(store: Store, monkeyp
     monkeypatch.setattr(RunFolder, "probes", None)
     add_run(store, "norm=batch", 0)
     (board,) = Watch(store).shown().boards
-    assert len(board.panels) == 1
+    assert [panel.name.rpartition("-")[2] for panel in board.panels] == ["training", "norms"]
 
 
 def test_many_experiments_stand_on_several_pages(store: Store) -> None:

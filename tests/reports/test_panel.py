@@ -113,6 +113,23 @@ def test_the_means_of_the_band_are_those_of_the_runs(tmp_path: Path) -> None:
     assert dashed == {f"norm=batch, {EVALUATION}": False, EVALUATION: None}  # one entry for all
 
 
+def test_a_mean_over_fewer_runs_is_seen_to_be_one(tmp_path: Path) -> None:
+    store, comparison = experiment(tmp_path / "store", seeds=3)
+    known = gather([comparison], store).experiments[0]
+    first, *others = known.variants["norm=none"]
+    cut = replace(known, variants={"norm=none": (replace(first, epochs=first.epochs[:2]), *others)})
+    panel = training_panel(cut, lambda run: None, "t")
+    chart = next(chart for chart in panel.charts if chart.name == "test-loss")
+    traces = {trace.name: trace for trace in chart.figure().data}
+    mean, fewer = traces["norm=none"], traces["norm=none, fewer runs"]
+    values = [[epoch.test_loss for epoch in run.epochs] for run in known.variants["norm=none"]]
+    joint = float(np.mean([row[1] for row in values]))
+    np.testing.assert_allclose(mean.y, [float(np.mean([row[0] for row in values])), joint, np.nan])
+    np.testing.assert_allclose(fewer.y, [np.nan, joint, float(np.mean([row[2] for row in values[1:]]))])
+    assert (mean.line.dash, fewer.line.dash) == (None, "dot")
+    assert "thin and dotted where fewer have come" in chart.description
+
+
 def test_accuracies_are_drawn_beside_chance(tmp_path: Path) -> None:
     store, comparison = experiment(tmp_path / "store")
     material = gather([comparison], store)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from archlab.cli.common.progress import duration
+from archlab.analysis.wording import spoken_time
 
 
 @pytest.mark.parametrize(
@@ -10,4 +10,4 @@ from archlab.cli.common.progress import duration
     [(0.2, "1 s"), (7.4, "7 s"), (89, "89 s"), (150, "2 minutes"), (1500, "25 minutes"), (7260, "2.0 hours")],
 )
 def test_times_are_said_as_people_do(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert spoken_time(seconds) == text
