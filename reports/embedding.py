@@ -24,7 +24,7 @@ from archlab.reports.panel import (
     controls_of,
 )
 
-LIST_LENGTH = 32
+LIST_LENGTH = 16
 """Arrays up to this many numbers are written as decimals, longer ones as base64."""
 
 

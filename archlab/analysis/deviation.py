@@ -27,7 +27,7 @@ nearest to what was measured, at batches of 16 and of 64."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Deviation:
-    """What evaluation makes of a layer's channels, (rows, channels) each; both are 0 where it does as it should.
+    """What evaluation makes of a layer's channels, (steps, channels) each; both are 0 where it does as it should.
 
     An input x of precise mean m and variance v is normalised to mean 0 and variance 1 by precise statistics. By running
     ones it gets the mean -shift / exp(ratio / 2) and the standard deviation 1 / exp(ratio / 2).
@@ -64,8 +64,8 @@ class WorstChannel:
         return self.off / self.channels, self.distance
 
 
-def deviation(run: Run, recording: NormRecording, path: str) -> Deviation | None:
-    """A layer's deviation at each recorded step; None where no end of an epoch has precise statistics."""
+def deviation(run: Run, recording: NormRecording, path: str, steps: Sequence[int] | None = None) -> Deviation | None:
+    """A layer's deviation at some recorded steps, or at all; None where no end of an epoch has precise statistics."""
     import numpy as np
 
     measured = recording.population.get(path)
@@ -74,43 +74,46 @@ def deviation(run: Run, recording: NormRecording, path: str) -> Deviation | None
     ends = [(row_of[epoch.step], place) for epoch, place in epochs if epoch.step in row_of]
     if measured is None or not ends:
         return None
-    rows, places = (list(column) for column in zip(*ends, strict=True))
-    layer = {name: values.astype(np.float64) for name, values in recording.layers[path].items()}
-    mean = between_ends(layer["batch_mean"], rows, measured["mean"][places])
-    log_variance = between_ends(_log(layer["batch_var"]), rows, _log(measured["variance"][places]))
+    end_rows, places = (list(column) for column in zip(*ends, strict=True))
+    rows = [row_of[step] for step in (recording.steps if steps is None else steps)]
+    layer = recording.layers[path]
+    mean = between_ends(layer["batch_mean"], end_rows, measured["mean"][places], rows)
+    log_variance = between_ends(_log(layer["batch_var"]), end_rows, _log(measured["variance"][places]), rows)
     return Deviation(
-        ratio=_log(layer["running_var"]) - log_variance,
-        shift=(layer["running_mean"] - mean) / np.exp(log_variance / 2),
+        ratio=_log(layer["running_var"][rows]) - log_variance,
+        shift=(layer["running_mean"][rows] - mean) / np.exp(log_variance / 2),
     )
 
 
-def between_ends(batches: Array, ends: Sequence[int], measured: Array) -> Array:
-    """(rows, channels) the precise statistic at each row: as measured at the ends of epochs, estimated between them.
+def between_ends(batches: Array, ends: Sequence[int], measured: Array, rows: Sequence[int]) -> Array:
+    """The precise statistic at some rows: as measured at the ends of epochs, estimated between them.
 
     The estimate is a moving average of what the batches held, centred on the row, moved by what it misses at the ends:
     between two of them by a mixture of what it misses at both. It is exact at the ends, and everywhere for a statistic
     that moves on a straight line, whatever constant the batches' own is off by.
 
     >>> import numpy as np
-    >>> between_ends(np.array([[np.nan], [1.0], [2.0], [3.0], [4.0]]), [4], np.array([[4.5]])).round(2).tolist()
+    >>> batches = np.array([[np.nan], [1.0], [2.0], [3.0], [4.0]])
+    >>> between_ends(batches, [4], np.array([[4.5]]), range(5)).tolist()
     [[1.5], [1.5], [2.5], [3.5], [4.5]]
 
     Args:
-        batches: (rows, channels) the statistic of each row's batch; NaN where there is none, as in the first row.
+        batches: (all rows, channels) the statistic of each row's batch; NaN where there is none, as in the first row.
         ends: rows at which it was measured, ascending.
         measured: (ends, channels).
+        rows: those that are asked for; the result is (rows, channels).
     """
     import numpy as np
 
-    followed = _centred(batches, min(REACH, max(1, ends[0] // 4)))
-    missed = np.asarray(measured, dtype=np.float64) - followed[ends]
-    rows = np.arange(len(batches))
-    right = np.clip(np.searchsorted(ends, rows), 0, len(ends) - 1)
+    reach = min(REACH, max(1, ends[0] // 4))
+    missed = np.asarray(measured, dtype=np.float64) - _centred(batches, np.asarray(ends), reach)
+    at = np.asarray(rows)
+    right = np.clip(np.searchsorted(ends, at), 0, len(ends) - 1)
     left = np.maximum(right - 1, 0)
     length = np.maximum(np.take(ends, right) - np.take(ends, left), 1)
-    share = np.clip((rows - np.take(ends, left)) / length, 0, 1)[:, None]
-    share[rows <= ends[0]] = 1  # before the first end there is nothing to mix with
-    return followed + (1 - share) * missed[left] + share * missed[right]
+    # Before the first end, and after the last, there is nothing to mix with.
+    share = np.where(at <= ends[0], 1, np.clip((at - np.take(ends, left)) / length, 0, 1))[:, None]
+    return _centred(batches, at, reach) + (1 - share) * missed[left] + share * missed[right]
 
 
 def worst_channel(run: Run, recording: NormRecording) -> WorstChannel | None:
@@ -135,22 +138,20 @@ def _log(variance: Array) -> Array:
     return np.log(np.maximum(np.asarray(variance, dtype=np.float64), 0) + EPSILON)
 
 
-def _centred(values: Array, reach: int) -> Array:
-    """The average of each row and as many rows on both sides as there are, up to `reach`; gaps are left out.
+def _centred(values: Array, rows: Array, reach: int) -> Array:
+    """The average of each row and of as many on both sides as there are, up to `reach`; gaps are left out.
 
     Fewer rows near the ends keep the average centred: one that looks further back than ahead lags.
     """
     import numpy as np
 
-    known = np.isfinite(values)
-    sums, counts = (
-        np.concatenate([np.zeros((1, values.shape[1])), part.cumsum(axis=0)])
-        for part in (np.where(known, values, 0.0), known.astype(np.float64))
-    )
-    rows = np.arange(len(values))
-    first = int(known.any(axis=1).argmax())  # before it there is no batch
-    width = np.clip(np.minimum(rows - first, len(values) - 1 - rows), 0, reach)
-    start, end = np.maximum(rows - width, 0), rows + width + 1
-    start[rows < first], end[rows < first] = first, first + 1
+    first, last = (0 if np.isfinite(values[0]).any() else 1), len(values) - 1  # before the first step there is no batch
+    width = np.clip(np.minimum(rows - first, last - rows), 0, reach)
+    sums, counts = np.zeros((2, len(rows), values.shape[1]))
+    for away in range(-reach, reach + 1):
+        taken = values[np.clip(rows + away, first, last)]
+        counted = np.isfinite(taken) & (abs(away) <= width)[:, None]
+        sums += np.where(counted, taken, 0.0)
+        counts += counted
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (sums[end] - sums[start]) / (counts[end] - counts[start])
+        return sums / counts

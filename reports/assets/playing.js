@@ -33,7 +33,8 @@ function startPlaying(button, form, panel) {
     name();
     output.removeAttribute("aria-live");
     output.textContent = textOf(panel.controls.find((control) => control.name === slider.name), panel); // read out now
-    await redraw((figure) => figure.panel === panel); // those out of sight too
+    for (const figure of drawn) if (figure.panel === panel) waiting.add(figure); // those out of sight have stood still
+    drawWaiting();
   }
 
   still.addEventListener("change", name);

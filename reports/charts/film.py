@@ -107,11 +107,12 @@ def _heat_text(choices: Choices) -> str:
         )
     if choices.worst is not None:
         title, worst = choices.worst
+        shift = f"{worst.shift:+.2f}".replace("-", "−")
         text += (
             f" It opens where running statistics are worst at the end of training: in {worst.layer} of {title}, where "
             f"{worst.off} of {counted(worst.channels, 'channel')} are off, at channel {worst.channel}. Its running "
             f"variance is {math.exp(worst.ratio):.3g} times the precise one, its running mean off by "
-            f"{worst.shift:+.2f} precise deviations."
+            f"{shift} precise deviations."
         )
     return text
 
@@ -134,7 +135,7 @@ def _colours(quantity: str, title: str) -> dict[str, Any]:
     if quantity in TITLES:
         names = {math.log(factor): name for factor, name in FACTORS.items()} if quantity == "ratio" else SHIFTS
         ends = {"zmin": min(names), "zmax": max(names), "zmid": None}
-        word = "running / precise variance" if quantity == "ratio" else "running − precise mean, precise deviations"
+        word = "running / precise variance" if quantity == "ratio" else "running − precise mean, deviations"
         return {
             "colorscale": Scale("diverging"),
             "colorbar": color_bar(word, tickvals=list(names), ticktext=list(names.values())),

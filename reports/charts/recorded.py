@@ -33,7 +33,7 @@ class Recorded:
 
         self.run = run
         self.recording = recording
-        self.deviation = cache(lambda path: deviation(run, recording, path))
+        self.deviation = cache(lambda path: deviation(run, recording, path, self.steps.tolist()))
         self.worst = worst_channel(run, recording)
         widths = {path: int(layer["gamma"].shape[1]) for path, layer in recording.layers.items()}
         drawn = len(NormRecording.QUANTITIES) + (len(DEVIATIONS) if self.has_precise else 0)
@@ -50,24 +50,21 @@ class Recorded:
         self.spread = cache(self._spread)
 
     def _values(self, path: str, quantity: str) -> Any:
-        """(steps, channels); all NaN for deviations from precise statistics that were not measured."""
+        """(steps, channels): of a deviation what it is at each step, NaN where no precise statistics are known."""
         import numpy as np
 
-        if quantity in DEVIATIONS:
-            found = self.deviation(path)
-            whole = (
-                np.full_like(self.recording.layers[path]["gamma"], np.nan)
-                if found is None
-                else getattr(found, quantity)
-            )
-        else:
-            whole = self.recording.layers[path][quantity]
-        return curves.thinned(whole[:, self.channels[path]].astype(np.float32), self.points)
+        chosen = self.channels[path]
+        if quantity not in DEVIATIONS:
+            return curves.thinned(self.recording.layers[path][quantity][:, chosen], self.points)
+        found = self.deviation(path)
+        if found is None:
+            return np.full((len(self.steps), len(chosen)), np.nan, dtype=np.float32)
+        return getattr(found, quantity)[:, chosen].astype(np.float32)
 
     @property
     def has_precise(self) -> bool:
-        """Whether some layer's deviation from precise statistics is known."""
-        return any(self.deviation(path) is not None for path in self.recording.layers)
+        """Whether deviations from precise statistics are known."""
+        return bool(self.recording.population) and not set(self.population_steps).isdisjoint(self.recording.steps)
 
     def _spread(self, path: str, quantity: str) -> Any:
         return curves.spread(self.values(path, quantity))
@@ -91,7 +88,8 @@ class Recorded:
         if recorded > drawn:
             notes.append(
                 f"{recorded:,} recorded steps are drawn as {drawn}: each stretch between two of them keeps every "
-                "channel's least and greatest value, in their order."
+                "channel's least and greatest value, in their order; deviations from precise statistics are those of "
+                "the step itself."
             )
         kept = sum(len(channels) for channels in self.channels.values())
         if kept < width:

@@ -24,6 +24,7 @@ from archlab.reports.material import gather
 from archlab.reports.panel import (
     Chart,
     Color,
+    Density,
     Exact,
     Logarithm,
     Pick,
@@ -31,6 +32,7 @@ from archlab.reports.panel import (
     Slice,
     Smooth,
     Switch,
+    controls_of,
     evaluate,
     smoothed,
 )
@@ -66,6 +68,30 @@ def test_slices_of_a_matrix() -> None:
     ]
     np.testing.assert_allclose(evaluate(Logarithm(np.array([[100.0, 0.0]])), {}), [[2, np.nan]])
     assert evaluate(Scale("diverging"), {})[2][0] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("ratio", "shift", "values"),
+    [
+        # nothing is off: exp(-x^2 / 2) at -1, 0, 1
+        (0.0, 0.0, [0.6065, 1.0, 0.6065]),
+        # running variance 4 times too large, deviation 1/2: exp(-(2x)^2 / 2)
+        (np.log(4), 0.0, [0.1353, 1.0, 0.1353]),
+        # running mean one deviation too high: the activations lie around -1
+        (0.0, 1.0, [1.0, 0.6065, 0.1353]),
+        # both: around -1/2, deviation 1/2: exp(-(2x + 1)^2 / 2)
+        (np.log(4), 1.0, [0.6065, 0.6065, 0.0111]),
+    ],
+)
+def test_densities_under_other_statistics(ratio: float, shift: float, values: list[float]) -> None:
+    node = Density([-1, 0, 1], Slice([ratio], "step"), shift)
+    assert evaluate(node, {"step": 0}) == pytest.approx(values, abs=1e-4)
+
+
+def test_the_controls_of_a_node_are_those_of_all_its_parts() -> None:
+    inner = Switch("layer", {"a": Smooth([1.0], "weight"), "b": Logarithm(Slice(MATRIX, "step"))})
+    node = {"x": [Pick(inner, Switch("all", {"on": [0]})), inner], "y": Density([0], Slice([0.0], "channel"), 0.0)}
+    assert controls_of(node, Color("text"), "layer") == {"layer", "weight", "step", "all", "channel"}
 
 
 def test_a_missing_control_is_named() -> None:
@@ -179,7 +205,7 @@ def test_recordings_keep_to_their_budget(tmp_path: Path, budget: int, steps: int
     sizes = [evaluate(heat.data, {**state, "layer": path})[0]["z"].shape for path in held.layers]
     assert {size[0] for size in sizes} == {steps}
     assert sum(size[1] for size in sizes) <= max(channels, 16)
-    assert bool(panel.notes[:-1]) == (steps < 41)
+    assert bool(panel.notes[1:-1]) == (steps < 41)  # the first says how deviations came about, the last what is exact
     for quantity in QUANTITIES:
         shown = evaluate(heat.data, {**state, "layer": "norm_1", "quantity": quantity})[0]["z"]
         whole = held.layers["norm_1"][quantity]
@@ -200,7 +226,10 @@ def test_momentum_is_replayed_only_where_each_batch_was_recorded(tmp_path: Path)
     assert "momentum" not in names
     bare = type(whole)(whole.steps, whole.layers)
     names = [chart.name for chart in normalisation_panel({"run": (run, bare)}, "norm").charts]
-    assert "lag-mean" not in names
+    assert {"lag-mean", "activations"}.isdisjoint(names)
+    assert names[:2] == ["heat", "accuracy-at-step"]
+    panel = normalisation_panel({"run": (run, bare)}, "norm")
+    assert [control.start for control in panel.controls] == ["run", "norm_1", "running_mean", 0, 18]
 
 
 def variant(name: str, **options: Any) -> VariantResult:
