@@ -57,9 +57,6 @@ def graph(
         str, typer.Option(metavar="PATH", show_default=False, help="Show the inside of this layer: stage_2.0.")
     ] = "",
     colour: Annotated[Colour, typer.Option(help="What the colours of a picture say.")] = Colour.kind,
-    scale: Annotated[
-        bool, typer.Option("--scale", help="In a picture, width by channels and height by spatial size.")
-    ] = False,
     form: Annotated[
         GraphFormat | None,
         typer.Option("--format", show_default=False, help="A text instead of a picture. Default: by -o, else dot."),
@@ -98,9 +95,9 @@ def graph(
     except ForwardError as error:
         with suppress(InputError):  # the picture shows where it failed, if what is asked for was reached
             if error.trace is not None:
-                _write(error.trace, path, suffix, form, only, limit, colour.value, scale)
+                _write(error.trace, path, suffix, form, only, limit, colour.value)
         raise
-    _write(found, path, suffix, form, only, limit, colour.value, scale)
+    _write(found, path, suffix, form, only, limit, colour.value)
 
 
 def _write(
@@ -111,12 +108,11 @@ def _write(
     only: str,
     limit: int | None,
     colour: str,
-    scale: bool,
 ) -> None:
     if form is None and suffix in PICTURES and path is not None:
         from archlab.reports.diagram import save
 
-        message(f"wrote {save(path, found, only=only or None, depth=limit, colour=colour, scale=scale)}")
+        message(f"wrote {save(path, found, only=only or None, depth=limit, colour=colour)}")
         return
     if form is None and path is not None and suffix not in FORMATS:
         known = ", ".join([*PICTURES, *FORMATS])

@@ -245,10 +245,6 @@ function watchBar(diagram) {
     diagram.colour = event.target.value;
     diagram.draw();
   });
-  bar.elements.scaled.addEventListener("change", (event) => {
-    diagram.scaled = event.target.checked;
-    diagram.drawAround(diagram.current);
-  });
 }
 
 function watchTable(diagram) {

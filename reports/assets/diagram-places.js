@@ -131,7 +131,7 @@ function measureNode(data, number, state, outermost) {
   const node = data.nodes[number];
   const label = labelWidth(node.label);
   if (!node.plan || !(outermost || state.open.has(number))) {
-    const [width, height] = state.scaled ? node.scaled : node.size;
+    const [width, height] = node.size;
     return { number, size: { left: width / 2, right: width / 2, height, label } };
   }
   const children = node.children.map((child) => measureNode(data, child, state, false));

@@ -15,7 +15,6 @@ class Diagram {
     this.status = figure.querySelector(".diagram-status");
     this.open = new Set(data.open);
     this.colour = data.colour;
-    this.scaled = data.scaled;
     this.zoom = 1;
     this.current = data.nodes[0].children[0] ?? 0;
     this.found = new Set();

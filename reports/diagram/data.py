@@ -10,7 +10,7 @@ from archlab.reports.diagram.node import FACTS, DiagramNode
 from archlab.reports.diagram.views import View
 
 
-def script_data(shown: View, colours: Sequence[str], opened: Sequence[int], colour: str, scale: bool) -> dict[str, Any]:
+def script_data(shown: View, colours: Sequence[str], opened: Sequence[int], colour: str) -> dict[str, Any]:
     """The data of a diagram.
 
     Args:
@@ -18,7 +18,6 @@ def script_data(shown: View, colours: Sequence[str], opened: Sequence[int], colo
         colours: that a reader can choose from.
         opened: the numbers of the nodes that are open at first.
         colour: what the colours say at first.
-        scale: whether boxes are as large as their shapes at first.
     """
     nodes = sorted(shown.root.walk(), key=lambda node: node.number)
     schemes = {}
@@ -37,7 +36,6 @@ def script_data(shown: View, colours: Sequence[str], opened: Sequence[int], colo
         "facts": list(FACTS),
         "open": list(opened),
         "colour": colour,
-        "scaled": scale,
     }
 
 
@@ -48,7 +46,6 @@ def _node(node: DiagramNode) -> dict[str, Any]:
         "symbol": node.symbol,
         "label": node.label,
         "size": node.size,
-        "scaled": node.scaled,
         "badge": node.badge,
         "unused": node.unused,
         "failed": node.failed,

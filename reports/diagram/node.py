@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -44,8 +43,6 @@ class DiagramNode:
     label: str
     """The shape under it."""
     size: tuple[float, float]
-    scaled: tuple[float, float]
-    """Its width by channels and height by spatial size."""
     badge: str = ""
     """`×12` for twelve equal blocks."""
     unused: bool = False
@@ -95,7 +92,6 @@ class _NodeBuilder:
             symbol=symbol,
             label=self._failure(block.row) if block.row in self.failed else shapes_label(shapes),
             size=_size(layer, bool(children), symbol),
-            scaled=_scaled(layer, bool(children), symbol),
             badge=f"×{len(block.repeats)}" if block.repeats else "",
             unused=bool(layer and layer.call == 0),
             failed=block.row in self.failed,
@@ -176,21 +172,6 @@ def _size(layer: Layer | None, block: bool, symbol: str) -> tuple[float, float]:
     if block:
         return BOX_WIDTH, BLOCK_HEIGHT
     return BOX_WIDTH, OPERATION_HEIGHT if layer and layer.operation else LEAF_HEIGHT
-
-
-def _scaled(layer: Layer | None, block: bool, symbol: str) -> tuple[float, float]:
-    """Width by the logarithm of the channels, height by that of the spatial size."""
-    width, height = _size(layer, block, symbol)
-    if symbol or layer is None or not layer.output_shapes or len(layer.output_shapes[0]) < 2:
-        return width, height
-    shape = layer.output_shapes[0]
-    channels_last = len(shape) == 3 and "1d" not in layer.kind.lower()
-    channels, spatial = (shape[-1], shape[1:-1]) if channels_last else (shape[1], shape[2:])
-    side = math.prod(spatial) ** (1 / len(spatial)) if spatial else 1.0
-    return (
-        round(min(260.0, 64.0 + 17.0 * math.log2(1 + channels))),
-        round(min(130.0, max(height, 16.0 + 11.0 * math.log2(1 + side)))),
-    )
 
 
 def _facts(block: Block, trace: Trace, failed: bool) -> tuple[str, ...]:

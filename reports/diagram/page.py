@@ -43,7 +43,6 @@ def render(
     only: str | None = None,
     depth: int | None = 1,
     colour: str = "kind",
-    scale: bool = False,
 ) -> Fragment:
     """The diagram as a part of a page; drawn already, so that it shows without a script.
 
@@ -53,7 +52,6 @@ def render(
         only: the path of the layer that is drawn instead of the whole network.
         depth: blocks above it are open at first; None opens all.
         colour: what the colours say at first: `kind`, `parameters`, `macs`, `saved`, `receptive-field` or `time`.
-        scale: whether boxes are as wide as their channels and as high as their spatial size at first.
 
     Raises:
         InputError: no layer has that path, or there is no such colouring.
@@ -70,12 +68,11 @@ def render(
         title=visible(" ".join([trace.network, *(f"{option}={value}" for option, value in trace.options.items())])),
         colours=[(name, TITLES[name]) for name in colours],
         colour=colour,
-        scale=scale,
-        drawing=Markup(embedded(shown.scene(is_open, scale), scheme, shown.description)),
+        drawing=Markup(embedded(shown.scene(is_open), scheme, shown.description)),
         legend=scheme.title,
     )
     opened = [node.number for node in shown.root.walk() if is_open(node)]
-    return Fragment(str(html), script_data(shown, colours, opened, colour, scale), shown.title, shown.failure)
+    return Fragment(str(html), script_data(shown, colours, opened, colour), shown.title, shown.failure)
 
 
 def embedded_data(fragment: Fragment, identifier: str = "diagram") -> str:

@@ -22,7 +22,6 @@ def save(
     only: str | None = None,
     depth: int | None = 1,
     colour: str = "kind",
-    scale: bool = False,
 ) -> Path:
     """The path of the file that the diagram was written to: `.svg`, `.html` or `.png`, by its ending.
 
@@ -35,7 +34,6 @@ def save(
         only: the path of the layer that is drawn instead of the whole network.
         depth: blocks above it are open; None opens all.
         colour: what the colours say: `kind`, `parameters`, `macs`, `saved`, `receptive-field` or `time`.
-        scale: whether boxes are as wide as their channels and as high as their spatial size.
 
     Raises:
         InputError: the ending, the path of the layer or the colouring is unknown, the folder is missing, or there is
@@ -46,7 +44,7 @@ def save(
     ending = target.suffix.lower()
     if ending not in FORMATS:
         raise InputError(f"{target} has an ending that the diagram can't be written as; expected {', '.join(FORMATS)}")
-    choices: dict[str, Any] = {"only": only, "depth": depth, "colour": colour, "scale": scale}
+    choices: dict[str, Any] = {"only": only, "depth": depth, "colour": colour}
     text = document(render(trace, **choices)) if ending == ".html" else svg(trace, **choices)
     if ending != ".png":
         return files.save(target, text)
@@ -61,7 +59,6 @@ def svg(
     only: str | None = None,
     depth: int | None = 1,
     colour: str = "kind",
-    scale: bool = False,
 ) -> str:
     """The diagram as the text of an SVG file; arguments and errors as `save` has them.
 
@@ -71,5 +68,5 @@ def svg(
     '<svg'
     """
     shown = view(trace, only)
-    scene = shown.scene(down_to(shown.root, depth), scale)
+    scene = shown.scene(down_to(shown.root, depth))
     return standalone(scene, shown.colours(colour), shown.title, shown.description, shown.failure)

@@ -79,11 +79,9 @@ class _Measured:
     children: tuple[_Measured, ...] = ()
 
 
-def composed(
-    root: DiagramNode, names: Sequence[str], is_open: Callable[[DiagramNode], bool], scaled: bool = False
-) -> Scene:
+def composed(root: DiagramNode, names: Sequence[str], is_open: Callable[[DiagramNode], bool]) -> Scene:
     """The scene of a root node with its inputs named, and those blocks open that `is_open` says."""
-    measured = _measured(root, is_open, scaled, outermost=True)
+    measured = _measured(root, is_open, outermost=True)
     scene = Scene()
     assert measured.placed is not None
     placed = measured.placed
@@ -100,14 +98,12 @@ def composed(
     return scene
 
 
-def _measured(
-    node: DiagramNode, is_open: Callable[[DiagramNode], bool], scaled: bool, outermost: bool = False
-) -> _Measured:
+def _measured(node: DiagramNode, is_open: Callable[[DiagramNode], bool], outermost: bool = False) -> _Measured:
     label = _label_width(node.label)
     if not node.plan or not (outermost or is_open(node)):
-        width, height = node.scaled if scaled else node.size
+        width, height = node.size
         return _Measured(node, Size(width / 2, width / 2, height, label))
-    children = tuple(_measured(child, is_open, scaled) for child in node.children)
+    children = tuple(_measured(child, is_open) for child in node.children)
     width, height = TERMINAL_SIZE if outermost else (0.0, 0.0)
     sizes = [
         *(Size(width / 2, width / 2, height, _label_width(text)) for text in _entry_labels(node, outermost)),

@@ -29,9 +29,9 @@ class View:
         """The styles of the rows under one colouring."""
         return scheme(self.trace, colour, self.rows)
 
-    def scene(self, is_open: Callable[[DiagramNode], bool], scaled: bool = False) -> Scene:
+    def scene(self, is_open: Callable[[DiagramNode], bool]) -> Scene:
         """The boxes and wires with some blocks open."""
-        return composed(self.root, self.names, is_open, scaled)
+        return composed(self.root, self.names, is_open)
 
     @property
     def title(self) -> str:

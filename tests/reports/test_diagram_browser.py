@@ -97,14 +97,13 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("scale", [False, True])
 @pytest.mark.parametrize("depth", [1, None])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_browser_draws_what_python_draws(read: Any, name: str, depth: int | None, scale: bool) -> None:
+def test_the_browser_draws_what_python_draws(read: Any, name: str, depth: int | None) -> None:
     network = NETWORKS[name]
-    html = render(network, depth=depth, scale=scale).html
+    html = render(network, depth=depth).html
     (expected,) = re.findall(r'<svg class="diagram-drawing".*?</svg>', html)
-    reader = read(network, depth=depth, scale=scale)
+    reader = read(network, depth=depth)
     drawn = reader.page.evaluate("new XMLSerializer().serializeToString(document.querySelector('.diagram-view > svg'))")
     assert elements(drawn) == elements(expected)
 

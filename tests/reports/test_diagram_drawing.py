@@ -210,14 +210,6 @@ def test_only_measured_colours_are_offered() -> None:
     assert list(render(stack(1)).data["schemes"]) == ["kind", "parameters", "macs"]
 
 
-def test_size_by_shape_grows_with_channels_and_sides() -> None:
-    shapes = [((1, 64, 56, 56),), ((1, 128, 56, 56),), ((1, 128, 14, 14),)]
-    network = trace(*(layer(f"l{place}", 1, output_shapes=shape) for place, shape in enumerate(shapes)))
-    small, wide, flat = (node.scaled for node in view(network).root.children)
-    assert small[0] < wide[0] == flat[0]
-    assert small[1] == wide[1] > flat[1]
-
-
 def test_the_card_lists_equal_shapes_once() -> None:
     shapes = ((1, 64), (1, 32), (1, 32), (1, 32), (1, 64))
     (node,) = view(trace(layer("cat", 1, [-1], "cat", input_shapes=shapes))).root.children

@@ -22,7 +22,7 @@ KNOWN = {
 
 def scenes(network: Trace) -> list[Scene]:
     shown = view(network)
-    return [shown.scene(down_to(shown.root, depth), scaled) for depth in (1, 2, None) for scaled in (False, True)]
+    return [shown.scene(down_to(shown.root, depth)) for depth in (1, 2, None)]
 
 
 def inside(inner: Box, outer: Box) -> bool:
