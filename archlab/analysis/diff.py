@@ -5,8 +5,8 @@ order of both sides and collects the most `similarity`: a layer finds its namesa
 layer put into a `Sequential` renumbers all that follow) the one that is built like it.
 
 Counting semantics: a layer is compared by kind, detail, shapes, element type, parameters, MACs, elementwise operations
-and bytes of output, and by the bytes saved for backward and the MACs of the backward pass where both sides measured
-them. Names count as a change of their own (`renamed`), since weights are stored under them.
+and bytes of output, and by kernel, stride, padding and groups, the bytes saved for backward and the MACs of the
+backward pass where both sides have them. Names count as a change of their own (`renamed`), since weights are stored under them.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _alone(node: Subtree, change: Change) -> Iterator[LayerDiff]:
 
 def _compared(before: Layer, after: Layer) -> LayerDiff:
     names = [name for name in COMPARED_FIELDS if getattr(before, name) != getattr(after, name)]
-    for name in MEASURED_SUMS:
+    for name in (*MEASURED_SUMS, "window"):
         values = getattr(before, name), getattr(after, name)
         if None not in values and values[0] != values[1]:
             names.append(name)

@@ -87,7 +87,7 @@ function leafParts(node, width, middle) {
 }
 
 function groupParts(node, box) {
-  const { titleLetter, subtitleLetter, header } = diagramForm;
+  const { titleLetter, subtitleLetter, header, amount } = diagramForm;
   const { width, height, open } = box;
   const middle = open ? header / 2 : height / 2;
   const chevron = open ? "M10 12.5l4.5 5l4.5 -5" : `M12 ${middle - 4.5}l5 4.5l-5 4.5`;
@@ -98,12 +98,18 @@ function groupParts(node, box) {
     const title = fittingText(node.title, width - 32 - room, titleLetter);
     const beside = 26 + titleLetter * letters(title).length + 10;
     parts.push(svgText("title start", 26, 19.5, title));
-    const subtitle = fittingText(node.subtitle, width - beside - room - 8, subtitleLetter);
+    const said = [node.subtitle, node.amount].filter(Boolean).join(", ");
+    const subtitle = fittingText(said, width - beside - room - 8, subtitleLetter);
     if (letters(subtitle).length > 5) parts.push(svgText("subtitle start", beside, 19.5, subtitle));
   } else {
     const title = fittingText(node.title, width - 34 - room, titleLetter);
     const subtitle = fittingText(node.subtitle, width - 34 - room, subtitleLetter);
-    parts.push(svgText("title start", 26, middle - 3, title), svgText("subtitle start", 26, middle + 12, subtitle));
+    const line = middle - (node.amount ? amount / 2 : 0);
+    parts.push(svgText("title start", 26, line - 3, title), svgText("subtitle start", 26, line + 12, subtitle));
+    if (node.amount) {
+      const text = fittingText(node.amount, width - 34, subtitleLetter);
+      parts.push(svgText("subtitle start", 26, line + 12 + amount, text));
+    }
   }
   return [...parts, ...badge];
 }

@@ -3,7 +3,7 @@
 const diagramForm = {
   spacing: 18, gap: 24, track: 8, label: 15, lead: 8, arrow: 14,
   header: 30, padding: 16, foot: 14, pill: [118, 26], margin: 16, rounding: 6,
-  letter: 6, titleLetter: 7.7, subtitleLetter: 5.9,
+  letter: 6, titleLetter: 7.7, subtitleLetter: 5.9, amount: 13,
 };
 
 function placeNodes(plan, sizes) {
@@ -176,9 +176,9 @@ function drawInside(data, scene, measured, x, y, level) {
   const first = node.entries.length;
   const leaving = placed.nodes.length - node.exits;
   const drawn = new Set();
-  plan.wires.forEach(([source, target], number) => {
+  plan.wires.forEach((wire, number) => {
+    const [target, skip] = [wire[1], Boolean(wire[8])];
     const corners = placed.wires[number].map(([across, down]) => [x + across, y + down]);
-    const skip = source < 0 || target < 0 || plan.rows[target] - plan.rows[source] > 1;
     const arrow = target >= 0 && (target < leaving || level === 1);
     const key = `${corners} ${skip} ${arrow}`;
     if (!drawn.has(key)) scene.connectors.push({ corners, skip, arrow });

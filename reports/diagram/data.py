@@ -45,6 +45,7 @@ def _node(node: DiagramNode) -> dict[str, Any]:
         "subtitle": node.subtitle,
         "symbol": node.symbol,
         "label": node.label,
+        "amount": node.amount,
         "size": node.size,
         "badge": node.badge,
         "unused": node.unused,
@@ -66,7 +67,17 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "homes": plan.homes,
         "segments": [(segment.column, segment.first, segment.last) for segment in plan.segments],
         "wires": [
-            (wire.source, wire.target, wire.segment, wire.outlet, wire.inlet, wire.fork, wire.tap, wire.side)
+            (
+                wire.source,
+                wire.target,
+                wire.segment,
+                wire.outlet,
+                wire.inlet,
+                wire.fork,
+                wire.tap,
+                wire.side,
+                int(wire.skip),
+            )
             for wire in plan.wires
         ],
         "forks": plan.forks,

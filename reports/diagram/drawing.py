@@ -15,7 +15,7 @@ from html import escape
 from archlab.reports import resources
 from archlab.reports.diagram.colour import Key, Scheme
 from archlab.reports.diagram.geometry import Point
-from archlab.reports.diagram.node import DiagramNode
+from archlab.reports.diagram.node import AMOUNT_HEIGHT, DiagramNode
 from archlab.reports.diagram.scene import HEADER_HEIGHT, TERMINAL_SIZE, Box, Connector, Scene
 from archlab.reports.text import shortened
 
@@ -154,16 +154,22 @@ def _group(box: Box) -> str:
     if box.open:
         title = shortened(node.title, _letters(width - 32 - room, TITLE_LETTER_WIDTH))
         beside = 26 + TITLE_LETTER_WIDTH * len(title) + 10
-        subtitle = shortened(node.subtitle, max(0, _letters(width - beside - room - 8, SUBTITLE_LETTER_WIDTH)))
+        said = ", ".join(filter(None, (node.subtitle, node.amount)))
+        subtitle = shortened(said, max(0, _letters(width - beside - room - 8, SUBTITLE_LETTER_WIDTH)))
         texts = f'<text class="title start" x="26" y="19.5">{escape(title)}</text>'
         if len(subtitle) > 5:
             texts += f'<text class="subtitle start" x="{_n(beside)}" y="19.5">{escape(subtitle)}</text>'
     else:
         title = shortened(node.title, _letters(width - 34 - room, TITLE_LETTER_WIDTH))
         subtitle = shortened(node.subtitle, _letters(width - 34 - room, SUBTITLE_LETTER_WIDTH))
-        middle = box.height / 2
+        middle = box.height / 2 - (AMOUNT_HEIGHT / 2 if node.amount else 0.0)
         texts = f'<text class="title start" x="26" y="{_n(middle - 3)}">{escape(title)}</text>'
         texts += f'<text class="subtitle start" x="26" y="{_n(middle + 12)}">{escape(subtitle)}</text>'
+        if node.amount:
+            amount = shortened(node.amount, _letters(width - 34, SUBTITLE_LETTER_WIDTH))
+            texts += (
+                f'<text class="subtitle start" x="26" y="{_n(middle + 12 + AMOUNT_HEIGHT)}">{escape(amount)}</text>'
+            )
     return (
         f'{_behind(box, 7)}<rect class="box" width="{_n(width)}" height="{_n(box.height)}" rx="7"/>'
         f'<path class="chevron" d="{chevron}"/>{texts}{badge}'

@@ -34,7 +34,7 @@ class Connector:
 
     corners: tuple[Point, ...]
     skip: bool
-    """Whether it passes a row by."""
+    """Whether it is a skip connection."""
     arrow: bool
     thick: bool = False
 
@@ -141,9 +141,8 @@ def _draw_inside(scene: Scene, measured: _Measured, x: float, y: float, level: i
     leaving = len(placed.nodes) - node.exits
     for wire, corners in zip(plan.wires, placed.wires, strict=True):
         at = tuple((x + across, y + down) for across, down in corners)
-        passes = wire.source < 0 or wire.target < 0 or plan.rows[wire.target] - plan.rows[wire.source] > 1
         arrow = wire.target >= 0 and (wire.target < leaving or level == 1)
-        line = Connector(at, passes, arrow)
+        line = Connector(at, wire.skip, arrow)
         if line not in scene.connectors[-len(placed.wires) :]:
             scene.connectors.append(line)
     for top, bottom in placed.buses:

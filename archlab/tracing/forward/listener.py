@@ -18,6 +18,7 @@ from archlab.tracing.forward.grouped import grouped_product
 from archlab.tracing.forward.higher_order import where_nobody_listens, written_in_python
 from archlab.tracing.forward.module_tree import State, stray
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
+from archlab.tracing.forward.windows import operation_window
 from archlab.tracing.forward.placement import CPU, converted, is_too_large, new_tensor_on, on_meta, shape_by_values
 from archlab.tracing.forward.saved import fused_attention
 from archlab.tracing.pytree import convert, shape_of, tensors, version
@@ -211,6 +212,7 @@ class Listener(TorchFunctionMode):
             result._archlab_regions = getattr(given[-1], "_archlab_regions", ())
         call.path = tree.path_of(known.name)
         call.detail = detail(known.name, args, kwargs, out)
+        call.window = operation_window(known.name, args, kwargs)
         if tree.locate is not None:
             call.source = tree.locate()
         tree.add(call)
