@@ -6,7 +6,8 @@ layer put into a `Sequential` renumbers all that follow) the one that is built l
 
 Counting semantics: a layer is compared by kind, detail, shapes, element type, parameters, MACs, elementwise operations
 and bytes of output, and by kernel, stride, padding and groups, the bytes saved for backward and the MACs of the
-backward pass where both sides have them. Names count as a change of their own (`renamed`), since weights are stored under them.
+backward pass where both sides have them. Names count as a change of their own (`renamed`), since weights are stored
+under them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 // The architecture diagram in a page: pointer, keyboard, search and buttons.
 
 function startDiagrams() {
+  const started = [];
   const sources = Array.from(document.querySelectorAll("script[data-diagram-data]"));
   for (const figure of document.querySelectorAll("figure[data-diagram]")) {
     const source = sources.find((script) => script.dataset.diagramData === figure.dataset.diagram);
@@ -14,7 +15,26 @@ function startDiagrams() {
     watchBar(diagram);
     watchTable(diagram);
     diagram.start();
+    started.push(diagram);
   }
+  watchPage(started);
+}
+
+// A slash searches the diagram that is nearest to the middle of the window, unless somebody writes or it is the page's.
+function watchPage(diagrams) {
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest?.("input, textarea, select, [contenteditable]")) return;
+    const shown = diagrams.filter(({ bar }) => !bar.hidden && bar.getClientRects().length);
+    const distance = ({ view }) => {
+      const { top, bottom } = view.getBoundingClientRect();
+      return Math.max(0, top - innerHeight / 2, innerHeight / 2 - bottom);
+    };
+    shown.sort((one, other) => distance(one) - distance(other));
+    if (!shown.length) return;
+    event.preventDefault();
+    shown[0].bar.elements.search.focus();
+  });
 }
 
 // A plain wheel scrolls the page; only with Ctrl, as a pinch on a touch pad sends it, does it zoom.
@@ -166,6 +186,7 @@ function watchSearch(diagram) {
     if (!hits.length) return;
     hit = (hit + step + hits.length) % hits.length;
     diagram.reveal(hits[hit]);
+    diagram.zoomIn(hits[hit]);
     diagram.select(hits[hit], false);
     diagram.status.textContent = `${hit + 1} of ${hits.length}: ${diagram.path(hits[hit])}`;
   }
@@ -240,6 +261,11 @@ function watchBar(diagram) {
   bar.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-action]");
     if (button) actions[button.dataset.action]();
+  });
+  bar.elements.columns.addEventListener("change", (event) => {
+    const [wide, high] = diagram.room();
+    diagram.ratio = event.target.checked ? wide / high : 0;
+    diagram.drawAround(diagram.current);
   });
   bar.elements.colour.addEventListener("change", (event) => {
     diagram.colour = event.target.value;

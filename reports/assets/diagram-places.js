@@ -3,7 +3,7 @@
 const diagramForm = {
   spacing: 18, gap: 24, track: 8, label: 15, lead: 8, arrow: 14,
   header: 30, padding: 16, foot: 14, pill: [118, 26], margin: 16, rounding: 6,
-  letter: 6, titleLetter: 7.7, subtitleLetter: 5.9, amount: 13,
+  letter: 6, titleLetter: 7.7, subtitleLetter: 5.9, amount: 13, widest: 360,
 };
 
 function placeNodes(plan, sizes) {
@@ -144,9 +144,10 @@ function measureNode(data, number, state, outermost) {
   ];
   const placed = placeNodes(node.plan, sizes);
   const first = node.entries.length;
+  const left = Math.max(form.padding - placed.left, node.size[0] / 2);
   const size = {
-    left: Math.max(form.padding - placed.left, node.size[0] / 2),
-    right: Math.max(form.padding + placed.right, node.size[0] / 2),
+    left,
+    right: Math.max(form.padding + placed.right, node.size[0] / 2, headerWidth(node) - left),
     height: form.header + placed.height + (node.exits ? 0 : form.foot),
     label: node.exits || node.failed ? 0 : label,
     outlets: placed.nodes.slice(placed.nodes.length - node.exits).map(([x]) => x),
@@ -155,8 +156,16 @@ function measureNode(data, number, state, outermost) {
   return { number, size, placed, children };
 }
 
+function headerWidth(node) {
+  const { titleLetter, subtitleLetter, widest } = diagramForm;
+  const said = [node.subtitle, node.amount].filter(Boolean).join(", ");
+  const badge = node.badge ? 8 * letters(node.badge).length + 18 : 0;
+  const wide = 46 + titleLetter * letters(node.title).length + subtitleLetter * letters(said).length + badge;
+  return Math.min(wide, widest);
+}
+
 function composeScene(data, state) {
-  const scene = { boxes: [], connectors: [], labels: [], terminals: [] };
+  const scene = { boxes: [], frames: [], connectors: [], labels: [], terminals: [] };
   const root = measureNode(data, 0, state, true);
   drawInside(data, scene, root, 0, 0, 1);
   const { entries, exits } = data.nodes[0];
@@ -185,7 +194,7 @@ function drawInside(data, scene, measured, x, y, level) {
     drawn.add(key);
   });
   for (const [top, bottom] of placed.buses) {
-    scene.connectors.push({ corners: [[x + top[0], y + top[1]], [x + bottom[0], y + bottom[1]]], thick: true });
+    scene.connectors.push({ corners: [[x + top[0], y + top[1]], [x + bottom[0], y + bottom[1]]], skip: true, thick: true });
   }
   const labels = entryLabels(node, level === 1);
   placed.nodes.forEach(([across, down], number) => {

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from archlab.reports.diagram.colour import MARKS
 from archlab.reports.diagram.layout import Plan
 from archlab.reports.diagram.node import FACTS, DiagramNode
 from archlab.reports.diagram.views import View
+from archlab.reports.diagram.wrapping import PAGE_RATIO
 
 
-def script_data(shown: View, colours: Sequence[str], opened: Sequence[int], colour: str) -> dict[str, Any]:
+def script_data(
+    shown: View, colours: Sequence[str], opened: Sequence[int], colour: str, direction: str
+) -> dict[str, Any]:
     """The data of a diagram.
 
     Args:
@@ -18,6 +22,7 @@ def script_data(shown: View, colours: Sequence[str], opened: Sequence[int], colo
         colours: that a reader can choose from.
         opened: the numbers of the nodes that are open at first.
         colour: what the colours say at first.
+        direction: whether it is drawn in columns at first.
     """
     nodes = sorted(shown.root.walk(), key=lambda node: node.number)
     schemes = {}
@@ -34,8 +39,10 @@ def script_data(shown: View, colours: Sequence[str], opened: Sequence[int], colo
         "names": list(shown.names),
         "schemes": schemes,
         "facts": list(FACTS),
+        "marks": MARKS,
         "open": list(opened),
         "colour": colour,
+        "ratio": PAGE_RATIO if direction == "columns" else 0,
     }
 
 

@@ -29,8 +29,8 @@ SYMBOLS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "truediv": "÷", 
            "concatenate": "cat", "stack": "stack", "hstack": "stack", "vstack": "stack"}  # fmt: skip
 FACTS = (
     "path", "kind", "failed", "input", "output", "parameters", "MACs", "detail", "kernel", "stride", "padding",
-    "dilation", "groups", "weights", "elementwise operations", "buffers", "saved for backward", "receptive field", "time",
-    "dtype", "call", "stands for", "source",
+    "dilation", "groups", "weights", "elementwise operations", "buffers", "saved for backward", "receptive field",
+    "time", "dtype", "call", "stands for", "source",
 )  # fmt: skip
 
 
@@ -191,7 +191,7 @@ def _symbol(layer: Layer) -> str:
 
 def _size(layer: Layer | None, block: bool, symbol: str, amount: str) -> tuple[float, float]:
     if symbol:
-        wide = 8.0 * len(symbol) + 12.0 if len(symbol) > 1 else 0.0
+        wide = 8.5 * len(symbol) + 14.0 if len(symbol) > 1 else 0.0
         return max(JOINT_DIAMETER, wide), JOINT_DIAMETER
     if block:
         return BOX_WIDTH, BLOCK_HEIGHT + (AMOUNT_HEIGHT if amount else 0.0)

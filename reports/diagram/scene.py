@@ -10,6 +10,10 @@ from archlab.reports.diagram.node import LETTER_WIDTH, DiagramNode
 
 HEADER_HEIGHT, SIDE_PADDING, FOOT_HEIGHT = 30.0, 16.0, 14.0
 """Height of an open block's title, the space at its sides, and under what doesn't leave it."""
+TITLE_LETTER_WIDTH, SUBTITLE_LETTER_WIDTH = 7.7, 5.9
+"""The widths of the letters on a node."""
+WIDEST_HEADER = 360.0
+"""How much a title may widen an open block."""
 TERMINAL_SIZE = (118.0, 26.0)
 """Size of an input or output of the whole diagram."""
 
@@ -63,6 +67,8 @@ class Scene:
     """All that is drawn, in drawing order within each list; x runs from `left` to `right`, y from 0 to `height`."""
 
     boxes: list[Box] = field(default_factory=list)
+    frames: list[Box] = field(default_factory=list)
+    """Where an open block goes on in a further column."""
     connectors: list[Connector] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     terminals: list[Terminal] = field(default_factory=list)
@@ -113,8 +119,8 @@ def _measured(node: DiagramNode, is_open: Callable[[DiagramNode], bool], outermo
     placed = place(node.plan, sizes)
     first, total = len(node.entries), len(placed.nodes)
     size = Size(
-        left=max(SIDE_PADDING - placed.left, node.size[0] / 2),
-        right=max(SIDE_PADDING + placed.right, node.size[0] / 2),
+        left=(left := max(SIDE_PADDING - placed.left, node.size[0] / 2)),
+        right=max(SIDE_PADDING + placed.right, node.size[0] / 2, header_width(node) - left),
         height=HEADER_HEIGHT + placed.height + (0.0 if node.exits else FOOT_HEIGHT),
         label=0.0 if node.exits or node.failed else label,
         outlets=tuple(x for x, _ in placed.nodes[total - node.exits :]) or (0.0,),
@@ -126,6 +132,14 @@ def _measured(node: DiagramNode, is_open: Callable[[DiagramNode], bool], outermo
 def _entry_labels(node: DiagramNode, outermost: bool) -> Sequence[str]:
     """What is written under its entries: a block within others has its only input's shape above it already."""
     return node.entries if outermost or len(node.entries) > 1 else [""] * len(node.entries)
+
+
+def header_width(node: DiagramNode) -> float:
+    """What the title of an open block takes, with its kind and its parameters."""
+    said = ", ".join(filter(None, (node.subtitle, node.amount)))
+    badge = 8 * len(node.badge) + 18 if node.badge else 0
+    wide = 46 + TITLE_LETTER_WIDTH * len(node.title) + SUBTITLE_LETTER_WIDTH * len(said) + badge
+    return min(wide, WIDEST_HEADER)
 
 
 def _label_width(text: str) -> float:

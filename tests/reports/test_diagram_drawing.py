@@ -34,13 +34,13 @@ def test_a_residual_block_is_recognisable() -> None:
     assert written[0] == "course: block (Residual)"
     order = ["Conv2d", "BatchNorm2d", "ReLU", "Conv2d", "+"]
     assert [entry for entry in written if entry in order] == order
-    assert text.count('class="wire is-skip"') == 1
+    assert text.count('class="wire is-skip"') == 2  # the line, and its key
     assert {"input", "output", "1×8"} <= set(written)
 
 
 def test_a_dense_block_is_recognisable() -> None:
     text = svg(dense(4))
-    assert text.count('class="bus"') == 1
+    assert text.count('class="bus"') == 2  # the line, and its key
     assert [entry for entry in texts(text) if entry in ("Conv2d", "cat")] == ["Conv2d"] * 4 + ["cat"]
 
 
@@ -198,7 +198,7 @@ def test_the_whole_input_is_the_largest_receptive_field() -> None:
 
 @pytest.mark.parametrize("colour", COLOURS)
 def test_every_colour_can_be_drawn(colour: str) -> None:
-    assert len(nodes(svg(stack(3), colour=colour))) == 3
+    assert len(nodes(svg(stack(3), depth=1, colour=colour))) == 3
 
 
 def test_an_unknown_colour_is_refused() -> None:

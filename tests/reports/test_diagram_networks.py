@@ -7,14 +7,14 @@ import pytest
 import archlab
 from archlab.reports.diagram.node import DiagramNode
 from archlab.reports.diagram.scene import Scene
-from archlab.reports.diagram.views import down_to, view
+from archlab.reports.diagram.views import opened, view
 
 NAMES = ("lenet", "resnet", "densenet", "resnet50", "densenet121", "resnet20", "plain20")
 
 
 def scene(network: str, only: str | None = None) -> Scene:
     shown = view(archlab.trace(network), only)
-    return shown.scene(down_to(shown.root, 1))
+    return shown.scene(opened(shown.root, 1))
 
 
 def written(drawn: Scene) -> list[str]:

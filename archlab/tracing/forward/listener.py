@@ -18,9 +18,9 @@ from archlab.tracing.forward.grouped import grouped_product
 from archlab.tracing.forward.higher_order import where_nobody_listens, written_in_python
 from archlab.tracing.forward.module_tree import State, stray
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
-from archlab.tracing.forward.windows import operation_window
 from archlab.tracing.forward.placement import CPU, converted, is_too_large, new_tensor_on, on_meta, shape_by_values
 from archlab.tracing.forward.saved import fused_attention
+from archlab.tracing.forward.windows import operation_window
 from archlab.tracing.pytree import convert, shape_of, tensors, version
 from archlab.tracing.quick.layers import VARYING_FUNCTIONS
 from archlab.tracing.quick.shape_function import Result, ShapeFunctionError, raise_refusal, registered_function
