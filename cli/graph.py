@@ -110,7 +110,7 @@ def graph(
     if as_json and form not in (None, GraphFormat.json):
         raise InputError(f"--json means --format json, but --format {form} was given too: leave one of them out")
     form = GraphFormat.json if as_json else form
-    limit = depth_limit(depth) if depth else "auto"
+    limit: Depth = depth_limit(depth) if depth else "auto"
     suffix = path.suffix.lower() if path else ""
     costly = [colour.value] if colour in (Colour.saved, Colour.receptive_field, Colour.time) else []
     try:

@@ -198,7 +198,7 @@ def _joined(scene: Scene, before: tuple[_Column, Point], after: tuple[_Column, P
     """The lines from the foot of one column to the head of the next."""
     (column, (across, down)), (following, (to_across, to_down)) = before, after
     cut, edge = following.top, column.right + across
-    kinds = {}
+    kinds: dict[float, tuple[bool, bool]] = {}
     for line in scene.connectors:
         if line.corners[0][1] < cut < line.corners[-1][1]:
             x = _x_at(line, cut)
