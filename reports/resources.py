@@ -13,7 +13,14 @@ from pathlib import Path
 REPORTS_FOLDER = Path(__file__).parent
 STYLES = ("theme", "page", "content", "tables", "panels", "diagram", "narrow-print")
 SCRIPTS = ("values", "theme", "charts", "controls", "tables", "start")
-DIAGRAM_SCRIPTS = ("diagram-places", "diagram-columns", "diagram-drawing", "diagram-reader", "diagram-controls")
+DIAGRAM_SCRIPTS = (
+    "diagram-places",
+    "diagram-columns",
+    "diagram-pair",
+    "diagram-drawing",
+    "diagram-reader",
+    "diagram-controls",
+)
 
 
 @functools.cache

@@ -84,12 +84,18 @@ def _siblings(nodes: Sequence[Subtree], parent: str) -> list[_Sibling]:
     return [_Sibling(node, own_name(node.layer.path, parent)) for node in nodes]
 
 
-def _aligned(before: Sequence[_Sibling], after: Sequence[_Sibling]) -> Iterator[LayerDiff]:
-    """The layers of two lists of siblings, with all that they hold."""
-    depth = 0  # of the second network's last layer: there a removed one is shown
+def _aligned(before: Sequence[_Sibling], after: Sequence[_Sibling], depth: int = 1) -> Iterator[LayerDiff]:
+    """The layers of two lists of siblings, with all that they hold.
+
+    Args:
+        before: those of the first network.
+        after: those of the second.
+        depth: the level on which a removed layer is shown: that of the second network's last layer, or where its
+            first would be.
+    """
     for first, second in _pairs(*_without_shells(before, after)):
         for shell in first.shells if first is not None else ():
-            yield LayerDiff("removed", depth or shell.layer.depth, shell.layer, None)
+            yield LayerDiff("removed", depth, shell.layer, None)
         for shell in second.shells if second is not None else ():
             yield LayerDiff("added", shell.layer.depth, None, shell.layer)
         if second is not None:
@@ -97,9 +103,9 @@ def _aligned(before: Sequence[_Sibling], after: Sequence[_Sibling]) -> Iterator[
         if first is not None and second is not None:
             yield _compared(first.node.layer, second.node.layer)
             inner = (_siblings(side.node.children, side.node.layer.path) for side in (first, second))
-            yield from _aligned(*inner)
+            yield from _aligned(*inner, depth + 1)
         elif first is not None:
-            yield from _alone(first.node, "removed", depth - first.node.layer.depth if depth else 0)
+            yield from _alone(first.node, "removed", depth - first.node.layer.depth)
         elif second is not None:
             yield from _alone(second.node, "added", 0)
 

@@ -14,9 +14,10 @@ function startDiagrams() {
     watchSearch(diagram);
     watchBar(diagram);
     watchTable(diagram);
-    diagram.start();
     started.push(diagram);
   }
+  linkDiagrams(started);
+  for (const diagram of started) diagram.start();
   watchPage(started);
 }
 
@@ -245,11 +246,11 @@ function watchBar(diagram) {
   const { bar } = diagram;
   const actions = {
     open: () => {
-      diagram.data.nodes.forEach((node, number) => node.plan && diagram.open.add(number));
+      diagram.data.nodes.forEach((node, number) => node.plan && diagram.setOpen(number, true));
       diagram.drawAround(diagram.current);
     },
     close: () => {
-      diagram.open.clear();
+      for (const { open } of [diagram, diagram.other].filter(Boolean)) open.clear();
       diagram.draw();
       diagram.view.scrollTo(diagram.view.scrollLeft, 0);
     },
@@ -262,7 +263,7 @@ function watchBar(diagram) {
     const button = event.target.closest("button[data-action]");
     if (button) actions[button.dataset.action]();
   });
-  bar.elements.columns.addEventListener("change", (event) => {
+  bar.elements.columns?.addEventListener("change", (event) => {
     const [wide, high] = diagram.room();
     diagram.ratio = event.target.checked ? wide / high : 0;
     diagram.drawAround(diagram.current);

@@ -6,7 +6,8 @@ const diagramForm = {
   letter: 6, titleLetter: 7.7, subtitleLetter: 5.9, amount: 13, widest: 360,
 };
 
-function placeNodes(plan, sizes) {
+// `gaps` is what is left free above each row, beside what a plan asks for.
+function placeNodes(plan, sizes, gaps) {
   const form = diagramForm;
   const rows = plan.forks.length;
   const heights = Array(rows).fill(0);
@@ -21,6 +22,7 @@ function placeNodes(plan, sizes) {
   const labels = [];
   let height = 0;
   for (let row = 0; row < rows; row += 1) {
+    height += gaps?.[row] ?? 0;
     tops.push(height);
     height += heights[row];
     bottoms.push(height);
@@ -142,7 +144,7 @@ function measureNode(data, number, state, outermost) {
     ...children.map((child) => child.size),
     ...Array.from({ length: node.exits }, () => end),
   ];
-  const placed = placeNodes(node.plan, sizes);
+  const placed = placeNodes(node.plan, sizes, state.gaps?.get(number));
   const first = node.entries.length;
   const left = Math.max(form.padding - placed.left, node.size[0] / 2);
   const size = {

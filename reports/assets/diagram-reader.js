@@ -23,6 +23,9 @@ class Diagram {
     this.elements = new Map();
     this.scene = null;
     this.painted = null;
+    this.partners = data.partners ?? [];
+    this.other = null; // the diagram that stands beside this one and moves with it
+    this.gaps = null; // what is left free above the rows of each block, so that both keep step
     this.parents = new Map();
     data.nodes.forEach((node, number) => node.children?.forEach((child) => this.parents.set(child, number)));
   }
@@ -69,8 +72,18 @@ class Diagram {
   // Drawing
 
   draw() {
-    this.scene = composeScene(this.data, this);
-    if (this.ratio) this.scene = wrapScene(this.scene, this.ratio);
+    if (this.other) {
+      const [scene, beside] = composePair(this, this.other);
+      this.show(scene);
+      this.other.show(beside);
+      return;
+    }
+    const scene = composeScene(this.data, this);
+    this.show(this.ratio ? wrapScene(scene, this.ratio) : scene);
+  }
+
+  show(scene) {
+    this.scene = scene;
     const { margin } = diagramForm;
     const { left, right, height } = this.scene;
     this.scene.width = right - left + 2 * margin;
@@ -200,10 +213,21 @@ class Diagram {
 
   // Opening, choosing, finding
 
+  isOpen(number) {
+    return Boolean(this.node(number).plan) && this.open.has(number);
+  }
+
+  setOpen(number, open) {
+    for (const [diagram, place] of [[this, number], [this.other, this.partners[number] ?? -1]]) {
+      if (!diagram || !diagram.data.nodes[place]?.plan) continue;
+      if (open) diagram.open.add(place);
+      else diagram.open.delete(place);
+    }
+  }
+
   toggle(number, open = !this.open.has(number)) {
     if (!this.node(number).plan) return;
-    if (open) this.open.add(number);
-    else this.open.delete(number);
+    this.setOpen(number, open);
     this.drawAround(number);
     this.describe(number);
   }
@@ -234,7 +258,7 @@ class Diagram {
   }
 
   reveal(number) {
-    for (let holder = this.parents.get(number); holder; holder = this.parents.get(holder)) this.open.add(holder);
+    for (let holder = this.parents.get(number); holder; holder = this.parents.get(holder)) this.setOpen(holder, true);
     this.draw();
   }
 
@@ -254,6 +278,16 @@ class Diagram {
   // The card, and the shape table
 
   describe(number) {
+    this.tell(number);
+    if (!this.other) return;
+    const partner = this.partners[number] ?? -1;
+    if (partner > 0) this.other.tell(partner);
+    else this.other.card.textContent = "Nothing here belongs to that layer.";
+    for (const element of this.other.elements.values()) element.classList.remove("is-partner");
+    this.other.elements.get(partner)?.classList.add("is-partner");
+  }
+
+  tell(number) {
     const list = document.createElement("dl");
     this.data.facts.forEach((name, place) => {
       const text = this.node(number).facts?.[place];
@@ -317,6 +351,11 @@ class Diagram {
     const [across, down] = [(x - before.left) / this.zoom, (y - before.top) / this.zoom];
     this.zoom = Math.min(4, Math.max(0.02, zoom));
     this.resize();
+    if (this.other?.scene && this.other.zoom !== this.zoom) {
+      this.other.zoom = this.zoom;
+      this.other.resize();
+      this.other.paint();
+    }
     const after = this.drawing.getBoundingClientRect();
     this.view.scrollLeft += after.left + across * this.zoom - x;
     this.view.scrollTop += after.top + down * this.zoom - y;
@@ -331,10 +370,13 @@ class Diagram {
   // In as many columns as make it largest in the view.
   fit() {
     const [wide, high] = this.room();
-    this.ratio = wide / high;
-    this.bar.elements.columns.checked = true;
+    if (!this.other) {
+      this.ratio = wide / high;
+      this.bar.elements.columns.checked = true;
+    }
     this.draw();
-    this.zoomTo(Math.min(1, wide / this.scene.width, high / this.scene.full));
+    const widest = Math.max(this.scene.width, this.other?.scene.width ?? 0);
+    this.zoomTo(Math.min(1, wide / widest, high / this.scene.full));
     this.view.scrollTo(0, 0);
   }
 

@@ -79,6 +79,7 @@ def render(
         drawing=Markup(embedded(shown.scene(is_open, direction), scheme, shown.description)),
         legend=scheme.title,
         in_columns=direction == "columns",
+        linked=False,
     )
     numbers = [node.number for node in shown.root.walk() if is_open(node)]
     data = script_data(shown, colours, numbers, colour, direction)

@@ -11,13 +11,15 @@ from archlab.analysis.lint import lint
 from archlab.analysis.wording import shape_text
 from archlab.records import Trace
 from archlab.reports.charts.architecture import growth_panel, overlay_panel, share_panel
-from archlab.reports.diagram import embedded_data
+from archlab.reports.diagram import embedded_data, pair_html, render_pair
 from archlab.reports.diagram import render as render_diagram
 from archlab.reports.templating import Section, render
 from archlab.reports.text import failure_text, slug, visible
 from archlab.tables.columns import COLUMNS, DEFAULT_COLUMNS
 from archlab.tables.trace import footer, marked
 
+PAIR = 2
+"""Networks that are drawn side by side."""
 OPEN_NETWORKS = 2
 """Networks up to which all are shown; of more, the first is, and the others open when they are asked for."""
 STATIC_ROWS = 60
@@ -35,7 +37,8 @@ def networks_section(traces: Sequence[Trace]) -> Section:
         parts.append(replace(part, folded=len(traces) > OPEN_NETWORKS and bool(parts)))
     several = dict(zip(names, traces, strict=True))
     overlay = overlay_panel(several, "networks-overlay") if len(several) > 1 else None
-    body = render("networks.html", traces=traces, anchors=taken, overlay=overlay)
+    pair = _pair(*traces) if len(traces) == PAIR else ""
+    body = render("networks.html", traces=traces, anchors=taken, overlay=overlay, pair=pair)
     return Section("networks", "Architecture", body, (overlay,) if overlay else (), parts=tuple(parts))
 
 
@@ -62,6 +65,13 @@ def _network(trace: Trace, name: str, anchor: str) -> Section:
     )
     panels = tuple(panel for panel in (growth, share) if panel is not None)
     return Section(anchor, name, body, panels, {anchor: table})
+
+
+def _pair(before: Trace, after: Trace) -> str:
+    """The diagrams of two networks side by side, what differs in colour."""
+    from markupsafe import Markup
+
+    return Markup(pair_html(render_pair(before, after, identifier="networks-pair")))
 
 
 def network_names(traces: Sequence[Trace]) -> list[str]:
