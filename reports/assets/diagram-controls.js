@@ -13,7 +13,7 @@ function startDiagrams() {
     watchKeys(diagram);
     watchSearch(diagram);
     watchBar(diagram);
-    watchTable(diagram);
+    if (!diagram.data.other) watchTable(diagram); // two side by side have no table of their own
     started.push(diagram);
   }
   linkDiagrams(started);

@@ -308,7 +308,7 @@ class Diagram {
   }
 
   get scope() {
-    return this.figure.closest("[data-trace]") ?? document;
+    return this.figure.closest("[data-trace], .diagram-pair") ?? document;
   }
 
   // The row of a path; of the block around it where a series of equal layers has one row for all.
