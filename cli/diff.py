@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from archlab.cli.common.console import emit
+from archlab.cli.common.console import emit, message
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import (
     BatchOption,
@@ -20,7 +20,7 @@ from archlab.cli.common.options import (
     network_options,
     traced,
 )
-from archlab.cli.common.output import Output
+from archlab.cli.common.output import Format, Output
 
 
 @grouped
@@ -55,6 +55,7 @@ def diff(
     archlab diff lenet lenet --after norm=none
     archlab diff committed.json resnet18 --exit-code
     archlab diff resnet18 resnet34 --profile --depth 1
+    archlab diff resnet densenet -o F.html                both diagrams side by side
 
     --input and --option go to both networks; a FILE.json of archlab shapes --depth all --json stands for one.
     """
@@ -71,6 +72,11 @@ def diff(
             chosen = both(network_options([*(options or ()), *(own or ())]), hub)
             sides.append(traced(network, inputs, batch, chosen, columns))
     found = compare(*sides)
-    emit(target, lambda: diff_table(found, limit, everything=everything), found.to_json)
+    if target.form is Format.html and target.path is not None:
+        from archlab.reports.diagram import save_pair
+
+        message(f"wrote {save_pair(target.path, *sides)}")
+    else:
+        emit(target, lambda: diff_table(found, limit, everything=everything), found.to_json)
     if exit_code and not found.is_empty:
         raise typer.Exit(1)

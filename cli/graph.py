@@ -11,11 +11,12 @@ import typer
 
 from archlab.cli.common.console import message, write
 from archlab.cli.common.groups import grouped
-from archlab.cli.common.options import DepthOption, Subject, depth_limit
+from archlab.cli.common.options import Subject, depth_limit
 from archlab.errors import ForwardError, InputError
 
 if TYPE_CHECKING:
     from archlab.records import Trace
+    from archlab.reports.diagram.views import Depth
 
 
 class GraphFormat(StrEnum):
@@ -38,6 +39,13 @@ class Colour(StrEnum):
     time = "time"
 
 
+class Direction(StrEnum):
+    """How a tall picture is laid out."""
+
+    down = "down"
+    columns = "columns"
+
+
 PICTURES = (".svg", ".html", ".png")
 FORMATS = {
     ".dot": GraphFormat.dot,
@@ -52,14 +60,25 @@ FORMATS = {
 def graph(
     subject: Subject,
     *,
-    depth: DepthOption = "1",
+    depth: Annotated[
+        str,
+        typer.Option(
+            metavar="N|all",
+            show_default=False,
+            help="Levels that are open. Default: what is worth seeing in a picture, the outermost in a text.",
+        ),
+    ] = "",
     only: Annotated[
         str, typer.Option(metavar="PATH", show_default=False, help="Show the inside of this layer: stage_2.0.")
     ] = "",
     colour: Annotated[Colour, typer.Option(help="What the colours of a picture say.")] = Colour.kind,
-    scale: Annotated[
-        bool, typer.Option("--scale", help="In a picture, width by channels and height by spatial size.")
-    ] = False,
+    direction: Annotated[
+        Direction | None,
+        typer.Option(
+            show_default=False,
+            help="One column, or as many as fill a page best. Default: down in .html, which scrolls, else columns.",
+        ),
+    ] = None,
     form: Annotated[
         GraphFormat | None,
         typer.Option("--format", show_default=False, help="A text instead of a picture. Default: by -o, else dot."),
@@ -84,13 +103,14 @@ def graph(
     \b
     archlab graph densenet -o densenet.html
     archlab graph resnet --only stage_2.0 -o block.svg
+    archlab graph resnet50 --depth all -o resnet50.svg
     archlab graph lenet --format mermaid
     archlab graph torchvision:resnet50 --depth all --format model-explorer -o resnet50.json
     """
     if as_json and form not in (None, GraphFormat.json):
         raise InputError(f"--json means --format json, but --format {form} was given too: leave one of them out")
     form = GraphFormat.json if as_json else form
-    limit = depth_limit(depth)
+    limit: Depth = depth_limit(depth) if depth else "auto"
     suffix = path.suffix.lower() if path else ""
     costly = [colour.value] if colour in (Colour.saved, Colour.receptive_field, Colour.time) else []
     try:
@@ -98,9 +118,9 @@ def graph(
     except ForwardError as error:
         with suppress(InputError):  # the picture shows where it failed, if what is asked for was reached
             if error.trace is not None:
-                _write(error.trace, path, suffix, form, only, limit, colour.value, scale)
+                _write(error.trace, path, suffix, form, only, limit, colour.value, direction)
         raise
-    _write(found, path, suffix, form, only, limit, colour.value, scale)
+    _write(found, path, suffix, form, only, limit, colour.value, direction)
 
 
 def _write(
@@ -109,21 +129,22 @@ def _write(
     suffix: str,
     form: GraphFormat | None,
     only: str,
-    limit: int | None,
+    limit: Depth,
     colour: str,
-    scale: bool,
+    direction: Direction | None,
 ) -> None:
     if form is None and suffix in PICTURES and path is not None:
         from archlab.reports.diagram import save
 
-        message(f"wrote {save(path, found, only=only or None, depth=limit, colour=colour, scale=scale)}")
+        written = save(path, found, only=only or None, depth=limit, colour=colour, direction=direction or "")
+        message(f"wrote {written}")
         return
     if form is None and path is not None and suffix not in FORMATS:
         known = ", ".join([*PICTURES, *FORMATS])
         raise InputError(f"{path} has no suffix that says what to write: expected one of {known}, or a --format")
     from archlab.analysis import graph as graphs
 
-    made = graphs.graph(found, only, limit)
+    made = graphs.graph(found, only, 1 if limit == "auto" else limit)
     match form or FORMATS.get(suffix, GraphFormat.dot):
         case GraphFormat.dot:
             text = graphs.dot(made)

@@ -15,7 +15,14 @@ from archlab.reports import palette
 REPORTS_FOLDER = Path(__file__).parent
 STYLES = ("theme", "page", "content", "tables", "panels", "diagram", "narrow-print")
 SCRIPTS = ("values", "theme", "charts", "address", "playing", "controls", "tables", "start")
-DIAGRAM_SCRIPTS = ("diagram-places", "diagram-drawing", "diagram-reader", "diagram-controls")
+DIAGRAM_SCRIPTS = (
+    "diagram-places",
+    "diagram-columns",
+    "diagram-pair",
+    "diagram-drawing",
+    "diagram-reader",
+    "diagram-controls",
+)
 
 
 @functools.cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archlab.records import TrainingConfig, Value, VariantResult
+from archlab.records import Layer, TrainingConfig, Value, VariantResult
 from archlab.records.settings import settings
 
 
@@ -51,6 +51,60 @@ def shape_text(shape: Sequence[int | float]) -> str:
     '1x64x48x48'
     """
     return "x".join(map(str, shape)) or "scalar"
+
+
+def layer_text(layer: Layer) -> str:
+    """A layer as papers write it: kernel, channels, stride, and what else is not as usual; empty for other kinds.
+
+    A padding is said where it doesn't keep the kernel's centre on the map.
+
+    >>> from archlab.records import Window
+    >>> stem = Window((7, 7), (2, 2), ((3, 3), (3, 3)), (1, 1), 1)
+    >>> layer_text(Layer("conv", "Conv2d", 1, ((1, 3, 224, 224),), ((1, 64, 112, 112),), window=stem))
+    '7x7, 64, /2'
+    >>> layer_text(Layer("fc", "Linear", 1, ((1, 512),), ((1, 10),)))
+    '512 -> 10'
+    """
+    window = layer.window
+    if window is None:
+        shapes = [*layer.input_shapes[:1], *layer.output_shapes[:1]]
+        if layer.kind.lower() not in ("linear", "lazylinear") or len(shapes) != 2 or not all(shapes):
+            return ""
+        return f"{shapes[0][-1]} -> {shapes[1][-1]}"
+    parts = [shape_text(window.kernel)]
+    if window.groups is not None and layer.output_shapes and len(layer.output_shapes[0]) > len(window.kernel):
+        parts.append(str(layer.output_shapes[0][-1 - len(window.kernel)]))
+    if set(window.stride) != {1}:
+        stride = axes_text(window.stride)
+        parts.append(f"up {stride}" if window.transposed else f"/{stride}")
+    if set(window.dilation) != {1}:
+        parts.append(f"dilation {axes_text(window.dilation)}")
+    if window.groups not in (None, 1):
+        parts.append(f"groups {window.groups}")
+    wide = [step * (size - 1) for size, step in zip(window.kernel, window.dilation, strict=True)]
+    centred = zip(wide, window.padding, strict=True)
+    if window.groups is not None and not window.transposed and any(sum(pad) // 2 != size // 2 for size, pad in centred):
+        parts.append(f"padding {padding_text(window.padding)}")
+    return ", ".join(parts)
+
+
+def axes_text(sizes: Sequence[int]) -> str:
+    """A number per axis, equal ones once.
+
+    >>> axes_text((2, 2)), axes_text((2, 1))
+    ('2', '2x1')
+    """
+    return shape_text(sizes[:1] if len(set(sizes)) == 1 else sizes)
+
+
+def padding_text(padding: Sequence[tuple[int, int]]) -> str:
+    """What is put around a map, per axis, equal axes once; before and after where they differ.
+
+    >>> padding_text(((1, 1), (1, 1))), padding_text(((0, 1), (0, 1))), padding_text(((3, 3), (0, 0)))
+    ('1', '0+1', '3x0')
+    """
+    texts = [str(before) if before == after else f"{before}+{after}" for before, after in padding]
+    return "x".join(texts[:1] if len(set(texts)) == 1 else texts)
 
 
 def assigned(name: str, value: Value | None) -> str:

@@ -106,6 +106,7 @@ class Layers:
             call=row.call,
             calls=max(1, self.rows.calls[row.path]),
             detail=row.detail,
+            window=row.window,
             inputs=tuple(dict.fromkeys(place for place in origins if place is not None)) if is_leaf else (),
             axes=row.axes
             if outputs and outputs[0].shape is not None and len(row.axes) == len(outputs[0].shape)
@@ -124,6 +125,8 @@ def _fold(row: Row) -> None:
     last = row.inside[-1]
     row.kind = row.kind or last.kind
     row.axes = next((item.axes for item in row.inside if item.axes), ())
+    windows = [item.window for item in row.inside if item.window is not None]
+    row.window = windows[0] if len(windows) == 1 else None
     row.detail = next((item.detail for item in row.inside if item.detail in (COST_UNKNOWN, SHAPE_UNKNOWN)), "")
     row.detail = row.detail or (last.detail if len(row.inside) == 1 else "")
     row.uncounted = tuple(name for item in row.inside for name in item.uncounted or ())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from archlab.records import Window
+
 SUMS = ("macs", "elementwise", "parameters", "buffers")
 """What a module's row has of its children's."""
 
@@ -14,7 +16,7 @@ class Row:
 
     __slots__ = (
         *("axes", "buffers", "call", "children", "detail", "elementwise", "given", "gives", "inside", "kind", "kinds"),
-        *("macs", "operation", "output_bytes", "parameters", "parent", "path", "place", "takes", "uncounted"),
+        *("macs", "operation", "output_bytes", "parameters", "parent", "path", "place", "takes", "uncounted", "window"),
     )
 
     def __init__(self, parent: Row | None, path: str, kind: str) -> None:
@@ -28,6 +30,7 @@ class Row:
         self.operation = False
         self.detail = ""
         self.axes: tuple[str, ...] = ()
+        self.window: Window | None = None
         self.macs = self.elementwise = self.parameters = self.buffers = self.output_bytes = 0
         self.uncounted: tuple[str, ...] | None = None
         """Of an operator: its name if it has no formula, nothing if it has; None for a module."""

@@ -28,6 +28,7 @@ from archlab.onnx.row import Row
 from archlab.onnx.scopes import Scope, scopes
 from archlab.onnx.shapes import Inferred
 from archlab.onnx.weights import WEIGHT_PLACES, Weights, is_view, values_of
+from archlab.onnx.windows import window
 
 if TYPE_CHECKING:
     import onnx
@@ -164,6 +165,7 @@ class Rows:
             self.products.add(node.output[0])
         row.output_bytes = times * sum(tensor.nbytes for tensor in operation.outputs if tensor is not None)
         row.axes = axes(operation)
+        row.window = window(operation)
 
     def _count(self, node: onnx.NodeProto, row: Row, operation: Operation, is_control: bool, times: int) -> None:
         try:

@@ -13,7 +13,7 @@ from archlab.records.memory import MemoryEstimate, MemoryParts
 from archlab.records.probe import GradientCorrelation, Landscape, LayerSeries, Probes, Similarity, Smoothness
 from archlab.records.profile import LayerTime, Machine, Profile, Rate, Timing
 from archlab.records.run import Epoch, NormRecording, Run
-from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals, Trace
+from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals, Trace, Weight, Window
 from archlab.records.verdict import Examination, Verdict
 from archlab.records.verification import Discrepancy, Verification
 
@@ -66,4 +66,6 @@ __all__ = [
     "VariantResult",
     "Verdict",
     "Verification",
+    "Weight",
+    "Window",
 ]

@@ -39,6 +39,30 @@ class ReceptiveField:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """How a convolution or a pooling slides over its input; one number per spatial axis, in order."""
+
+    kernel: Shape
+    stride: Shape
+    padding: tuple[tuple[int, int], ...]
+    """Positions put before and after the input, per axis."""
+    dilation: Shape
+    groups: int | None = None
+    """Groups of channels that a convolution keeps apart; None for a pooling."""
+    transposed: bool = False
+    """Whether it goes from the output's positions to the input's: then `stride` is how much larger the map becomes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A parameter that a layer holds itself, or an operation takes."""
+
+    name: str
+    """Its name in the module that holds it."""
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Where and why a forward pass failed."""
 
@@ -118,6 +142,10 @@ class Layer:
     `tokens`, `time`, `length`, `depth`, `height`, `width`; "" for an axis that it leaves open."""
     seconds: float | None = None
     """Median time of the forward pass through it, as `archlab.profile` measures it; None where it wasn't asked for."""
+    window: Window | None = None
+    """Of a convolution or a pooling: kernel, stride, padding, dilation and groups; None for all else."""
+    weights: tuple[Weight, ...] = ()
+    """The parameters that the module holds itself, or that the operation takes, with their shapes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
-from archlab.analysis.wording import shape_text
+from archlab.analysis.wording import layer_text, shape_text
 from archlab.errors import InputError, nearest
 from archlab.records import (
     Decoding,
@@ -152,6 +152,11 @@ COLUMNS: dict[str, Measure] = {
         Column("kind", "kind", shrinks=True),
         "class of the module, or name of the operation with what it does; which call, where there are several",
         lambda layer, _: kind_text(layer),
+    ),
+    "layer": Measure(
+        Column("layer", "layer", shrinks=True),
+        "kernel, channels, /stride, and dilation, groups, padding where they are not as usual",
+        lambda layer, _: layer_text(layer),
     ),
     "input-shape": Measure(
         Column("input_shapes", "input shape"), "shapes that go in", lambda layer, _: shapes_text(layer.input_shapes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from archlab.analysis.folding import own_name, parent_rows
 from archlab.records import Diff, Layer, LayerDiff
@@ -31,6 +31,8 @@ def diff_table(diff: Diff, depth: int | None = None, *, everything: bool = False
     shown = [layer for layer in diff.layers if depth is None or layer.depth <= depth]
     if not everything:
         shown = _with_parents(shown)
+    elsewhere = {name: _elsewhere(diff.layers, name) for name in ("parameters", "macs")}
+    places = {id(layer): place for place, layer in enumerate(diff.layers)}
     before, after = diff.before.totals, diff.after.totals
     is_timed = any(layer.layer.seconds is not None for layer in diff.layers)
     return Table(
@@ -47,7 +49,12 @@ def diff_table(diff: Diff, depth: int | None = None, *, everything: bool = False
             *(TIME_COLUMNS if is_timed else ()),
         ),
         rows=tuple(
-            _row(layer, shown[parent].layer.path if parent >= 0 else "", is_timed)
+            _row(
+                layer,
+                shown[parent].layer.path if parent >= 0 else "",
+                is_timed,
+                {name: counts[places[id(layer)]] for name, counts in elsewhere.items()},
+            )
             for layer, parent in zip(shown, parent_rows(layer.depth for layer in shown), strict=True)
         ),
         title=f"{subject_text(diff.before)} -> {subject_text(diff.after)}",
@@ -108,14 +115,39 @@ def _times(before: Layer | None, after: Layer | None) -> tuple[Cell, Cell]:
     return shown, None if first is None or second is None else second - first
 
 
-def _row(diff: LayerDiff, parent: str, is_timed: bool) -> Row:
+def _elsewhere(layers: Sequence[LayerDiff], name: str) -> list[int]:
+    """What the other rows of a block that only one network has around its layers account for, for each row.
+
+    Of `features` that the second network has around the first one's `conv` and `fc`, 90 -> 100 and 20 -> 20 parameters,
+    the rows beneath say +10 and 0: the row of 120 says +10, and not +120. Where the first network has the block, its
+    layers stand on its own level and say all, so that it says what it holds beside them.
+    """
+    found = []
+    for place, item in enumerate(layers):
+        count, inner = 0, None
+        for other in layers[place + 1 :] if item.before is None or item.after is None else ():
+            if item.before is None:  # the first network's outermost layers beneath it
+                if other.depth <= item.depth:
+                    break
+                if other.before is not None and (inner is None or other.depth <= inner):
+                    count, inner = count - getattr(other.before, name), other.depth
+            elif other.before is not None:  # its children, if they stand on its level
+                if other.before.depth <= item.before.depth or other.depth > item.depth:
+                    break
+                count += getattr(other.before, name) if other.before.depth == item.before.depth + 1 else 0
+        found.append(count)
+    return found
+
+
+def _row(diff: LayerDiff, parent: str, is_timed: bool, elsewhere: dict[str, int]) -> Row:
     before, after, layer = diff.before, diff.after, diff.layer
     label = own_name(layer.path, parent)
     renamed = before is not None and after is not None and before.path != after.path
     origin = f" (was {before.path})" if renamed and before is not None else ""
 
     def difference(name: str) -> Cell:
-        return (getattr(after, name) if after else 0) - (getattr(before, name) if before else 0)
+        own = (getattr(after, name) if after else 0) - (getattr(before, name) if before else 0)
+        return own + elsewhere.get(name, 0)
 
     return Row(
         (

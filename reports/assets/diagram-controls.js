@@ -1,6 +1,7 @@
 // The architecture diagram in a page: pointer, keyboard, search and buttons.
 
 function startDiagrams() {
+  const started = [];
   const sources = Array.from(document.querySelectorAll("script[data-diagram-data]"));
   for (const figure of document.querySelectorAll("figure[data-diagram]")) {
     const source = sources.find((script) => script.dataset.diagramData === figure.dataset.diagram);
@@ -12,9 +13,29 @@ function startDiagrams() {
     watchKeys(diagram);
     watchSearch(diagram);
     watchBar(diagram);
-    watchTable(diagram);
-    diagram.start();
+    if (!diagram.data.other) watchTable(diagram); // two side by side have no table of their own
+    started.push(diagram);
   }
+  linkDiagrams(started);
+  for (const diagram of started) diagram.start();
+  watchPage(started);
+}
+
+// A slash searches the diagram that is nearest to the middle of the window, unless somebody writes or it is the page's.
+function watchPage(diagrams) {
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest?.("input, textarea, select, [contenteditable]")) return;
+    const shown = diagrams.filter(({ bar }) => !bar.hidden && bar.getClientRects().length);
+    const distance = ({ view }) => {
+      const { top, bottom } = view.getBoundingClientRect();
+      return Math.max(0, top - innerHeight / 2, innerHeight / 2 - bottom);
+    };
+    shown.sort((one, other) => distance(one) - distance(other));
+    if (!shown.length) return;
+    event.preventDefault();
+    shown[0].bar.elements.search.focus();
+  });
 }
 
 // A plain wheel scrolls the page; only with Ctrl, as a pinch on a touch pad sends it, does it zoom.
@@ -166,6 +187,7 @@ function watchSearch(diagram) {
     if (!hits.length) return;
     hit = (hit + step + hits.length) % hits.length;
     diagram.reveal(hits[hit]);
+    diagram.zoomIn(hits[hit]);
     diagram.select(hits[hit], false);
     diagram.status.textContent = `${hit + 1} of ${hits.length}: ${diagram.path(hits[hit])}`;
   }
@@ -224,11 +246,11 @@ function watchBar(diagram) {
   const { bar } = diagram;
   const actions = {
     open: () => {
-      diagram.data.nodes.forEach((node, number) => node.plan && diagram.open.add(number));
+      diagram.data.nodes.forEach((node, number) => node.plan && diagram.setOpen(number, true));
       diagram.drawAround(diagram.current);
     },
     close: () => {
-      diagram.open.clear();
+      for (const { open } of [diagram, diagram.other].filter(Boolean)) open.clear();
       diagram.draw();
       diagram.view.scrollTo(diagram.view.scrollLeft, 0);
     },
@@ -241,13 +263,14 @@ function watchBar(diagram) {
     const button = event.target.closest("button[data-action]");
     if (button) actions[button.dataset.action]();
   });
+  bar.elements.columns?.addEventListener("change", (event) => {
+    const [wide, high] = diagram.room();
+    diagram.ratio = event.target.checked ? wide / high : 0;
+    diagram.drawAround(diagram.current);
+  });
   bar.elements.colour.addEventListener("change", (event) => {
     diagram.colour = event.target.value;
     diagram.draw();
-  });
-  bar.elements.scaled.addEventListener("change", (event) => {
-    diagram.scaled = event.target.checked;
-    diagram.drawAround(diagram.current);
   });
 }
 

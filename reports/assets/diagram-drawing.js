@@ -87,7 +87,7 @@ function leafParts(node, width, middle) {
 }
 
 function groupParts(node, box) {
-  const { titleLetter, subtitleLetter, header } = diagramForm;
+  const { titleLetter, subtitleLetter, header, amount } = diagramForm;
   const { width, height, open } = box;
   const middle = open ? header / 2 : height / 2;
   const chevron = open ? "M10 12.5l4.5 5l4.5 -5" : `M12 ${middle - 4.5}l5 4.5l-5 4.5`;
@@ -98,22 +98,24 @@ function groupParts(node, box) {
     const title = fittingText(node.title, width - 32 - room, titleLetter);
     const beside = 26 + titleLetter * letters(title).length + 10;
     parts.push(svgText("title start", 26, 19.5, title));
-    const subtitle = fittingText(node.subtitle, width - beside - room - 8, subtitleLetter);
+    const said = [node.subtitle, node.amount].filter(Boolean).join(", ");
+    const subtitle = fittingText(said, width - beside - room - 8, subtitleLetter);
     if (letters(subtitle).length > 5) parts.push(svgText("subtitle start", beside, 19.5, subtitle));
   } else {
     const title = fittingText(node.title, width - 34 - room, titleLetter);
     const subtitle = fittingText(node.subtitle, width - 34 - room, subtitleLetter);
-    parts.push(svgText("title start", 26, middle - 3, title), svgText("subtitle start", 26, middle + 12, subtitle));
+    const line = middle - (node.amount ? amount / 2 : 0);
+    parts.push(svgText("title start", 26, line - 3, title), svgText("subtitle start", 26, line + 12, subtitle));
+    if (node.amount) {
+      const text = fittingText(node.amount, width - 34, subtitleLetter);
+      parts.push(svgText("subtitle start", 26, line + 12 + amount, text));
+    }
   }
   return [...parts, ...badge];
 }
 
 function drawConnector(line) {
   const digits = (value) => Math.round(value * 100) / 100;
-  if (line.thick) {
-    const [[x, top], [, bottom]] = line.corners;
-    return [svgElement("path", { class: "bus", d: `M${digits(x)} ${digits(top)}V${digits(bottom)}` })];
-  }
   const skip = line.skip ? " is-skip" : "";
   const points = line.corners.filter(([x, y], at) => {
     const before = line.corners[at - 1];
@@ -131,6 +133,7 @@ function drawConnector(line) {
     path += `L${start}Q${digits(corner[0])} ${digits(corner[1])} ${end}`;
   }
   const [x, y] = points[points.length - 1];
+  if (line.thick) return [svgElement("path", { class: "bus", d: `${path}L${digits(x)} ${digits(y)}` })];
   const parts = [svgElement("path", { class: `wire${skip}`, d: `${path}L${digits(x)} ${digits(y)}` })];
   if (line.arrow) {
     const before = points[points.length - 2] ?? [x, y - 1];
@@ -144,6 +147,21 @@ function drawConnector(line) {
 
 function drawLabel(label) {
   return svgText(label.failed ? "shape is-failed" : "shape", label.x, label.y, label.text);
+}
+
+function drawFrame(node, box) {
+  const place = `translate(${Math.round(box.x * 100) / 100} ${Math.round(box.y * 100) / 100})`;
+  const name = fittingText(`${node.title}, continued`, box.width - 20, diagramForm.subtitleLetter);
+  const parts = [svgBox(box.width, box.height, 7), svgText("subtitle start", 10, 16, name)];
+  return svgElement("g", { class: "is-open", transform: place }, ...parts);
+}
+
+function keySwatch(style) {
+  if (/^(wire|bus)/.test(style)) return svgElement("path", { class: style, d: "M0 7H16" });
+  const box = svgElement("rect", { class: "box", x: 1, y: 1, width: 15, height: 11, rx: 3 });
+  if (style !== "behind") return svgElement("g", { class: `key ${style}` }, box);
+  const other = svgElement("rect", { class: "behind", x: 3, y: 3, width: 14, height: 11, rx: 3 });
+  return svgElement("g", { class: "key is-block" }, other, box);
 }
 
 function drawTerminal(end) {

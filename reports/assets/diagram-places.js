@@ -3,10 +3,11 @@
 const diagramForm = {
   spacing: 18, gap: 24, track: 8, label: 15, lead: 8, arrow: 14,
   header: 30, padding: 16, foot: 14, pill: [118, 26], margin: 16, rounding: 6,
-  letter: 6, titleLetter: 7.7, subtitleLetter: 5.9,
+  letter: 6, titleLetter: 7.7, subtitleLetter: 5.9, amount: 13, widest: 360,
 };
 
-function placeNodes(plan, sizes) {
+// `gaps` is what is left free above each row, beside what a plan asks for.
+function placeNodes(plan, sizes, gaps) {
   const form = diagramForm;
   const rows = plan.forks.length;
   const heights = Array(rows).fill(0);
@@ -21,6 +22,7 @@ function placeNodes(plan, sizes) {
   const labels = [];
   let height = 0;
   for (let row = 0; row < rows; row += 1) {
+    height += gaps?.[row] ?? 0;
     tops.push(height);
     height += heights[row];
     bottoms.push(height);
@@ -131,7 +133,7 @@ function measureNode(data, number, state, outermost) {
   const node = data.nodes[number];
   const label = labelWidth(node.label);
   if (!node.plan || !(outermost || state.open.has(number))) {
-    const [width, height] = state.scaled ? node.scaled : node.size;
+    const [width, height] = node.size;
     return { number, size: { left: width / 2, right: width / 2, height, label } };
   }
   const children = node.children.map((child) => measureNode(data, child, state, false));
@@ -142,11 +144,12 @@ function measureNode(data, number, state, outermost) {
     ...children.map((child) => child.size),
     ...Array.from({ length: node.exits }, () => end),
   ];
-  const placed = placeNodes(node.plan, sizes);
+  const placed = placeNodes(node.plan, sizes, state.gaps?.get(number));
   const first = node.entries.length;
+  const left = Math.max(form.padding - placed.left, node.size[0] / 2);
   const size = {
-    left: Math.max(form.padding - placed.left, node.size[0] / 2),
-    right: Math.max(form.padding + placed.right, node.size[0] / 2),
+    left,
+    right: Math.max(form.padding + placed.right, node.size[0] / 2, headerWidth(node) - left),
     height: form.header + placed.height + (node.exits ? 0 : form.foot),
     label: node.exits || node.failed ? 0 : label,
     outlets: placed.nodes.slice(placed.nodes.length - node.exits).map(([x]) => x),
@@ -155,8 +158,16 @@ function measureNode(data, number, state, outermost) {
   return { number, size, placed, children };
 }
 
+function headerWidth(node) {
+  const { titleLetter, subtitleLetter, widest } = diagramForm;
+  const said = [node.subtitle, node.amount].filter(Boolean).join(", ");
+  const badge = node.badge ? 8 * letters(node.badge).length + 18 : 0;
+  const wide = 46 + titleLetter * letters(node.title).length + subtitleLetter * letters(said).length + badge;
+  return Math.min(wide, widest);
+}
+
 function composeScene(data, state) {
-  const scene = { boxes: [], connectors: [], labels: [], terminals: [] };
+  const scene = { boxes: [], frames: [], connectors: [], labels: [], terminals: [] };
   const root = measureNode(data, 0, state, true);
   drawInside(data, scene, root, 0, 0, 1);
   const { entries, exits } = data.nodes[0];
@@ -176,16 +187,16 @@ function drawInside(data, scene, measured, x, y, level) {
   const first = node.entries.length;
   const leaving = placed.nodes.length - node.exits;
   const drawn = new Set();
-  plan.wires.forEach(([source, target], number) => {
+  plan.wires.forEach((wire, number) => {
+    const [target, skip] = [wire[1], Boolean(wire[8])];
     const corners = placed.wires[number].map(([across, down]) => [x + across, y + down]);
-    const skip = source < 0 || target < 0 || plan.rows[target] - plan.rows[source] > 1;
     const arrow = target >= 0 && (target < leaving || level === 1);
     const key = `${corners} ${skip} ${arrow}`;
     if (!drawn.has(key)) scene.connectors.push({ corners, skip, arrow });
     drawn.add(key);
   });
   for (const [top, bottom] of placed.buses) {
-    scene.connectors.push({ corners: [[x + top[0], y + top[1]], [x + bottom[0], y + bottom[1]]], thick: true });
+    scene.connectors.push({ corners: [[x + top[0], y + top[1]], [x + bottom[0], y + bottom[1]]], skip: true, thick: true });
   }
   const labels = entryLabels(node, level === 1);
   placed.nodes.forEach(([across, down], number) => {

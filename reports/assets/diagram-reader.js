@@ -15,7 +15,7 @@ class Diagram {
     this.status = figure.querySelector(".diagram-status");
     this.open = new Set(data.open);
     this.colour = data.colour;
-    this.scaled = data.scaled;
+    this.ratio = data.ratio; // width by height of what the columns fill; 0 for a single one
     this.zoom = 1;
     this.current = data.nodes[0].children[0] ?? 0;
     this.found = new Set();
@@ -23,6 +23,9 @@ class Diagram {
     this.elements = new Map();
     this.scene = null;
     this.painted = null;
+    this.partners = data.partners ?? [];
+    this.other = null; // the diagram that stands beside this one and moves with it
+    this.gaps = null; // what is left free above the rows of each block, so that both keep step
     this.parents = new Map();
     data.nodes.forEach((node, number) => node.children?.forEach((child) => this.parents.set(child, number)));
   }
@@ -45,6 +48,8 @@ class Diagram {
     this.drawing.setAttribute("role", "tree");
     this.bar.hidden = false;
     this.figure.classList.add("is-live");
+    const hasTable = Boolean(this.scope.querySelector("tr[data-path]"));
+    for (const words of this.figure.querySelectorAll("[data-needs-table]")) words.hidden = !hasTable;
     this.draw();
     this.zoomTo(Math.min(1, Math.max(0.75, this.view.clientWidth / this.scene.width)));
     this.view.scrollLeft = (this.view.scrollWidth - this.view.clientWidth) / 2;
@@ -67,7 +72,18 @@ class Diagram {
   // Drawing
 
   draw() {
-    this.scene = composeScene(this.data, this);
+    if (this.other) {
+      const [scene, beside] = composePair(this, this.other);
+      this.show(scene);
+      this.other.show(beside);
+      return;
+    }
+    const scene = composeScene(this.data, this);
+    this.show(this.ratio ? wrapScene(scene, this.ratio) : scene);
+  }
+
+  show(scene) {
+    this.scene = scene;
     const { margin } = diagramForm;
     const { left, right, height } = this.scene;
     this.scene.width = right - left + 2 * margin;
@@ -88,15 +104,18 @@ class Diagram {
     this.painted = area;
     const near = (top, bottom) => top <= area[1] && bottom >= area[0];
     const boxes = this.scene.boxes.filter((box) => box.number === this.current || near(box.y, box.y + box.height));
-    const connectors = this.scene.connectors.filter(({ corners }) => near(corners[0][1], corners[corners.length - 1][1]));
+    const heights = ({ corners }) => corners.map(([, y]) => y);
+    const connectors = this.scene.connectors.filter((line) => near(Math.min(...heights(line)), Math.max(...heights(line))));
+    connectors.sort((one, other) => Number(Boolean(other.skip)) - Number(Boolean(one.skip)));
+    const frames = this.scene.frames.map((box) => drawFrame(this.node(box.number), box));
     const others = [
       ...connectors.flatMap(drawConnector),
       ...this.scene.labels.filter(({ y }) => near(y, y)).map(drawLabel),
       ...this.scene.terminals.filter(({ y }) => near(y, y)).map(drawTerminal),
     ];
-    for (const part of others) part.setAttribute("aria-hidden", "true");
+    for (const part of [...frames, ...others]) part.setAttribute("aria-hidden", "true");
     this.elements = new Map(boxes.map((box) => [box.number, this.treeItem(box)]));
-    this.drawing.replaceChildren(...this.elements.values(), ...others);
+    this.drawing.replaceChildren(...frames, ...this.elements.values(), ...others);
     this.elements.get(this.current)?.setAttribute("tabindex", "0");
     if (held) this.elements.get(this.current)?.focus({ preventScroll: true });
   }
@@ -143,12 +162,22 @@ class Diagram {
     const scheme = this.data.schemes[this.colour];
     this.legend.setAttribute("aria-label", scheme.title);
     this.legend.replaceChildren();
-    for (const [style, text] of scheme.legend) {
-      if (!shown.has(style)) continue;
+    const { boxes, connectors } = this.scene;
+    const states = boxes.map(({ number }) => this.node(number));
+    const marks = {
+      wire: connectors.some(({ skip }) => !skip),
+      "wire is-skip": connectors.some(({ skip, thick }) => skip && !thick),
+      bus: connectors.some(({ thick }) => thick),
+      "is-open": boxes.some(({ open }) => open),
+      behind: states.some(({ badge }) => badge),
+      "is-unused": states.some(({ unused }) => unused),
+      "is-failed": states.some(({ failed }) => failed),
+    };
+    const drawn = Object.entries(this.data.marks).filter(([style]) => marks[style]);
+    for (const [style, text] of [...scheme.legend.filter(([style]) => shown.has(style)), ...drawn]) {
       const item = document.createElement("li");
-      const swatch = svgElement("svg", { class: "diagram-drawing", width: 16, height: 13, "aria-hidden": "true" });
-      const box = svgElement("rect", { class: "box", x: 0.5, y: 0.5, width: 15, height: 12, rx: 3 });
-      swatch.append(svgElement("g", { class: `key ${style}` }, box));
+      const swatch = svgElement("svg", { class: "diagram-drawing", width: 18, height: 15, "aria-hidden": "true" });
+      swatch.append(keySwatch(style));
       item.append(swatch, text);
       this.legend.append(item);
     }
@@ -184,10 +213,21 @@ class Diagram {
 
   // Opening, choosing, finding
 
+  isOpen(number) {
+    return Boolean(this.node(number).plan) && this.open.has(number);
+  }
+
+  setOpen(number, open) {
+    for (const [diagram, place] of [[this, number], [this.other, this.partners[number] ?? -1]]) {
+      if (!diagram || !diagram.data.nodes[place]?.plan) continue;
+      if (open) diagram.open.add(place);
+      else diagram.open.delete(place);
+    }
+  }
+
   toggle(number, open = !this.open.has(number)) {
     if (!this.node(number).plan) return;
-    if (open) this.open.add(number);
-    else this.open.delete(number);
+    this.setOpen(number, open);
     this.drawAround(number);
     this.describe(number);
   }
@@ -218,7 +258,7 @@ class Diagram {
   }
 
   reveal(number) {
-    for (let holder = this.parents.get(number); holder; holder = this.parents.get(holder)) this.open.add(holder);
+    for (let holder = this.parents.get(number); holder; holder = this.parents.get(holder)) this.setOpen(holder, true);
     this.draw();
   }
 
@@ -238,6 +278,16 @@ class Diagram {
   // The card, and the shape table
 
   describe(number) {
+    this.tell(number);
+    if (!this.other) return;
+    const partner = this.partners[number] ?? -1;
+    if (partner > 0) this.other.tell(partner);
+    else this.other.card.textContent = "Nothing here belongs to that layer.";
+    for (const element of this.other.elements.values()) element.classList.remove("is-partner");
+    this.other.elements.get(partner)?.classList.add("is-partner");
+  }
+
+  tell(number) {
     const list = document.createElement("dl");
     this.data.facts.forEach((name, place) => {
       const text = this.node(number).facts?.[place];
@@ -258,11 +308,16 @@ class Diagram {
   }
 
   get scope() {
-    return this.figure.closest("[data-trace]") ?? document;
+    return this.figure.closest("[data-trace], .diagram-pair") ?? document;
   }
 
+  // The row of a path; of the block around it where a series of equal layers has one row for all.
   row(path) {
-    return this.scope.querySelector(`tr[data-path="${CSS.escape(path)}"]`);
+    for (let at = path.length; at > 0; at = path.lastIndexOf(".", at - 1)) {
+      const row = this.scope.querySelector(`tr[data-path="${CSS.escape(path.slice(0, at))}"]`);
+      if (row) return row;
+    }
+    return null;
   }
 
   showRow(number) {
@@ -294,16 +349,45 @@ class Diagram {
     const x = clientX ?? outer.left + outer.width / 2;
     const y = clientY ?? outer.top + outer.height / 2;
     const [across, down] = [(x - before.left) / this.zoom, (y - before.top) / this.zoom];
-    this.zoom = Math.min(4, Math.max(0.1, zoom));
+    this.zoom = Math.min(4, Math.max(0.02, zoom));
     this.resize();
+    if (this.other?.scene && this.other.zoom !== this.zoom) {
+      this.other.zoom = this.zoom;
+      this.other.resize();
+      this.other.paint();
+    }
     const after = this.drawing.getBoundingClientRect();
     this.view.scrollLeft += after.left + across * this.zoom - x;
     this.view.scrollTop += after.top + down * this.zoom - y;
     this.repaint();
   }
 
+  // What the view can show, however little of that the drawing fills now.
+  room() {
+    return [this.view.clientWidth, parseFloat(getComputedStyle(this.view).maxHeight) || this.view.clientHeight];
+  }
+
+  // In as many columns as make it largest in the view.
   fit() {
-    const high = parseFloat(getComputedStyle(this.view).maxHeight) || this.view.clientHeight;
-    this.zoomTo(Math.min(1, this.view.clientWidth / this.scene.width, high / this.scene.full));
+    const [wide, high] = this.room();
+    if (!this.other) {
+      this.ratio = wide / high;
+      this.bar.elements.columns.checked = true;
+    }
+    this.draw();
+    const widest = Math.max(this.scene.width, this.other?.scene.width ?? 0);
+    this.zoomTo(Math.min(1, wide / widest, high / this.scene.full));
+    this.view.scrollTo(0, 0);
+  }
+
+  // A hit can be read, and stands in the middle.
+  zoomIn(number) {
+    if (this.zoom < 0.9) this.zoomTo(1);
+    const outer = this.view.getBoundingClientRect();
+    const inner = this.place(number);
+    if (!inner) return;
+    this.view.scrollTop += inner.top + Math.min(inner.height, outer.height) / 2 - (outer.top + outer.height / 2);
+    this.view.scrollLeft += inner.left + Math.min(inner.width, outer.width) / 2 - (outer.left + outer.width / 2);
+    this.repaint();
   }
 }

@@ -12,11 +12,12 @@ place would say that each takes what its neighbour gives.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from archlab.analysis.folding import in_series, likeness
+from archlab.analysis.skips import skip_edges
 from archlab.errors import InputError, nearest
 from archlab.records import Layer, Shape, Trace
 
@@ -36,6 +37,8 @@ class Edge:
     """Which exit of the source it leaves by."""
     inlet: int = 0
     """Which entry of the target it arrives at."""
+    skip: bool = False
+    """Whether all that it carries to the target bypasses layers (`analysis.skips`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class _Wiring:
     edge is filed three times: `leaving[a]` has it as an exit, `inner[network]` as an edge from a to b, `entering[b]` as
     an entry. `inner` of a block maps (child it comes from, child it goes to, origin), `entering` origin to the children
     that take it, `leaving` origin to the child that gives it; an origin is the row of a leaf, or -1 - k for the k-th
-    input.
+    input. The innermost values say whether all leaves that take it there take it as a skip connection.
     """
 
     def __init__(self, trace: Trace) -> None:
@@ -94,10 +97,11 @@ class _Wiring:
         count = len(trace.layers)
         self.parents: list[int] = []
         self.children: dict[int, list[int]] = {row: [] for row in range(NETWORK, count)}
-        self.inner: dict[int, dict[tuple[int, int, int], None]] = {row: {} for row in self.children}
-        self.entering: dict[int, dict[int, dict[int, None]]] = {row: {} for row in self.children}
+        self.inner: dict[int, dict[tuple[int, int, int], bool]] = {row: {} for row in self.children}
+        self.entering: dict[int, dict[int, dict[int, bool]]] = {row: {} for row in self.children}
         self.leaving: dict[int, dict[int, int]] = {row: {} for row in self.children}
         self.likeness = likeness(trace.layers)
+        self.skips = skip_edges(trace)
         self.signatures: dict[Hashable, int] = {}
         self._nest()
         self._lift()
@@ -139,16 +143,19 @@ class _Wiring:
         """File an edge in every block around one of its ends, up to the innermost that holds both."""
         line = self._line(row)
         sources = self._line(origin) if origin >= 0 else []
+        skip = (origin, row) in self.skips
         shared = set(line) & set(sources)
         if row in shared or origin in shared:  # a block and a part of it
             return
         for child, holder in pairwise(line):
             if holder in shared:
                 break
-            self.entering[holder].setdefault(origin, {})[child] = None
+            takers = self.entering[holder].setdefault(origin, {})
+            takers[child] = takers.get(child, True) and skip
         for child, holder in pairwise(sources):
             if holder in shared:
-                self.inner[holder][child, line[line.index(holder) - 1], origin] = None
+                key = child, line[line.index(holder) - 1], origin
+                self.inner[holder][key] = self.inner[holder].get(key, True) and skip
                 break
             self.leaving[holder][origin] = child
 
@@ -199,20 +206,20 @@ class _Wiring:
         first = len(entries)
         places = {child.row: first + place for place, child in enumerate(children)}
         by_row = {child.row: child for child in children}
-        edges: dict[Edge, None] = {}
+        edges: list[Edge] = []
         for place, origins in enumerate(entries):
             for origin in origins:
-                for child in self.entering[row].get(origin, ()):
-                    edges[Edge(place, places[child], 0, _port(by_row[child].entries, origin))] = None
-        for source, target, origin in self.inner[row]:
+                for child, skip in self.entering[row].get(origin, {}).items():
+                    edges.append(Edge(place, places[child], 0, _port(by_row[child].entries, origin), skip))
+        for (source, target, origin), skip in self.inner[row].items():
             outlet, inlet = _port(by_row[source].exits, origin), _port(by_row[target].entries, origin)
-            edges[Edge(places[source], places[target], outlet, inlet)] = None
+            edges.append(Edge(places[source], places[target], outlet, inlet, skip))
         for place, child in enumerate(exits):
             for origin, holder in self.leaving[row].items():
                 if holder == child:
                     outlet = _port(by_row[child].exits, origin)
-                    edges[Edge(places[child], first + len(children) + place, outlet)] = None
-        return tuple(edges)
+                    edges.append(Edge(places[child], first + len(children) + place, outlet))
+        return _merged(edges)
 
     def _signature(self, block: Block) -> int:
         key: Hashable = (
@@ -231,7 +238,7 @@ def _port(ports: Sequence[tuple[int, ...]], origin: int) -> int:
     return next((place for place, origins in enumerate(ports) if origin in origins), 0)
 
 
-def _gathered(entering: dict[int, dict[int, None]], apart: bool) -> list[tuple[int, ...]]:
+def _gathered(entering: dict[int, dict[int, bool]], apart: bool) -> list[tuple[int, ...]]:
     """The entries: one per tensor, many with the same consumers together."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for origin, consumers in entering.items():
@@ -281,12 +288,21 @@ def _folded(block: Block) -> Block:
     if len(kept) == len(children):
         return block
     places.extend(first + len(kept) + place for place in range(len(block.exits)))
-    edges = dict.fromkeys(
-        Edge(places[edge.source], places[edge.target], edge.outlet, edge.inlet)
+    edges = _merged(
+        replace(edge, source=places[edge.source], target=places[edge.target])
         for edge in block.edges
         if places[edge.source] != places[edge.target]
     )
-    return replace(block, children=tuple(kept), edges=tuple(edges))
+    return replace(block, children=tuple(kept), edges=edges)
+
+
+def _merged(edges: Iterable[Edge]) -> tuple[Edge, ...]:
+    """Each edge once; a skip connection where nothing else runs from the same end to the same end."""
+    skips: dict[Edge, bool] = {}
+    for edge in edges:
+        plain = replace(edge, skip=False)
+        skips[plain] = skips.get(plain, True) and edge.skip
+    return tuple(replace(edge, skip=skip) for edge, skip in skips.items())
 
 
 def shapes_of(trace: Trace, origins: Sequence[int]) -> tuple[Shape, ...]:

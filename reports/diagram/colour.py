@@ -20,6 +20,16 @@ from archlab.tables.table import duration
 Colour = Literal["kind", "parameters", "macs", "saved", "receptive-field", "time"]
 COLOURS: tuple[Colour, ...] = get_args(Colour)
 COLOUR_STEPS = 5
+MARKS = {
+    "wire": "a tensor, its shape beside it",
+    "wire is-skip": "skip connection: bypasses layers",
+    "bus": "dense connections: each takes all before",
+    "is-open": "open block",
+    "behind": "×N: N equal layers, drawn once",
+    "is-unused": "never called",
+    "is-failed": "the forward pass failed here",
+}
+"""What lines and frames say, whatever the colouring; by the style class of each."""
 
 TITLES: dict[Colour, str] = {
     "kind": "Kind of layer",

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from archlab.reports.diagram.colour import MARKS
 from archlab.reports.diagram.layout import Plan
 from archlab.reports.diagram.node import FACTS, DiagramNode
 from archlab.reports.diagram.views import View
+from archlab.reports.diagram.wrapping import PAGE_RATIO
 
 
-def script_data(shown: View, colours: Sequence[str], opened: Sequence[int], colour: str, scale: bool) -> dict[str, Any]:
+def script_data(
+    shown: View, colours: Sequence[str], opened: Sequence[int], colour: str, direction: str
+) -> dict[str, Any]:
     """The data of a diagram.
 
     Args:
@@ -18,7 +22,7 @@ def script_data(shown: View, colours: Sequence[str], opened: Sequence[int], colo
         colours: that a reader can choose from.
         opened: the numbers of the nodes that are open at first.
         colour: what the colours say at first.
-        scale: whether boxes are as large as their shapes at first.
+        direction: whether it is drawn in columns at first.
     """
     nodes = sorted(shown.root.walk(), key=lambda node: node.number)
     schemes = {}
@@ -35,9 +39,10 @@ def script_data(shown: View, colours: Sequence[str], opened: Sequence[int], colo
         "names": list(shown.names),
         "schemes": schemes,
         "facts": list(FACTS),
+        "marks": MARKS,
         "open": list(opened),
         "colour": colour,
-        "scaled": scale,
+        "ratio": PAGE_RATIO if direction == "columns" else 0,
     }
 
 
@@ -47,8 +52,8 @@ def _node(node: DiagramNode) -> dict[str, Any]:
         "subtitle": node.subtitle,
         "symbol": node.symbol,
         "label": node.label,
+        "amount": node.amount,
         "size": node.size,
-        "scaled": node.scaled,
         "badge": node.badge,
         "unused": node.unused,
         "failed": node.failed,
@@ -69,7 +74,17 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "homes": plan.homes,
         "segments": [(segment.column, segment.first, segment.last) for segment in plan.segments],
         "wires": [
-            (wire.source, wire.target, wire.segment, wire.outlet, wire.inlet, wire.fork, wire.tap, wire.side)
+            (
+                wire.source,
+                wire.target,
+                wire.segment,
+                wire.outlet,
+                wire.inlet,
+                wire.fork,
+                wire.tap,
+                wire.side,
+                int(wire.skip),
+            )
             for wire in plan.wires
         ],
         "forks": plan.forks,

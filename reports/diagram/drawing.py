@@ -13,24 +13,31 @@ from collections.abc import Sequence
 from html import escape
 
 from archlab.reports import resources
-from archlab.reports.diagram.colour import Key, Scheme
+from archlab.reports.diagram.colour import MARKS, Key, Scheme
 from archlab.reports.diagram.geometry import Point
-from archlab.reports.diagram.node import DiagramNode
-from archlab.reports.diagram.scene import HEADER_HEIGHT, TERMINAL_SIZE, Box, Connector, Scene
+from archlab.reports.diagram.node import AMOUNT_HEIGHT, DiagramNode
+from archlab.reports.diagram.scene import (
+    HEADER_HEIGHT,
+    SUBTITLE_LETTER_WIDTH,
+    TERMINAL_SIZE,
+    TITLE_LETTER_WIDTH,
+    Box,
+    Connector,
+    Scene,
+)
 from archlab.reports.text import shortened
 
 MARGIN = 16.0
 CORNER_PIXELS = 6.0
-TITLE_LETTER_WIDTH, SUBTITLE_LETTER_WIDTH = 7.7, 5.9
-"""The widths of the letters on a node."""
 NOTICE_LETTER_WIDTH, NOTICE_LINE_HEIGHT = 6.6, 17.0
 """The width of the letters and the height of the lines of what failed."""
 
 
 def svg_elements(scene: Scene, scheme: Scheme) -> str:
     """The boxes, wires and labels of a scene; all text escaped."""
-    parts = [_box(box, scheme) for box in scene.boxes]
-    parts += [_connector(connector) for connector in scene.connectors]
+    parts = [_frame(box) for box in scene.frames]
+    parts += [_box(box, scheme) for box in scene.boxes]
+    parts += [_connector(connector) for connector in sorted(scene.connectors, key=lambda line: not line.skip)]
     for at in scene.labels:
         style = "shape is-failed" if at.failed else "shape"
         parts.append(f'<text class="{style}" x="{_n(at.x)}" y="{_n(at.y)}">{escape(at.text)}</text>')
@@ -135,6 +142,15 @@ def _box(box: Box, scheme: Scheme) -> str:
     )
 
 
+def _frame(box: Box) -> str:
+    """An open block that goes on in another column, under its name."""
+    name = shortened(f"{box.node.title}, continued", _letters(box.width - 20, SUBTITLE_LETTER_WIDTH))
+    return (
+        f'<g class="is-open" transform="translate({_n(box.x)} {_n(box.y)})"><rect class="box" width="{_n(box.width)}"'
+        f' height="{_n(box.height)}" rx="7"/><text class="subtitle start" x="10" y="16">{escape(name)}</text></g>'
+    )
+
+
 def _states(box: Box) -> tuple[tuple[str, bool], ...]:
     return ("is-open", box.open), ("is-unused", box.node.unused), ("is-failed", box.node.failed)
 
@@ -154,16 +170,22 @@ def _group(box: Box) -> str:
     if box.open:
         title = shortened(node.title, _letters(width - 32 - room, TITLE_LETTER_WIDTH))
         beside = 26 + TITLE_LETTER_WIDTH * len(title) + 10
-        subtitle = shortened(node.subtitle, max(0, _letters(width - beside - room - 8, SUBTITLE_LETTER_WIDTH)))
+        said = ", ".join(filter(None, (node.subtitle, node.amount)))
+        subtitle = shortened(said, max(0, _letters(width - beside - room - 8, SUBTITLE_LETTER_WIDTH)))
         texts = f'<text class="title start" x="26" y="19.5">{escape(title)}</text>'
         if len(subtitle) > 5:
             texts += f'<text class="subtitle start" x="{_n(beside)}" y="19.5">{escape(subtitle)}</text>'
     else:
         title = shortened(node.title, _letters(width - 34 - room, TITLE_LETTER_WIDTH))
         subtitle = shortened(node.subtitle, _letters(width - 34 - room, SUBTITLE_LETTER_WIDTH))
-        middle = box.height / 2
+        middle = box.height / 2 - (AMOUNT_HEIGHT / 2 if node.amount else 0.0)
         texts = f'<text class="title start" x="26" y="{_n(middle - 3)}">{escape(title)}</text>'
         texts += f'<text class="subtitle start" x="26" y="{_n(middle + 12)}">{escape(subtitle)}</text>'
+        if node.amount:
+            amount = shortened(node.amount, _letters(width - 34, SUBTITLE_LETTER_WIDTH))
+            texts += (
+                f'<text class="subtitle start" x="26" y="{_n(middle + 12 + AMOUNT_HEIGHT)}">{escape(amount)}</text>'
+            )
     return (
         f'{_behind(box, 7)}<rect class="box" width="{_n(width)}" height="{_n(box.height)}" rx="7"/>'
         f'<path class="chevron" d="{chevron}"/>{texts}{badge}'
@@ -201,8 +223,7 @@ def _letters(width: float, letter: float) -> int:
 
 def _connector(line: Connector) -> str:
     if line.thick:
-        (x, top), (_, bottom) = line.corners
-        return f'<path class="bus" d="M{_n(x)} {_n(top)}V{_n(bottom)}"/>'
+        return f'<path class="bus" d="{rounded(line.corners)}"/>'
     style = "wire is-skip" if line.skip else "wire"
     path = f'<path class="{style}" d="{rounded(line.corners)}"/>'
     if line.arrow:
@@ -240,7 +261,19 @@ def _arrow(corners: Sequence[Point]) -> str:
 def drawn_keys(scene: Scene, scheme: Scheme) -> list[Key]:
     """The lines of the legend for what the scene shows."""
     shown = {scheme.styles[box.node.row] for box in scene.boxes if not box.open}
-    return [key for key in scheme.legend if key.style in shown]
+    marks = {
+        "wire": any(not line.skip for line in scene.connectors),
+        "wire is-skip": any(line.skip and not line.thick for line in scene.connectors),
+        "bus": any(line.thick for line in scene.connectors),
+        "is-open": any(box.open for box in scene.boxes),
+        "behind": any(box.node.badge for box in scene.boxes),
+        "is-unused": any(box.node.unused for box in scene.boxes),
+        "is-failed": any(box.node.failed for box in scene.boxes),
+    }
+    return [
+        *(key for key in scheme.legend if key.style in shown),
+        *(Key(style, text) for style, text in MARKS.items() if marks[style]),
+    ]
 
 
 def _legend(scheme: Scheme, keys: Sequence[Key], left: float, top: float, width: float) -> tuple[str, float]:
@@ -257,9 +290,16 @@ def _legend(scheme: Scheme, keys: Sequence[Key], left: float, top: float, width:
 
 
 def _key(key: Key, x: float, y: float) -> str:
+    box = '<rect class="box" width="16" height="12" y="1" rx="3"/>'
+    if key.style.startswith(("wire", "bus")):
+        swatch, style = f'<path class="{key.style}" d="M0 7H16"/>', "key"
+    elif key.style == "behind":
+        swatch, style = f'<rect class="behind" width="16" height="12" x="3" y="4" rx="3"/>{box}', "key is-block"
+    else:
+        swatch, style = box, f"key {key.style}"
     return (
-        f'<g class="key {key.style}" transform="translate({_n(x)} {_n(y)})"><rect class="box" width="16" height="12"'
-        f' y="1" rx="3"/><text class="subtitle start" x="22" y="11">{escape(key.text)}</text></g>'
+        f'<g class="{style}" transform="translate({_n(x)} {_n(y)})">{swatch}'
+        f'<text class="subtitle start" x="22" y="11">{escape(key.text)}</text></g>'
     )
 
 

@@ -70,6 +70,8 @@ class Wire:
     """The track above the target that it runs sideways on."""
     side: int = 0
     """-1 or 1 where it enters its target from the left or the right, 0 from above."""
+    skip: bool = False
+    """Whether it is a skip connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +238,8 @@ class _Placement:
         for sources, targets, segment in buses:
             for edge in self.edges:
                 if edge.source in sources[targets[-1]] and edge.target in sources:
-                    wires[Wire(edge.source, -1, segment, edge.outlet)] = None
-                    wires[Wire(-1, edge.target, segment, 0, edge.inlet)] = None
+                    wires[Wire(edge.source, -1, segment, edge.outlet, skip=True)] = None
+                    wires[Wire(-1, edge.target, segment, 0, edge.inlet, skip=True)] = None
         return list(wires)
 
     # Wires
@@ -257,7 +259,7 @@ class _Placement:
                     self.spans.append((2 * self.rows[edge.source] + 1, end))
                 segment = shared[edge.source]
                 self.spans[segment] = (self.spans[segment][0], max(end, self.spans[segment][1]))
-            wires.append(Wire(edge.source, edge.target, segment, edge.outlet, edge.inlet))
+            wires.append(Wire(edge.source, edge.target, segment, edge.outlet, edge.inlet, skip=edge.skip))
         return wires
 
     def _own_line(self, edge: Edge) -> int | None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 from archlab.analysis.folding import failed_rows
-from archlab.records import Layer, Shape, Trace
+from archlab.analysis.wording import axes_text, layer_text, padding_text, shape_text
+from archlab.records import Layer, Shape, Trace, Window
 from archlab.reports.diagram.block import Block, shapes_of
 from archlab.reports.diagram.layout import SPINE, Plan, placed
 from archlab.reports.text import brief, count, failure_text, shortened, visible
 from archlab.tables.table import duration
 
 BOX_WIDTH, LEAF_HEIGHT, BLOCK_HEIGHT, OPERATION_HEIGHT, JOINT_DIAMETER = 184.0, 36.0, 44.0, 24.0, 26.0
-"""Pixels at zoom 1; a block's height is that of a closed one."""
+"""Pixels at zoom 1; a block's height is that of a closed one without parameters."""
+AMOUNT_HEIGHT = 13.0
+"""What the line with a block's parameters adds to its height."""
+TITLE_LETTERS, JOINT_LETTERS = 22, 26
+"""Letters that a leaf's title and a joint with its parameter have room for."""
 FAILURE_LETTERS = 56
 """Letters of a failure under its layer, at most; the card and the text around the drawing have all."""
 LETTER_WIDTH = 6.0
@@ -24,8 +28,9 @@ LETTER_WIDTH = 6.0
 SYMBOLS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "truediv": "÷", "cat": "cat", "concat": "cat",
            "concatenate": "cat", "stack": "stack", "hstack": "stack", "vstack": "stack"}  # fmt: skip
 FACTS = (
-    "path", "kind", "failed", "input", "output", "parameters", "MACs", "detail", "elementwise operations", "buffers",
-    "saved for backward", "receptive field", "time", "dtype", "call", "stands for", "source",
+    "path", "kind", "failed", "input", "output", "parameters", "MACs", "detail", "kernel", "stride", "padding",
+    "dilation", "groups", "weights", "elementwise operations", "buffers", "saved for backward", "receptive field",
+    "time", "dtype", "call", "stands for", "source",
 )  # fmt: skip
 
 
@@ -44,8 +49,8 @@ class DiagramNode:
     label: str
     """The shape under it."""
     size: tuple[float, float]
-    scaled: tuple[float, float]
-    """Its width by channels and height by spatial size."""
+    amount: str = ""
+    """A block's parameters; of several equal blocks how many each has: `12 × 7.1M parameters`."""
     badge: str = ""
     """`×12` for twelve equal blocks."""
     unused: bool = False
@@ -79,12 +84,15 @@ class _NodeBuilder:
         self.numbers = 0
         self.failed = failed_rows(trace)
 
-    def node(self, block: Block) -> DiagramNode:
+    def node(self, block: Block, times: int = 1) -> DiagramNode:
+        """The node of a block that stands for so many equal ones, with those that it lies in."""
         number, layer = self.numbers, block.layer
         self.numbers += 1
-        children = tuple(self.node(child) for child in block.children)
+        times *= len(block.repeats) or 1
+        children = tuple(self.node(child, times) for child in block.children)
         title, subtitle = _titles(block, self.trace)
         symbol = _symbol(layer) if layer and not children else ""
+        amount = _amount(layer.parameters, times) if layer and children and layer.parameters else ""
         shapes = layer.output_shapes if layer else ()
         return DiagramNode(
             number=number,
@@ -94,13 +102,13 @@ class _NodeBuilder:
             subtitle=subtitle,
             symbol=symbol,
             label=self._failure(block.row) if block.row in self.failed else shapes_label(shapes),
-            size=_size(layer, bool(children), symbol),
-            scaled=_scaled(layer, bool(children), symbol),
+            size=_size(layer, bool(children), symbol, amount),
+            amount=amount,
             badge=f"×{len(block.repeats)}" if block.repeats else "",
             unused=bool(layer and layer.call == 0),
             failed=block.row in self.failed,
             repeats=tuple(visible(self.trace.layers[row].path) for row in block.repeats),
-            facts=_facts(block, self.trace, block.row in self.failed),
+            facts=_facts(block, self.trace, block.row in self.failed, times),
             children=children,
             entries=tuple(self._entry(origins) for origins in block.entries),
             exits=len(block.exits),
@@ -155,65 +163,71 @@ def _titles(block: Block, trace: Trace) -> tuple[str, str]:
         if last != visible(block.path):  # a module that is called again keeps its name
             name = re.sub(r"\d+$", lambda first: f"{first[0]}–{last[len(last.rstrip('0123456789')) :]}", name)
     if block.children:
-        parts = [visible(layer.kind)] + ([brief(layer.parameters)] if layer.parameters else [])
-        return name, ", ".join(parts)
+        return name, visible(layer.kind)
+    text = layer_text(layer).replace("x", "×") if layer.window else ""
     if layer.operation:
-        return visible(layer.kind), ""
+        return visible(f"{layer.kind} {text}".strip()), ""
     calls = f" (call {layer.call} of {layer.calls})" if layer.calls > 1 else ""
-    return visible(f"{layer.kind} {layer.detail}".strip()), name + calls
+    title = visible(f"{layer.kind} {text or layer.detail}".strip())
+    if text and len(title) > TITLE_LETTERS:
+        return visible(layer.kind), f"{text}: {name}{calls}"
+    return title, name + calls
+
+
+def _amount(parameters: int, times: int) -> str:
+    """Parameters with their unit, and of several equal blocks how many each has."""
+    return f"{times} × {brief(parameters)} parameters" if times > 1 else f"{brief(parameters)} parameters"
 
 
 def _symbol(layer: Layer) -> str:
     if not layer.operation:
         return ""
-    return SYMBOLS.get(re.sub(r"^_*[ir]?(?=add|sub|mul|div|truediv)|_+$", "", layer.kind.lower()), "")
+    symbol = SYMBOLS.get(re.sub(r"^_*[ir]?(?=add|sub|mul|div|truediv)|_+$", "", layer.kind.lower()), "")
+    if not symbol or not layer.parameters:
+        return symbol
+    taken = [f"{weight.name} {shapes_label([weight.shape])}" for weight in layer.weights]
+    return shortened(visible(f"{symbol} {', '.join(taken) or _amount(layer.parameters, 1)}"), JOINT_LETTERS)
 
 
-def _size(layer: Layer | None, block: bool, symbol: str) -> tuple[float, float]:
+def _size(layer: Layer | None, block: bool, symbol: str, amount: str) -> tuple[float, float]:
     if symbol:
-        wide = 8.0 * len(symbol) + 12.0 if len(symbol) > 1 else 0.0
+        wide = 8.5 * len(symbol) + 14.0 if len(symbol) > 1 else 0.0
         return max(JOINT_DIAMETER, wide), JOINT_DIAMETER
     if block:
-        return BOX_WIDTH, BLOCK_HEIGHT
+        return BOX_WIDTH, BLOCK_HEIGHT + (AMOUNT_HEIGHT if amount else 0.0)
     return BOX_WIDTH, OPERATION_HEIGHT if layer and layer.operation else LEAF_HEIGHT
 
 
-def _scaled(layer: Layer | None, block: bool, symbol: str) -> tuple[float, float]:
-    """Width by the logarithm of the channels, height by that of the spatial size."""
-    width, height = _size(layer, block, symbol)
-    if symbol or layer is None or not layer.output_shapes or len(layer.output_shapes[0]) < 2:
-        return width, height
-    shape = layer.output_shapes[0]
-    channels_last = len(shape) == 3 and "1d" not in layer.kind.lower()
-    channels, spatial = (shape[-1], shape[1:-1]) if channels_last else (shape[1], shape[2:])
-    side = math.prod(spatial) ** (1 / len(spatial)) if spatial else 1.0
-    return (
-        round(min(260.0, 64.0 + 17.0 * math.log2(1 + channels))),
-        round(min(130.0, max(height, 16.0 + 11.0 * math.log2(1 + side)))),
-    )
-
-
-def _facts(block: Block, trace: Trace, failed: bool) -> tuple[str, ...]:
+def _facts(block: Block, trace: Trace, failed: bool, times: int) -> tuple[str, ...]:
     layer = block.layer
     if layer is None:
         return ()
     field = layer.receptive_field
     receptive = f"{' × '.join(map(str, field.size))} ({field.kind})" if field else ""
-    many = f"{len(block.repeats)} equal blocks; the numbers are those of one" if block.repeats else ""
+    many = _repeats(block, trace, times)
+    window = layer.window
+    weights = [f"{weight.name} {shapes_label([weight.shape])}" for weight in layer.weights]
+
+    def counted(number: int | None, unit: str = "") -> str:
+        each = f" ({times} × {count(number)})" if number and times > 1 else ""
+        return f"{count(times * number)}{unit}{each}" if number else ""
+
     facts = [
         layer.path,
         layer.kind,
         f"{trace.failure.path}: {failure_text(trace.failure)}" if failed and trace.failure else "",
         _listed(layer.input_shapes),
         _listed(layer.output_shapes),
-        count(layer.parameters) if layer.parameters else "",
-        count(layer.macs) if layer.macs else "",
+        counted(layer.parameters),
+        counted(layer.macs),
         layer.detail,
-        count(layer.elementwise) if layer.elementwise else "",
-        count(layer.buffers) if layer.buffers else "",
-        f"{count(layer.saved_bytes)} bytes" if layer.saved_bytes is not None else "",
+        *_window_facts(window),
+        ", ".join(weights),
+        counted(layer.elementwise),
+        counted(layer.buffers),
+        "0 bytes" if layer.saved_bytes == 0 else counted(layer.saved_bytes, " bytes"),
         receptive,
-        duration(layer.seconds) if layer.seconds is not None else "",
+        f"{duration(layer.seconds)}{', of the first' if times > 1 else ''}" if layer.seconds is not None else "",
         layer.dtype,
         "never called" if layer.call == 0 else f"{layer.call} of {layer.calls}" if layer.calls > 1 else "",
         many,
@@ -222,6 +236,32 @@ def _facts(block: Block, trace: Trace, failed: bool) -> tuple[str, ...]:
     while facts and not facts[-1]:
         facts.pop()
     return tuple(shortened(visible(fact), 200) for fact in facts)
+
+
+def _window_facts(window: Window | None) -> tuple[str, str, str, str, str]:
+    """Kernel, stride, padding, dilation and groups; a dilation of 1 is none."""
+    if window is None:
+        return "", "", "", "", ""
+    texts = (
+        shape_text(window.kernel),
+        axes_text(window.stride),
+        padding_text(window.padding),
+        axes_text(window.dilation) if set(window.dilation) != {1} else "",
+    )
+    kernel, stride, padding, dilation = (text.replace("x", "×") for text in texts)
+    return kernel, stride, padding, dilation, str(window.groups or "")
+
+
+def _repeats(block: Block, trace: Trace, times: int) -> str:
+    """How many equal layers a node stands for, by itself or by the block that it lies in; empty for one."""
+    if times == 1:
+        return ""
+    if not block.repeats:
+        return f"{times} equal layers, one in each repeat of the block around it"
+    last = trace.layers[block.repeats[-1]].path
+    return f"{len(block.repeats)} equal blocks, up to {last}" + (
+        f"; {times} in all" if times > len(block.repeats) else ""
+    )
 
 
 def _listed(shapes: Sequence[Shape]) -> str:

@@ -15,13 +15,19 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from archlab.analysis.folding import outline, own_name, parent_rows
 from archlab.records import Trace
 from archlab.reports import resources, templating
 from archlab.reports.diagram.colour import COLOURS, TITLES
 from archlab.reports.diagram.data import script_data
 from archlab.reports.diagram.drawing import embedded
-from archlab.reports.diagram.views import down_to, view
-from archlab.reports.text import visible
+from archlab.reports.diagram.views import Depth, opened, view
+from archlab.reports.text import count, visible
+from archlab.tables.columns import COLUMNS
+from archlab.tables.trace import FOLDING_NOTE, marked
+
+TABLE_COLUMNS = ("kind", "layer", "output-shape", "parameters", "macs")
+"""The columns of the table beside a diagram."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +47,9 @@ def render(
     *,
     identifier: str = "diagram",
     only: str | None = None,
-    depth: int | None = 1,
+    depth: Depth = "auto",
     colour: str = "kind",
-    scale: bool = False,
+    direction: str = "down",
 ) -> Fragment:
     """The diagram as a part of a page; drawn already, so that it shows without a script.
 
@@ -51,9 +57,9 @@ def render(
         trace: what is drawn.
         identifier: tells the diagrams of a page apart.
         only: the path of the layer that is drawn instead of the whole network.
-        depth: blocks above it are open at first; None opens all.
+        depth: blocks above it are open at first; None opens all, and `auto` what is worth seeing.
         colour: what the colours say at first: `kind`, `parameters`, `macs`, `saved`, `receptive-field` or `time`.
-        scale: whether boxes are as wide as their channels and as high as their spatial size at first.
+        direction: `down` for one column at first, `columns` for as many as fill a page best.
 
     Raises:
         InputError: no layer has that path, or there is no such colouring.
@@ -61,7 +67,7 @@ def render(
     from markupsafe import Markup
 
     shown = view(trace, only)
-    is_open = down_to(shown.root, depth)
+    is_open = opened(shown.root, depth)
     scheme = shown.colours(colour)
     colours = [name for name in COLOURS if _measured(trace, name) or name == colour]
     html = templating.render(
@@ -70,12 +76,14 @@ def render(
         title=visible(" ".join([trace.network, *(f"{option}={value}" for option, value in trace.options.items())])),
         colours=[(name, TITLES[name]) for name in colours],
         colour=colour,
-        scale=scale,
-        drawing=Markup(embedded(shown.scene(is_open, scale), scheme, shown.description)),
+        drawing=Markup(embedded(shown.scene(is_open, direction), scheme, shown.description)),
         legend=scheme.title,
+        in_columns=direction == "columns",
+        linked=False,
     )
-    opened = [node.number for node in shown.root.walk() if is_open(node)]
-    return Fragment(str(html), script_data(shown, colours, opened, colour, scale), shown.title, shown.failure)
+    numbers = [node.number for node in shown.root.walk() if is_open(node)]
+    data = script_data(shown, colours, numbers, colour, direction)
+    return Fragment(str(html), data, shown.title, shown.failure)
 
 
 def embedded_data(fragment: Fragment, identifier: str = "diagram") -> str:
@@ -84,8 +92,8 @@ def embedded_data(fragment: Fragment, identifier: str = "diagram") -> str:
     return f'<script type="application/json" data-diagram-data="{escape(identifier)}">{text}</script>'
 
 
-def document(fragment: Fragment) -> str:
-    """A page with nothing but the diagram, that opens anywhere and asks nobody for anything."""
+def document(fragment: Fragment, trace: Trace | None = None) -> str:
+    """A page of the diagram, with the shape table of a trace beside it; it asks nobody for anything."""
     from markupsafe import Markup
 
     code = f"{resources.diagram_script()}startDiagrams();\n"
@@ -98,10 +106,33 @@ def document(fragment: Fragment) -> str:
         style=Markup(style),
         failure=fragment.failure,
         diagram=Markup(fragment.html),
+        rows=_table_rows(trace) if trace else [],
+        columns=[(name, COLUMNS[name].column) for name in TABLE_COLUMNS],
+        note=FOLDING_NOTE,
         data=Markup(embedded_data(fragment)),
         script=Markup(code),
     )
     return f"{page}\n"
+
+
+def _table_rows(trace: Trace) -> list[dict[str, Any]]:
+    """The rows of the shape table, those of a series of equal layers as one."""
+    rows: list[dict[str, Any]] = []
+    lines = [line for line in outline(trace) if not line.member]
+    parents = parent_rows(line.layer.depth for line in lines)
+    for line, parent in zip(lines, parents, strict=True):
+        name = own_name(line.layer.path, lines[parent].layer.path if parent >= 0 else "")
+        values = (COLUMNS[name].value(line.layer, trace.totals) for name in TABLE_COLUMNS)
+        rows.append(
+            {
+                "path": visible(line.path),
+                "name": marked(visible(name), line.count),
+                "level": min(line.layer.depth, 8),
+                "count": line.count,
+                "cells": [count(value) if isinstance(value, int) else visible(str(value or "")) for value in values],
+            }
+        )
+    return rows
 
 
 def _measured(trace: Trace, colour: str) -> bool:

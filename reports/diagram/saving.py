@@ -10,7 +10,7 @@ from archlab.errors import InputError
 from archlab.records import Trace
 from archlab.reports.diagram.drawing import standalone
 from archlab.reports.diagram.page import document, render
-from archlab.reports.diagram.views import down_to, view
+from archlab.reports.diagram.views import Depth, opened, view
 
 FORMATS = (".svg", ".html", ".png")
 
@@ -20,22 +20,24 @@ def save(
     trace: Trace,
     *,
     only: str | None = None,
-    depth: int | None = 1,
+    depth: Depth = "auto",
     colour: str = "kind",
-    scale: bool = False,
+    direction: str = "",
 ) -> Path:
     """The path of the file that the diagram was written to: `.svg`, `.html` or `.png`, by its ending.
 
-    The HTML file opens and closes its blocks; an SVG or PNG file shows those above `depth` open. A PNG is twice as
+    The HTML file opens and closes its blocks, and has the shape table beside them; an SVG or PNG file shows those of
+    `depth` open. A PNG is twice as
     large as the drawing, and needs Chromium or Chrome.
 
     Args:
         path: where to.
         trace: what is drawn.
         only: the path of the layer that is drawn instead of the whole network.
-        depth: blocks above it are open; None opens all.
+        depth: blocks above it are open; None opens all, and `auto` what is worth seeing.
         colour: what the colours say: `kind`, `parameters`, `macs`, `saved`, `receptive-field` or `time`.
-        scale: whether boxes are as wide as their channels and as high as their spatial size.
+        direction: `down` for one column, `columns` for as many as fill a page best; by itself `down` in an HTML file,
+            which scrolls, and `columns` else.
 
     Raises:
         InputError: the ending, the path of the layer or the colouring is unknown, the folder is missing, or there is
@@ -46,8 +48,9 @@ def save(
     ending = target.suffix.lower()
     if ending not in FORMATS:
         raise InputError(f"{target} has an ending that the diagram can't be written as; expected {', '.join(FORMATS)}")
-    choices: dict[str, Any] = {"only": only, "depth": depth, "colour": colour, "scale": scale}
-    text = document(render(trace, **choices)) if ending == ".html" else svg(trace, **choices)
+    choices: dict[str, Any] = {"only": only, "depth": depth, "colour": colour}
+    choices["direction"] = direction or ("down" if ending == ".html" else "columns")
+    text = document(render(trace, **choices), trace) if ending == ".html" else svg(trace, **choices)
     if ending != ".png":
         return files.save(target, text)
     from archlab.reports.diagram.picture import png
@@ -59,9 +62,9 @@ def svg(
     trace: Trace,
     *,
     only: str | None = None,
-    depth: int | None = 1,
+    depth: Depth = "auto",
     colour: str = "kind",
-    scale: bool = False,
+    direction: str = "columns",
 ) -> str:
     """The diagram as the text of an SVG file; arguments and errors as `save` has them.
 
@@ -71,5 +74,5 @@ def svg(
     '<svg'
     """
     shown = view(trace, only)
-    scene = shown.scene(down_to(shown.root, depth), scale)
+    scene = shown.scene(opened(shown.root, depth), direction)
     return standalone(scene, shown.colours(colour), shown.title, shown.description, shown.failure)

@@ -10,6 +10,10 @@ from archlab.reports.diagram.node import LETTER_WIDTH, DiagramNode
 
 HEADER_HEIGHT, SIDE_PADDING, FOOT_HEIGHT = 30.0, 16.0, 14.0
 """Height of an open block's title, the space at its sides, and under what doesn't leave it."""
+TITLE_LETTER_WIDTH, SUBTITLE_LETTER_WIDTH = 7.7, 5.9
+"""The widths of the letters on a node."""
+WIDEST_HEADER = 360.0
+"""How much a title may widen an open block."""
 TERMINAL_SIZE = (118.0, 26.0)
 """Size of an input or output of the whole diagram."""
 
@@ -34,7 +38,7 @@ class Connector:
 
     corners: tuple[Point, ...]
     skip: bool
-    """Whether it passes a row by."""
+    """Whether it is a skip connection."""
     arrow: bool
     thick: bool = False
 
@@ -63,6 +67,8 @@ class Scene:
     """All that is drawn, in drawing order within each list; x runs from `left` to `right`, y from 0 to `height`."""
 
     boxes: list[Box] = field(default_factory=list)
+    frames: list[Box] = field(default_factory=list)
+    """Where an open block goes on in a further column."""
     connectors: list[Connector] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     terminals: list[Terminal] = field(default_factory=list)
@@ -79,11 +85,9 @@ class _Measured:
     children: tuple[_Measured, ...] = ()
 
 
-def composed(
-    root: DiagramNode, names: Sequence[str], is_open: Callable[[DiagramNode], bool], scaled: bool = False
-) -> Scene:
+def composed(root: DiagramNode, names: Sequence[str], is_open: Callable[[DiagramNode], bool]) -> Scene:
     """The scene of a root node with its inputs named, and those blocks open that `is_open` says."""
-    measured = _measured(root, is_open, scaled, outermost=True)
+    measured = _measured(root, is_open, outermost=True)
     scene = Scene()
     assert measured.placed is not None
     placed = measured.placed
@@ -100,14 +104,12 @@ def composed(
     return scene
 
 
-def _measured(
-    node: DiagramNode, is_open: Callable[[DiagramNode], bool], scaled: bool, outermost: bool = False
-) -> _Measured:
+def _measured(node: DiagramNode, is_open: Callable[[DiagramNode], bool], outermost: bool = False) -> _Measured:
     label = _label_width(node.label)
     if not node.plan or not (outermost or is_open(node)):
-        width, height = node.scaled if scaled else node.size
+        width, height = node.size
         return _Measured(node, Size(width / 2, width / 2, height, label))
-    children = tuple(_measured(child, is_open, scaled) for child in node.children)
+    children = tuple(_measured(child, is_open) for child in node.children)
     width, height = TERMINAL_SIZE if outermost else (0.0, 0.0)
     sizes = [
         *(Size(width / 2, width / 2, height, _label_width(text)) for text in _entry_labels(node, outermost)),
@@ -117,8 +119,8 @@ def _measured(
     placed = place(node.plan, sizes)
     first, total = len(node.entries), len(placed.nodes)
     size = Size(
-        left=max(SIDE_PADDING - placed.left, node.size[0] / 2),
-        right=max(SIDE_PADDING + placed.right, node.size[0] / 2),
+        left=(left := max(SIDE_PADDING - placed.left, node.size[0] / 2)),
+        right=max(SIDE_PADDING + placed.right, node.size[0] / 2, header_width(node) - left),
         height=HEADER_HEIGHT + placed.height + (0.0 if node.exits else FOOT_HEIGHT),
         label=0.0 if node.exits or node.failed else label,
         outlets=tuple(x for x, _ in placed.nodes[total - node.exits :]) or (0.0,),
@@ -130,6 +132,14 @@ def _measured(
 def _entry_labels(node: DiagramNode, outermost: bool) -> Sequence[str]:
     """What is written under its entries: a block within others has its only input's shape above it already."""
     return node.entries if outermost or len(node.entries) > 1 else [""] * len(node.entries)
+
+
+def header_width(node: DiagramNode) -> float:
+    """What the title of an open block takes, with its kind and its parameters."""
+    said = ", ".join(filter(None, (node.subtitle, node.amount)))
+    badge = 8 * len(node.badge) + 18 if node.badge else 0
+    wide = 46 + TITLE_LETTER_WIDTH * len(node.title) + SUBTITLE_LETTER_WIDTH * len(said) + badge
+    return min(wide, WIDEST_HEADER)
 
 
 def _label_width(text: str) -> float:
@@ -145,9 +155,8 @@ def _draw_inside(scene: Scene, measured: _Measured, x: float, y: float, level: i
     leaving = len(placed.nodes) - node.exits
     for wire, corners in zip(plan.wires, placed.wires, strict=True):
         at = tuple((x + across, y + down) for across, down in corners)
-        passes = wire.source < 0 or wire.target < 0 or plan.rows[wire.target] - plan.rows[wire.source] > 1
         arrow = wire.target >= 0 and (wire.target < leaving or level == 1)
-        line = Connector(at, passes, arrow)
+        line = Connector(at, wire.skip, arrow)
         if line not in scene.connectors[-len(placed.wires) :]:
             scene.connectors.append(line)
     for top, bottom in placed.buses:

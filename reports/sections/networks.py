@@ -13,7 +13,7 @@ from archlab.analysis.wording import shape_text
 from archlab.records import Diff, Trace, VariantResult
 from archlab.reports import palette
 from archlab.reports.charts.architecture import growth_panel, overlay_panel, share_panel
-from archlab.reports.diagram import embedded_data
+from archlab.reports.diagram import embedded_data, pair_html, render_pair
 from archlab.reports.diagram import render as render_diagram
 from archlab.reports.templating import Section, render
 from archlab.reports.text import failure_text, slug, visible
@@ -22,6 +22,8 @@ from archlab.tables.diff import diff_table
 from archlab.tables.table import written_rows
 from archlab.tables.trace import footer, marked
 
+PAIR = 2
+"""Networks that are drawn side by side."""
 OPEN_NETWORKS = 2
 """Networks up to which all are shown; of more, the first is, and the others open when they are asked for."""
 NEAR_SHARE = 0.5
@@ -44,7 +46,8 @@ def networks_section(traces: Sequence[Trace], variants: Sequence[VariantResult] 
         parts.append(replace(part, folded=near is None and len(traces) > OPEN_NETWORKS and bool(parts)))
     several = dict(zip(names, traces, strict=True))
     overlay = overlay_panel(several, "networks-overlay", _places(several, variants)) if len(several) > 1 else None
-    body = render("networks.html", traces=traces, anchors=taken, overlay=overlay)
+    pair = _pair(*traces) if len(traces) == PAIR else ""
+    body = render("networks.html", traces=traces, anchors=taken, overlay=overlay, pair=pair)
     return Section("networks", "Architecture", body, (overlay,) if overlay else (), parts=tuple(parts))
 
 
@@ -104,6 +107,13 @@ def _beside(part: Section, found: Diff, first: str, anchor: str) -> Section:
         whole=part.body,
     )
     return replace(part, body=body)
+
+
+def _pair(before: Trace, after: Trace) -> str:
+    """The diagrams of two networks side by side, what differs in colour."""
+    from markupsafe import Markup
+
+    return Markup(pair_html(render_pair(before, after, identifier="networks-pair")))
 
 
 def network_names(traces: Sequence[Trace]) -> list[str]:

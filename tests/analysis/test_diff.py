@@ -101,3 +101,50 @@ def test_every_layer_of_both_appears_once_and_in_order(before: Trace, after: Tra
 @given(traces())
 def test_no_difference_from_itself(found: Trace) -> None:
     assert diff(found, found).is_empty
+
+
+def stage(path: str, side: int, kind: str, inner: str) -> tuple[Layer, ...]:
+    """A block that holds a block, whose results are `side` high and wide."""
+    shapes = {"output_shapes": ((1, 8, side, side),)}
+    return (
+        layer(path, kind, **shapes),
+        layer(f"{path}.{inner}", f"{kind}Inner", **shapes),
+        layer(f"{path}.{inner}.{kind}", kind, **shapes),
+    )
+
+
+def paired(found: Diff) -> list[tuple[str, str]]:
+    return [(item.before.path, item.after.path) for item in found.layers if item.before and item.after]
+
+
+def test_blocks_of_unlike_networks_belong_together_by_their_resolution() -> None:
+    before = trace(*stage("layer1", 8, "Stage", "a"), *stage("layer2", 4, "Stage", "a"))
+    halving = (layer("shrink", "Transition", output_shapes=((1, 8, 4, 4),)), layer("shrink.pool", "AvgPool2d"))
+    after = trace(*stage("dense1", 8, "Dense", "x"), *halving, *stage("dense2", 4, "Dense", "x"))
+    found = diff(before, after)
+    assert [pair for pair in paired(found) if "." not in pair[0]] == [("layer1", "dense1"), ("layer2", "dense2")]
+    assert [item.change for item in found.layers if item.layer.path.startswith("shrink")] == ["added", "added"]
+
+
+def test_a_name_outweighs_a_resolution() -> None:
+    before = trace(*stage("stem", 4, "A", "a"), *stage("head", 8, "A", "a"))
+    after = trace(*stage("other", 8, "B", "x"), *stage("head", 4, "A", "a"))
+    assert ("head", "head") in paired(diff(before, after))
+
+
+def test_layers_that_only_one_network_has_a_block_around_find_their_partners() -> None:
+    before = trace(layer("conv", "Conv2d"), layer("norm", "BatchNorm2d"), layer("fc"))
+    after = trace(
+        layer("features", "Body"), layer("features.conv", "Conv2d"), layer("features.relu", "ReLU"), layer("fc")
+    )
+    for one, other in ((before, after), (after, before)):
+        found = diff(one, other)
+        assert sorted(map(sorted, paired(found))) == [["conv", "features.conv"], ["fc", "fc"]]
+    rows = [(item.layer.path, item.change, item.depth) for item in diff(before, after).layers]
+    assert rows == [
+        ("features", "added", 1),
+        ("features.conv", "renamed", 2),
+        ("norm", "removed", 2),  # shown where it would be in the second network
+        ("features.relu", "added", 2),
+        ("fc", "equal", 1),
+    ]

@@ -46,6 +46,15 @@ def dense(layers: int) -> Trace:
     return trace(*rows, network="dense")
 
 
+def tall(blocks: int = 14) -> Trace:
+    """Unequal residual blocks, one after the other, in a block that holds them all."""
+    rows = [layer("stem", 1, [-1], "Conv2d"), layer("body", 1, kind="Body")]
+    for number in range(blocks):
+        rows += residual(f"body.{chr(97 + number)}", 2, len(rows), len(rows) - 1 if number else 0, parameters=number)
+    rows.append(layer("head", 1, [len(rows) - 1], "Linear", parameters=72))
+    return trace(*rows, network="tall")
+
+
 def failed(path: str = "head.fc") -> Trace:
     """A stem, and a head whose last layer is given 8 features where it expects 5."""
     rows = [

@@ -11,7 +11,8 @@ import pytest
 from archlab.records import Trace
 from archlab.reports.diagram import render, save
 from archlab.reports.diagram.page import document
-from tests.reports.diagrams import dense, failed, layer, residual, stack, trace
+from archlab.reports.diagram.views import DIRECTIONS
+from tests.reports.diagrams import dense, failed, layer, residual, stack, tall, trace
 from tests.reports.test_diagram_drawing import HOSTILE, hostile
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def read(browser: "Browser") -> Iterator[Any]:
     readers: list[Reader] = []
 
     def start(network: Trace, table: bool = False, width: int = 1280, **choices: Any) -> Reader:
-        html = document(render(network, **choices))
+        html = document(render(network, **{"depth": 1, **choices}))
         if table:
             rows = "".join(f'<tr data-path="{row.path}"><th>{row.path}</th></tr>' for row in network.layers)
             html = html.replace("</main>", f"{'<p>.</p>' * 100}<table>{rows}</table></main>")
@@ -88,6 +89,7 @@ NETWORKS = {
     "dense": dense(12),
     "hostile": hostile(),
     "failed": failed(),
+    "tall": tall(),
     "repeated": trace(*(layer(f"fc.{place}", 1, [place - 1], parameters=72) for place in range(3))),
     "three": trace(
         *(layer(f"l{place}", 1, [-1 - place]) for place in range(3)),
@@ -97,14 +99,14 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("depth", [1, None])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_browser_draws_what_python_draws(read: Any, name: str, depth: int | None, scale: bool) -> None:
+def test_the_browser_draws_what_python_draws(read: Any, name: str, depth: int | None, direction: str) -> None:
     network = NETWORKS[name]
-    html = render(network, depth=depth, scale=scale).html
+    html = render(network, depth=depth, direction=direction).html
     (expected,) = re.findall(r'<svg class="diagram-drawing".*?</svg>', html)
-    reader = read(network, depth=depth, scale=scale)
+    reader = read(network, depth=depth, direction=direction)
     drawn = reader.page.evaluate("new XMLSerializer().serializeToString(document.querySelector('.diagram-view > svg'))")
     assert elements(drawn) == elements(expected)
 
@@ -295,9 +297,17 @@ def test_the_page_can_take_the_way_to_the_row_over(read: Any) -> None:
 
 def test_colours_and_their_legend(read: Any) -> None:
     reader = read(trace(*residual("a", 1, 0, -1, 10), layer("b", 1, [5], parameters=1000)))
-    assert reader.page.locator(".diagram-legend li").all_inner_texts() == ["block, opens", "linear"]
+    assert reader.page.locator(".diagram-legend li").all_inner_texts() == [
+        "block, opens",
+        "linear",
+        "a tensor, its shape beside it",
+    ]
     reader.page.locator("select[name=colour]").select_option("parameters")
-    assert reader.page.locator(".diagram-legend li").all_inner_texts() == ["up to 26", "400 to 1,000"]
+    assert reader.page.locator(".diagram-legend li").all_inner_texts() == [
+        "up to 26",
+        "400 to 1,000",
+        "a tensor, its shape beside it",
+    ]
     assert "is-step-5" in reader.node("Linear").get_attribute("class")
 
 

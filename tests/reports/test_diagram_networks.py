@@ -7,14 +7,14 @@ import pytest
 import archlab
 from archlab.reports.diagram.node import DiagramNode
 from archlab.reports.diagram.scene import Scene
-from archlab.reports.diagram.views import down_to, view
+from archlab.reports.diagram.views import opened, view
 
 NAMES = ("lenet", "resnet", "densenet", "resnet50", "densenet121", "resnet20", "plain20")
 
 
 def scene(network: str, only: str | None = None) -> Scene:
     shown = view(archlab.trace(network), only)
-    return shown.scene(down_to(shown.root, 1))
+    return shown.scene(opened(shown.root, 1))
 
 
 def written(drawn: Scene) -> list[str]:
@@ -35,7 +35,9 @@ def test_blocks_need_few_columns(name: str) -> None:
 
 def test_the_residual_block_of_the_course() -> None:
     drawn = scene("resnet", "stage_2.0")
-    assert written(drawn) == ["Conv2d", "BatchNorm2d", "ReLU", "Conv2d", "BatchNorm2d", "Conv2d", "+", "ReLU"]
+    kernels = ["Conv2d 3×3, 128, /2", "Conv2d 3×3, 128", "Conv2d 1×1, 128, /2"]
+    norm = "BatchNorm2d"
+    assert written(drawn) == [kernels[0], norm, "ReLU", kernels[1], norm, kernels[2], "+", "ReLU"]
     shortcut = next(box for box in drawn.boxes if box.node.path.endswith("shortcut"))
     assert all(box.x + box.width < shortcut.x for box in drawn.boxes if box is not shortcut), (
         "the 1x1 stands beside the rest"

@@ -10,7 +10,7 @@ from archlab.records import Trace
 from archlab.reports.diagram.drawing import bounds
 from archlab.reports.diagram.geometry import Point
 from archlab.reports.diagram.scene import HEADER_HEIGHT, TERMINAL_SIZE, Box, Connector, Scene
-from archlab.reports.diagram.views import View, down_to, view
+from archlab.reports.diagram.views import View, opened, view
 from tests.reports.diagrams import dense, nested, residual, stack, trace
 
 KNOWN = {
@@ -22,7 +22,7 @@ KNOWN = {
 
 def scenes(network: Trace) -> list[Scene]:
     shown = view(network)
-    return [shown.scene(down_to(shown.root, depth), scaled) for depth in (1, 2, None) for scaled in (False, True)]
+    return [shown.scene(opened(shown.root, depth)) for depth in (1, 2, None)]
 
 
 def inside(inner: Box, outer: Box) -> bool:
@@ -132,7 +132,7 @@ def test_known_networks_keep_the_laws(name: str) -> None:
         check_lines(scene)
         check_ports(scene)
         check_bounds(scene)
-    check_rows(shown, shown.scene(down_to(shown.root, None)), KNOWN[name])
+    check_rows(shown, shown.scene(opened(shown.root, None)), KNOWN[name])
 
 
 @settings(deadline=None, max_examples=60)
@@ -144,7 +144,7 @@ def test_random_networks_keep_the_laws(network: Trace) -> None:
         check_lines(scene)
         check_ports(scene)
         check_bounds(scene)
-    check_rows(shown, shown.scene(down_to(shown.root, None)), network)
+    check_rows(shown, shown.scene(opened(shown.root, None)), network)
 
 
 @settings(deadline=None, max_examples=30)
@@ -170,7 +170,7 @@ def test_the_same_trace_is_drawn_the_same(network: Trace) -> None:
 
 def test_a_skip_runs_around_its_block() -> None:
     shown = view(KNOWN["residual"], "block")
-    scene = shown.scene(down_to(shown.root, 1))
+    scene = shown.scene(opened(shown.root, 1))
     (skip,) = (line for line in scene.connectors if line.skip)
     right = max(box.x + box.width for box in scene.boxes)
     (joint,) = (box for box in scene.boxes if box.node.symbol == "+")
@@ -180,7 +180,7 @@ def test_a_skip_runs_around_its_block() -> None:
 
 def test_dense_layers_share_one_bus() -> None:
     shown = view(dense(48))
-    scene = shown.scene(down_to(shown.root, 1))
+    scene = shown.scene(opened(shown.root, 1))
     assert [line.thick for line in scene.connectors].count(True) == 1
     # 1,225 edges: the input's own to the first layer, 49 that join the bus, 48 that leave it, and the one to the output
     assert len(scene.connectors) == 1 + 1 + 49 + 48 + 1

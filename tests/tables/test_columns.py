@@ -57,6 +57,7 @@ FULL = layer(
     ("name", "cell", "total"),
     [
         ("kind", "Linear, call 2 of 3", None),
+        ("layer", "8 -> 8", None),
         ("input-shape", "1x8", None),
         ("output-shape", "1x8", None),
         ("parameters", 50, 200),

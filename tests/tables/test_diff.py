@@ -75,3 +75,14 @@ def test_the_differences_at_depth_one_sum_to_that_of_the_totals(
     table = diff_table(diff(before, after), 1)
     total = sum(cell for row in table.rows if isinstance(cell := row.cells[column], int))
     assert total == getattr(after.totals, name) - getattr(before.totals, name)
+
+
+def test_a_block_that_one_network_has_around_its_layers_says_what_is_new_in_it() -> None:
+    flat = trace(layer("conv", "Conv2d", parameters=90), layer("fc", parameters=20))
+    whole = layer("features", "Body", parameters=100)
+    around = trace(whole, layer("features.conv", "Conv2d", parameters=100), layer("fc", parameters=20))
+    for before, after, sign in ((flat, around, 1), (around, flat, -1)):
+        rows = diff_table(diff(before, after)).rows
+        found = {str(row.cells[0]).split()[0]: row.cells[5] for row in rows}
+        assert found["features.conv" if sign > 0 else "conv"] == 10 * sign
+        assert found["features"] == (10 if sign > 0 else 0)  # beneath it, and beside it

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from archlab.records import Shape
+from archlab.records import Shape, Weight, Window
 from archlab.tracing.forward.constants import base_of
 from archlab.tracing.forward.dispatch import Dispatched, Tally, held_tensors, mark_of
 from archlab.tracing.pytree import dtype_name, nbytes, shape_of, tensors, version
@@ -61,6 +61,9 @@ class Call:
     origins: tuple[int, ...] = ()
     """Where its inputs come from: indices of calls, -1 - k for the network's k-th input."""
     detail = ""
+    window: Window | None = None
+    weights: tuple[Weight, ...] = ()
+    """Parameters that an operation takes."""
     source = ""
     dispatched = 0
     """The part of `macs` that was dispatched: what a formula for the whole row says may be another."""

@@ -20,6 +20,7 @@ from archlab.tracing.forward.module_tree import State, stray
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
 from archlab.tracing.forward.placement import CPU, converted, is_too_large, new_tensor_on, on_meta, shape_by_values
 from archlab.tracing.forward.saved import fused_attention
+from archlab.tracing.forward.windows import operation_window
 from archlab.tracing.pytree import convert, shape_of, tensors, version
 from archlab.tracing.quick.layers import VARYING_FUNCTIONS
 from archlab.tracing.quick.shape_function import Result, ShapeFunctionError, raise_refusal, registered_function
@@ -211,6 +212,7 @@ class Listener(TorchFunctionMode):
             result._archlab_regions = getattr(given[-1], "_archlab_regions", ())
         call.path = tree.path_of(known.name)
         call.detail = detail(known.name, args, kwargs, out)
+        call.window = operation_window(known.name, args, kwargs)
         if tree.locate is not None:
             call.source = tree.locate()
         tree.add(call)

@@ -20,12 +20,14 @@ from collections import Counter
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
-from archlab.records import Layer, ReceptiveField, Totals
+from archlab.records import Layer, ReceptiveField, Totals, Weight
 from archlab.records.trace import SIZE_UNKNOWN
 from archlab.tracing.forward.axes import axes
 from archlab.tracing.forward.call_tree import Call, CallTree
 from archlab.tracing.forward.module_tree import ModuleTree, State, Stray, is_uninitialised
+from archlab.tracing.forward.windows import module_window
 from archlab.tracing.pytree import shape_of
 
 
@@ -143,6 +145,8 @@ class Rows:
                 place.outputs = (shape_of(state.tensor),)
             self.idle.setdefault(id(above), []).append(place)
         _add(place, state)
+        if state.is_parameter and place.module is None:
+            place.weights += (Weight(state.path.rpartition(".")[2], shape_of(state.tensor)),)
         if state.is_parameter:
             rows = [calls[0] for holder in state.holders if (calls := self.tree.by_module.get(id(holder)))]
             home = next((row for row in rows if row.parent is not None), place)  # the network itself has no row
@@ -226,6 +230,8 @@ class Rows:
             detail=call.detail,
             inputs=tuple([origin if origin < 0 else places[origin] for origin in call.origins]),
             axes=axes(call),
+            window=module_window(call.module) if call.module is not None and not call.children else call.window,
+            weights=_weights(call.module) if call.module is not None else call.weights,
         )
 
     def _call_count(self, call: Call) -> int:
@@ -233,6 +239,14 @@ class Rows:
         while owner.module is None and owner.parent is not None:
             owner = owner.parent
         return len(self.tree.by_module.get(id(owner.module), ()))
+
+
+def _weights(module: nn.Module) -> tuple[Weight, ...]:
+    return tuple(
+        Weight(name, shape_of(parameter))
+        for name, parameter in module._parameters.items()
+        if parameter is not None and not isinstance(parameter, UninitializedParameter)
+    )
 
 
 def _receptive_field(call: Call) -> ReceptiveField | None:
