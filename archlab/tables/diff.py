@@ -115,6 +115,10 @@ def _times(before: Layer | None, after: Layer | None) -> tuple[Cell, Cell]:
     return shown, None if first is None or second is None else second - first
 
 
+NOWHERE = 1 << 30
+"""Deeper than any layer."""
+
+
 def _elsewhere(layers: Sequence[LayerDiff], name: str) -> list[int]:
     """What the other rows of a block that only one network has around its layers account for, for each row.
 
@@ -124,17 +128,21 @@ def _elsewhere(layers: Sequence[LayerDiff], name: str) -> list[int]:
     """
     found = []
     for place, item in enumerate(layers):
-        count, inner = 0, None
+        count, inner = 0, NOWHERE
         for other in layers[place + 1 :] if item.before is None or item.after is None else ():
             if item.before is None:  # the first network's outermost layers beneath it
                 if other.depth <= item.depth:
                     break
-                if other.before is not None and (inner is None or other.depth <= inner):
-                    count, inner = count - getattr(other.before, name), other.depth
+                if other.depth <= inner:
+                    count -= getattr(other.before, name) if other.before else 0
+                    inner = other.depth if other.before else NOWHERE
             elif other.before is not None:  # its children, if they stand on its level
-                if other.before.depth <= item.before.depth or other.depth > item.depth:
+                if other.before.depth <= item.before.depth:
                     break
-                count += getattr(other.before, name) if other.before.depth == item.before.depth + 1 else 0
+                if other.before.depth == item.before.depth + 1:
+                    if other.depth > item.depth:
+                        break
+                    count += getattr(other.before, name)
         found.append(count)
     return found
 
