@@ -66,7 +66,7 @@ class Key:
 class Scheme:
     """How one colouring dresses the rows of a trace."""
 
-    name: Colour
+    name: Colour | Literal["change"]
     title: str
     styles: tuple[str, ...]
     """The style class of each row."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -105,7 +106,7 @@ def test_no_difference_from_itself(found: Trace) -> None:
 
 def stage(path: str, side: int, kind: str, inner: str) -> tuple[Layer, ...]:
     """A block that holds a block, whose results are `side` high and wide."""
-    shapes = {"output_shapes": ((1, 8, side, side),)}
+    shapes: dict[str, Any] = {"output_shapes": ((1, 8, side, side),)}
     return (
         layer(path, kind, **shapes),
         layer(f"{path}.{inner}", f"{kind}Inner", **shapes),
