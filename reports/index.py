@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from archlab.analysis.curves import band, stacked
+from archlab.analysis.headline import headline
 from archlab.analysis.metrics import BY_NAME
 from archlab.analysis.wording import counted
 from archlab.records import Comparison, Run
@@ -59,7 +60,8 @@ def index(comparisons: Sequence[tuple[Comparison, str]], runs: Sequence[Run], lo
     cards = []
     for comparison, link in comparisons:
         held = [known[key] for key in comparison.runs if key in known]
-        finding = comparison.findings[0] if comparison.findings else ""
+        told = headline(comparison)
+        finding = told.text if told else next(iter(comparison.findings), "")
         experiment = gather([comparison, *held]).experiments[0]
         cards.append(_card(experiment, link, comparison.created, len(comparison.runs), finding))
     claimed = {key for comparison, _ in comparisons for key in comparison.runs}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archlab.analysis.wording import counted
+from archlab.analysis.wording import counted, p_text
 from archlab.reports import text
 from archlab.reports.panel import Panel
 from archlab.tables.table import duration
@@ -64,6 +64,8 @@ def environment() -> Environment:
         "brief": text.brief,
         "shape": text.shape,
         "metric": text.metric,
+        "minus": text.minus,
+        "p_value": p_text,
         "duration": duration,
     }
     return made

@@ -86,6 +86,15 @@ def metric(name: str) -> Metric:
     return BY_NAME.get(name) or Metric(name, name.replace("_", " "), NATS, name)
 
 
+def minus(text: str) -> str:
+    """The text with the sign of each negative number as typesetters have it, and as plotly draws it.
+
+    >>> minus("norm-1: a difference of -25.39 points (-34.65 to -18.91)")
+    'norm-1: a difference of −25.39 points (−34.65 to −18.91)'
+    """
+    return re.sub(r"(?<![\w.\-])-(?=\d)", "\u2212", text)
+
+
 def sentence(text: str) -> str:
     """Text for the page: nothing hidden in it, and no line break within `95 %` or `n = 6`."""
     return re.sub(r"\b([np]) = ", "\\1\u00a0=\u00a0", visible(text).replace(" %", "\u00a0%"))

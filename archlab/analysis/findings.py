@@ -15,7 +15,7 @@ from archlab.analysis.claims import family, holm, p_value_of
 from archlab.analysis.contrasts import interaction_name
 from archlab.analysis.metrics import BY_NAME, EVALUATION, PRECISE, SHARE, Metric
 from archlab.analysis.statistics import is_within, paired_difference, smallest_p_value
-from archlab.analysis.wording import left_out
+from archlab.analysis.wording import left_out, p_statement, p_text
 from archlab.records import Comparison, Difference, Estimate, VariantResult
 
 SINGLE_VARIANTS = 3
@@ -262,9 +262,9 @@ def _numbers(difference: Difference, metric: Metric, *, named: bool = False) -> 
     if difference.n < 2:
         return "n = 1"
     raw, adjusted = difference.interval_p_value, difference.adjusted_p_value
-    p_value = "" if raw is None else f", p = {raw:.2g}"
+    p_value = "" if raw is None else f", {p_statement(raw)}"
     if raw is not None and adjusted is not None and adjusted != raw:
-        p_value += f", adjusted {adjusted:.2g}"
+        p_value += f", adjusted {p_text(adjusted)}"
     amount = "" if named else f"{metric.unit.number(difference.mean, '+')}, "
     interval = f"95 % interval {metric.unit.interval(difference, '+')}"
     return f"{amount}{interval}, n = {difference.n}{p_value}"

@@ -34,6 +34,25 @@ def spoken_time(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
+def p_text(value: float) -> str:
+    """A p value, the same in every table, sentence and picture.
+
+    >>> p_text(0.0213), p_text(1.6e-11)
+    ('0.021', '<0.001')
+    """
+    return "<0.001" if value < 0.0005 else f"{value:.3f}"
+
+
+def p_statement(value: float) -> str:
+    """A p value in a sentence.
+
+    >>> p_statement(0.0213), p_statement(1.6e-11)
+    ('p = 0.021', 'p < 0.001')
+    """
+    text = p_text(value)
+    return f"p < {text[1:]}" if text.startswith("<") else f"p = {text}"
+
+
 def range_text(values: Sequence[float], form: str) -> str:
     """One number, or the least and the greatest of several.
 

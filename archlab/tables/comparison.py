@@ -12,7 +12,7 @@ from pathlib import Path
 from archlab.analysis.claims import family
 from archlab.analysis.contrasts import interaction_name
 from archlab.analysis.metrics import BY_NAME, METRICS, STATISTICS_NOTE
-from archlab.analysis.wording import left_out
+from archlab.analysis.wording import left_out, p_text
 from archlab.records import Comparison, Difference, TrainingConfig, VariantResult
 from archlab.records.settings import phrases
 from archlab.tables.table import Column, Row, Table
@@ -115,9 +115,7 @@ def _difference_row(difference: Difference, has_running: bool) -> Row:
 
 
 def _p_value(value: float | None) -> str | None:
-    if value is None:
-        return None
-    return "<0.001" if value < 0.0005 else f"{value:.3f}"
+    return None if value is None else p_text(value)
 
 
 def _difference_notes(comparison: Comparison) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ def search_table(search: RateSearch) -> Table:
             Column("interval", "95 % interval", "right"),
             Column("ratio", "ratio", "right", ".3g"),
             Column("ratio_interval", "95 % interval", "right"),
-            Column("interval_p_value", "p", "right", ".2g"),
+            Column("interval_p_value", "p", "right", ".3f"),
         ),
         rows=tuple(_row(variant, ratios.get(variant.name)) for variant in search.variants),
         title=f"{search.network} on {search.dataset}, the largest learning rate that does not diverge: "

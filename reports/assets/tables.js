@@ -41,6 +41,8 @@ class LayerTable {
     this.descending = false;
     this.limit = MOST_ROWS;
     this.hidden = new Set(source.hidden);
+    // On a phone what layers give comes first; the others are behind "Columns".
+    if (matchMedia("(max-width: 600px)").matches) for (const name of ["kind", "layer"]) this.hidden.add(name);
     this.active = -1; // the row that takes the Tab key
   }
 
@@ -58,6 +60,7 @@ class LayerTable {
     follow("depth", (field) => { this.depth = Number(field.value); });
     follow("folds", (field) => { this.folds = field.checked; });
     follow("column", (field) => (field.checked ? this.hidden.delete(field.value) : this.hidden.add(field.value)));
+    for (const field of tools.querySelectorAll("[name=column]")) field.checked = !this.hidden.has(field.value);
     this.heads.forEach((head, place) => head.querySelector("button").addEventListener("click", () => this.order(place)));
     this.more.addEventListener("click", () => {
       this.limit += 2 * MOST_ROWS;

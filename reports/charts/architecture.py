@@ -84,22 +84,19 @@ def growth_chart(growth: Growth) -> Chart:
         if name in kinds
     ]
     widest = max((stage.channels for stage in found), default=0)
-    joined = " Where a block puts its layers side by side, each is a piece of the bar." if any(map(_joins, found)) else ""
+    pieces = "Where a block puts its layers side by side, each is a piece of the bar. "
+    joined = pieces if any(len(stage.parts) > 1 for stage in found) else ""
     return Chart(
         name="growth",
         title="Growth, stage by stage",
         description="A stage is a block, or neighbouring layers that give the same shape. From top to bottom: "
-        f"{rows[0][0]} of its output (up to {count(widest)}), {sizes}, and its parameters.{joined} Colours are kinds of "
-        "layers, as in the diagram.",
+        f"{rows[0][0]} of its output (up to {count(widest)}), {sizes}, and its parameters. {joined}Colours are kinds "
+        "of layers, as in the diagram.",
         data=data,
         layout=layout | {"annotations": annotations},
         height=540,
         wide=True,
     )
-
-
-def _joins(stage: Stage) -> bool:
-    return len(stage.parts) > 1
 
 
 def _parts(stage: Stage) -> tuple[int | None, ...]:
@@ -119,9 +116,7 @@ def _size_title(found: Sequence[Stage]) -> str:
     return ", ".join(words.get(name, name) for name in names) or "map height"
 
 
-def _bars(
-    found: Sequence[Stage], title: str, values: Sequence[tuple[int | None, ...]], axis: str
-) -> dict[str, Any]:
+def _bars(found: Sequence[Stage], title: str, values: Sequence[tuple[int | None, ...]], axis: str) -> dict[str, Any]:
     """One row of bars, each of one piece or of several on top of each other."""
     colors = [_stage_category(stage) for stage in found]
     pieces = [
@@ -187,9 +182,7 @@ def overlay_panel(networks: Mapping[str, Trace], name: str, places: Mapping[str,
         data=Switch(
             "measure",
             {
-                measure: _apart(
-                    [_overlay(title, growth, measure, places[title]) for title, growth in grown.items()]
-                )
+                measure: _apart([_overlay(title, growth, measure, places[title]) for title, growth in grown.items()])
                 for measure in measures
             },
         ),

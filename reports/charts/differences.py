@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from archlab.analysis.wording import p_statement, p_text
 from archlab.records import Comparison, Difference, Estimate, VariantResult
 from archlab.reports import palette
 from archlab.reports.charts.parts import axis_of, error_bars, line, points
 from archlab.reports.panel import Chart, Color, Control, Panel, Switch, series_color
-from archlab.reports.text import label, metric
+from archlab.reports.text import label, metric, minus
 
 MEAN_PLACE = 0.6
 """Where the mean stands beside the pairs, which stand around 0."""
@@ -130,8 +131,8 @@ def _layout(difference: Difference, has_running: bool) -> dict[str, Any]:
     if difference.low is not None and difference.high is not None:
         lines[0] += f" [{measured.unit.number(difference.low, '+')}, {measured.unit.number(difference.high, '+')}]"
     raw, adjusted = difference.interval_p_value, difference.adjusted_p_value
-    parts = [f"n = {difference.n}", *([] if raw is None else [f"p = {raw:.2g}"])]
-    lines.append(", ".join([*parts, *([] if adjusted is None else [f"adjusted {adjusted:.2g}"])]))
+    parts = [f"n = {difference.n}", *([] if raw is None else [p_statement(raw)])]
+    lines.append(", ".join([*parts, *([] if adjusted is None else [f"adjusted {p_text(adjusted)}"])]))
     bare = {"showgrid": False, "zeroline": False}
     return {
         "margin": {"t": 40},
@@ -160,7 +161,7 @@ def _layout(difference: Difference, has_running: bool) -> dict[str, Any]:
         },
         "annotations": [
             {
-                "text": "<br>".join(lines),
+                "text": minus("<br>".join(lines)),
                 "xref": "x2 domain",
                 "yref": "paper",
                 "x": 1,

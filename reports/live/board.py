@@ -35,6 +35,8 @@ ReadProbes = Callable[[Run], Probes | None]
 """Gives what was probed of a run, as far as it got; None where nothing was."""
 ReadRecording = Callable[[Run], NormRecording | None]
 """Gives what a run's BatchNorm layers held, as far as it was kept; None where nothing was."""
+GOING = ("running", "waiting")
+"""States of runs that go on."""
 STARTED = 0.02
 """Share of a run from which on its own pace says how long it takes."""
 
@@ -204,9 +206,7 @@ def board(
     )
 
 
-def _left(
-    rows: Sequence[RunRow], runs: Sequence[Run | None], now: datetime
-) -> tuple[list[str], str]:
+def _left(rows: Sequence[RunRow], runs: Sequence[Run | None], now: datetime) -> tuple[list[str], str]:
     """How long each run will go on, and all of them together.
 
     A run that is going goes on at its own pace, from its start on; one that waits takes as long as its variant's others
@@ -225,20 +225,21 @@ def _left(
         if seconds is not None:
             of_variant.setdefault(row.variant, []).append(seconds)
     every = [seconds for found in of_variant.values() for seconds in found]
-    ahead = []
+    ahead: list[float | None] = []
     for row, seconds in zip(rows, takes, strict=True):
         known = of_variant.get(row.variant) or every
         usual = seconds if seconds is not None else median(known) if known else None
-        goes_on = row.state in ("running", "waiting") and usual is not None
-        ahead.append((1 - row.share) * usual if goes_on and usual is not None else None)
-    told = [f"{spoken_time(seconds)} left" if seconds and row.state == "running" else "" for row, seconds in zip(rows, ahead, strict=True)]
+        ahead.append((1 - row.share) * usual if usual is not None and row.state in GOING else None)
+    told = [
+        f"{spoken_time(seconds)} left" if seconds and row.state == "running" else ""
+        for row, seconds in zip(rows, ahead, strict=True)
+    ]
     going = sum(row.state == "running" for row in rows)
-    known_all = all(seconds is not None for row, seconds in zip(rows, ahead, strict=True) if row.state in ("running", "waiting"))
-    total = sum(seconds for seconds in ahead if seconds is not None)
-    if not going or not known_all or not total:
+    still = [seconds for row, seconds in zip(rows, ahead, strict=True) if row.state in GOING]
+    known_ones = [seconds for seconds in still if seconds is not None]
+    if not going or len(known_ones) < len(still) or not sum(known_ones):
         return told, ""
-    longest = max(seconds for seconds in ahead if seconds is not None)
-    return told, f"about {spoken_time(max(total / going, longest))} left"
+    return told, f"about {spoken_time(max(sum(known_ones) / going, max(known_ones)))} left"
 
 
 def _size(config: TrainingConfig) -> tuple[int, int | None]:

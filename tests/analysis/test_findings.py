@@ -19,7 +19,7 @@ def test_a_clear_difference_is_told_with_all_that_carries_it() -> None:
     # t = 9 / .6009 = 14.98 with 5 degrees of freedom
     assert first == (
         "norm=none has a lower test accuracy than norm=batch: 82.17 % against 91.17 %, a difference of -9.00 "
-        "percentage points (95 % interval -10.54 to -7.46, n = 6, p = 2.4e-05)."
+        "percentage points (95 % interval -10.54 to -7.46, n = 6, p < 0.001)."
     )
     assert basis == ASSUMPTION
 
@@ -32,7 +32,7 @@ def test_an_interval_within_the_margin_is_called_equal_within_it() -> None:
     # Differences +1 -1 +1 -1 0 0: mean 0, sd .894, with steps of a point sqrt(.8 + 1 / 6): margin 1.03
     (within,) = summarise(pair(*EQUAL), margin=0.02).findings
     assert within.startswith("norm=none and norm=batch are equal in test accuracy within 2 points: 91.17 % against")
-    assert within.endswith("n = 6, p = 1).")
+    assert within.endswith("n = 6, p = 1.000).")
     (beyond,) = summarise(pair(*EQUAL)).findings
     assert beyond.startswith("Whether norm=none and norm=batch differ in test accuracy can't be told yet: 91.17 %")
 

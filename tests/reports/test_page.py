@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from archlab.analysis.headline import headline
 from archlab.analysis.lint import lint
 from archlab.errors import InputError, StoreError
 from archlab.records import Comparison, ReceptiveField, Run, Totals, Trace, TrainingConfig
@@ -23,6 +24,7 @@ from archlab.reports import index, page, save
 from archlab.reports.material import gather
 from archlab.reports.resources import plotly, policy, script, style
 from archlab.reports.sections.networks import network_names, shape_table
+from archlab.reports.text import minus
 from archlab.store import Store, open_store
 from tests.reports.diagrams import stack
 from tests.reports.samples import add_run, comparison_of, experiment, lenet_trace, unlike
@@ -122,9 +124,12 @@ def test_findings_come_first_with_their_numbers(compared: tuple[Store, Compariso
     store, comparison = compared
     words = Reader(page([comparison, lenet_trace()], store=store)).text.replace("\u00a0", " ")
     assert len(comparison.findings) >= 2
+    found = headline(comparison)
+    assert found is not None
+    assert words.index(found.text) < words.index(minus(comparison.findings[0]))
     for finding in comparison.findings:
-        assert finding in words
-    assert words.index(comparison.findings[0]) < words.index("What was run") < words.index("Layers and shapes")
+        assert minus(finding) in words
+    assert words.index(minus(comparison.findings[0])) < words.index("What was run") < words.index("Layers and shapes")
 
 
 def test_the_two_accuracies_have_two_names_and_the_statistics_one_each(compared: tuple[Store, Comparison]) -> None:
@@ -319,7 +324,9 @@ def test_index_links_every_report(tmp_path: Path) -> None:
     lines = [attributes for tag, attributes in reader.tags if tag == "polyline"]
     assert len(lines) == 3  # two variants of the comparison, one loose run
     assert all(len((line["points"] or "").split()) == 3 for line in lines)  # an epoch each
-    assert comparison.findings[0] in reader.text.replace("\u00a0", " ")
+    found = headline(comparison)
+    assert found is not None
+    assert found.text in reader.text.replace("\u00a0", " ")
     assert isinstance(loose, Run)
     assert plotly().packed not in text
     assert "1 comparison and 1 other run" in reader.text
