@@ -1,4 +1,4 @@
-"""What a comparison found, in one sentence in a person's words, and what else is to be known of it in a second.
+"""What runs found, in one sentence in a person's words, and what else is to be known of it in a second.
 
 The sentence says no more than the claims do (`claims.py`): it is about a difference that the comparison calls different
 or equal, and where there is none, it says that these seeds can't tell. `findings.py` has the numbers behind it.
@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from archlab.analysis.chance import comparison_chance, is_above_chance, tested_images
+from archlab.analysis.chance import chance_of, comparison_chance, is_above_chance, tested_images
 from archlab.analysis.contrasts import factors_of
 from archlab.analysis.findings import margin_text
-from archlab.analysis.metrics import BY_NAME, SHARE, Metric
-from archlab.analysis.wording import counted
-from archlab.records import Comparison, Difference, Value, VariantResult
+from archlab.analysis.metrics import BY_NAME, EVALUATION, PRECISE, SHARE, Metric
+from archlab.analysis.wording import counted, range_text
+from archlab.records import Comparison, Difference, Run, Value, VariantResult
 from archlab.records.comparison import Conclusion
 
 NETWORKS = {"lenet": "LeNet", "resnet": "ResNet", "densenet": "DenseNet"}
@@ -57,6 +57,36 @@ def headline(comparison: Comparison) -> Headline | None:
     else:
         text = _of_all(asked, comparison)
     return Headline(_sentence_case(text), _counted(asked, comparison))
+
+
+def runs_headline(runs: Sequence[Run]) -> Headline | None:
+    """What runs that nobody compares ended at, as precise statistics and as evaluation see it; None before any epoch.
+
+    They are of one network and its variants. A mean needs runs that were planned as such, so it gives a range.
+    """
+    ended = [run for run in runs if run.epochs]
+    if not ended:
+        return None
+    title = network_title(ended[0].config.network)
+    chance, last = chance_of([run.config for run in ended]), [run.epochs[-1] for run in ended]
+    config, precise = ended[0].config, [epoch.test_accuracy for epoch in last]
+    running = [epoch.test_accuracy_running for epoch in last if epoch.test_accuracy_running is not None]
+    images = tested_images(config.dataset, config.test_samples)
+    text = f"{range_text([100 * value for value in precise], '.1f')} % test accuracy"
+    if chance is not None and not any(is_above_chance(value, chance, images) for value in (*precise, *running)):
+        sentence = f"{title} stays at chance: {text}"
+    else:
+        sentence = f"{title} reaches {text}"
+    if running:
+        sentence += f" with {PRECISE}, {range_text([100 * value for value in running], '.1f')} % in {EVALUATION}"
+    basis = "one run, which says nothing of other seeds" if len(ended) == 1 else counted(len(ended), "run")
+    return Headline(f"{sentence}, after {_epochs(ended)}: {basis}.")
+
+
+def _epochs(runs: Sequence[Run]) -> str:
+    counts = [len(run.epochs) for run in runs]
+    least, most = min(counts), max(counts)
+    return counted(most, "epoch") if least == most else f"{least} to {most} epochs"
 
 
 def network_title(source: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from archlab.analysis.headline import Headline, headline
+from archlab.analysis.headline import Headline, headline, runs_headline
 from archlab.analysis.metrics import METRICS
 from archlab.analysis.variants import shared_items
 from archlab.records import Comparison, Estimate, Examination, TrainingConfig
@@ -95,7 +95,7 @@ def _summary(experiment: Experiment, anchor: str, examination: Examination) -> E
     return ExperimentSummary(
         title=experiment.title,
         anchor=anchor,
-        headline=headline(comparison) if comparison else None,
+        headline=headline(comparison) if comparison else runs_headline(experiment.runs),
         outcome=Panel(f"{anchor}-outcome", (outcome,)) if outcome else None,
         findings=comparison.findings if comparison else (),
         facts=facts(experiment),

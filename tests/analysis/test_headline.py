@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from archlab.analysis.comparison import summarise
-from archlab.analysis.headline import headline
+from archlab.analysis.headline import headline, runs_headline
 from archlab.records import Comparison, Epoch, Run, TrainingConfig, Value
 
 Options = dict[str, Value]
@@ -104,6 +105,34 @@ def test_the_sentence(sides: list[tuple[Options, float]], noise: Sequence[float]
     found = headline(compared(sides, noise))
     assert found is not None
     assert (found.text, found.more) == (text, more)
+
+
+def run(accuracy: float, running: float | None = None, seed: int = 0, epochs: int = 1) -> Run:
+    ends = tuple(Epoch(at + 1, 6, 0.5, 1.0, accuracy, 1.0, accuracy, None, running) for at in range(epochs))
+    return Run(f"lenet-{seed}", TrainingConfig(seed=seed, epochs=epochs), "finished", ends)
+
+
+@pytest.mark.parametrize(
+    ("runs", "text"),
+    [
+        pytest.param(
+            [run(0.979, 0.969, epochs=5)],
+            "LeNet reaches 97.9 % test accuracy with precise statistics, 96.9 % in evaluation (running statistics), "
+            "after 5 epochs: one run, which says nothing of other seeds.",
+            id="one",
+        ),
+        pytest.param(
+            [run(0.10), run(0.12, seed=1)],
+            "LeNet stays at chance: 10.0 to 12.0 % test accuracy, after 1 epoch: 2 runs.",
+            id="at chance",
+        ),
+    ],
+)
+def test_runs_that_nobody_compares(runs: list[Run], text: str) -> None:
+    found = runs_headline(runs)
+    assert found is not None
+    assert found.text == text
+    assert runs_headline([replace(runs[0], epochs=())]) is None
 
 
 def test_without_two_variants_there_is_none() -> None:
