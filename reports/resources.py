@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPORTS_FOLDER = Path(__file__).parent
-STYLES = ("theme", "page", "content", "tables", "panels", "diagram", "narrow-print")
+STYLES = ("theme", "page", "content", "tables", "panels", "diagram", "volume", "narrow-print")
 SCRIPTS = ("values", "theme", "charts", "controls", "tables", "start")
 DIAGRAM_SCRIPTS = ("diagram-places", "diagram-drawing", "diagram-reader", "diagram-controls")
 
@@ -38,6 +38,22 @@ def diagram_script() -> str:
 def style(names: tuple[str, ...] = STYLES) -> str:
     """The page's style sheet, with the diagram's."""
     return _joined(names, "css")
+
+
+def themed(rules: str) -> str:
+    """Rules of drawings for a file of its own: the light colours, and the dark ones for readers who want those.
+
+    Plain colours stand instead of the variables of diagram.css, since few viewers of SVG files know those.
+    """
+    pairs = re.findall(r"(--[\w-]+):\s*light-dark\(([^,]+),\s*([^)]+)\)", asset("diagram.css"))
+    plain = re.sub(r"/\*.*?\*/", "", rules, flags=re.S)
+    themes = []
+    for theme in (1, 2):
+        text = plain
+        for pair in pairs:
+            text = text.replace(f"var({pair[0]})", pair[theme])
+        themes.append(re.sub(r"\s+", " ", text).strip())
+    return f"{themes[0]} @media (prefers-color-scheme: dark) {{ {themes[1]} }}"
 
 
 def _joined(names: tuple[str, ...], kind: str) -> str:

@@ -1,0 +1,104 @@
+"""Where the tree of layers is cut: the layers and closed blocks whose results a picture may show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from archlab.analysis.folding import in_series, likeness, parent_rows
+from archlab.errors import InputError, nearest
+from archlab.records import Trace
+
+FEWEST_EQUAL = 6
+"""Equal blocks that follow each other, from which on one stands for all: twelve alike say no more than one and x12."""
+
+
+class Cut:
+    """The rows of a trace, or of what one of its layers holds, with some blocks open.
+
+    Attributes:
+        rows: the nodes, in order of execution.
+        shown: the same as a set.
+        home: any row -> the node that it lies in; of equal blocks all lie in the first.
+        holders: rows that hold others.
+        repeats: node -> how many equal ones it stands for.
+    """
+
+    def __init__(self, trace: Trace, only: str, is_open: Callable[[int], bool]) -> None:
+        layers = trace.layers
+        parents = parent_rows(layer.depth for layer in layers)
+        self.holders = set(parents)
+        self.rows: list[int] = []
+        self.home: dict[int, int] = {}
+        self.repeats: dict[int, int] = {}
+        self._ends = _ends(layer.depth for layer in layers)
+        self._children: dict[int, list[int]] = {}
+        for row, parent in enumerate(parents):
+            self._children.setdefault(parent, []).append(row)
+        self._likeness = likeness([replace(layer, input_shapes=layer.input_shapes[:1]) for layer in layers])
+        self._paths = [layer.path for layer in layers]
+        if only and only not in self._paths:
+            raise InputError(f"{trace.network} has no layer {only!r}: {nearest(only, dict.fromkeys(self._paths))}")
+        top = self._paths.index(only) if only else -1
+        self._show(self._children.get(top) or [top], is_open, 1)
+        self.shown = set(self.rows)
+
+    def inside(self, row: int) -> range:
+        """A node's own row and those in it."""
+        return range(row, self._ends[row])
+
+    def _show(self, rows: Sequence[int], is_open: Callable[[int], bool], times: int) -> None:
+        for group in self._series([row for row in rows if row >= 0]):
+            first = group[0]
+            if first in self.holders and is_open(first):
+                before = len(self.rows)
+                self._show(self._children[first], is_open, times * len(group))
+                self.home[first] = self.rows[-1] if len(self.rows) > before else first
+            else:
+                self.rows.append(first)
+                self.repeats[first] = times * len(group)
+                self.home |= dict.fromkeys(self.inside(first), first)
+            for copy in group[1:]:
+                for row in self.inside(first):
+                    self.home[row - first + copy] = self.home[row]
+
+    def _series(self, rows: Sequence[int]) -> list[list[int]]:
+        """The rows, equal blocks that follow each other together where they are many."""
+        groups: list[list[int]] = []
+        for row in rows:
+            last = groups[-1][-1] if groups else row
+            is_equal = last != row and row in self.holders and self._likeness[last] == self._likeness[row]
+            if is_equal and in_series(self._paths[last], self._paths[row]):
+                groups[-1].append(row)
+            else:
+                groups.append([row])
+        return [part for group in groups for part in ([group] if len(group) >= FEWEST_EQUAL else [[r] for r in group])]
+
+
+def opened_to(trace: Trace, depth: int | None) -> Callable[[int], bool]:
+    """A predicate that opens the blocks above a depth; all for None."""
+    return lambda row: depth is None or trace.layers[row].depth < depth
+
+
+def automatic(trace: Trace, depth: int) -> Callable[[int], bool]:
+    """A predicate that opens the blocks above a depth, but not those that multiply on their own, as attention does.
+
+    Their inside (heads, transposes, scores) is another picture.
+    """
+    layers = trace.layers
+    modules = [0] * len(layers)
+    for row, parent in enumerate(parent_rows(layer.depth for layer in layers)):
+        if parent >= 0 and not layers[row].operation:
+            modules[parent] += layers[row].macs
+    return lambda row: layers[row].depth < depth and modules[row] == layers[row].macs
+
+
+def _ends(depths: Sequence[int] | object) -> list[int]:
+    """For each row the one behind the last inside it."""
+    found = list(depths)  # type: ignore[call-overload]
+    ends, open_rows = [len(found)] * len(found), []
+    for row, depth in enumerate(found):
+        while open_rows and found[open_rows[-1]] >= depth:
+            ends[open_rows.pop()] = row
+        open_rows.append(row)
+    return ends
