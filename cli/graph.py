@@ -157,8 +157,7 @@ def _volumes(
     limit = depth_limit(depth) if depth else 0
     found: list[Trace] = []
     try:
-        for network in (subject.network, *others):
-            found.append(replace(subject, network=network).trace())
+        found.extend(replace(subject, network=network).trace() for network in (subject.network, *others))
     except ForwardError as error:
         with suppress(InputError):
             if error.trace is not None:

@@ -40,6 +40,16 @@ class Concatenations:
                 self._known.setdefault(last, self._put_together(last))
         return self._known[self._inmost(row)]
 
+    def maker(self, row: int) -> int:
+        """The layer that made what a row gives: the convolution, where the row only normalises or activates."""
+        while row >= 0:
+            row = self._inmost(row)
+            before = () if is_concatenation(self._layers[row], self._axes[row]) else self._followed(row)
+            if not before:
+                break
+            row = before[0]
+        return row
+
     def _inmost(self, row: int) -> int:
         """The layer inside a block that gives its result."""
         if row not in self._holders:

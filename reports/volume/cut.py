@@ -31,7 +31,7 @@ class Cut:
         self.rows: list[int] = []
         self.home: dict[int, int] = {}
         self.repeats: dict[int, int] = {}
-        self._ends = _ends(layer.depth for layer in layers)
+        self._ends = _ends([layer.depth for layer in layers])
         self._children: dict[int, list[int]] = {}
         for row, parent in enumerate(parents):
             self._children.setdefault(parent, []).append(row)
@@ -93,12 +93,12 @@ def automatic(trace: Trace, depth: int) -> Callable[[int], bool]:
     return lambda row: layers[row].depth < depth and modules[row] == layers[row].macs
 
 
-def _ends(depths: Sequence[int] | object) -> list[int]:
+def _ends(depths: Sequence[int]) -> list[int]:
     """For each row the one behind the last inside it."""
-    found = list(depths)  # type: ignore[call-overload]
-    ends, open_rows = [len(found)] * len(found), []
-    for row, depth in enumerate(found):
-        while open_rows and found[open_rows[-1]] >= depth:
+    ends = [len(depths)] * len(depths)
+    open_rows: list[int] = []
+    for row, depth in enumerate(depths):
+        while open_rows and depths[open_rows[-1]] >= depth:
             ends[open_rows.pop()] = row
         open_rows.append(row)
     return ends

@@ -13,6 +13,7 @@ from archlab.reports.volume.tensors import Tensor
 
 MARGIN = 16.0
 KEY_GAP = 20.0
+NOTICE_LINE = 17.0
 NARROW_PIXELS = 1_150.0
 """Up to this width a page may make a picture smaller, to the width of its column, and letters stay legible."""
 LIGHTEST_BAND = 0.3
@@ -22,13 +23,13 @@ LIGHTEST_BAND = 0.3
 def drawing(plan: Plan, keys: Keys, title: str, description: str, alone: bool, notices: Sequence[str] = ()) -> str:
     """The picture: for a page, or as a file of its own with a title and its style."""
     heading = title if alone and not any(label.style == "heading" for label in plan.labels) else ""
-    head = (30.0 if heading else 0.0) + 17.0 * len(notices)
+    head = (30.0 if heading else 0.0) + NOTICE_LINE * len(notices)
     width = max(plan.width, keys.width, 320.0) + 2 * MARGIN
     height = head + plan.height + keys.height + 2 * MARGIN + KEY_GAP
-    parts = [
-        f'<svg class="volume-drawing{" is-narrow" if width <= NARROW_PIXELS else ""}" xmlns="http://www.w3.org/2000/svg" width="{_n(width)}" height="{_n(height)}"'
-        f' viewBox="0 0 {_n(width)} {_n(height)}" role="img" aria-label="{escape(description)}">'
-    ]
+    style = "volume-drawing is-narrow" if width <= NARROW_PIXELS else "volume-drawing"
+    size = f'width="{_n(width)}" height="{_n(height)}"'
+    start = f'<svg class="{style}" xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {_n(width)} {_n(height)}"'
+    parts = [f'{start} role="img" aria-label="{escape(description)}">']
     if alone:
         parts += [
             f"<title>{escape(title)}</title><style>{file_style()}</style>",
@@ -36,10 +37,13 @@ def drawing(plan: Plan, keys: Keys, title: str, description: str, alone: bool, n
         ]
     if heading:
         parts.append(f'<text class="heading" x="{_n(MARGIN)}" y="{_n(MARGIN + 14)}">{escape(heading)}</text>')
-    for place, line in enumerate(notices, start=1):
-        parts.append(f'<text class="notice" x="{_n(MARGIN)}" y="{_n(MARGIN + head - 17 * (len(notices) - place + 1) + 8)}">{escape(line)}</text>')
+    for place, line in enumerate(reversed(notices)):
+        y = MARGIN + head - NOTICE_LINE * place - 9
+        parts.append(f'<text class="notice" x="{_n(MARGIN)}" y="{_n(y)}">{escape(line)}</text>')
     parts.append(f'<g transform="translate({_n(MARGIN)} {_n(MARGIN + head)})">{elements(plan)}</g>')
-    parts.append(f'<g transform="translate({_n(MARGIN)} {_n(MARGIN + head + plan.height + KEY_GAP)})">{_keys(keys)}</g>')
+    parts.append(
+        f'<g transform="translate({_n(MARGIN)} {_n(MARGIN + head + plan.height + KEY_GAP)})">{_keys(keys)}</g>'
+    )
     return "".join(parts) + "</svg>\n"
 
 
@@ -88,8 +92,9 @@ def _block(item: Block, shades: dict[int, float]) -> str:
     if d:
         edges += f"l{_n(d)} {_n(-d)}h{_n(w)}v{_n(h)}l{_n(-d)} {_n(d)}m0 {_n(-h)}l{_n(d)} {_n(-d)}"
     style = "is-concatenation" if bands else tensor.style
+    sizes = "x".join(map(str, tensor.positions))
     return (
-        f'<g class="volume {style}" data-channels="{tensor.channels}" data-map="{"x".join(map(str, tensor.positions))}">'
+        f'<g class="volume {style}" data-channels="{tensor.channels}" data-map="{sizes}">'
         f'<title>{escape(described(tensor))}</title>{inner}{edges}"/></g>'
     )
 

@@ -15,7 +15,12 @@ from archlab.reports.volume.tensors import Tensor
 SAMPLE_PIXELS = 42.0
 WIDEST = 860.0
 LINE = 16.0
-WORDS = {"is-joint": "sums, concatenations", "is-other": "other operations", "is-block": "blocks of layers"}
+WORDS = {
+    "is-pooling": "pooling, resizing",
+    "is-joint": "sums, concatenations",
+    "is-other": "other operations",
+    "is-block": "blocks of layers",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,9 @@ def keys_of(plan: Plan, scale: Scale) -> Keys:
 def _sample(plan: Plan, scale: Scale) -> Block:
     channels, positions = _round(scale.channels.size(SAMPLE_PIXELS)), _round(scale.positions.size(SAMPLE_PIXELS))
     flat = not any(depth_of(item.tensor) for item in plan.blocks)
-    tensor = Tensor(0, "key", "key", "is-other", channels, (positions,) * (1 if flat else 2), ("",) * (1 if flat else 2))
+    tensor = Tensor(
+        0, "key", "key", "is-other", channels, (positions,) * (1 if flat else 2), ("",) * (1 if flat else 2)
+    )
     made = block(tensor, scale, 0.0, 0.0)
     left = 8 + 7.0 * len(f"{positions:,}")
     return Block(tensor, left, made.depth + 2, made.width, made.height, made.depth)
@@ -76,7 +83,7 @@ def _noun(plan: Plan) -> str:
 
 def _round(size: float) -> int:
     """The next power of two below, as channels and maps usually are; at least 1."""
-    return 2 ** max(0, math.floor(math.log2(max(size, 1.0)) + 0.25))
+    return 1 << max(0, math.floor(math.log2(max(size, 1.0)) + 0.25))
 
 
 def _sentence(plan: Plan, scale: Scale) -> str:
@@ -84,7 +91,11 @@ def _sentence(plan: Plan, scale: Scale) -> str:
     tokens = any(len(item.tensor.positions) == 1 for item in plan.blocks)
     roots = [name for name, axis in (("width", scale.channels), ("height and depth", scale.positions)) if axis.root]
     parts = ["Width: channels or features."]
-    parts.append("Height: tokens or steps." if flat else f"Height and depth: the map{' (of tokens and steps, the height)' if tokens else ''}.")
+    parts.append(
+        "Height: tokens or steps."
+        if flat
+        else f"Height and depth: the map{' (of tokens and steps, the height)' if tokens else ''}."
+    )
     if any(len(item.tensor.positions) > 2 for item in plan.blocks):
         parts.append("The first axis of volumes is not drawn.")
     rest = "the rest is to scale, all blocks alike" if len(roots) < 2 else "all blocks alike"
@@ -96,15 +107,13 @@ def _meanings(plan: Plan) -> list[tuple[str, str]]:
     """Only what occurs."""
     drawn = {item.tensor.style for item in plan.blocks if not item.tensor.bands}
     bands = {band.style for item in plan.blocks for band in item.tensor.bands}
-    found: list[tuple[str, str]] = []
-    for style in ("is-input", *(f"is-{name}" for name in CATEGORIES), "is-block", "is-other"):
-        if style in drawn | bands:
-            found.append((style, WORDS.get(style, style.removeprefix("is-"))))
+    styles = ("is-input", *(f"is-{name}" for name in CATEGORIES), "is-block", "is-other")
+    found = [(style, WORDS.get(style, style.removeprefix("is-"))) for style in styles if style in drawn | bands]
     made = (sum(band.style != "is-carried" for band in item.tensor.bands) for item in plan.blocks)
     if max(made, default=0) > 1:
-        found.append(("is-convolution is-shade", "added by a layer, the later the darker"))
+        found.append(("is-convolution is-shade", "each layer's part of a concatenation, the later the darker"))
     if "is-carried" in bands:
-        found.append(("is-carried", "concatenated: what was there before"))
+        found.append(("is-carried", "the part that was there before"))
     if any(wire.skip for wire in plan.wires):
         found.append(("wire-skip", "skip connection"))
     return found

@@ -108,7 +108,11 @@ def _elbow(start: Block, end: Block) -> tuple[tuple[float, float], ...]:
 
 def _across(placed: Sequence[Block], source: int, target: int) -> tuple[tuple[float, float], ...]:
     start, end = placed[source], placed[target]
-    between = [item for item in placed[source + 1 : target] if item.y < start.y + start.height and start.y < item.y + item.height]
+    between = [
+        item
+        for item in placed[source + 1 : target]
+        if item.y < start.y + start.height and start.y < item.y + item.height
+    ]
     if not between:
         y = start.entry[1]
         return (start.right - start.depth / 2, y), (end.x, y)

@@ -24,7 +24,8 @@ def short_names(tensors: Sequence[Tensor], groups: Sequence[tuple[int, int]]) ->
 
     def name(tensor: Tensor) -> str:
         own = next((prefix for prefix in _prefixes(tensor.path) if len(homes[prefix]) == 1), tensor.path)
-        return visible(own.removeprefix(f"{common}.") if common else own)
+        short = own.removeprefix(f"{common}.") if common else own
+        return visible(own if short.isdecimal() else short)
 
     return [[name(tensor) for tensor in tensors[first : first + count]] for first, count in groups]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from math import prod
 
 from archlab.reports.text import shortened
@@ -97,7 +97,7 @@ def _axis(groups: Sequence[Sequence[Group]]) -> list[tuple[str, float]] | None:
     sizes: dict[str, int] = {}
     widths: dict[str, float] = {}
     for network in groups:
-        falls = all(before.positions >= after.positions for before, after in zip(network, network[1:], strict=False))
+        falls = all(before.positions >= after.positions for before, after in pairwise(network))
         if not falls or len({group.key for group in network}) < len(network):
             return None
         for group in network:
@@ -154,7 +154,7 @@ def _label(
     y = bottom + (LINE + 2 if repeats else 0.0) + LINE
     names = short_names(tensors, [(group.first, group.count) for group in groups])
     for (start, width), group, found_names in zip(spots, groups, names, strict=True):
-        plan.labels += _names(group, found_names, start, start + width + COLUMN_GAP - 6, y + LINE)
+        plan.labels += _names(group, found_names, start, start + width + COLUMN_GAP - 2, y + LINE)
         for run in group.runs:
             text = written(tensors[run.first].channels)
             plan.labels.append(Label(start + run.x + run.width / 2, y, text, "size"))
@@ -174,6 +174,8 @@ def _names(group: Group, names: Sequence[str], left: float, right: float, y: flo
     starts = [item for place, item in enumerate(by_run) if place == 0 or item[0] != by_run[place - 1][0]]
     spans = [(name, x, end - 5) for (name, x), (_, end) in zip(starts, [*starts[1:], ("", right + 5)], strict=True)]
     if any(name == main and SMALL_LETTER * len(name) > end - x for name, x, end in spans):
+        equal = [name for name in dict.fromkeys(names) if names.count(name) == names.count(main)]
+        main = main if len(equal) == 1 else f"{equal[0]} … {equal[-1]}"
         spans = [(main, left, right)]
     fitting = [(name, x, int((end - x) / SMALL_LETTER)) for name, x, end in spans]
     return [

@@ -67,7 +67,8 @@ def draw(*traces: Trace, only: str = "", depth: int | None = 0, alone: bool = Tr
         for trace in traces
         if trace.failure
         for line in failure_lines(
-            f"The forward pass failed at {trace.failure.path or trace.network}: {failure_text(trace.failure)}", plan.width
+            f"The forward pass failed at {trace.failure.path or trace.network}: {failure_text(trace.failure)}",
+            plan.width,
         )
     ]
     title = shortened(", ".join(name for name, _ in found), 90)

@@ -30,6 +30,9 @@ from archlab.reports.volume.cut import Cut, automatic, opened_to
 MOST_BLOCKS = 32
 """Blocks up to which a picture opens one level more by itself: the paper's U-Net has 28, a drawn ResNet-18 has 21."""
 
+MAKERS = frozenset(["convolution", "linear", "recurrent", "attention", "embedding"])
+"""Kinds whose result is always a block of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Band:
@@ -119,8 +122,8 @@ class _Selection:
     def tensors(self) -> tuple[Tensor, ...]:
         made = [row for row in self.cut.rows if self.drawn.get(row) == row]
         hidden = {row for row in made if self._is_band(row)}
-        inputs = [origin for origin in dict.fromkeys(o for found in self.taken.values() for o in found)]
-        inputs = sorted((o for o in inputs if o not in self.cut.shown), key=lambda o: (o >= 0, abs(o)))
+        outside = {origin for found in self.taken.values() for origin in found} - self.cut.shown
+        inputs = sorted(outside, key=lambda origin: (origin >= 0, abs(origin)))
         kept = [*inputs, *(row for row in made if row not in hidden)]
         place = {row: number for number, row in enumerate(kept)}
         bands = Concatenations(self.trace, self.axes)
@@ -155,7 +158,7 @@ class _Selection:
         if self._is_silent(row):
             return
         before = [origin for origin in self.taken[row] if origin not in self.cut.shown or origin in self.drawn]
-        heights = [self.rank.get(self.drawn.get(origin, origin), 0) for origin in before]
+        heights = [self._rank(origin) for origin in before]
         self.drawn[row], self.rank[row] = row, max(heights, default=0) + 1
         main = self._same(row, before)
         if main is None:
@@ -175,16 +178,23 @@ class _Selection:
         if _is_sum(self.layers[row]):
             self.sums.setdefault(target, []).extend(others)
 
+    def _rank(self, origin: int) -> int:
+        """How many blocks lie one behind the other up to what a node takes."""
+        return self.rank.get(self.drawn.get(origin, origin), 0)
+
     def _same(self, row: int, before: Sequence[int]) -> int | None:
         """Which of what a node takes is the same block as its result: of several, that with most blocks behind it."""
         layer = self.layers[row]
         if len(self.cut.inside(row)) > 1 or layer.macs or is_concatenation(layer, self.axes[row]):
             return None
+        kind = category(layer, False)
+        if kind in MAKERS:
+            return None  # its MACs aren't counted, or a look-up has none
         shape = self._shape(row)
         equal = [o for o in before if self._shape(o) == shape]
-        if equal and (layer.kind != "Embedding"):
-            return max(equal, key=lambda o: (self.rank.get(self.drawn.get(o, o), 0), o))
-        alone = len(before) == 1 and not layer.parameters and category(layer, False) != "pooling"
+        if equal:
+            return max(equal, key=lambda o: (self._rank(o), o))
+        alone = len(before) == 1 and not layer.parameters and kind != "pooling"
         return before[0] if alone and prod(self._shape(before[0])) == prod(shape) else None
 
     def _is_band(self, row: int) -> bool:
@@ -230,7 +240,8 @@ class _Selection:
             home = self.cut.home.get(origin, origin)
             target = self.drawn.get(home, home)
             is_carried = target in place and target != row
-            style = "is-carried" if is_carried or origin < 0 else f"is-{category(self.layers[origin], False)}"
+            maker = self.layers[bands.maker(origin)]
+            style = "is-carried" if is_carried or origin < 0 else f"is-{category(maker, False)}"
             result.append(Band(channels, style, origin))
         return tuple(result)
 
