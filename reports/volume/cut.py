@@ -13,6 +13,35 @@ FEWEST_EQUAL = 6
 """Equal blocks that follow each other, from which on one stands for all: twelve alike say no more than one and x12."""
 
 
+class Tree:
+    """What every cut of a trace needs of its tree of layers: read once, however often it is cut."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        parents = parent_rows(layer.depth for layer in trace.layers)
+        self.holders = set(parents)
+        """Rows that hold others."""
+        self.children: dict[int, list[int]] = {}
+        for row, parent in enumerate(parents):
+            self.children.setdefault(parent, []).append(row)
+        self.ends = _ends([layer.depth for layer in trace.layers])
+        """For each row the one behind the last inside it."""
+        self.paths = [layer.path for layer in trace.layers]
+        self.likeness = likeness([replace(layer, input_shapes=layer.input_shapes[:1]) for layer in trace.layers])
+        """Of what else a block is given, a decoder's cache grows from block to block."""
+
+    def start(self, only: str) -> list[int]:
+        """The outermost rows, or those inside one layer.
+
+        Raises:
+            InputError: no layer has that path.
+        """
+        if only and only not in self.paths:
+            raise InputError(f"{self.trace.network} has no layer {only!r}: {nearest(only, dict.fromkeys(self.paths))}")
+        top = self.paths.index(only) if only else -1
+        return self.children.get(top) or [row for row in [top] if row >= 0]
+
+
 class Cut:
     """The rows of a trace, or of what one of its layers holds, with some blocks open.
 
@@ -20,39 +49,27 @@ class Cut:
         rows: the nodes, in order of execution.
         shown: the same as a set.
         home: any row -> the node that it lies in; of equal blocks all lie in the first.
-        holders: rows that hold others.
         repeats: node -> how many equal ones it stands for.
     """
 
-    def __init__(self, trace: Trace, only: str, is_open: Callable[[int], bool]) -> None:
-        layers = trace.layers
-        parents = parent_rows(layer.depth for layer in layers)
-        self.holders = set(parents)
+    def __init__(self, tree: Tree, only: str, is_open: Callable[[int], bool]) -> None:
         self.rows: list[int] = []
         self.home: dict[int, int] = {}
         self.repeats: dict[int, int] = {}
-        self._ends = _ends([layer.depth for layer in layers])
-        self._children: dict[int, list[int]] = {}
-        for row, parent in enumerate(parents):
-            self._children.setdefault(parent, []).append(row)
-        self._likeness = likeness([replace(layer, input_shapes=layer.input_shapes[:1]) for layer in layers])
-        self._paths = [layer.path for layer in layers]
-        if only and only not in self._paths:
-            raise InputError(f"{trace.network} has no layer {only!r}: {nearest(only, dict.fromkeys(self._paths))}")
-        top = self._paths.index(only) if only else -1
-        self._show(self._children.get(top) or [top], is_open, 1)
+        self._tree = tree
+        self._show(tree.start(only), is_open, 1)
         self.shown = set(self.rows)
 
     def inside(self, row: int) -> range:
         """A node's own row and those in it."""
-        return range(row, self._ends[row])
+        return range(row, self._tree.ends[row])
 
     def _show(self, rows: Sequence[int], is_open: Callable[[int], bool], times: int) -> None:
-        for group in self._series([row for row in rows if row >= 0]):
+        for group in self._series(rows):
             first = group[0]
-            if first in self.holders and is_open(first):
+            if first in self._tree.holders and is_open(first):
                 before = len(self.rows)
-                self._show(self._children[first], is_open, times * len(group))
+                self._show(self._tree.children[first], is_open, times * len(group))
                 self.home[first] = self.rows[-1] if len(self.rows) > before else first
             else:
                 self.rows.append(first)
@@ -64,11 +81,12 @@ class Cut:
 
     def _series(self, rows: Sequence[int]) -> list[list[int]]:
         """The rows, equal blocks that follow each other together where they are many."""
+        tree = self._tree
         groups: list[list[int]] = []
         for row in rows:
             last = groups[-1][-1] if groups else row
-            is_equal = last != row and row in self.holders and self._likeness[last] == self._likeness[row]
-            if is_equal and in_series(self._paths[last], self._paths[row]):
+            is_equal = last != row and row in tree.holders and tree.likeness[last] == tree.likeness[row]
+            if is_equal and in_series(tree.paths[last], tree.paths[row]):
                 groups[-1].append(row)
             else:
                 groups.append([row])

@@ -39,7 +39,7 @@ def drawing(plan: Plan, keys: Keys, title: str, description: str, alone: bool, n
         parts.append(f'<text class="heading" x="{_n(MARGIN)}" y="{_n(MARGIN + 14)}">{escape(heading)}</text>')
     for place, line in enumerate(reversed(notices)):
         y = MARGIN + head - NOTICE_LINE * place - 9
-        parts.append(f'<text class="notice" x="{_n(MARGIN)}" y="{_n(y)}">{escape(line)}</text>')
+        parts.append(f'<text class="failure" x="{_n(MARGIN)}" y="{_n(y)}">{escape(line)}</text>')
     parts.append(f'<g transform="translate({_n(MARGIN)} {_n(MARGIN + head)})">{elements(plan)}</g>')
     parts.append(
         f'<g transform="translate({_n(MARGIN)} {_n(MARGIN + head + plan.height + KEY_GAP)})">{_keys(keys)}</g>'

@@ -113,7 +113,7 @@ def _meanings(plan: Plan) -> list[tuple[str, str]]:
     if max(made, default=0) > 1:
         found.append(("is-convolution is-shade", "each layer's part of a concatenation, the later the darker"))
     if "is-carried" in bands:
-        found.append(("is-carried", "the part that was there before"))
+        found.append(("is-carried", "in a concatenation: what was there before"))
     if any(wire.skip for wire in plan.wires):
         found.append(("wire-skip", "skip connection"))
     return found

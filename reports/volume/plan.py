@@ -10,7 +10,7 @@ from archlab.reports.volume.scale import Scale
 from archlab.reports.volume.tensors import Tensor
 
 Point = tuple[float, float]
-LETTER, SMALL_LETTER = 7.0, 6.0
+LETTER, SMALL_LETTER = 7.0, 6.5
 """Widths of a letter in the sizes that labels are written in."""
 
 

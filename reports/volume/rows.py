@@ -154,7 +154,7 @@ def _label(
     y = bottom + (LINE + 2 if repeats else 0.0) + LINE
     names = short_names(tensors, [(group.first, group.count) for group in groups])
     for (start, width), group, found_names in zip(spots, groups, names, strict=True):
-        plan.labels += _names(group, found_names, start, start + width + COLUMN_GAP - 2, y + LINE)
+        plan.labels += _names(group, found_names, start, start + width + COLUMN_GAP - 5, y + LINE)
         for run in group.runs:
             text = written(tensors[run.first].channels)
             plan.labels.append(Label(start + run.x + run.width / 2, y, text, "size"))
@@ -175,7 +175,8 @@ def _names(group: Group, names: Sequence[str], left: float, right: float, y: flo
     spans = [(name, x, end - 5) for (name, x), (_, end) in zip(starts, [*starts[1:], ("", right + 5)], strict=True)]
     if any(name == main and SMALL_LETTER * len(name) > end - x for name, x, end in spans):
         equal = [name for name in dict.fromkeys(names) if names.count(name) == names.count(main)]
-        main = main if len(equal) == 1 else f"{equal[0]} … {equal[-1]}"
+        ends = f"{equal[0]} … {equal[-1]}"
+        main = ends if len(equal) > 1 and SMALL_LETTER * len(ends) <= right - left else main
         spans = [(main, left, right)]
     fitting = [(name, x, int((end - x) / SMALL_LETTER)) for name, x, end in spans]
     return [

@@ -47,7 +47,8 @@ def draw(*traces: Trace, only: str = "", depth: int | None = 0, alone: bool = Tr
         traces: the networks, drawn below each other.
         only: the path of the layer whose inside is drawn instead.
         depth: levels of blocks to open; None for all, 0 for as many as make at most 32 blocks.
-        alone: whether it has a title and its own style; without, it takes its colours from the page that it is in.
+        alone: whether it has a title, its own style, and what failed; without, it takes its colours from the page that
+            it is in, which says the rest.
 
     Raises:
         InputError: no trace is given, a network has no layer of that path, or there is nothing to draw.
@@ -62,15 +63,7 @@ def draw(*traces: Trace, only: str = "", depth: int | None = 0, alone: bool = Tr
     found = [(_title(trace, only), tensors(trace, only, depth)) for trace in traces]
     scale, plan = _fitted(found)
     keys = keys_of(plan, scale)
-    failures = [
-        line
-        for trace in traces
-        if trace.failure
-        for line in failure_lines(
-            f"The forward pass failed at {trace.failure.path or trace.network}: {failure_text(trace.failure)}",
-            plan.width,
-        )
-    ]
+    failures = [line for trace in traces for line in failure_lines(_failure(trace), plan.width)] if alone else []
     title = shortened(", ".join(name for name, _ in found), 90)
     return Picture(drawing(plan, keys, title, _description(found), alone, failures))
 
@@ -115,6 +108,13 @@ def _plan(found: Sequence[Named], scale: Scale) -> Plan:
             plan.add(Plan(labels=[Label(0.0, 12.0, name, "heading", "start")], height=20.0), plan.height + 10)
         plan.add(part, plan.height)
     return plan
+
+
+def _failure(trace: Trace) -> str:
+    """Where and why the forward pass failed, empty where it did not."""
+    if trace.failure is None:
+        return ""
+    return f"The forward pass failed at {visible(trace.failure.path or trace.network)}: {failure_text(trace.failure)}"
 
 
 def _title(trace: Trace, only: str) -> str:

@@ -25,7 +25,7 @@ from archlab.records import Layer, Shape, Trace
 from archlab.records.trace import FEATURE_AXES
 from archlab.reports.diagram.colour import category
 from archlab.reports.volume.bands import Concatenations, is_concatenation
-from archlab.reports.volume.cut import Cut, automatic, opened_to
+from archlab.reports.volume.cut import Cut, Tree, automatic, opened_to
 
 MOST_BLOCKS = 32
 """Blocks up to which a picture opens one level more by itself: the paper's U-Net has 28, a drawn ResNet-18 has 21."""
@@ -81,15 +81,16 @@ def tensors(trace: Trace, only: str = "", depth: int | None = 0) -> tuple[Tensor
     Raises:
         InputError: no layer has that path, or there is nothing to draw.
     """
+    tree, axes = Tree(trace), named_axes(trace)
     if depth != 0:
-        found = _Selection(trace, Cut(trace, only, opened_to(trace, depth))).tensors()
+        found = _Selection(tree, axes, Cut(tree, only, opened_to(trace, depth))).tensors()
     else:
         found, last = (), list[int]()
         for level in range(1, max((layer.depth for layer in trace.layers), default=1) + 1):
-            cut = Cut(trace, only, automatic(trace, level))
+            cut = Cut(tree, only, automatic(trace, level))
             if cut.rows == last:
                 break  # nothing is left to open
-            finer = _Selection(trace, cut).tensors()
+            finer = _Selection(tree, axes, cut).tensors()
             if found and len(finer) > MOST_BLOCKS:
                 break
             found, last = finer, cut.rows
@@ -101,9 +102,9 @@ def tensors(trace: Trace, only: str = "", depth: int | None = 0) -> tuple[Tensor
 class _Selection:
     """The nodes of a cut, each resolved to the tensor that stands for its result."""
 
-    def __init__(self, trace: Trace, cut: Cut) -> None:
-        self.layers, self.cut, self.trace = trace.layers, cut, trace
-        self.axes = named_axes(trace)
+    def __init__(self, tree: Tree, axes: list[Axes], cut: Cut) -> None:
+        self.trace, self.layers, self.holders = tree.trace, tree.trace.layers, tree.holders
+        self.axes, self.cut = axes, cut
         self.taken = {row: self._taken(row) for row in cut.rows}
         self.consumers: dict[int, list[int]] = {}
         for row, origins in self.taken.items():
@@ -279,7 +280,7 @@ class _Selection:
         own = category(self.layers[row], False)
         if own != "other":
             return own
-        leaves = [self.layers[inner] for inner in self.cut.inside(row) if inner not in self.cut.holders]
+        leaves = [self.layers[inner] for inner in self.cut.inside(row) if inner not in self.holders]
         most: Layer = max(leaves, key=lambda layer: layer.macs)
         return category(most, False) if most.macs else own
 
