@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +27,13 @@ class GraphFormat(StrEnum):
     mermaid = "mermaid"
     json = "json"
     model_explorer = "model-explorer"
+
+
+class View(StrEnum):
+    """The ways to draw a network."""
+
+    diagram = "diagram"
+    volume = "volume"
 
 
 class Colour(StrEnum):
@@ -59,13 +67,26 @@ FORMATS = {
 @grouped
 def graph(
     subject: Subject,
+    others: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MORE", show_default=False, help="Further networks, drawn below the first by --view volume."
+        ),
+    ] = None,
     *,
+    view: Annotated[
+        View,
+        typer.Option(
+            help="diagram: layers as boxes, tensors as lines. volume: tensors as blocks to scale, as papers draw them."
+        ),
+    ] = View.diagram,
     depth: Annotated[
         str,
         typer.Option(
             metavar="N|all",
             show_default=False,
-            help="Levels that are open. Default: what is worth seeing in a picture, the outermost in a text.",
+            help="Levels that are open. Default: what is worth seeing in a picture, the outermost in a text; in "
+            "volumes what makes at most 32 blocks.",
         ),
     ] = "",
     only: Annotated[
@@ -100,16 +121,35 @@ def graph(
     Edges carry the shapes of what goes between two layers. Where the network does not take its input, the picture is
     drawn up to the layer that failed, and marks it.
 
+    In the volume view a block is as wide as its channels, as high and deep as its map (tokens: as high), all on one
+    scale that the key states. A network whose maps shrink and grow again is a U, with its skip connections across; a
+    dense block's layers are bands of its blocks; several networks stand over one axis of map sizes.
+
     \b
     archlab graph densenet -o densenet.html
     archlab graph resnet --only stage_2.0 -o block.svg
     archlab graph resnet50 --depth all -o resnet50.svg
     archlab graph lenet --format mermaid
+    archlab graph unet.py:unet --view volume -o unet.svg
+    archlab graph resnet densenet --view volume -o both.svg
     archlab graph torchvision:resnet50 --depth all --format model-explorer -o resnet50.json
     """
     if as_json and form not in (None, GraphFormat.json):
         raise InputError(f"--json means --format json, but --format {form} was given too: leave one of them out")
     form = GraphFormat.json if as_json else form
+    if view is View.volume:
+        _volumes(
+            subject,
+            others or [],
+            path,
+            only,
+            depth,
+            [form is not None, direction is not None, colour is not Colour.kind],
+        )
+        return
+    if others:
+        given = " ".join([subject.network, *others])
+        raise InputError(f"a diagram is of one network, got {given}: leave all but one out, or add --view volume")
     limit: Depth = depth_limit(depth) if depth else "auto"
     suffix = path.suffix.lower() if path else ""
     costly = [colour.value] if colour in (Colour.saved, Colour.receptive_field, Colour.time) else []
@@ -121,6 +161,38 @@ def graph(
                 _write(error.trace, path, suffix, form, only, limit, colour.value, direction)
         raise
     _write(found, path, suffix, form, only, limit, colour.value, direction)
+
+
+def _volumes(
+    subject: Subject, others: list[str], path: Path | None, only: str, depth: str | None, refused: list[bool]
+) -> None:
+    """Draw the volumes of one network or several."""
+    from archlab.reports import volume
+
+    if any(refused):
+        names = [name for name, given in zip(("--format", "--direction", "--colour"), refused, strict=True) if given]
+        raise InputError(f"{names[0]} says nothing about volumes, which are SVG and always to scale: leave it out")
+    if path is not None and path.suffix.lower() not in volume.FORMATS:
+        raise InputError(f"{path} has an ending that volumes can't be written as; expected {', '.join(volume.FORMATS)}")
+    limit = depth_limit(depth) if depth else 0
+    found: list[Trace] = []
+    try:
+        found.extend(replace(subject, network=network).trace() for network in (subject.network, *others))
+    except ForwardError as error:
+        with suppress(InputError):
+            if error.trace is not None:
+                _draw([*found, error.trace], path, only, limit)
+        raise
+    _draw(found, path, only, limit)
+
+
+def _draw(found: list[Trace], path: Path | None, only: str, limit: int | None) -> None:
+    from archlab.reports import volume
+
+    if path is None:
+        write(volume.draw(*found, only=only, depth=limit).svg.rstrip(), None)
+    else:
+        message(f"wrote {volume.save(path, *found, only=only, depth=limit)}")
 
 
 def _write(

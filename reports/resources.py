@@ -13,7 +13,7 @@ from pathlib import Path
 from archlab.reports import palette
 
 REPORTS_FOLDER = Path(__file__).parent
-STYLES = ("theme", "page", "content", "tables", "panels", "diagram", "narrow-print")
+STYLES = ("theme", "page", "content", "tables", "panels", "diagram", "volume", "narrow-print")
 SCRIPTS = ("values", "theme", "charts", "address", "playing", "controls", "tables", "start")
 DIAGRAM_SCRIPTS = (
     "diagram-places",
@@ -61,6 +61,22 @@ def light_color(name: str) -> str:
 @functools.cache
 def _light_colors() -> dict[str, str]:
     return dict(re.findall(r"--([\w-]+): light-dark\((#[0-9a-f]{6})", style()))
+
+
+def themed(rules: str) -> str:
+    """Rules of drawings for a file of its own: the light colours, and the dark ones for readers who want those.
+
+    Plain colours stand instead of the variables of diagram.css, since few viewers of SVG files know those.
+    """
+    pairs = re.findall(r"(--[\w-]+):\s*light-dark\(([^,]+),\s*([^)]+)\)", asset("diagram.css"))
+    plain = re.sub(r"/\*.*?\*/", "", rules, flags=re.S)
+    themes = []
+    for theme in (1, 2):
+        text = plain
+        for pair in pairs:
+            text = text.replace(f"var({pair[0]})", pair[theme])
+        themes.append(re.sub(r"\s+", " ", text).strip())
+    return f"{themes[0]} @media (prefers-color-scheme: dark) {{ {themes[1]} }}"
 
 
 def _joined(names: tuple[str, ...], kind: str) -> str:

@@ -7,7 +7,6 @@ concerns drawings, with plain colours instead of variables, since few viewers of
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Sequence
 from html import escape
@@ -103,15 +102,7 @@ def bounds(scene: Scene) -> tuple[float, float, float, float]:
 def file_style() -> str:
     """The rules for drawings, with the light colours, and the dark ones for readers who want those."""
     sheet = resources.asset("diagram.css")
-    rules = re.sub(r"/\*.*?\*/", "", sheet.partition("/* drawing */")[2].partition("/* controls */")[0], flags=re.S)
-    pairs = re.findall(r"(--[\w-]+):\s*light-dark\(([^,]+),\s*([^)]+)\)", sheet)
-    themes = []
-    for theme in (1, 2):
-        text = rules
-        for pair in pairs:
-            text = text.replace(f"var({pair[0]})", pair[theme])
-        themes.append(re.sub(r"\s+", " ", text).strip())
-    return f"{themes[0]} @media (prefers-color-scheme: dark) {{ {themes[1]} }}"
+    return resources.themed(sheet.partition("/* drawing */")[2].partition("/* controls */")[0])
 
 
 def _box(box: Box, scheme: Scheme) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from archlab.analysis.diff import diff
 from archlab.analysis.folding import OutlineRow, failed_rows, outline
 from archlab.analysis.lint import lint
 from archlab.analysis.wording import shape_text
+from archlab.errors import InputError
 from archlab.records import Diff, Trace, VariantResult
 from archlab.reports import palette
 from archlab.reports.charts.architecture import growth_panel, overlay_panel, share_panel
@@ -17,6 +19,7 @@ from archlab.reports.diagram import embedded_data, pair_html, render_pair
 from archlab.reports.diagram import render as render_diagram
 from archlab.reports.templating import Section, render
 from archlab.reports.text import failure_text, slug, visible
+from archlab.reports.volume import draw
 from archlab.tables.columns import COLUMNS, DEFAULT_COLUMNS
 from archlab.tables.diff import diff_table
 from archlab.tables.table import written_rows
@@ -28,6 +31,8 @@ OPEN_NETWORKS = 2
 """Networks up to which all are shown; of more, the first is, and the others open when they are asked for."""
 NEAR_SHARE = 0.5
 """Share of equal layers from which on a network is shown by what sets it apart from another one."""
+MOST_VOLUMES = 4
+"""Networks that are drawn over one axis."""
 STATIC_ROWS = 60
 """Rows of a shape table in the HTML itself, for readers without a script."""
 
@@ -47,7 +52,8 @@ def networks_section(traces: Sequence[Trace], variants: Sequence[VariantResult] 
     several = dict(zip(names, traces, strict=True))
     overlay = overlay_panel(several, "networks-overlay", _places(several, variants)) if len(several) > 1 else None
     pair = _pair(*traces) if len(traces) == PAIR else ""
-    body = render("networks.html", traces=traces, anchors=taken, overlay=overlay, pair=pair)
+    volumes = _volumes([trace for trace in traces if trace.layers][:MOST_VOLUMES]) if len(several) > 1 else ""
+    body = render("networks.html", traces=traces, anchors=taken, overlay=overlay, pair=pair, volumes=volumes)
     return Section("networks", "Architecture", body, (overlay,) if overlay else (), parts=tuple(parts))
 
 
@@ -78,6 +84,7 @@ def _network(trace: Trace, name: str, anchor: str) -> Section:
         findings=[] if trace.failure else lint(trace),
         sees=any(layer.receptive_field for layer in trace.layers),
         diagram=_diagram(trace, anchor) if trace.layers else "",
+        volumes=_volumes([trace]) if trace.layers else "",
     )
     panels = tuple(panel for panel in (growth, share) if panel is not None)
     return Section(anchor, name, body, panels, {anchor: table})
@@ -185,6 +192,15 @@ def _top(table: dict[str, Any]) -> list[list[Any]]:
         if row[depth] == 1 and series < 0:
             rows.append([marked(row[0], count), *row[1:]])
     return rows
+
+
+def _volumes(traces: Sequence[Trace]) -> str:
+    """The tensors of networks as blocks to scale; empty where there is nothing to draw."""
+    from markupsafe import Markup
+
+    with suppress(InputError):
+        return Markup(draw(*traces, alone=False).svg)
+    return ""
 
 
 def _diagram(trace: Trace, anchor: str) -> str:

@@ -119,3 +119,35 @@ def test_a_wrong_call(kept: str, arguments: list[str], message: str) -> None:
     outcome = run("graph", kept, *arguments)
     assert outcome.code == 2
     assert message in outcome.err
+
+
+def test_volumes_of_one_network_and_of_two(kept: str, tmp_path: Path) -> None:
+    path = tmp_path / "net.svg"
+    outcome = run("graph", kept, "--view", "volume", "-o", str(path))
+    assert (outcome.code, outcome.out) == (0, "")
+    one = path.read_text(encoding="utf-8")
+    assert one.startswith('<svg class="volume-drawing')
+    assert run("graph", kept, "--view", "volume").out == one  # without a file, the text
+    both = run("graph", kept, kept, "--view", "volume").out
+    assert both.count("<title>block.fc") == 2 * one.count("<title>block.fc") == 2
+    closed = run("graph", kept, "--view", "volume", "--depth", "1").out
+    assert "<title>block (" in closed
+    assert "<title>block.fc" not in closed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["NET", "NET"], "a diagram is of one network"),
+        (["NET", "--view", "volume", "-o", "x.html"], "x.html has an ending that volumes can't be written as"),
+        (["NET", "--view", "volume", "--json"], "--format says nothing about volumes"),
+        (["NET", "--view", "volume", "--scale"], "--scale says nothing about volumes"),
+        (["NET", "--view", "volume", "--colour", "macs"], "--colour says nothing about volumes"),
+        (["NET", "--view", "volume", "--depth", "0"], "--depth '0' is no depth"),
+        (["NET", "--view", "volume", "--only", "fc"], "has no layer 'fc'"),
+    ],
+)
+def test_volumes_refuse_what_says_nothing(kept: str, arguments: list[str], words: str) -> None:
+    outcome = run("graph", *(kept if item == "NET" else item for item in arguments))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert words in outcome.err.replace("\n", " ")
