@@ -14,21 +14,24 @@ from archlab.comparing.designing import Design, design
 from archlab.records import Comparison, Trace, TrainingConfig, Value
 from archlab.records.settings import divided
 from archlab.training.execution import Execution
+from archlab.training.notebook import showing
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from archlab.training import Progress
     from archlab.training.preparation import Preparer
 
 
 def compare(
-    network: str | TrainingConfig = "lenet",
+    network: str | TrainingConfig | nn.Module | Callable[..., nn.Module] = "lenet",
     *,
     bn: Literal["on", "off", "scratch"] | None = None,
     skip: Literal["on", "off"] | None = None,
     vary: Mapping[str, Sequence[Value]] | Iterable[tuple[str, Sequence[Value]]] = (),
     seeds: int | Sequence[int] = 6,
     execution: Execution | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], None] | Literal[False] | None = None,
     metric: str = PRIMARY,
     margin: float | None = None,
     **settings: Any,
@@ -37,19 +40,26 @@ def compare(
 
     What varies is crossed: two values of each of two options make four variants. The first is the baseline.
 
+    One process per core trains, each building its networks anew. What other processes can't build (a module; a class or
+    function that a notebook, the running script or another function defines) is trained in this process, one run after
+    another, which a warning says. A module has no options to switch: of it, settings alone can vary, and every run
+    begins with its weights.
+
     Args:
-        network: its source; or a whole `TrainingConfig`, of which the settings then replace fields.
+        network: its source; a class or function that gives a module; a module; or a whole `TrainingConfig`, of which
+            the settings then replace fields.
         bn: compare its normalisation with BatchNorm (`on`), none (`off`), or BatchNorm from scratch.
         skip: compare its skip connections with those `on` or `off`.
         vary: name of an option of the network, or of a setting that can vary -> the values, the baseline's first.
         seeds: how many, from 0, or which.
         execution: where and how.
-        progress: called with every event of every run.
+        progress: called with every event of every run. None for a bar in a notebook and nothing elsewhere, False for
+            nothing.
         metric: the primary metric, which claims are about.
         margin: differences in it up to this count as equal, in its own unit; by default 0.01 of accuracies (one
             percentage point), 0.02 nats of losses.
         settings: fields of `TrainingConfig` (`epochs=1`, `options={"width": 2}`, ...) and of `Execution` (`store=...`,
-            `workers=1`, ...). Several values of a setting that can vary are compared: `learning_rate=[0.001, 0.01]`.
+            `workers=1`, ...), by their own names or the command's (`lr=0.01`). Several values of a setting that can vary are compared: `learning_rate=[0.001, 0.01]`.
 
     Raises:
         InputError: nothing varies; the network, an option, a setting or the data set is unknown or can't be used.
@@ -60,7 +70,9 @@ def compare(
     """
     chosen, where = divided(settings, TrainingConfig, Execution)
     designed = design(network, bn=bn, skip=skip, vary=vary, seeds=seeds, **chosen)
-    return conduct(designed, replace(execution or Execution(), **where), progress, metric=metric, margin=margin)
+    execution = replace(execution or Execution(), **where)
+    with showing(progress, len(designed.configs)) as tell:
+        return conduct(designed, execution, tell, metric=metric, margin=margin)
 
 
 def conduct(
@@ -92,7 +104,7 @@ def conduct(
     claimable(metric)
     if margin is not None:
         checked_margin(margin)
-    runs = train_all(designed.configs, execution, progress)
+    runs = train_all(designed.configs, execution, progress, designed.sources)
     return execution.home.save_comparison(summarise(runs, command=command, metric=metric, margin=margin))
 
 

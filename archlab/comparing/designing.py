@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from archlab.errors import InputError, SourceError, nearest
 from archlab.records import TrainingConfig, Value
-from archlab.records.config import NORMS, WITH_MOMENTUM, configured, consistent
+from archlab.records.config import NORMS, WITH_MOMENTUM, consistent
 from archlab.records.settings import settings, varying
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ class Design:
     variants: tuple[TrainingConfig, ...]
     """One configuration per variant, the baseline first; their seed has no meaning."""
     seeds: tuple[int, ...]
+    sources: tuple[Source, ...] = ()
+    """The network, where it was given as an object that its name in the configurations may not find."""
 
     @property
     def configs(self) -> list[TrainingConfig]:
@@ -32,7 +34,7 @@ class Design:
 
 
 def design(
-    network: str | TrainingConfig,
+    network: object,
     *,
     bn: str | None = None,
     skip: str | None = None,
@@ -43,7 +45,8 @@ def design(
     """The design that varies a configuration; every network of it can be built.
 
     Args:
-        network: its source; or the configuration that all variants share.
+        network: its source; a class or function that gives a module; a module, which all variants begin from; or the
+            configuration that all variants share.
         bn: normalise with BatchNorm (`on`), nothing (`off`), or BatchNorm from `scratch`, against what it has.
         skip: skip connections `on` or `off`, against what it has.
         vary: name of an option of the network, or of a setting that can vary -> the values, the baseline's first; or
@@ -54,14 +57,14 @@ def design(
     Raises:
         InputError: nothing varies, or something can't vary so.
     """
-    from archlab.networks import resolve
+    from archlab.networks.given import config_of, source_of
 
     for name in ("seed", "variant"):
         if name in chosen:
             raise InputError(f"{name} was given, which a comparison decides itself: name its seeds as seeds=[3, 4]")
     single, several = _divided(chosen)
-    base = configured(network, single)
-    source = resolve(base.network, base.options)
+    base, given = config_of(network, single)
+    source = given or source_of(base.network, base.options)
     base = replace(base, options=dict(source.options))
     factors: dict[str, tuple[Value, ...]] = {}
     for name, value in (("norm", _norm(bn)), ("skip", skip)):
@@ -96,7 +99,7 @@ def design(
         raise InputError(
             f"momentum is varied, and no layer of {base.network} is BatchNorm: all variants would be equal"
         )
-    return Design(variants, seeds_of(seeds))
+    return Design(variants, seeds_of(seeds), (source,) if given or source.local else ())
 
 
 def _has_batchnorm(source: Source, variant: TrainingConfig) -> bool:
@@ -143,6 +146,11 @@ def _switch(source: Source, name: str, value: str) -> tuple[Value, Value]:
     option = source.available.get(name)
     if option is None:
         what = {"norm": "normalisation", "skip": "skip connections"}[name]
+        if source.has_weights:
+            raise InputError(
+                f"{source.name} is built already, so that its {what} can't be switched: give a class or function that "
+                f"builds it with an option {name!r}, as in def build({name}={value!r}): ..."
+            )
         raise InputError(
             f"{source.name} has no {what} to switch: it has no option {name!r}. "
             f"Its options: {', '.join(source.available) or 'none'}"

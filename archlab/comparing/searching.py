@@ -79,7 +79,7 @@ def search(
     while left := [pair for pair in pairs if pair not in failed and bad[pair] - good[pair] > 1]:
         places = {pair: (good[pair] + bad[pair]) // 2 for pair in left}
         configs = [_at(base[pair], grid[places[pair]]) for pair in left]
-        for pair, run in zip(left, train_all(configs, execution, progress), strict=True):
+        for pair, run in zip(left, train_all(configs, execution, progress, designed.sources), strict=True):
             if run.status == "failed":
                 failed.add(pair)
             else:

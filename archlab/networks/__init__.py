@@ -4,8 +4,22 @@ from archlab.networks import densenet as densenet  # registers its networks, as 
 from archlab.networks import lenet as lenet
 from archlab.networks import resnet as resnet
 from archlab.networks import variations as variations
+from archlab.networks.course import BatchNorm, DenseBlock, Residual, Transition
 from archlab.networks.hugging_face.safetensors import checkpoint
 from archlab.networks.registry import Entry, entry, names, register
 from archlab.networks.sources import Source, build, resolve
 
-__all__ = ["Entry", "Source", "build", "checkpoint", "entry", "names", "register", "resolve"]
+__all__ = [
+    "BatchNorm",
+    "DenseBlock",
+    "Entry",
+    "Residual",
+    "Source",
+    "Transition",
+    "build",
+    "checkpoint",
+    "entry",
+    "names",
+    "register",
+    "resolve",
+]

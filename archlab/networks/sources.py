@@ -36,6 +36,9 @@ SOURCE_FORMS = (
     "a registered name, torchvision:NAME, timm:NAME, hf:ORG/NAME, hf:FOLDER, FILE.py:FACTORY, package.module:FACTORY "
     "or FILE.pt2"
 )
+_MOVE = "write it, or a function that builds it, into a file, and name FILE.py:FACTORY"
+IN_MAIN = "{name} is defined in a notebook or in the running script, which other processes can't import"
+"""Why what `__main__` defines can't be built elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Source:
     """Whether the network exists already, with weights of its own: an exported program, a module in a file."""
     file: str | None = None
     """The Python file it is defined in, if the user named one."""
+    local: str = ""
+    """Why no other process can build it, as the beginning of a sentence; empty where any can."""
     notes: list[str] = field(default_factory=list)
     """Sentences that belong under a table: what `build` had to do otherwise."""
     make_inputs: Callable[[nn.Module, int | None], Mapping[str, Any]] | None = None
@@ -130,6 +135,8 @@ def resolve(source: str, options: Mapping[str, Value] | None = None) -> Source:
     """
     given = dict(options or {})
     before, colon, after = source.rpartition(":")
+    if "<" in after or after.endswith("()"):
+        raise SourceError(f"{source} was an object of another Python process, and no name finds it: {_MOVE}")
     if Path(source).suffix == ".pt2":
         return _exported(source, given)
     if before == "hf" or Path(source).name == "config.json":
@@ -144,9 +151,12 @@ def resolve(source: str, options: Mapping[str, Value] | None = None) -> Source:
         path = Path(before).expanduser()
         with torch.random.fork_rng(devices=[]):  # what a file draws or seeds when it is run is no business of ours
             module = imports.load_file(path)
-        return _found(source, imports.find(module, after, before), path, given)
+        return source_of_object(source, imports.find(module, after, before), given, path)
     if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", before):
-        return _found(source, imports.find(imports.load_module(before), after, before), None, given)
+        module, local = imports.load_module(before), IN_MAIN.format(name=after) if before == "__main__" else ""
+        if local and not hasattr(module, after.partition(".")[0]):
+            raise SourceError(f"{source} was defined in a notebook or a script, and this process is another: {_MOVE}")
+        return source_of_object(source, imports.find(module, after, before), given, local=local)
     raise SourceError(f"{source!r} is no source: expected {SOURCE_FORMS}")
 
 
@@ -220,8 +230,21 @@ def _hugging_face(source: str, options: Mapping[str, Value]) -> Source:
     )
 
 
-def _found(source: str, found: object, path: Path | None, options: Mapping[str, Value]) -> Source:
-    """The source for what a user's module calls by the factory's name."""
+def source_of_object(
+    source: str, found: object, options: Mapping[str, Value], path: Path | None = None, local: str = ""
+) -> Source:
+    """The source of what Python has already, under a name.
+
+    Args:
+        source: the name.
+        found: a module, or what is called for one.
+        options: what it is called with.
+        path: the file that it was found in, whose folder is searched by what it imports.
+        local: see `Source.local`.
+
+    Raises:
+        SourceError: it is neither, or an option is not for it.
+    """
     if isinstance(found, nn.Module):
         Signature({}).arguments(options, source)
         return Source(
@@ -229,7 +252,8 @@ def _found(source: str, found: object, path: Path | None, options: Mapping[str, 
             lambda: copy.deepcopy(found),
             has_weights=True,
             file=str(path) if path else None,
-            configure=partial(_found, source, found, path),
+            local=local,
+            configure=partial(source_of_object, source, found, path=path, local=local),
         )
     if not callable(found):
         raise SourceError(
@@ -250,7 +274,8 @@ def _found(source: str, found: object, path: Path | None, options: Mapping[str, 
         options=_plain(arguments),
         available=signature.options,
         file=str(path) if path else None,
-        configure=partial(_found, source, found, path),
+        local=local,
+        configure=partial(source_of_object, source, found, path=path, local=local),
     )
 
 

@@ -271,7 +271,8 @@ def configured(network: object, chosen: Mapping[str, Any]) -> TrainingConfig:
     if not isinstance(config.network, str):
         raise InputError(
             f"network is of type {type(config.network).__name__}, expected a source: a built-in name, FILE.py:FACTORY, "
-            "torchvision:NAME, ... Each run builds its network anew; a module is given as a factory that returns it"
+            "torchvision:NAME, ... A configuration names its network; a module, class or function is given to "
+            "archlab.train or archlab.compare itself"
         )
     if not isinstance(config.options, Mapping):
         raise InputError(f"options is {config.options!r}, expected names and values: {{'norm': 'none'}}")

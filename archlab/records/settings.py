@@ -181,16 +181,24 @@ def settled(record: R) -> R:
 def divided(given: Mapping[str, Any], *records: type) -> list[dict[str, Any]]:
     """The arguments of a call, one dictionary for each record that has fields of their names.
 
+    A setting can be given by the command's name for it too: `lr` is the field `learning_rate`.
+
     Raises:
-        InputError: no record has such a field.
+        InputError: no record has such a field, or one is given by both of its names.
     """
     found: list[dict[str, Any]] = [{} for _ in records]
-    names = [{item.name for item in fields(record)} for record in records]
+    names = [
+        {item.name: item.field for item in settings(record).values()} | {item.name: item.name for item in fields(record)}  # type: ignore[arg-type]
+        for record in records
+    ]
     for name, value in given.items():
         place = next((place for place, known in enumerate(names) if name in known), None)
         if place is None:
             raise InputError(f"there is no setting {name!r}: {nearest(name, set().union(*names))}")
-        found[place][name] = value
+        field_name = names[place][name]
+        if field_name in found[place]:
+            raise InputError(f"{field_name} is given twice, as {name} too: leave one of them out")
+        found[place][field_name] = value
     return found
 
 

@@ -6,7 +6,7 @@ import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from torch import nn
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from archlab.networks import Source
     from archlab.tracing.forward.gradients import Gradients
 
+Network: TypeAlias = "str | Source | nn.Module | Callable[..., nn.Module]"
+"""What is measured: a source or its name, a module, or a class or function that gives one."""
 COLUMNS = ("saved", "backward", "recomputed", "receptive-field", "source")
 """Measurements that cost extra, and are only made when asked for."""
 _OF_A_RUN = frozenset(COLUMNS) - {"source"}
@@ -49,7 +51,7 @@ _OF_A_STEP = frozenset(["backward", "recomputed"])
 
 
 def trace(
-    network: str | Source | nn.Module,
+    network: Network,
     inputs: object = None,
     *,
     batch: int | None = None,
@@ -66,8 +68,8 @@ def trace(
 
     Args:
         network: a source (`densenet`, `torchvision:resnet50`, or what `archlab.networks.resolve` makes of one and of
-            options that are named like an argument here), or any module, traced in the mode that it is in. A path that
-            ends in `.onnx` is read by `archlab.onnx.trace`.
+            options that are named like an argument here), a class or function that gives a module, or any module, traced
+            in the mode that it is in. A path that ends in `.onnx` is read by `archlab.onnx.trace`.
         inputs: shapes or tensors, as a list in the order of the arguments or a dict of keywords; nested containers are
             kept. A string is a text as on the command line (`96`, `3x224x224`, `ids=1x128:int64=randint(0,1000)`).
             Numbers, booleans and None are handed over as they are, and whatever is in `archlab.tracing.AsIs`. None for
@@ -76,7 +78,7 @@ def trace(
         columns: what to measure beside the usual, of `saved`, `backward`, `recomputed`,
             `receptive-field` and `source`.
         strict: whether an operation without a known cost is an error.
-        options: what to build the network with, where it is a source's name.
+        options: what to build the network with, unless it is a module; `bn="off"` as on the command line.
 
     Raises:
         InputError: the source, an option or an input is wrong.
@@ -98,7 +100,7 @@ def trace(
 
 
 def _traced(
-    network: str | Source | nn.Module,
+    network: Network,
     inputs: object,
     batch: int | None,
     options: Mapping[str, Value],
@@ -132,7 +134,7 @@ def _without_collection() -> Iterator[None]:
 
 
 def prepare(
-    network: str | Source | nn.Module,
+    network: Network,
     inputs: object,
     batch: int | None,
     options: Mapping[str, Value],
@@ -163,28 +165,18 @@ def given(source: Source, network: nn.Module, inputs: object, batch: int | None)
     return arguments(inputs, network, source.input_shapes, batch)
 
 
-def found_network(network: str | Source | nn.Module, options: Mapping[str, Value]) -> tuple[Source | None, nn.Module]:
+def found_network(network: Network, options: Mapping[str, Value]) -> tuple[Source | None, nn.Module]:
     """Where a network comes from, None for a module; and the network itself, without weights if it is built for this.
 
     Raises:
         InputError: it is neither a source nor a module, or the options are not for it.
     """
-    if isinstance(network, nn.Module):
-        if options:
-            raise InputError(f"options ({', '.join(options)}) belong to a source, and the network is built already")
-        return None, unwrapped(network)
-    from archlab.networks import Source, resolve
+    from archlab.networks.given import source_of
 
-    if isinstance(network, str):
-        network = resolve(network, options)
-    elif not isinstance(network, Source):
-        kind = type(network).__name__
-        raise InputError(f"the network is a {kind}, expected a source (a string) or a torch.nn.Module")
-    elif options:
-        raise InputError(
-            f"options ({', '.join(options)}) were given with a source that is resolved: resolve it with them"
-        )
-    return network, unwrapped(network.build("meta"))
+    if isinstance(network, nn.Module) and not options:
+        return None, unwrapped(network)
+    source = source_of(network, options)  # a module with options is refused there
+    return source, unwrapped(source.build("meta"))
 
 
 Values = Literal["known", "assumed", "all"]

@@ -18,12 +18,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Self
 
-from archlab.errors import RunError
+from archlab.errors import InputError, RunError
 from archlab.records import Run, TrainingConfig
 from archlab.records.config import consistent
 from archlab.records.settings import settled
@@ -33,6 +34,7 @@ from archlab.training.progress import Progress
 from archlab.training.worker import BOOTSTRAP, Ended, Greeting, Ready
 
 if TYPE_CHECKING:
+    from archlab.networks import Source
     from archlab.training.preparation import Preparer
 
 ENVIRONMENT = {
@@ -49,6 +51,7 @@ def train_all(
     configs: Sequence[TrainingConfig],
     execution: Execution = Execution(),
     progress: Callable[[Progress], None] | None = None,
+    sources: Sequence[Source] = (),
 ) -> list[Run]:
     """The runs of some configurations, in their order; those that diverged or failed have that status.
 
@@ -59,9 +62,12 @@ def train_all(
         configs: what to train; equal ones are trained once.
         execution: where and how; on an accelerator a single process trains unless `workers` says otherwise.
         progress: called with each event, in this thread.
+        sources: networks that were given as objects. Where other processes can't build one, all is trained in this
+            process, one run after another, and a warning says so.
 
     Raises:
-        InputError: a configuration, a network, the device or the data can't be used; nothing more is trained.
+        InputError: a configuration, a network, the device or the data can't be used, or several workers are asked for
+            where other processes can't build the network; nothing more is trained.
         RunError: the workers don't start.
     """
     execution, configs = settled(execution), [consistent(settled(config)) for config in configs]
@@ -72,9 +78,58 @@ def train_all(
     if not unique:
         return []
     execution = replace(execution, store=execution.home)
+    if reason := next((source.local for source in sources if source.local), ""):
+        runs = _train_here(unique, execution, progress or (lambda event: None), sources, reason)
+        return [runs[unique.index(config)] for config in configs]
     with _Pool(execution, unique, progress or (lambda event: None)) as pool:
         runs = pool.work()
     return [runs[unique.index(config)] for config in configs]
+
+
+def _train_here(
+    configs: Sequence[TrainingConfig],
+    execution: Execution,
+    tell: Callable[[Progress], None],
+    sources: Sequence[Source],
+    reason: str,
+) -> dict[int, Run]:
+    """The runs by the index of their configuration, trained in this process; networks are what `sources` builds."""
+    from archlab.training import session
+    from archlab.training.preparation import Preparer
+
+    remedy = "write a class or function that builds it into a file, and give 'FILE.py:NAME'"
+    if execution.workers is not None and execution.workers > 1:
+        raise InputError(
+            f"workers is {execution.workers}, and {reason}: leave workers out, for which all is trained in this "
+            f"process, or {remedy}"
+        )
+    if len(configs) > 1 and default_workers(accelerator=False) > 1:
+        warnings.warn(
+            f"{reason}: the {len(configs)} runs are trained in this process, one after another. For one process per "
+            f"core, {remedy}",
+            stacklevel=_frames_within(),
+        )
+    preparer = Preparer(execution, sources)
+    _check_last_batches(configs, execution, preparer)
+    runs: dict[int, Run] = {}
+    for place, config in enumerate(configs):
+
+        def on_event(event: Progress, place: int = place) -> None:
+            if event.run is not None:
+                runs[place] = event.run
+            tell(event)
+
+        with contextlib.suppress(RunError):  # told and stored already
+            session.run(config, preparer, on_event)
+    return runs
+
+
+def _frames_within() -> int:
+    """How many calls up, as `warnings` counts from whoever calls this, the caller of archlab is."""
+    frame, count = sys._getframe(1), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("archlab."):
+        frame, count = frame.f_back, count + 1
+    return count
 
 
 @dataclass(eq=False, slots=True)
@@ -230,14 +285,15 @@ def _different(configs: Sequence[TrainingConfig]) -> list[TrainingConfig]:
     return found
 
 
-def _check_last_batches(configs: Sequence[TrainingConfig], execution: Execution) -> None:
+def _check_last_batches(
+    configs: Sequence[TrainingConfig], execution: Execution, preparer: Preparer | None = None
+) -> None:
     """Hold every run to what its last batch allows: now, and not when its turn comes.
 
     Raises:
         InputError: a run could not train on it.
     """
     read = functools.cache(lambda dataset: images.load_images(dataset, execution.data_dir))
-    preparer: Preparer | None = None  # which needs torch, and is seldom needed
     for config in _different([replace(config, seed=0, variant="") for config in configs]):
         available = len(read(config.dataset).train.labels)
         count = min(config.train_samples or available, available)
@@ -245,7 +301,7 @@ def _check_last_batches(configs: Sequence[TrainingConfig], execution: Execution)
             from archlab.training import preparation
             from archlab.training.last_batch import check_last_batch
 
-            preparer = preparer or preparation.Preparer(execution)
+            preparer = preparer or preparation.Preparer(execution)  # made late: it needs torch, and is seldom needed
             prepared = preparer.prepare(config)
             check_last_batch(prepared.network("meta"), prepared.image_shape, count, config.batch_size)
 

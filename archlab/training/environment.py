@@ -15,6 +15,7 @@ from torch import nn
 from archlab import __version__
 from archlab.networks.devices import device_name, processor_name
 from archlab.records import Value
+from archlab.training.definitions import definition
 from archlab.training.images import fingerprint
 
 
@@ -41,15 +42,30 @@ def describe(device: torch.device, network: nn.Module, data: str) -> dict[str, V
 
 
 def network_fingerprint(network: nn.Module) -> str:
-    """A hash of the network's first weights and of the source files of its classes (those of torch left out)."""
-    files = set()
+    """A hash of the network's first weights and of the source files of its classes (those of torch left out).
+
+    A class that no file holds, as a notebook's, counts by its definition.
+    """
+    files, definitions = set(), set()
     for kind in {type(module) for module in network.modules()}:
-        if kind.__module__.partition(".")[0] != "torch":
-            path = inspect.getsourcefile(kind)
-            files.add(Path(path) if path else None)
-    sources = [path.read_bytes() for path in sorted(path for path in files if path and path.exists())]
+        if kind.__module__.partition(".")[0] == "torch":
+            continue
+        path = _source_file(kind)
+        if path is not None:
+            files.add(path)
+        elif kind.__module__ == "__main__":
+            definitions.add(definition(kind))
+    sources = [path.read_bytes() for path in sorted(path for path in files if path.exists())] + sorted(definitions)
     weights = [
-        tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data
+        tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
         for tensor in network.state_dict().values()
     ]
     return fingerprint([repr(network).encode(), *sources, *weights])
+
+
+def _source_file(kind: type) -> Path | None:
+    try:
+        path = inspect.getsourcefile(kind)
+    except (OSError, TypeError):  # what a notebook or `python -` defines has none
+        return None
+    return Path(path) if path else None

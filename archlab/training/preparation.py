@@ -6,7 +6,7 @@ times, checks or traces runs takes what they are made of from there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from typing import Literal
@@ -58,11 +58,16 @@ class Preparation:
 
 
 class Preparer:
-    """Prepares runs that are executed alike."""
+    """Prepares runs that are executed alike.
 
-    def __init__(self, execution: Execution) -> None:
+    Args:
+        execution: where and how.
+        sources: networks that a configuration's name doesn't find, since this process alone has them.
+    """
+
+    def __init__(self, execution: Execution, sources: Iterable[Source] = ()) -> None:
         self.execution = settled(execution)
-        self._sources: dict[str, Source] = {}
+        self._sources = {source.name: source for source in sources}
         self._read = cache(self._images)
         self._prepared = lru_cache(maxsize=1)(self._dataset)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from archlab.errors import DivergedError, RunError
+from archlab.networks.given import config_of, with_switches
 from archlab.records import Run, TrainingConfig, Value
-from archlab.records.config import configured, consistent
+from archlab.records.config import consistent
 from archlab.records.settings import divided, settled
 from archlab.store import Store, run_key
 from archlab.training.environment import describe
@@ -19,6 +21,7 @@ from archlab.training.execution import Execution
 from archlab.training.last_batch import check_last_batch
 from archlab.training.loop import Trainer
 from archlab.training.preparation import Preparer
+from archlab.training.notebook import showing
 from archlab.training.progress import Pace, Progress
 
 REPORT_SECONDS = 0.1
@@ -30,10 +33,12 @@ RECORDING_SECONDS = 10.0
 
 
 def train(
-    network: str | TrainingConfig = "lenet",
+    network: str | TrainingConfig | nn.Module | Callable[..., nn.Module] = "lenet",
     *,
+    bn: Literal["on", "off", "scratch"] | None = None,
+    skip: Literal["on", "off"] | None = None,
     execution: Execution | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], None] | Literal[False] | None = None,
     **settings: Any,
 ) -> Run:
     """The run of a network, trained in this process to its end: finished or diverged.
@@ -41,12 +46,16 @@ def train(
     Random states and settings of torch are afterwards what they were.
 
     Args:
-        network: its source; or a whole `TrainingConfig`, of which the settings then replace fields.
+        network: its source; a class or function that gives a module; a module, of which a copy is trained from the
+            weights that it has (the seed then decides the order of the data alone); or a whole `TrainingConfig`, of
+            which the settings then replace fields.
+        bn: its normalisation: BatchNorm (`on`), none (`off`), or BatchNorm from `scratch`: its option `norm`.
+        skip: its skip connections: its option `skip`.
         execution: where and how. Without a store nothing is kept but what is returned; without an execution a run that
             the store has is trained again.
-        progress: called with each event.
+        progress: called with each event. None for a bar in a notebook and nothing elsewhere, False for nothing.
         settings: fields of `TrainingConfig` (`epochs=1`, `learning_rate=0.01`, ...) and of `Execution` (`store=...`,
-            `device="cpu"`, ...).
+            `device="cpu"`, ...), by their own names or the command's (`lr=0.01`).
 
     Raises:
         InputError: a setting, the network, the device or the data can't be used.
@@ -57,12 +66,15 @@ def train(
     90
     """
     chosen, where = divided(settings, TrainingConfig, Execution)
-    config = consistent(configured(network, chosen))
+    config, source = config_of(network, with_switches(network, chosen, bn=bn, skip=skip))
+    config = consistent(config)
     execution = settled(replace(execution or Execution(fresh=True), **where))
-    if execution.store is None:
-        with TemporaryDirectory() as folder:
-            return run(config, Preparer(replace(execution, store=folder)), progress)
-    return run(config, Preparer(execution), progress)
+    sources = () if source is None else (source,)
+    with showing(progress, 1) as tell:
+        if execution.store is None:
+            with TemporaryDirectory() as folder:
+                return run(config, Preparer(replace(execution, store=folder), sources), tell)
+        return run(config, Preparer(execution, sources), tell)
 
 
 def run(config: TrainingConfig, preparer: Preparer, progress: Callable[[Progress], None] | None = None) -> Run:
