@@ -15,8 +15,9 @@ from archlab.analysis.claims import PRIMARY, USUAL_METRICS, checked_margin, clai
 from archlab.cli.common.console import emit, message, prints_aside, write, write_item
 from archlab.cli.common.curves import show_courses
 from archlab.cli.common.groups import grouped
+from archlab.cli.common.idle import refuse_idle
 from archlab.cli.common.options import OptionOption, SeedsOption, chosen_seeds, network_options
-from archlab.cli.common.output import Format, Output
+from archlab.cli.common.output import Format, Output, page_path
 from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import Levels
 from archlab.cli.common.verdicts import show_worst_verdicts
@@ -123,6 +124,9 @@ def compare(
         raise InputError("--open opens the page of --live, which was not given: add it, or leave --open out")
     if report and no_report:
         raise InputError("--report and --no-report were both given: leave one of them out")
+    page_path(report)
+    if max_lr is not None:
+        refuse_idle(context, ("metric", "margin"), "says what a comparison claims, and --max-lr makes none")
     unit = claimable(metric).unit
     stated = None if margin is None else checked_margin(margin) / unit.scale
     varied, shared = _varied(vary), network_options(options)
@@ -181,7 +185,7 @@ def _search(designed: Design, execution: Execution, bounds: str, target: Output)
         raise InputError(f"--max-lr is {bounds!r}, expected LOW,HIGH: 0.0001,100 for instance")
     grid = rate_grid(*values)
     most = len(designed.configs) * rounds(grid)
-    announce(designed.configs * rounds(grid), Preparer(execution))
+    announce(designed.configs * rounds(grid), Preparer(execution), sought=True)
     with showing_progress(most) as watch:
         try:
             found = search(designed, execution, watch, grid=grid, command=shlex.join(["archlab", *sys.argv[1:]]))

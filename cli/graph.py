@@ -12,6 +12,7 @@ import typer
 from archlab.cli.common.console import message, write
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import DepthOption, Subject, depth_limit
+from archlab.cli.common.output import writable
 from archlab.errors import ForwardError, InputError
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def graph(
     form = GraphFormat.json if as_json else form
     limit = depth_limit(depth)
     suffix = path.suffix.lower() if path else ""
+    if path is not None:
+        writable(path, () if form else (*PICTURES, *FORMATS))
     costly = [colour.value] if colour in (Colour.saved, Colour.receptive_field, Colour.time) else []
     try:
         found = subject.trace(costly)
@@ -118,9 +121,6 @@ def _write(
 
         message(f"wrote {save(path, found, only=only or None, depth=limit, colour=colour, scale=scale)}")
         return
-    if form is None and path is not None and suffix not in FORMATS:
-        known = ", ".join([*PICTURES, *FORMATS])
-        raise InputError(f"{path} has no suffix that says what to write: expected one of {known}, or a --format")
     from archlab.analysis import graph as graphs
 
     made = graphs.graph(found, only, limit)

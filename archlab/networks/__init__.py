@@ -7,5 +7,6 @@ from archlab.networks import variations as variations
 from archlab.networks.hugging_face.safetensors import checkpoint
 from archlab.networks.registry import Entry, entry, names, register
 from archlab.networks.sources import Source, build, resolve
+from archlab.networks.zoos import zoo_names
 
-__all__ = ["Entry", "Source", "build", "checkpoint", "entry", "names", "register", "resolve"]
+__all__ = ["Entry", "Source", "build", "checkpoint", "entry", "names", "register", "resolve", "zoo_names"]
