@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archlab.cli.common.completion import names_or_keys
 from archlab.cli.common.console import message, prints_aside, progress, write
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import refuse_idle
 from archlab.cli.common.options import HubOptions, InputOption, NetworkOptions, both, is_trace, traced
 from archlab.cli.common.output import PAGES, writable
 from archlab.cli.common.settings import DataDirOption, StoreOption
+from archlab.cli.runs import NEWEST, matching
 from archlab.errors import ArchlabError, ForwardError, InputError, SourceError
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def report(
             show_default=False,
             help="A network as for archlab shapes, the key of a run or a comparison (archlab runs list), or a JSON "
             "file that archlab wrote. Default: the newest comparison.",
+            autocompletion=names_or_keys,
         ),
     ] = None,
     path: Annotated[
@@ -159,9 +162,10 @@ def _resolved(
     """
     if is_trace(thing):
         return _record_in(Path(thing))
+    key = matching(store, thing) if thing == NEWEST else thing
     for find in (store.comparison, store.run):
         try:
-            return find(thing)
+            return find(key)
         except InputError:
             continue
     try:

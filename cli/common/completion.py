@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from importlib.metadata import entry_points
+
+BUILT_IN = (
+    *("densenet", "densenet-100-12", "densenet-40-12", "densenet-bc-100-12", "densenet-bc-190-40"),
+    *(f"densenet{depth}" for depth in (121, 161, 169, 201)),
+    *("lenet", "lenet-position", "plain20", "plain56", "resnet"),
+    *(f"resnet{depth}" for depth in (18, 20, 32, 34, 44, 50, 56, 101, 110, 152)),
+    "resnet20-scaled",
+)
+"""The registry's names, written out: it needs torch, whose import takes longer than anybody waits for a word. A test
+holds that they are the same."""
+ZOOS = ("torchvision:", "timm:", "hf:")
 
 
 def network_names(incomplete: str) -> list[str]:
-    """Built-in networks, and behind `torchvision:` and `timm:` those of the zoo."""
-    known: Iterable[str] = ()
-    with contextlib.suppress(Exception):
-        from archlab import networks
+    """Built-in networks and those of other packages; behind `torchvision:` and `timm:` those of the zoo."""
+    known: Iterable[str] = (*BUILT_IN, *(point.name for point in entry_points(group="archlab.networks")), *ZOOS)
+    if ":" in incomplete:
+        with contextlib.suppress(Exception):
+            from archlab import networks
 
-        prefix = incomplete.partition(":")[0]
-        known = networks.zoo_names(prefix) if ":" in incomplete else (*networks.names(), "torchvision:", "timm:", "hf:")
+            known = networks.zoo_names(incomplete.partition(":")[0])
     return [name for name in known if name.startswith(incomplete)]
 
 

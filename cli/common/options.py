@@ -27,7 +27,7 @@ NetworkArgument: TypeAlias = Annotated[
 NetworksArgument: TypeAlias = Annotated[
     list[str],
     typer.Argument(
-        metavar="NETWORK...",
+        metavar="NETWORK",
         show_default=False,
         help=f"{SOURCES_HELP} Several are one table.",
         autocompletion=network_names,

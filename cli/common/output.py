@@ -111,7 +111,9 @@ def writable(path: Path, suffixes: Collection[str] = (), called: str = "-o") -> 
         raise InputError(f"{called} {path} is a folder, expected the name of a file")
     folder = path.parent
     if not folder.is_dir():
-        raise InputError(f"{called} {path} can't be written: there is no folder {folder}; make it or choose another file")
+        raise InputError(
+            f"{called} {path} can't be written: there is no folder {folder}; make it or choose another file"
+        )
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise InputError(f"{called} {path} can't be written: permission denied; choose another file")
     return path

@@ -33,12 +33,18 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     ("call", "message"),
     [
         ("compare --bn off --report nowhere/x.html", "--report nowhere/x.html can't be written: there is no folder"),
-        ("compare --bn off --report x.pdf", "--report x.pdf has no suffix that says what to write: expected one of .htm, .html"),
+        (
+            "compare --bn off --report x.pdf",
+            "--report x.pdf has no suffix that says what to write: expected one of .htm, .html",
+        ),
         ("compare --bn off -o nowhere/x.json", "-o nowhere/x.json can't be written: there is no folder nowhere"),
         ("experiment run course --report nowhere/x.html", "there is no folder nowhere"),
         ("profile lenet --report x.png", "--report x.png has no suffix that says"),
         ("train lenet -o nowhere/x.json", "there is no folder nowhere"),
-        ("shapes lenet -o x.xlsx", "-o x.xlsx has no suffix that says what to write: expected one of .csv, .htm, .html, .json, .md, .txt"),
+        (
+            "shapes lenet -o x.xlsx",
+            "-o x.xlsx has no suffix that says what to write: expected one of .csv, .htm, .html, .json, .md, .txt",
+        ),
         ("shapes lenet -o x.xlsx", "a spreadsheet opens .csv"),
         ("growth lenet -o g.png", "archlab graph NETWORK -o draws a picture"),
         ("report lenet -o r.pdf", "-o r.pdf has no suffix that says what to write: expected one of .htm, .html"),

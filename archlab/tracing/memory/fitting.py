@@ -43,7 +43,9 @@ def parse_bytes(text: str | float) -> int:
     """
     found = _SIZE.fullmatch(str(text).strip())
     if found is not None and isinstance(text, str) and found[0].rstrip()[-1].isdigit():
-        raise InputError(f"{text!r} has no unit: expected {text.strip()}GB (10^9 bytes), {text.strip()}GiB (2^30) or the like")
+        raise InputError(
+            f"{text!r} has no unit: expected {text.strip()}GB (10^9 bytes), {text.strip()}GiB (2^30) or the like"
+        )
     if found is None or found[2].lower() not in UNITS or float(found[1]) <= 0:
         raise InputError(
             f"{text!r} is no size of memory: expected a number with a unit, as in 24GB, 80G (10^9 each) or 24GiB (2^30)"
