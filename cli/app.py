@@ -22,7 +22,8 @@ from typer.core import TyperGroup
 
 from archlab import __version__
 from archlab.cli.common.console import message
-from archlab.errors import ArchlabError, ForwardError
+from archlab.cli.common.defaults import command_defaults
+from archlab.errors import ArchlabError, ForwardError, InputError, nearest
 
 COMMANDS = (
     "shapes",
@@ -43,6 +44,9 @@ COMMANDS = (
 """In the order in which `archlab --help` lists them."""
 
 
+HELP_NAMES: dict[str, Any] = {"help_option_names": ["--help", "-h"]}
+
+
 class Commands(TyperGroup):
     """Commands that are imported on first use, and whose errors become one line and an exit code."""
 
@@ -59,13 +63,22 @@ class Commands(TyperGroup):
             application = typer.Typer(add_completion=False, rich_markup_mode=None)
             application.command(cmd_name)(command)
             command = application
-        made = typer.main.get_command(command)
+        made: Any = typer.main.get_command(command)
         made.name = cmd_name
+        for one in (made, *getattr(made, "commands", {}).values()):
+            one.context_settings = {**one.context_settings, **HELP_NAMES}
         return made
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is named; a name that there is not comes with the nearest ones."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise InputError(f"there is no command {args[0]!r}: {nearest(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; an error on purpose is a message and its class's exit code, never a traceback."""
         try:
+            ctx.default_map = command_defaults(self, ctx)
             result = super().invoke(ctx)
             sys.stdout.flush()
         except ForwardError as error:
@@ -83,7 +96,9 @@ class Commands(TyperGroup):
         return result
 
 
-app = typer.Typer(cls=Commands, add_completion=True, rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(
+    cls=Commands, add_completion=True, rich_markup_mode=None, no_args_is_help=True, context_settings=HELP_NAMES
+)
 
 
 def picture(error: ForwardError) -> str:
@@ -114,6 +129,14 @@ def archlab(
     archlab shapes densenet --input 96       shapes, parameters and cost of each layer
     archlab compare --bn off                 a paired experiment: with and without BatchNorm
     archlab COMMAND --help                   examples and defaults of a command
+
+    Defaults of options can stand in pyproject.toml, for all commands that have the option or for one:
+
+    \b
+    [tool.archlab]
+    store = "results"
+    [tool.archlab.compare]
+    seeds = 8
     """
 
 

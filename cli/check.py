@@ -12,7 +12,7 @@ import typer
 from archlab.cli.common.console import emit, message, prints_aside, write
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import Subject, is_trace
-from archlab.cli.common.output import Output
+from archlab.cli.common.output import Output, writable
 from archlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -85,6 +85,10 @@ def check(
         )
     if max_memory is not None and is_trace(subject.network):
         raise InputError(f"--max-memory needs the network itself, and {subject.network} is a trace: name its source")
+    if save is not None:
+        writable(save, called="--save")
+    if target != Output() and against is None and not limited:
+        raise InputError("--save alone checks nothing, so that there is nothing for -o or --format: leave them out")
     allowed = None if max_memory is None else _bytes(max_memory)
     from archlab.analysis.check import check as judge
     from archlab.records import Trace
@@ -93,16 +97,24 @@ def check(
     if kept is not None and not subject.inputs:
         subject = replace(subject, inputs=_specs(kept))
     found = subject.trace(("receptive-field",) if lint else ())
-    if save is not None:
-        write(found.to_json(), save)
-        message(f"kept {len(found.layers):,} layers in {save}")
     if kept is None and not limited:
+        _keep(found, save)
         return
     memory = None if allowed is None else _memory(subject)
-    verdict = judge(found, kept, **limits, memory=memory, max_memory=allowed, lint=lint)
+    verdict = judge(found, kept, **limits, memory=memory, max_memory=allowed, memory_text=max_memory or "", lint=lint)
+    if save is not None and against is not None and save.resolve() == against.resolve() and not verdict.passed:
+        message(f"{save} stays as it was: it is what the check failed against. --save alone, or to another file, keeps")
+    else:
+        _keep(found, save)
     emit(target, lambda: _table(verdict), verdict.to_json)
     if not verdict.passed:
         raise typer.Exit(1)
+
+
+def _keep(found: Trace, path: Path | None) -> None:
+    if path is not None:
+        write(found.to_json(), path)
+        message(f"kept {len(found.layers):,} layers in {path}")
 
 
 def _bytes(limit: str) -> int:

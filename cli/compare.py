@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archlab.analysis.claims import PRIMARY, USUAL_METRICS, checked_margin, claimable
-from archlab.cli.common.console import emit, message, prints_aside, write, write_item
+from archlab.cli.common.completion import network_names
+from archlab.cli.common.console import emit, message, prints_aside, write, write_item, write_line
+from archlab.cli.common.console import show as show_tables
 from archlab.cli.common.curves import show_courses
 from archlab.cli.common.groups import grouped
+from archlab.cli.common.idle import refuse_idle
 from archlab.cli.common.options import OptionOption, SeedsOption, chosen_seeds, network_options
-from archlab.cli.common.output import Format, Output
+from archlab.cli.common.output import Format, Output, page_path
 from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import Levels
-from archlab.cli.common.verdicts import show_worst_verdicts
+from archlab.cli.common.verdicts import show_worst_verdicts, write_verdict_line
 from archlab.cli.serve import follow
 from archlab.errors import InputError
 from archlab.records import TrainingConfig
@@ -37,7 +40,12 @@ if TYPE_CHECKING:
 def compare(
     context: typer.Context,
     network: Annotated[
-        str, typer.Argument(metavar="NETWORK", help="A built-in name or another source, as for archlab shapes.")
+        str,
+        typer.Argument(
+            metavar="NETWORK",
+            help="A built-in name or another source, as for archlab shapes.",
+            autocompletion=network_names,
+        ),
     ] = "lenet",
     bn: Annotated[
         str | None,
@@ -95,6 +103,9 @@ def compare(
         ),
     ] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Show every metric, curve, finding and verdict too, as the report does.")
+    ] = False,
     live: Annotated[
         bool, typer.Option("--live", help="Show the runs on a local page as they go (archlab[serve]).")
     ] = False,
@@ -110,6 +121,9 @@ def compare(
     A run whose loss stops being finite, or is above ten times that of guessing over the last tenth of the steps, has
     diverged: that is a result, which is counted and in no mean. Only runs that failed make the command leave with 1.
 
+    It ends with the answer in one line; above it stands the table of --metric. Everything else is in the report, in
+    --json and in files, and at the terminal with --full.
+
     \b
     archlab compare --bn off
     archlab compare resnet20 --skip off --epochs 2
@@ -123,10 +137,18 @@ def compare(
         raise InputError("--open opens the page of --live, which was not given: add it, or leave --open out")
     if report and no_report:
         raise InputError("--report and --no-report were both given: leave one of them out")
+    page_path(report)
+    if target != Output():
+        refuse_idle(context, ("full",), "is for the terminal, and files and other forms hold everything")
+    if max_lr is not None:
+        refuse_idle(context, ("full",), "is for a comparison, and --max-lr makes none")
+        refuse_idle(context, ("metric", "margin"), "says what a comparison claims, and --max-lr makes none")
     unit = claimable(metric).unit
     stated = None if margin is None else checked_margin(margin) / unit.scale
     varied, shared = _varied(vary), network_options(options)
+    from archlab.analysis.answers import answer
     from archlab.comparing import conduct, design, traces
+    from archlab.tables.comparison import answer_table
     from archlab.training.preparation import Preparer
 
     with prints_aside():
@@ -155,17 +177,28 @@ def compare(
             raise typer.Exit(130) from None
     if followed is not None:
         followed.last_message = "The comparison has ended: its command shows the result."
-    show(comparison, target, answer_last=True)
-    show_courses(comparison, home, target)
-    show_worst_verdicts(comparison, home, target)
+    short = target == Output() and not full
+    if short:
+        show_tables([answer_table(comparison)])
+        write("")
+        write_verdict_line(home.available(comparison.runs), home, comparison)
+    else:
+        show(comparison, target, answer_last=True)
+        show_courses(comparison, home, target)
+        show_worst_verdicts(comparison, home, target)
     if not no_report:
         written = write_report(comparison, networks, home, report)
         tell = write if target == Output() else message
-        tell(f"\nReport: {written}")
+        tell(f"Report: {written}" if short else f"\nReport: {written}")
         if followed is not None:
             followed.last_message = f"The comparison has ended. Its report stays: {written.resolve()}"
-    if target == Output() and comparison.findings:
-        write(f"\n{comparison.findings[0]}")  # what was asked, where people look
+    if target == Output():
+        if short:
+            write(f"More: archlab runs show {comparison.key}, or --full")
+        elif comparison.findings:
+            write(f"\n{comparison.findings[0]}")
+        write("")
+        write_line(*answer(comparison))  # what was asked, where people look
     if any(variant.failed for variant in comparison.variants):
         raise typer.Exit(1)
 
@@ -181,7 +214,7 @@ def _search(designed: Design, execution: Execution, bounds: str, target: Output)
         raise InputError(f"--max-lr is {bounds!r}, expected LOW,HIGH: 0.0001,100 for instance")
     grid = rate_grid(*values)
     most = len(designed.configs) * rounds(grid)
-    announce(designed.configs * rounds(grid), Preparer(execution))
+    announce(designed.configs * rounds(grid), Preparer(execution), sought=True)
     with showing_progress(most) as watch:
         try:
             found = search(designed, execution, watch, grid=grid, command=shlex.join(["archlab", *sys.argv[1:]]))

@@ -14,7 +14,7 @@ import typer
 from archlab.cli.common.console import emit, message, prints_aside, write
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import chosen_seeds
-from archlab.cli.common.output import Format, Output
+from archlab.cli.common.output import FileOutput, Format, Output, page_path
 from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import option
 from archlab.errors import InputError
@@ -70,7 +70,7 @@ def show_experiment(
     name: NameArgument,
     file: Annotated[bool, typer.Option("--toml", help="Show the file itself, to begin one of your own with.")] = False,
     *,
-    target: Output,
+    target: FileOutput,
 ) -> None:
     """Show an experiment's claim, protocol and expectations, and the commands that train the same.
 
@@ -87,6 +87,8 @@ def show_experiment(
             raise InputError(f"--toml shows the file as it is, not as {target.form}: leave one of them out")
         write(location(name).read_text(encoding="utf-8"), target.path)
         return
+    if target.path is not None and target.path.suffix.lower() == ".toml":
+        raise InputError(f"-o {target.path} names the experiment's file: add --toml, or choose another suffix")
     emit(target, lambda: protocol_tables(found, commands(found)), found.to_json)
 
 
@@ -136,6 +138,7 @@ def run_experiment(
     """
     if report and no_report:
         raise InputError("--report and --no-report were both given: leave one of them out")
+    page_path(report)
     from archlab.experiments import experiment, planned, run
     from archlab.training.preparation import Preparer
 
@@ -148,7 +151,8 @@ def run_experiment(
     execution = replace(execution, store=home)
     preparer = Preparer(execution)
     for plan in plans:
-        announce(plan.design.configs * (plan.runs // len(plan.design.configs)), preparer)
+        rounds = plan.runs // len(plan.design.configs)
+        announce(plan.design.configs * rounds, preparer, sought=rounds > 1)
     total = sum(plan.runs for plan in plans)
     command = shlex.join(["archlab", *sys.argv[1:]])
     with showing_progress(total) as watch:

@@ -13,6 +13,7 @@ import typer
 from archlab.cli.common.console import message, write
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import Subject, depth_limit
+from archlab.cli.common.output import writable
 from archlab.errors import ForwardError, InputError
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ def graph(
         raise InputError(f"a diagram is of one network, got {given}: leave all but one out, or add --view volume")
     limit: Depth = depth_limit(depth) if depth else "auto"
     suffix = path.suffix.lower() if path else ""
+    if path is not None:
+        writable(path, () if form else (*PICTURES, *FORMATS))
     costly = [colour.value] if colour in (Colour.saved, Colour.receptive_field, Colour.time) else []
     try:
         found = subject.trace(costly)
@@ -172,8 +175,8 @@ def _volumes(
     if any(refused):
         names = [name for name, given in zip(("--format", "--direction", "--colour"), refused, strict=True) if given]
         raise InputError(f"{names[0]} says nothing about volumes, which are SVG and always to scale: leave it out")
-    if path is not None and path.suffix.lower() not in volume.FORMATS:
-        raise InputError(f"{path} has an ending that volumes can't be written as; expected {', '.join(volume.FORMATS)}")
+    if path is not None:
+        writable(path, volume.FORMATS)
     limit = depth_limit(depth) if depth else 0
     found: list[Trace] = []
     try:
@@ -211,9 +214,6 @@ def _write(
         written = save(path, found, only=only or None, depth=limit, colour=colour, direction=direction or "")
         message(f"wrote {written}")
         return
-    if form is None and path is not None and suffix not in FORMATS:
-        known = ", ".join([*PICTURES, *FORMATS])
-        raise InputError(f"{path} has no suffix that says what to write: expected one of {known}, or a --format")
     from archlab.analysis import graph as graphs
 
     made = graphs.graph(found, only, 1 if limit == "auto" else limit)

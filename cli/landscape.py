@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archlab.cli.common.completion import run_keys
 from archlab.cli.common.console import emit, message
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.output import Output
 from archlab.cli.common.progress import showing_progress
 from archlab.cli.common.settings import InProcess
+from archlab.cli.runs import matching
 
 if TYPE_CHECKING:
     from archlab.records import Landscape
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
 @grouped
 def landscape(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Its key, as archlab runs list names it.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Its key, as archlab runs show takes it.", autocompletion=run_keys)
+    ],
     points: Annotated[
         int, typer.Option("--points", metavar="N", help="On each side of the grid, odd: 21 take 441 forward passes.")
     ] = 21,
@@ -44,6 +48,7 @@ def landscape(
     from archlab.training import measure_landscape
 
     home = execution.home
+    run = matching(home, run)
     before = None if fresh else home.probes(home.run(run).key)
     known = before.landscape if before else None
     with showing_progress(1) as watch:

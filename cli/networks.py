@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archlab.cli.common.completion import network_names
 from archlab.cli.common.console import emit
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import HubOptions, NetworkOptions, both
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 def networks(
     network: Annotated[
         str | None,
-        typer.Argument(metavar="NETWORK", show_default=False, help="One whose options are listed: a name or a source."),
+        typer.Argument(
+            metavar="NETWORK",
+            show_default=False,
+            help="One whose options are listed: a name or a source.",
+            autocompletion=network_names,
+        ),
     ] = None,
     *,
     chosen: NetworkOptions,

@@ -10,7 +10,7 @@ import typer
 from archlab.cli.common.console import emit, message, prints_aside, progress
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import DepthOption, Subject, depth_limit
-from archlab.cli.common.output import Output
+from archlab.cli.common.output import Output, page_path
 from archlab.errors import InputError
 
 
@@ -56,6 +56,7 @@ def profile(
     graph NETWORK --colour time; of two networks: archlab diff A B --profile.
     """
     limit = depth_limit(depth)
+    page_path(report)
     if subject.network.endswith(".json"):
         raise InputError(
             f"{subject.network} is a record, and has no weights to be run with: expected a network's source. archlab "

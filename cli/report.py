@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archlab.cli.common.completion import names_or_keys
 from archlab.cli.common.console import message, prints_aside, progress, write
 from archlab.cli.common.groups import grouped
+from archlab.cli.common.idle import refuse_idle
 from archlab.cli.common.options import HubOptions, InputOption, NetworkOptions, both, is_trace, traced
+from archlab.cli.common.output import PAGES, writable
 from archlab.cli.common.settings import DataDirOption, StoreOption
+from archlab.cli.runs import NEWEST, matching
 from archlab.errors import ArchlabError, ForwardError, InputError, SourceError
 
 if TYPE_CHECKING:
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
 @grouped
 def report(
+    context: typer.Context,
     things: Annotated[
         list[str] | None,
         typer.Argument(
@@ -31,6 +36,7 @@ def report(
             show_default=False,
             help="A network as for archlab shapes, the key of a run or a comparison (archlab runs list), or a JSON "
             "file that archlab wrote. Default: the newest comparison.",
+            autocompletion=names_or_keys,
         ),
     ] = None,
     path: Annotated[
@@ -74,16 +80,13 @@ def report(
     archlab report --png pictures
     archlab report --all
     """
+    _refuse(context, things, everything, path, png, svg)
     from archlab.store import open_store
 
     home = open_store(store)
     written: Path | None = None
     failures: list[ForwardError] = []
     if everything:
-        if things:
-            raise InputError(f"--all shows the whole store, but {things[0]!r} was named too: leave one of them out")
-        if png or svg:
-            raise InputError("--png and --svg save the charts of one page, --all writes many: leave one of them out")
         written = _write_all(home, path, data_dir)
     else:
         from archlab.reports import save
@@ -104,6 +107,35 @@ def report(
         webbrowser.open(written.resolve().as_uri())
     for failure in failures:  # the page shows how far the network came
         raise failure
+
+
+NETWORK_OPTIONS = ("inputs", "options", "bn", "skip", "seq", "download")
+
+
+def _refuse(
+    context: typer.Context,
+    things: list[str] | None,
+    everything: bool,
+    path: Path | None,
+    png: Path | None,
+    svg: Path | None,
+) -> None:
+    """Refuse what can't go together, has no effect or can't be written, before any work."""
+    if everything and things:
+        raise InputError(f"--all shows the whole store, but {things[0]!r} was named too: leave one of them out")
+    if everything and (png or svg):
+        raise InputError("--png and --svg save the charts of one page, --all writes many: leave one of them out")
+    if everything or not things:
+        refuse_idle(context, NETWORK_OPTIONS, "is for a network, and none is named")
+    if (png or svg) and not path:
+        refuse_idle(context, ("show",), "opens a page, and --png and --svg write one only with -o")
+    for flag, folder in (("--png", png), ("--svg", svg)):
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise InputError(f"{flag} {folder} is a file, expected a folder")
+    if path is not None and not everything:
+        writable(path, PAGES)
+    elif path is not None and path.suffix.lower() not in PAGES:  # its folder is made
+        raise InputError(f"-o {path} names the index of the pages, expected FILE.html")
 
 
 def _save_images(
@@ -130,9 +162,10 @@ def _resolved(
     """
     if is_trace(thing):
         return _record_in(Path(thing))
+    key = matching(store, thing) if thing == NEWEST else thing
     for find in (store.comparison, store.run):
         try:
-            return find(thing)
+            return find(key)
         except InputError:
             continue
     try:

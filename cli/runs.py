@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archlab.cli.common.completion import run_keys
 from archlab.cli.common.console import emit, message, progress, write
 from archlab.cli.common.curves import show_course, show_courses
 from archlab.cli.common.groups import grouped
@@ -20,6 +21,7 @@ from archlab.errors import InputError, StoreError, nearest
 if TYPE_CHECKING:
     from archlab.records import Comparison, Run
     from archlab.store import Store
+    from archlab.tables import Table
 
 runs = typer.Typer(
     add_completion=False,
@@ -41,18 +43,28 @@ runs = typer.Typer(
 @grouped
 def list_runs(
     store: StoreOption = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            show_default=False,
+            help="key, status, epochs, test_accuracy (the best first) or created. Default: the oldest first.",
+        ),
+    ] = None,
     *,
     target: Output,
 ) -> None:
-    """List runs and comparisons, the oldest first.
+    """List runs and comparisons as one table, the oldest first.
 
     \b
     archlab runs list
+    archlab runs list --sort test_accuracy
     archlab runs list --format csv -o runs.csv
     """
     from archlab.cli.common.output import Format
     from archlab.store import open_store
-    from archlab.tables.runs import comparisons_table, runs_table
+    from archlab.tables.runs import runs_table, store_table
+    from archlab.tables.sorting import by_column
 
     home = open_store(store)
     found, comparisons = home.runs(), home.comparisons()
@@ -60,18 +72,28 @@ def list_runs(
         message(f"warning: {problem.error}")
     if not found and not comparisons:
         message(f"{home.path} holds no runs yet: archlab compare --bn off makes some")
-    emit(
-        target,
-        # CSV is one table: the runs, of which there is more to reckon with.
-        lambda: [runs_table(found)] + ([comparisons_table(comparisons)] if target.form is not Format.csv else []),
-        lambda: _document(found, comparisons),
-    )
+    if sort is not None and target.form is Format.json:
+        raise InputError("--sort orders tables, and JSON keeps the order of the store: leave it out")
+
+    def table() -> Table:  # CSV has the runs alone, of which there is more to reckon with
+        made = runs_table(found) if target.form is Format.csv else store_table(found, comparisons)
+        return made if sort is None else by_column(made, sort)
+
+    emit(target, table, lambda: _document(found, comparisons))
 
 
 @runs.command("show")
 @grouped
 def show_run(
-    key: Annotated[str, typer.Argument(metavar="KEY", help="Of a run or a comparison, as archlab runs list names it.")],
+    key: Annotated[
+        str,
+        typer.Argument(
+            metavar="KEY",
+            help="Of a run or a comparison, as archlab runs list names it; or its start, its last twelve letters, or "
+            "newest.",
+            autocompletion=run_keys,
+        ),
+    ],
     store: StoreOption = None,
     *,
     target: Output,
@@ -79,15 +101,16 @@ def show_run(
     """Show the epochs of a run, or the tables of a comparison, and what is wrong with them.
 
     \b
+    archlab runs show newest
     archlab runs show lenet-digits-4f2a91c03b7e
-    archlab runs show lenet-digits-4f2a91c03b7e --json
+    archlab runs show 4f2a91c03b7e --json
     """
     from archlab.records import Run
     from archlab.store import open_store
     from archlab.tables.runs import run_table
 
     home = open_store(store)
-    found = find(home, key)
+    found = find(home, matching(home, key))
     if isinstance(found, Run):
         emit(target, lambda: run_table(found), found.to_json)
         show_run_verdicts(found, home, target)
@@ -102,7 +125,12 @@ def show_run(
 def export_runs(
     keys: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY]...", show_default=False, help="Of runs and comparisons. Default: all runs."),
+        typer.Argument(
+            metavar="[KEY]...",
+            show_default=False,
+            help="Of runs and comparisons. Default: all runs.",
+            autocompletion=run_keys,
+        ),
     ] = None,
     to: Annotated[
         str, typer.Option("--to", metavar="FORM", help="csv, parquet, tensorboard or mlflow; all but csv are extras.")
@@ -125,7 +153,7 @@ def export_runs(
     from archlab.store import open_store
 
     home = open_store(store)
-    found = [find(home, key) for key in keys] if keys else home.runs()
+    found = [find(home, matching(home, key)) for key in keys] if keys else home.runs()
     chosen = [run for item in found for run in ([item] if isinstance(item, Run) else map(home.run, item.runs))]
     count = len({run.key for run in chosen})
     with progress() as bars:
@@ -143,7 +171,9 @@ def export_runs(
 
 @runs.command("delete")
 def delete_runs(
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Of runs and comparisons.")],
+    keys: Annotated[
+        list[str], typer.Argument(metavar="KEY...", help="Of runs and comparisons.", autocompletion=run_keys)
+    ],
     store: StoreOption = None,
 ) -> None:
     """Delete runs or comparisons for good; a comparison's runs stay.
@@ -160,6 +190,35 @@ def delete_runs(
     for key in keys:
         home.delete(key)
         message(f"deleted {key}")
+
+
+NEWEST = "newest"
+DIGEST_LETTERS = 12
+"""At the end of every key, made from what decides a result."""
+
+
+def matching(store: Store, name: str) -> str:
+    """The key that a name stands for: itself, the only key that begins so or has this end, or the newest.
+
+    Raises:
+        InputError: several keys begin so, or the store is empty and the newest is asked for.
+    """
+    comparisons = store.comparisons()
+    folders = [folder.key for folder in store.run_folders()]
+    known = sorted({*folders, *(one.key for one in comparisons)})
+    if name == NEWEST:
+        made = [(run.created, 0, run.key) for run in store.runs()]
+        made += [(one.created, 1, one.key) for one in comparisons]  # made after its runs, perhaps in the same second
+        if not made:
+            raise InputError(f"{store.path} holds no run yet, and no newest one: archlab compare --bn off makes some")
+        return max(made)[2]
+    if name in known or not name:
+        return name
+    found = [key for key in known if key.startswith(name) or name == key[-DIGEST_LETTERS:]]
+    if len(found) > 1:
+        listed = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "")
+        raise InputError(f"{name!r} is the start of {len(found)} keys: {listed}. Give more of the one that is meant")
+    return found[0] if found else name
 
 
 def find(store: Store, key: str) -> Run | Comparison:

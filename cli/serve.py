@@ -11,6 +11,7 @@ import typer
 
 from archlab.cli.common.console import message
 from archlab.cli.common.settings import StoreOption
+from archlab.errors import InputError
 
 if TYPE_CHECKING:
     from archlab.records import TrainingConfig
@@ -56,7 +57,12 @@ def serve(
     from archlab.reports.live import Live
     from archlab.store import open_store
 
-    with Live(open_store(store), port=port, token=token) as live:
+    home = open_store(store)
+    if store is not None and not home.path.exists():
+        raise InputError(
+            f"--store {store}: there is no such folder, expected a store. archlab train and archlab compare make one"
+        )
+    with Live(home, port=port, token=token) as live:
         _announce(live, show)
         with contextlib.suppress(KeyboardInterrupt):
             while True:

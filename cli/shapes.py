@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from archlab.cli.common.completion import column_names
 from archlab.cli.common.console import emit, message, prints_aside
 from archlab.cli.common.groups import grouped
-from archlab.cli.common.options import DepthOption, Subject, depth_limit
+from archlab.cli.common.idle import given, refuse_idle
+from archlab.cli.common.options import Subject, Subjects, depth_limit
 from archlab.cli.common.output import Format, Output
 from archlab.errors import ForwardError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from archlab.records import Trace
+    from archlab.tables import Table
 
 COLUMNS_HELP = (
     "Columns behind the path, separated by commas; +NAME adds to the default kind,output-shape,parameters,macs. "
@@ -21,20 +26,43 @@ COLUMNS_HELP = (
 )
 FITS_HELP = (
     "Show the memory that a training step takes at its peak instead, and the largest batch that fits into SIZE: 24GB, "
-    "80G (10^9 bytes) or 24GiB (2^30); exit 1 if the batch that --batch names does not fit."
+    "80G (10^9 bytes) or 24GiB (2^30), always with a unit; exit 1 if the batch that --batch names does not fit."
 )
 DECODE_HELP = (
     "Show what a decoder takes instead: a prompt of N tokens at once (prefill), and one token behind N in the cache "
     "(decode): MACs, bytes of the cache, weights at fp32, bf16, int8 and int4, FLOPs per byte."
 )
+SORT_HELP = (
+    "Order by this column, which is shown then: numbers from the largest down, names from A to Z, layers within what "
+    "holds them."
+)
+OF_LAYERS = ("depth", "columns", "sort", "unfold", "strict")
+"""Options of the table of layers, which other tables have no use for."""
+OTHER_TABLES = {"budget": "--fits", "decode": "--decode", "verify": "--verify"}
+"""Parameters that ask for another table, and their options."""
 
 
 @grouped
 def shapes(
-    subject: Subject,
+    context: typer.Context,
+    subjects: Subjects,
     *,
-    depth: DepthOption = "1",
-    columns: Annotated[str, typer.Option(metavar="A,B", show_default=False, help=COLUMNS_HELP)] = "",
+    depth: Annotated[
+        str | None,
+        typer.Option(
+            "--depth",
+            metavar="N|all",
+            show_default=False,
+            help="Levels of the tree of layers to show. Default: 1; of several networks their totals alone.",
+        ),
+    ] = None,
+    columns: Annotated[
+        str, typer.Option(metavar="A,B", show_default=False, help=COLUMNS_HELP, autocompletion=column_names)
+    ] = "",
+    sort: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", show_default=False, help=SORT_HELP, autocompletion=column_names),
+    ] = None,
     unfold: Annotated[
         bool, typer.Option("--unfold", help="A row for each of the repeated blocks, a level for each container.")
     ] = False,
@@ -64,20 +92,29 @@ def shapes(
     archlab shapes torchvision:resnet50 --fits 24GB --batch 256
     archlab shapes hf:FOLDER --seq 512 --depth 2
     archlab shapes hf:ORG/NAME --download --decode 4096
+    archlab shapes resnet18 resnet34 torchvision:vgg16 --sort macs
+    archlab shapes resnet50 --depth all --sort macs --unfold
 
     Repeated equal blocks are one row (x12), and containers of a single module take no level; JSON and CSV always hold
     every layer down to the depth.
     """
-    limit = depth_limit(depth)
+    several = len(subjects.networks) > 1
+    limit = (0 if several else 1) if depth is None else depth_limit(depth)
     if columns == "help":
         _show_columns(target)
         return
-    if subject.network.endswith((".safetensors", ".safetensors.index.json")):
+    checkpoints = [name for name in subjects.networks if name.endswith((".safetensors", ".safetensors.index.json"))]
+    _refuse(context, several, bool(checkpoints), target)
+    subject = subjects.each[0]
+    if checkpoints:
         _checkpoint(target, subject, limit)
         return
     from archlab.tables.columns import chosen_columns, costly_columns
 
-    chosen = chosen_columns([name.strip() for name in columns.split(",") if name.strip()])
+    asked = [name.strip() for name in columns.split(",") if name.strip()]
+    chosen = chosen_columns(asked)
+    if sort not in (None, "path", "network"):
+        chosen = chosen_columns([*(asked or chosen), sort])
     if budget is not None:
         _fits(target, subject, budget, optimizer, precision)
         return
@@ -87,27 +124,86 @@ def shapes(
     if verify:
         _verify(target, subject)
         return
-    try:
-        found = subject.trace(costly_columns(chosen))
-    except ForwardError as error:
-        if error.trace is not None:
-            _show(target, error.trace, limit, chosen, unfold)
-        raise
-    _show(target, found, limit, chosen, unfold)
-    if strict and found.totals.uncounted_operations:
-        missing = ", ".join(found.totals.uncounted_operations)
+    if several:
+        if limit == 0:
+            chosen = tuple(name for name in chosen if name != "kind")
+        traces = [one.trace(costly_columns(chosen)) for one in subjects.each]
+        _show_several(target, traces, limit, chosen, unfold, sort)
+    else:
+        try:
+            traces = [subject.trace(costly_columns(chosen))]
+        except ForwardError as error:
+            if error.trace is not None:
+                _show(target, error.trace, limit, chosen, unfold, sort)
+            raise
+        _show(target, traces[0], limit, chosen, unfold, sort)
+    unknown = {name: None for found in traces for name in found.totals.uncounted_operations}
+    if strict and unknown:
+        missing = ", ".join(unknown)
         message(f"strict: the cost of these operations is not known: {missing}. archlab.tracing.register_cost adds one")
         raise typer.Exit(1)
 
 
-def _show(target: Output, found: Trace, limit: int | None, chosen: tuple[str, ...], unfold: bool) -> None:
+def _refuse(context: typer.Context, several: bool, checkpoint: bool, target: Output) -> None:
+    """Refuse options that contradict each other or would do nothing."""
+    others = [OTHER_TABLES[name] for name in OTHER_TABLES if given(context, (name,))]
+    if len(others) > 1:
+        raise InputError(f"{others[0]} and {others[1]} each show a table of their own: leave one of them out")
+    if several and (others or checkpoint):
+        raise InputError(f"{others[0] if others else 'a checkpoint'} is for one network at a time: name one")
+    if checkpoint:
+        refuse_idle(context, (*OF_LAYERS[1:], *OTHER_TABLES), "is for layers, and a checkpoint holds weights alone")
+    if others:
+        refuse_idle(context, OF_LAYERS, f"is for the table of layers, and {others[0]} shows another")
+    if "--fits" not in others:
+        refuse_idle(context, ("optimizer", "precision"), "has no effect without --fits SIZE")
+    if target.form is Format.json:
+        refuse_idle(context, ("sort",), "orders tables, and JSON keeps the order of the network")
+
+
+def _show(
+    target: Output, found: Trace, limit: int | None, chosen: tuple[str, ...], unfold: bool, sort: str | None
+) -> None:
     from archlab.tables.trace import trace_table
 
-    emit(
-        target,
-        lambda: trace_table(found, limit, chosen, unfold=unfold or target.form is Format.csv),
-        lambda: found.to_depth(limit).to_json(),
-    )
+    def table() -> Table:
+        return _sorted(trace_table(found, limit, chosen, unfold=unfold or target.form is Format.csv), sort)
+
+    emit(target, table, lambda: found.to_depth(limit).to_json())
+
+
+def _show_several(
+    target: Output,
+    found: Sequence[Trace],
+    limit: int | None,
+    chosen: tuple[str, ...],
+    unfold: bool,
+    sort: str | None,
+) -> None:
+    import json
+
+    from archlab.tables.trace import traces_table
+
+    flat = target.form is Format.csv
+
+    def table() -> Table:
+        return _sorted(traces_table(found, limit, chosen, unfold=unfold or flat, flat=flat), sort)
+
+    def document() -> str:
+        listed = [json.loads(one.to_depth(limit).to_json()) for one in found]
+        return json.dumps({"schema": "archlab.traces/1", "traces": listed}, indent=2)
+
+    emit(target, table, document)
+
+
+def _sorted(table: Table, sort: str | None) -> Table:
+    if sort is None:
+        return table
+    from archlab.tables.columns import COLUMNS, GROUPS
+    from archlab.tables.sorting import by_column
+
+    first = GROUPS.get(sort, (sort,))[0]
+    return by_column(table, COLUMNS[first].column.name if first in COLUMNS else first)
 
 
 def _verify(target: Output, subject: Subject) -> None:
@@ -136,7 +232,7 @@ def _fits(target: Output, subject: Subject, budget: str, optimizer: str, precisi
             precision=precision,
             batch=subject.batch,
         )
-    emit(target, lambda: memory_table(found), found.to_json)
+    emit(target, lambda: memory_table(found, budget), found.to_json)
     if found.fits is False:
         raise typer.Exit(1)
 

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from archlab.cli.common.console import emit, message, prints_aside
+from archlab.cli.common.completion import network_names
+from archlab.cli.common.console import emit, message, prints_aside, write
 from archlab.cli.common.curves import show_course
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.options import NetworkOptions
 from archlab.cli.common.output import Output
 from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import Chosen, InProcess
+from archlab.cli.common.verdicts import write_verdict_line
 from archlab.records.config import configured, consistent
 
 
@@ -22,7 +24,10 @@ def train(
     network: Annotated[
         str,
         typer.Argument(
-            metavar="NETWORK", show_default=False, help="A built-in name or another source, as for archlab shapes."
+            metavar="NETWORK",
+            show_default=False,
+            help="A built-in name or another source, as for archlab shapes.",
+            autocompletion=network_names,
         ),
     ],
     *,
@@ -60,6 +65,11 @@ def train(
         run = training.train(config, execution=where, progress=watch)
     emit(target, lambda: run_table(run), run.to_json)
     show_course(run, home, target)
+    if target == Output():
+        write("")
+        write_verdict_line([run], home)
+        write(f"Next: archlab runs show {run.key} has each verdict,")
+        write(f"      archlab report {run.key} draws the run as a page")
     message(f"kept in {home.path} as {run.key}")
     if run.status == "diverged":
         message(f"diverged: {run.error}")

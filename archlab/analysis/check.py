@@ -16,12 +16,13 @@ def check(
     max_macs: int | None = None,
     memory: MemoryEstimate | None = None,
     max_memory: int | None = None,
+    memory_text: str = "",
     lint: bool = False,
 ) -> Check:
     """What was found for each limit, and for each layer that differs from the trace that was kept.
 
-    `memory` is what a training step takes, and `max_memory` its limit in bytes. `lint` asks the rules of
-    `archlab.analysis.lint` too, of a trace with the column `receptive-field`.
+    `memory` is what a training step takes, `max_memory` its limit in bytes, and `memory_text` the limit as it was
+    given: `24GB`. `lint` asks the rules of `archlab.analysis.lint` too, of a trace with the column `receptive-field`.
 
     Where an operation of the network has no formula, its MACs are a lower bound: a limit on them can be broken but not
     kept, and the check fails.
@@ -38,7 +39,7 @@ def check(
         findings.append(_held_macs(trace, max_macs))
     if memory is not None and max_memory is not None:
         step = f"bytes at the peak of a training step (batch {memory.batch:,}, {memory.optimizer}, {memory.precision})"
-        findings.append(_held("memory", step, memory.peak, max_memory))
+        findings.append(_held("memory", step, memory.peak, max_memory, memory_text))
     if against is not None:
         findings += _same(trace, against)
     if lint:
@@ -46,10 +47,11 @@ def check(
     return Check(trace.network, tuple(findings))
 
 
-def _held(subject: str, unit: str, found: int, limit: int) -> Finding:
+def _held(subject: str, unit: str, found: int, limit: int, stated: str = "") -> Finding:
     excess = found - limit
     side = f"{excess:,} over" if excess > 0 else f"{-excess:,} under" if excess < 0 else "at"
-    return Finding(subject, excess <= 0, f"{found:,} {unit}, {side} the limit of {limit:,}", found, limit)
+    bound = f"{limit:,}" + (f" ({stated})" if stated else "")
+    return Finding(subject, excess <= 0, f"{found:,} {unit}, {side} the limit of {bound}", found, limit)
 
 
 def _held_macs(trace: Trace, limit: int) -> Finding:

@@ -8,6 +8,7 @@ from archlab.networks.course import BatchNorm, DenseBlock, Residual, Transition
 from archlab.networks.hugging_face.safetensors import checkpoint
 from archlab.networks.registry import Entry, entry, names, register
 from archlab.networks.sources import Source, build, resolve
+from archlab.networks.zoos import zoo_names
 
 __all__ = [
     "BatchNorm",
@@ -22,4 +23,5 @@ __all__ = [
     "names",
     "register",
     "resolve",
+    "zoo_names",
 ]

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from archlab.errors import InputError, SourceError, nearest
+from archlab.networks import zoos
 from archlab.networks.options import Option, Signature, plain_value, read_signature
 from archlab.records import Shape
 
@@ -117,6 +118,12 @@ def entry(name: str) -> Entry:
     if name not in _ENTRIES:
         plugins = _plugins()
         if name not in plugins:
+            elsewhere = zoos.holding(name)
+            if elsewhere:
+                raise SourceError(
+                    f"there is no built-in network {name!r}: did you mean {' or '.join(elsewhere)}? archlab networks "
+                    "lists the built-in ones"
+                )
             raise SourceError(
                 f"there is no network {name!r}: {nearest(name, [*_ENTRIES, *plugins])}. Networks from elsewhere are "
                 "named as torchvision:NAME, timm:NAME, FILE.py:FACTORY, package.module:FACTORY or FILE.pt2"

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 from torch import nn
@@ -30,6 +31,25 @@ class ZooModel:
     signature: Signature
     input_shapes: tuple[Shape, ...]
     """Batch 1 first; empty where the zoo doesn't say."""
+
+
+def zoo_names(zoo: str) -> list[str]:
+    """The sources of all networks of a zoo that is installed, `torchvision` or `timm`; none of another."""
+    if zoo == "torchvision":
+        from torchvision import models
+
+        return [f"torchvision:{name}" for name in models.list_models()]
+    if zoo == "timm" and find_spec("timm") is not None:
+        import timm
+
+        return [f"timm:{name}" for name in timm.list_models()]
+    return []
+
+
+def holding(name: str) -> list[str]:
+    """The sources of the zoos' networks of that name: `torchvision:vgg16` for `vgg16`; empty where there is none."""
+    wanted = [f"{zoo}:{name}" for zoo in ("torchvision", "timm")]
+    return [source for source in wanted if source in zoo_names(source.partition(":")[0])]
 
 
 def torchvision_model(name: str) -> ZooModel:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from archlab.analysis.answers import tone, verdict_notes, verdict_text
 from archlab.analysis.claims import family
 from archlab.analysis.contrasts import interaction_name
 from archlab.analysis.metrics import BY_NAME, METRICS, STATISTICS_NOTE
@@ -22,6 +23,38 @@ def comparison_tables(comparison: Comparison) -> tuple[Table, ...]:
     """For people: the means of every metric, then the paired differences; values are texts with their units."""
     means = _means_table(comparison)
     return (means, _differences_table(comparison)) if comparison.differences else (means,)
+
+
+def answer_table(comparison: Comparison) -> Table:
+    """The primary metric alone: the variants' means, their paired differences, and what is claimed of each."""
+    metric = BY_NAME[comparison.metric]
+    rows = [
+        Row((one.name, found.n, metric.written(found.mean), metric.unit.interval(found) or None, None))
+        for one in comparison.variants
+        if (found := one.metrics.get(metric.name)) is not None
+    ]
+    asked = [difference for difference in comparison.differences if difference.metric == metric.name]
+    named = [(f"{one.variant} minus {one.baseline}", one) for one in asked]
+    named += [(interaction_name(one), one) for one in comparison.interactions]
+    for name, one in named:
+        interval = metric.unit.interval(one, "+") or None
+        cells = (name, one.n, metric.difference(one.mean), interval, verdict_text(one))
+        rows.append(Row(cells, emphasis=tone(one)))
+    return Table(
+        columns=(
+            Column("variant", metric.title, wraps=True),
+            Column("n", "n", "right"),
+            Column("mean", "mean", "right"),
+            Column("interval", "95 % interval", "right"),
+            Column("verdict", "verdict", wraps=True),
+        ),
+        rows=tuple(rows),
+        title=_title(comparison),
+        footer=(
+            *verdict_notes(comparison),
+            *(_left_out(variant) for variant in comparison.variants if variant.failed or variant.diverged),
+        ),
+    )
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -56,7 +89,7 @@ def _means_table(comparison: Comparison) -> Table:
         rows += [Row((item.name, None, f"{item.parameters:,d}", None), depth=1) for item in comparison.variants]
     return Table(
         columns=(
-            Column("variant", "", shrinks=True),
+            Column("variant", "", wraps=True),
             Column("n", "n", "right"),
             Column("mean", "mean", "right"),
             Column("interval", "95 % interval", "right"),

@@ -79,7 +79,7 @@ def courses_table(variants: Mapping[str, Sequence[Mapping[str, Array]]], *, plai
         ]
     return Table(
         columns=(
-            Column("variant", "", shrinks=True),
+            Column("variant", "", wraps=True),
             Column("n", "n", "right"),
             Column("course", f"{max(lengths):,} steps" if len(lengths) == 1 else "first to last step"),
         ),

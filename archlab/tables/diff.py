@@ -12,7 +12,7 @@ from archlab.tables.table import Cell, Column, Emphasis, Row, Table
 EMPHASES: dict[str, Emphasis] = {"added": "good", "removed": "bad", "changed": "changed", "renamed": "changed"}
 TIME_COLUMNS = (
     Column("seconds", "time", "right", form="seconds"),
-    Column("seconds_difference", "+/-", "right", form="+seconds"),
+    Column("seconds_difference", "time +/-", "right", form="+seconds"),
 )
 TIME_NOTE = (
     "Times: medians of the forward pass, measured here one network after the other; their total is that of the "
@@ -42,9 +42,9 @@ def diff_table(diff: Diff, depth: int | None = None, *, everything: bool = False
             Column("kind", "kind", shrinks=True),
             Column("output_shapes", "output shape", shrinks=True),
             Column("parameters", "parameters", "right", blank_zero=True),
-            Column("parameters_difference", "+/-", "right", form="+,d", blank_zero=True),
+            Column("parameters_difference", "par. +/-", "right", form="+,d", blank_zero=True),
             Column("macs", "MACs", "right", blank_zero=True),
-            Column("macs_difference", "+/-", "right", form="+,d", blank_zero=True),
+            Column("macs_difference", "MACs +/-", "right", form="+,d", blank_zero=True),
             Column("output_bytes_difference", "output +/-", "right", form="+bytes", blank_zero=True),
             *(TIME_COLUMNS if is_timed else ()),
         ),
@@ -57,7 +57,8 @@ def diff_table(diff: Diff, depth: int | None = None, *, everything: bool = False
             )
             for layer, parent in zip(shown, parent_rows(layer.depth for layer in shown), strict=True)
         ),
-        title=f"{subject_text(diff.before)} -> {subject_text(diff.after)}",
+        title=f"{subject_text(diff.before)} -> {subject_text(diff.after)}"
+        + (": no difference" if diff.is_empty else ""),
         total=(
             "total",
             None,
@@ -70,17 +71,18 @@ def diff_table(diff: Diff, depth: int | None = None, *, everything: bool = False
             after.output_bytes - before.output_bytes,
             *(_total_times(diff) if is_timed else ()),
         ),
-        footer=(*footer(diff), *((TIME_NOTE,) if is_timed else ())),
+        footer=(*footer(diff, len(shown)), *((TIME_NOTE,) if is_timed else ())),
     )
 
 
-def footer(diff: Diff) -> tuple[str, ...]:
-    """What was found, in words."""
+def footer(diff: Diff, shown: int) -> tuple[str, ...]:
+    """What was found, in words, of all layers, and how many of them are shown."""
+    hidden = f" {shown:,} of {len(diff.layers):,} are shown." if shown < len(diff.layers) else ""
     if diff.is_empty:
-        return (f"No difference: {len(diff.layers):,} layers are equal.",)
+        return (f"No difference: {len(diff.layers):,} layers are equal.{hidden and ' --all shows them.'}",)
     counts = ((diff.count(change), change) for change in ("added", "removed", "changed", "renamed", "equal"))
     return (
-        "Layers: " + ", ".join(f"{count:,} {change}" for count, change in counts if count) + ".",
+        "Layers: " + ", ".join(f"{count:,} {change}" for count, change in counts if count) + f".{hidden}",
         "Counts are those of the second network (of the first for what was removed), +/- is second minus first.",
     )
 

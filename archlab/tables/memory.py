@@ -22,8 +22,11 @@ MOMENTS = {
 }
 
 
-def memory_table(estimate: MemoryEstimate) -> Table:
-    """What the peak of a training step consists of, whether it fits, and what the numbers take for granted."""
+def memory_table(estimate: MemoryEstimate, budget: str = "") -> Table:
+    """What the peak of a training step consists of, whether it fits, and what the numbers take for granted.
+
+    `budget` is the memory that there is, in the words that it was given in: `24GB`.
+    """
     amounts = {label: getattr(estimate.parts, name) for name, label in PARTS.items()}
     return Table(
         columns=(Column("part", "part"), size_column("bytes", "bytes"), percent_column("share", "share")),
@@ -33,14 +36,16 @@ def memory_table(estimate: MemoryEstimate) -> Table:
             f"{shapes_text(estimate.inputs)} with {estimate.optimizer}, {estimate.precision}"
         ),
         total=("peak", estimate.peak, 1.0),
-        footer=(f"The peak is {MOMENTS[estimate.moment]}.", *_verdict(estimate), *estimate.assumptions),
+        footer=(f"The peak is {MOMENTS[estimate.moment]}.", *_verdict(estimate, budget), *estimate.assumptions),
     )
 
 
-def _verdict(estimate: MemoryEstimate) -> tuple[str, ...]:
+def _verdict(estimate: MemoryEstimate, given: str) -> tuple[str, ...]:
     if estimate.budget is None:
         return ()
-    budget = byte_size(estimate.budget)
+    exact = byte_size(estimate.budget)
+    is_binary = "i" in given.lower()  # GiB, as the peak is written
+    budget = (given.strip() if is_binary else f"{given.strip()} ({exact})") if given else exact
     if not estimate.largest_batch:
         return (f"Does not fit into {budget}, at any batch.",)
     largest = f"The largest batch that fits is {estimate.largest_batch:,}"

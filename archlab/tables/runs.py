@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from archlab.analysis.metrics import EVALUATION, NATS, PRECISE, SHARE, STATISTICS_NOTE
+from archlab.analysis.wording import counted
 from archlab.records import Comparison, Run, TrainingConfig
 from archlab.records.settings import phrases
 from archlab.tables.table import Column, Row, Table
@@ -45,20 +47,22 @@ def runs_table(runs: Sequence[Run]) -> Table:
     )
 
 
-def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
-    """One row per comparison."""
+def store_table(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Table:
+    """For people: runs and comparisons as one table, the oldest first.
+
+    A key that is too long for the screen keeps its last twelve letters, by which `archlab runs show` finds it too.
+    """
+    alone = runs_table(runs)
+    rows = [(run.created, row) for run, row in zip(runs, alone.rows, strict=True)]
+    rows += [
+        (item.created, Row((item.key, "comparison", f"{len(item.runs)} runs", None, _minute(item)), emphasis="strong"))
+        for item in comparisons
+    ]
+    key, status, epochs, *others = alone.columns
     return Table(
-        columns=(
-            Column("key", "comparison"),
-            Column("variants", "variants", wraps=True),
-            Column("seeds", "seeds", "right"),
-            Column("created", "made"),
-        ),
-        rows=tuple(
-            Row((item.key, " | ".join(variant.name for variant in item.variants), len(item.seeds), _minute(item)))
-            for item in comparisons
-        ),
-        title="Comparisons",
+        columns=(replace(key, title="run or comparison", shrinks=True), status, epochs, *others),
+        rows=tuple(row for _, row in sorted(rows, key=lambda pair: pair[0])),
+        title=f"{counted(len(runs), 'run')}, {counted(len(comparisons), 'comparison')}",
     )
 
 

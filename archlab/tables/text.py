@@ -65,7 +65,9 @@ def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> l
             for cells, row in zip(grid, table.rows, strict=True):
                 cells[place] = _shown(row.cells[place], column, guides, BAR_WIDTH * widths[place] // natural[place])
 
-    result: list[Line] = [(Segment(printable(table.title), "title"),), ()] if table.title else []
+    result: list[Line] = []
+    if table.title:
+        result += [*((Segment(part, "title"),) for part in _wrapped(printable(table.title), width)), ()]
     for number, block in enumerate(_blocks(widths, width)):
 
         def drawn(cells: Sequence[str], role: Role, prefix: str = "", block: Sequence[int] = block) -> list[Line]:
@@ -82,7 +84,8 @@ def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> l
         for cells, row, prefix, spans in grid_rows:
             if spans:  # a heading among the rows takes the line
                 whole = columns_of(cells[0]) if width is None else width
-                result += _drawn([(cells[0], table.columns[0], whole)], row.emphasis or "text", prefix, dots)
+                for part in _wrapped(cells[0], whole):
+                    result += _drawn([(part, table.columns[0], whole)], row.emphasis or "text", prefix, dots)
             else:
                 result += drawn(cells, row.emphasis or "text", prefix)
         if total:
@@ -216,7 +219,7 @@ def _fitted(columns: Sequence[Column], widths: list[int], width: int | None) -> 
 
 
 def _blocks(widths: Sequence[int], width: int | None) -> list[list[int]]:
-    """The columns in groups that fit the width, the first column at the head of each."""
+    """The columns in groups that fit the width, the first column at the head of each; none stands alone in the last."""
     blocks: list[list[int]] = [[0]]
     taken = widths[0]
     for k in range(1, len(widths)):
@@ -225,6 +228,11 @@ def _blocks(widths: Sequence[int], width: int | None) -> list[list[int]]:
             taken = widths[0]
         blocks[-1].append(k)
         taken += COLUMN_GAP + widths[k]
+    if len(blocks) > 1 and len(blocks[-1]) == 2 and len(blocks[-2]) > 3:
+        moved = blocks[-2][-1]
+        if widths[0] + widths[moved] + widths[blocks[-1][1]] + 2 * COLUMN_GAP <= (width or 0):
+            blocks[-2].pop()
+            blocks[-1].insert(1, moved)
     return blocks
 
 

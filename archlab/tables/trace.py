@@ -1,4 +1,4 @@
-"""A trace as a table: one row per layer; repeated blocks are one row, unless they are asked for."""
+"""Traces as tables: one row per layer; repeated blocks are one row, unless they are asked for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from archlab.analysis.folding import Fold, fold
 from archlab.records import Totals, Trace
-from archlab.tables.columns import BARS, COLUMNS, DEFAULT_COLUMNS, subject_text
+from archlab.tables.columns import BARS, COLUMNS, DEFAULT_COLUMNS, shapes_text, subject_text
 from archlab.tables.table import Column, Row, Table
 
 MACS_NOTE = (
@@ -48,6 +48,49 @@ def trace_table(
         title=subject_text(trace),
         total=("total", *(measure.total(trace.totals) for measure in measures)),
         footer=(*([FOLDING_NOTE] if series else []), *footer(trace)),
+    )
+
+
+def traces_table(
+    traces: Sequence[Trace],
+    depth: int | None = 0,
+    columns: Sequence[str] = DEFAULT_COLUMNS,
+    *,
+    unfold: bool = False,
+    flat: bool = False,
+) -> Table:
+    """Several networks as one table: a row for each with its totals, its layers beneath.
+
+    Args:
+        traces: the networks.
+        depth: levels of the trees of layers to show beneath the networks; 0 for none, None for all.
+        columns: as for `trace_table`; the kind of a network is its name, and its output that of its last layer.
+        unfold: as for `trace_table`.
+        flat: a column of its own for the network, as programs want it; a row of totals has no path.
+    """
+    parts = [trace_table(trace, depth, columns, unfold=unfold) for trace in traces]
+    rows: list[Row] = []
+    for trace, part in zip(traces, parts, strict=True):
+        name = subject_text(trace)
+        totals = (part.total or ())[1:]
+        own = tuple(
+            shapes_text(trace.layers[-1].output_shapes) if column == "output-shape" and trace.layers else total
+            for column, total in zip(columns, totals, strict=True)
+        )
+        rows.append(Row((name, None, *own) if flat else (name, *own), emphasis="" if flat or depth == 0 else "strong"))
+        for row in part.rows if depth != 0 else ():
+            cells = (name, *row.cells) if flat else row.cells
+            rows.append(Row(cells, row.depth + 1, row.emphasis, row.label))
+    head = (Column("network", "network", shrinks=True),)
+    uncounted = [
+        f"{trace.network}: MACs are lower bounds, not counted: {', '.join(trace.totals.uncounted_operations)}."
+        for trace in traces
+        if trace.totals.uncounted_operations
+    ]
+    return Table(
+        columns=(*head, *parts[0].columns) if flat else (*head, *parts[0].columns[1:]),
+        rows=tuple(rows),
+        footer=(MACS_NOTE, *uncounted),
     )
 
 

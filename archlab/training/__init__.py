@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from archlab.training.execution import Execution as Execution
     from archlab.training.progress import Progress as Progress
     from archlab.training.revisiting import measure_landscape as measure_landscape
+    from archlab.training.session import missing as missing
     from archlab.training.session import train as train
 
 _HOMES = {
@@ -21,6 +22,7 @@ _HOMES = {
     "Progress": "archlab.training.progress",
     "estimate_time": "archlab.training.estimate",
     "measure_landscape": "archlab.training.revisiting",
+    "missing": "archlab.training.session",
     "train": "archlab.training.session",
     "train_all": "archlab.training.engine",
 }

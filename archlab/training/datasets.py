@@ -71,9 +71,15 @@ def prepare(
         device: where the tensors shall lie.
 
     Raises:
-        DataError: fewer images are there than were asked for, or images of different sizes have no common one.
+        DataError: fewer images are there than were asked for, or they have no common size, or are no squares.
     """
     size = size or images.size
+    if images.oblong is not None and size is None:
+        height, width = images.oblong
+        raise DataError(
+            f"the images of {images.name} are {height} pixels high and {width} wide, expected squares: name a size to "
+            "stretch them to (--size, size=)"
+        )
     if size is None:
         raise DataError(f"the images of {images.name} differ in size: name one to resize them to (--size, size=)")
     return Dataset(

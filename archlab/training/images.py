@@ -51,6 +51,8 @@ class Images:
     """Height and width of all images; None where they differ."""
     fingerprint: str
     """A hash of every image and label."""
+    oblong: tuple[int, int] | None = None
+    """Height and width of images that are all alike and no squares."""
 
 
 def load_images(dataset: str, data_dir: str | Path | None = None, *, download: bool = False) -> Images:
@@ -156,7 +158,8 @@ def _folder(root: Path) -> Images:
                 f"{root} has too few images for a test: expected 3 or more in a class, so that a fifth is one"
             )
     everything = [*train[0], *test[0]]
-    channels, size = _inspect(everything)
+    channels, shape = _inspect(everything)
+    size = shape[0] if shape and shape[0] == shape[1] else None
     digest = fingerprint(
         piece for path in everything for piece in (f"{path.parent.name}\n".encode(), path.read_bytes())
     )
@@ -164,7 +167,7 @@ def _folder(root: Path) -> Images:
     def part(paths: list[Path], labels: Labels) -> Part:
         return Part(labels, lambda indices, size: np.stack([_decode(paths[item], channels, size) for item in indices]))
 
-    return Images(root.name, part(*train), part(*test), classes, channels, size, digest)
+    return Images(root.name, part(*train), part(*test), classes, channels, size, digest, None if size else shape)
 
 
 def _by_class(root: Path) -> dict[str, list[Path]]:
@@ -189,8 +192,8 @@ def _listed(files: Mapping[str, list[Path]]) -> tuple[list[Path], Labels]:
     return [path for found in files.values() for path in found], np.asarray(labels, dtype=np.int64)
 
 
-def _inspect(paths: Iterable[Path]) -> tuple[int, int | None]:
-    """Channels (1 if all images are grey, else 3), and the height and width if all are equal squares."""
+def _inspect(paths: Iterable[Path]) -> tuple[int, tuple[int, int] | None]:
+    """Channels (1 if all images are grey, else 3), and the height and width if all have the same."""
     from PIL import Image, UnidentifiedImageError
 
     modes, sizes = set(), set()
@@ -202,7 +205,7 @@ def _inspect(paths: Iterable[Path]) -> tuple[int, int | None]:
         except (OSError, UnidentifiedImageError) as error:
             raise DataError(f"{path} is no readable image: {error}. Mend or remove it") from error
     (width, height), *others = sizes
-    return (1 if modes <= {"1", "L"} else 3), (width if width == height and not others else None)
+    return (1 if modes <= {"1", "L"} else 3), (None if others else (height, width))
 
 
 def _decode(path: Path, channels: int, size: int | None) -> Bytes:

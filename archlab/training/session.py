@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -20,8 +20,8 @@ from archlab.training.environment import describe
 from archlab.training.execution import Execution
 from archlab.training.last_batch import check_last_batch
 from archlab.training.loop import Trainer
-from archlab.training.preparation import Preparer
 from archlab.training.notebook import showing
+from archlab.training.preparation import Preparer
 from archlab.training.progress import Pace, Progress
 
 REPORT_SECONDS = 0.1
@@ -85,7 +85,7 @@ def run(config: TrainingConfig, preparer: Preparer, progress: Callable[[Progress
         prepared, device, store = preparer.prepare(config), preparer.device, preparer.execution.home
         dataset = preparer.dataset(prepared)
         network = prepared.network()
-        environment = describe(device, network, dataset.fingerprint)
+        environment = describe(device, network, prepared.images.fingerprint)
         key = run_key(config, environment)
         known = None if preparer.execution.fresh else store.result(key)
         if known is not None:
@@ -94,6 +94,36 @@ def run(config: TrainingConfig, preparer: Preparer, progress: Callable[[Progress
         check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
         trainer = Trainer(network.to(device), dataset, config)
         return _run(config, store, environment, trainer, tell)
+
+
+def missing(configs: Sequence[TrainingConfig], preparer: Preparer) -> list[TrainingConfig]:
+    """The configurations whose runs `train_all` would train, since the store has none that came to its end.
+
+    A network whose run may be there is built, since its first weights are part of the key; one that can't be built is
+    missing, and whoever trains it says why.
+    """
+    if preparer.execution.fresh:
+        return list(configs)
+    store = preparer.execution.home
+    stored = [folder.key for folder in store.run_folders()]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as workers have it
+    try:
+        return [config for config in configs if not _is_there(config, preparer, stored)]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _is_there(config: TrainingConfig, preparer: Preparer, stored: Sequence[str]) -> bool:
+    beginning = run_key(config, {}).rpartition("-")[0]
+    if not any(key.startswith(beginning) for key in stored):
+        return False
+    try:
+        prepared = preparer.prepare(config)
+        environment = describe(preparer.device, prepared.network(), prepared.images.fingerprint)
+    except Exception:  # whatever a stranger's network may raise
+        return False
+    return preparer.execution.home.result(run_key(config, environment)) is not None
 
 
 def _run(

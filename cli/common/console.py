@@ -113,12 +113,38 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def write_item(sentence: str) -> None:
-    """Write a sentence of a list to stdout: wrapped at a terminal, in one line into a pipe."""
+def write_item(sentence: str, role: str = "") -> None:
+    """Write a sentence of a list to stdout: wrapped at a terminal, in one line into a pipe.
+
+    `role` colours what stands before the first colon, `Problem` for instance.
+    """
     from archlab.tables.text import printable
 
     room = min(width(), SENTENCE_COLUMNS) if is_terminal(sys.stdout) else sys.maxsize
-    write(textwrap.fill(printable(sentence), room, initial_indent="- ", subsequent_indent="  "))
+    filled = textwrap.fill(printable(sentence), room, initial_indent="- ", subsequent_indent="  ")
+    head, colon, rest = filled.partition(":")
+    if role and colon and is_terminal(sys.stdout):
+        _print((head + colon, role), (rest, ""))
+    else:
+        write(filled)
+
+
+def write_line(sentence: str, role: str) -> None:
+    """Write a sentence to stdout, at a terminal in the colour of a role of `ROLE_STYLES`."""
+    from archlab.tables.text import printable
+
+    if is_terminal(sys.stdout):
+        _print((printable(sentence), role))
+    else:
+        write(printable(sentence))
+
+
+def _print(*spans: tuple[str, str]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    styled = [(text, ROLE_STYLES.get(role, "")) for text, role in spans]
+    Console(highlight=False).print(Text.assemble(*styled), soft_wrap=True)
 
 
 def message(text: str) -> None:

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, NewType, TypeAlias
 
 import typer
 
+from archlab.cli.common.completion import network_names
 from archlab.cli.common.console import prints_aside
 from archlab.cli.common.groups import register
 from archlab.errors import InputError
 from archlab.records import Trace, Value
 from archlab.records.config import NORMS
 
+SOURCES_HELP = (
+    "A built-in name (see archlab networks), torchvision:NAME, timm:NAME, hf:ORG/NAME, hf:FOLDER, FILE.py:FACTORY, "
+    "package.module:FACTORY, FILE.pt2, FILE.onnx, or FILE.json with a trace."
+)
 NetworkArgument: TypeAlias = Annotated[
     str,
+    typer.Argument(metavar="NETWORK", show_default=False, help=SOURCES_HELP, autocompletion=network_names),
+]
+NetworksArgument: TypeAlias = Annotated[
+    list[str],
     typer.Argument(
         metavar="NETWORK",
         show_default=False,
-        help="A built-in name (see archlab networks), torchvision:NAME, timm:NAME, hf:ORG/NAME, hf:FOLDER, "
-        "FILE.py:FACTORY, package.module:FACTORY, FILE.pt2, FILE.onnx, or FILE.json with a trace.",
+        help=f"{SOURCES_HELP} Several are one table.",
+        autocompletion=network_names,
     ),
 ]
 MOST_SEEDS = 10_000
@@ -30,6 +39,7 @@ InputOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--input",
+        "--size",
         metavar="SPEC",
         show_default=False,
         help="An input, once for each: its shape as 96 (square, batch 1), 3x224x224 (batch 1), 1x3x224x224 or "
@@ -39,7 +49,9 @@ InputOption: TypeAlias = Annotated[
 ]
 BatchOption: TypeAlias = Annotated[
     int | None,
-    typer.Option("--batch", metavar="N", min=1, show_default=False, help="Batch size. Default: the inputs'."),
+    typer.Option(
+        "--batch-size", "--batch", metavar="N", min=1, show_default=False, help="Batch size. Default: the inputs'."
+    ),
 ]
 DepthOption: TypeAlias = Annotated[
     str, typer.Option("--depth", metavar="N|all", help="Levels of the tree of layers to show.")
@@ -172,7 +184,28 @@ class Subject:
         return traced(self.network, self.inputs, self.batch, self.chosen, columns)
 
 
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """Networks that a command shows together; the options hold for each of them."""
+
+    networks: NetworksArgument
+    inputs: InputOption = None
+    batch: BatchOption = None
+    options: OptionOption = None
+    bn: BnOption = None
+    skip: SkipOption = None
+    seq: SeqOption = None
+    download: DownloadOption = False
+
+    @property
+    def each(self) -> list[Subject]:
+        """The networks one by one, in the order that they are named in."""
+        others = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "networks"}
+        return [Subject(network, **others) for network in self.networks]
+
+
 register(Subject, Subject)
+register(Subjects, Subjects)
 register(NetworkOptions, network_options)
 register(HubOptions, hub_options)
 

@@ -21,19 +21,31 @@ LONG_SECONDS = 600
 """From here on the user is told how to make it shorter."""
 
 
-def announce(configs: Sequence[TrainingConfig], preparer: Preparer) -> None:
+def announce(configs: Sequence[TrainingConfig], preparer: Preparer, *, sought: bool = False) -> None:
     """Say what will be trained and how long it will take, and how to shorten it where that is long.
+
+    Nothing is said where the store has all runs.
+
+    Args:
+        configs: what is trained.
+        preparer: what the runs are made by.
+        sought: whether they only stand for the runs of a search, which settles its own learning rates.
 
     Raises:
         InputError: a configuration, the device or the data can't be used.
     """
-    from archlab.training import estimate_time
+    from archlab.training import estimate_time, missing
 
+    with prints_aside():
+        waiting = list(configs) if sought else missing(configs, preparer)
+    if not waiting:
+        return
     count = "1 run" if len(configs) == 1 else f"{len(configs)} runs"
     networks = ", ".join(dict.fromkeys(config.network for config in configs))
-    what = f"{count} of {networks} on {configs[0].dataset}"
+    there = len(configs) - len(waiting)
+    what = f"{count} of {networks} on {configs[0].dataset}" + (f", {there} of them in the store" if there else "")
     with prints_aside():
-        estimate = estimate_time(configs, preparer)
+        estimate = estimate_time(waiting, preparer)
     seconds = estimate.seconds
     without = f", without what already failed when it was tried: {estimate.failures[0]}" if estimate.failures else ""
     message(f"{what}: about {spoken_time(seconds)} on this machine{without}")

@@ -26,11 +26,16 @@ InProcess = NewType("InProcess", Execution)
 """An execution in the command's own process: one run, always trained."""
 
 
+ALIASES = {"batch_size": ("--batch",), "size": ("--input",)}
+"""Fields of `TrainingConfig` -> what commands that measure a network call the same thing."""
+
+
 def option(item: Setting, *, several: bool = False) -> Any:
     """What typer needs to know of a setting's option; `several` values are divided by commas."""
     bounds = {} if several or item.least is None else {"min": item.least}
     return typer.Option(
         item.flag,
+        *ALIASES.get(item.field, ()),
         metavar=None if item.kind is bool else f"{item.metavar},{item.metavar}" if several else item.metavar,
         show_default=item.default is not None,
         help=f"{item.help} (Several are compared.)" if several else item.help,

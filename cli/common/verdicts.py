@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from archlab.cli.common.console import message, write, write_item
+from archlab.cli.common.console import message, write, write_item, write_line
 from archlab.cli.common.output import Output
 from archlab.errors import InputError, StoreError
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Held = TypeVar("Held")
 
+LEVEL_ROLES = {"problem": "bad", "warning": "changed", "note": "dim", "good": "good"}
+"""Levels of verdicts as roles of `console.ROLE_STYLES`."""
 SHOWN_VERDICTS = 3
 """Verdicts under a comparison; the report has them all."""
 
@@ -31,9 +33,25 @@ def show_run_verdicts(run: Run, store: Store, target: Output) -> None:
     if said or good:
         write("\nVerdicts\n")
     for verdict in said:
-        write_item(_sentence(verdict, verdict.layer))
+        write_item(_sentence(verdict, verdict.layer), LEVEL_ROLES[verdict.level])
     if good:
-        write_item(f"In order: {good}.")
+        write_item(f"In order: {good}.", "good")
+
+
+def write_verdict_line(runs: Sequence[Run], store: Store, comparison: Comparison | None = None) -> None:
+    """Write how many problems and warnings runs have and which is the worst, in its colour; or that there are none."""
+    if not runs:
+        return
+    examination = _examined(runs, store, comparison)
+    alarming = examination.alarming
+    if not alarming:
+        write_line("Verdict: nothing wrong was found.", "good")
+        return
+    worst = alarming[0]
+    about = worst.subject if comparison is not None else worst.layer
+    where = f" ({about})" if about else ""
+    role = LEVEL_ROLES[worst.level]
+    write_line(f"Verdict: {examination.headline}; the worst is {worst.title}{where}.", role)
 
 
 def show_worst_verdicts(comparison: Comparison, store: Store, target: Output) -> None:
@@ -50,7 +68,7 @@ def show_worst_verdicts(comparison: Comparison, store: Store, target: Output) ->
     more = f", the worst {SHOWN_VERDICTS} here, all in the report" if len(alarming) > SHOWN_VERDICTS else ""
     write(f"\nVerdicts ({examination.headline}{more})\n")
     for verdict in alarming[:SHOWN_VERDICTS]:
-        write_item(_sentence(verdict, verdict.subject))
+        write_item(_sentence(verdict, verdict.subject), LEVEL_ROLES[verdict.level])
 
 
 def _sentence(verdict: Verdict, subject: str) -> str:

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from archlab.records import Comparison
+from archlab.store import open_store
+from archlab.tables import text
+from archlab.tables.comparison import answer_table
 from archlab.training.estimate import TimeEstimate
 from tests.cli import trained
 from tests.cli.conftest import Call
@@ -17,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("no_training")
 
 
 def test_a_comparison_shows_means_differences_findings_and_the_report(archlab: Call, tmp_path: Path) -> None:
-    result = archlab("compare", "--bn", "off")
+    result = archlab("compare", "--bn", "off", "--full")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0] == "lenet on digits: 5 epochs, batch 16, learning rate 0.001"
@@ -26,13 +29,44 @@ def test_a_comparison_shows_means_differences_findings_and_the_report(archlab: C
     assert "  norm=none   6  70.50 %    69.93 to 71.07" in lines
     assert any(line.split() == ["norm=batch", "44,878"] for line in lines)
     assert lines[lines.index("Findings") + 1].startswith("- norm=batch reaches")
-    assert lines[-1] == (
+    assert lines[-1] == "norm=none is 20.00 points lower in test accuracy than norm=batch (n = 6)."
+    assert lines[-3] == (
         "norm=none has a lower test accuracy than norm=batch: 70.50 % against 90.50 %, a difference of -20.00 "
         "percentage points (95 % interval -20.43 to -19.57, n = 6, p < 0.001)."
     )
-    report = Path(lines[-3].removeprefix("Report: "))
+    report = Path(lines[-5].removeprefix("Report: "))
     assert report.parent == tmp_path / "store" / "reports"
     assert report.read_text().startswith("<!doctype html>")
+
+
+def test_a_comparison_ends_with_its_answer_below_the_primary_metric_alone(archlab: Call, tmp_path: Path) -> None:
+    lines = archlab("compare", "--bn", "off").stdout.splitlines()
+    key = open_store().comparisons()[0].key
+    assert lines[:7] == [
+        "lenet on digits: 5 epochs, batch 16, learning rate 0.001",
+        "",
+        "test accuracy               n           mean     95 % interval  verdict",
+        "-----------------------------------------------------------------------",
+        "norm=batch                  6        90.50 %    89.93 to 91.07",
+        "norm=none                   6        70.50 %    69.93 to 71.07",
+        "norm=none minus norm=batch  6  -20.00 points  -20.43 to -19.57  lower",
+    ]
+    assert lines[7:] == [
+        "",
+        "Verdict: 1 problem; the worst is running statistics (norm=batch).",
+        f"Report: {tmp_path / 'store' / 'reports' / key}.html",
+        f"More: archlab runs show {key}, or --full",
+        "",
+        "norm=none is 20.00 points lower in test accuracy than norm=batch (n = 6).",
+    ]
+
+
+def test_the_short_table_of_a_crossed_design_fits_80_columns(archlab: Call) -> None:
+    archlab("compare", "--vary", "norm=batch,none", "--lr", "0.125,0.25", "--seeds", "2", "--no-report")
+    drawn = text(answer_table(open_store().comparisons()[0]), 80).splitlines()
+    assert max(map(len, drawn)) <= 80
+    assert sum(set(line) == {"-"} for line in drawn) == 1  # one block of columns
+    assert not any("..." in line for line in drawn)
 
 
 def test_what_happens_is_told_on_stderr_line_by_line_in_a_pipe(archlab: Call) -> None:

@@ -141,7 +141,7 @@ def test_volumes_of_one_network_and_of_two(kept: str, tmp_path: Path) -> None:
         (["NET", "NET"], "a diagram is of one network"),
         (["NET", "--view", "volume", "-o", "x.html"], "x.html has an ending that volumes can't be written as"),
         (["NET", "--view", "volume", "--json"], "--format says nothing about volumes"),
-        (["NET", "--view", "volume", "--scale"], "--scale says nothing about volumes"),
+        (["NET", "--view", "volume", "--direction", "down"], "--direction says nothing about volumes"),
         (["NET", "--view", "volume", "--colour", "macs"], "--colour says nothing about volumes"),
         (["NET", "--view", "volume", "--depth", "0"], "--depth '0' is no depth"),
         (["NET", "--view", "volume", "--only", "fc"], "has no layer 'fc'"),

@@ -28,7 +28,8 @@ def test_runs_and_comparisons_are_listed(archlab: Call, key: str) -> None:
     text = archlab("runs", "list").stdout
     for run in open_store().runs():
         assert run.key in text
-    assert f"{key}  norm=batch | norm=none" in text
+    assert f"{key}  comparison  2 runs" in " ".join(text.split()).replace(" comparison 2", "  comparison  2")
+    assert text.count("---\n") == 1  # one table
 
 
 def test_the_list_is_json_and_csv_too(archlab: Call, key: str) -> None:
@@ -69,9 +70,29 @@ def test_nothing_is_deleted_where_one_name_is_wrong(archlab: Call, key: str) -> 
 
 
 def test_an_unknown_name_is_answered_with_near_ones(archlab: Call, key: str) -> None:
-    result = archlab("runs", "show", key[:-2])
+    result = archlab("runs", "show", f"{key[:-2]}xy")
     assert result.exit_code == 2
     assert f"did you mean {key}" in result.stderr
+
+
+def test_a_key_can_be_named_by_its_start_its_end_or_as_the_newest(archlab: Call, key: str) -> None:
+    whole = archlab("runs", "show", key).stdout
+    for name in (key[:-2], key[-12:], "newest"):
+        assert archlab("runs", "show", name).stdout == whole
+    run = open_store().runs()[1].key
+    assert archlab("runs", "show", run[-12:]).stdout == archlab("runs", "show", run).stdout
+    shared = archlab("runs", "show", "lenet-norm")
+    assert shared.exit_code == 2
+    assert "'lenet-norm' is the start of 2 keys: lenet-norm-batch" in shared.stderr
+    assert archlab("runs", "delete", key[:-2]).exit_code == 2  # what deletes takes no guess
+    assert "no newest one" in archlab("runs", "show", "newest", "--store", "nothing").stderr
+
+
+def test_the_list_is_sorted_by_a_column(archlab: Call, key: str) -> None:
+    lines = archlab("runs", "list", "--sort", "test_accuracy", "--format", "csv").stdout.splitlines()
+    assert [line.split(",")[3] for line in lines] == ["test_accuracy", "0.9", "0.7"]
+    wrong = archlab("runs", "list", "--sort", "acuracy")
+    assert (wrong.exit_code, "did you mean test_accuracy" in wrong.stderr) == (2, True)
 
 
 def test_what_can_not_be_read_is_told_of(archlab: Call, key: str) -> None:

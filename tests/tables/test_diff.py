@@ -17,17 +17,17 @@ def test_only_what_differs_is_shown_beneath_what_holds_it() -> None:
     assert text(diff_table(diff(BEFORE, AFTER))).splitlines() == [
         "net on 1x8 -> other on 1x8",
         "",
-        "path       change   kind         output shape  parameters  +/-  MACs  +/-  output +/-",
-        "-------------------------------------------------------------------------------------",
-        "stem       changed  Block        1x8                   90  +18    64",  # 90 - 72 = 18
-        "  stem.fc  changed  Linear       1x8                   90  +18    64",
-        "norm       removed  BatchNorm2d  1x8                   16  -16",
-        "head       changed  Linear       1x8                   28         40   +4",  # 40 - 36 = 4
+        "path       change   kind         output shape  parameters  par. +/-  MACs  MACs +/-  output +/-",
+        "-----------------------------------------------------------------------------------------------",
+        "stem       changed  Block        1x8                   90       +18    64",  # 90 - 72 = 18
+        "  stem.fc  changed  Linear       1x8                   90       +18    64",
+        "norm       removed  BatchNorm2d  1x8                   16       -16",
+        "head       changed  Linear       1x8                   28              40        +4",  # 40 - 36 = 4
         "out        added    Softmax      1x8",
-        "-------------------------------------------------------------------------------------",
-        "total                                                 118   +2   104   +4",  # 118 - 116, 104 - 100
+        "-----------------------------------------------------------------------------------------------",
+        "total                                                 118        +2   104        +4",  # 118 - 116, 104 - 100
         "",
-        "Layers: 1 added, 1 removed, 3 changed, 1 equal.",
+        "Layers: 1 added, 1 removed, 3 changed, 1 equal. 5 of 6 are shown.",
         "Counts are those of the second network (of the first for what was removed), +/- is second minus first.",
     ]
 
@@ -63,7 +63,7 @@ def test_a_renamed_layer_says_what_it_was() -> None:
 def test_no_difference_is_said() -> None:
     table = diff_table(diff(BEFORE, BEFORE))
     assert table.rows == ()
-    assert table.footer == ("No difference: 5 layers are equal.",)
+    assert table.footer == ("No difference: 5 layers are equal. --all shows them.",)
 
 
 @pytest.mark.parametrize(("column", "name"), [(5, "parameters"), (7, "macs")])
@@ -86,3 +86,20 @@ def test_a_block_that_one_network_has_around_its_layers_says_what_is_new_in_it()
         found = {str(row.cells[0]).split()[0]: row.cells[5] for row in rows}
         assert found["features.conv" if sign > 0 else "conv"] == 10 * sign
         assert found["features"] == (10 if sign > 0 else 0)  # beneath it, and beside it
+
+
+def test_at_80_columns_no_column_stands_alone_and_no_heading_twice() -> None:
+    drawn = text(diff_table(diff(BEFORE, AFTER)), 80).splitlines()
+    assert max(map(len, drawn)) <= 80
+    heads = [line.split("  ") for line in drawn if line.startswith("path ")]
+    named = [[head.strip() for head in line if head.strip()] for line in heads]
+    assert len(named) == 2
+    assert all(len(line) > 2 for line in named)
+    assert len({head for line in named for head in line[1:]}) == sum(len(line) - 1 for line in named)
+
+
+def test_a_shallow_table_counts_what_it_shows() -> None:
+    shallow = diff_table(diff(BEFORE, AFTER), 1)
+    assert "4 of 6 are shown." in shallow.footer[0]
+    assert len(shallow.rows) == 4
+    assert diff_table(diff(BEFORE, BEFORE)).title.endswith(": no difference")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from archlab.analysis.comparison import summarise
 from archlab.tables import text
-from archlab.tables.runs import comparisons_table, run_table, runs_table
+from archlab.tables.runs import run_table, runs_table, store_table
 from tests.analysis.runs import pair, run
 
 
@@ -43,6 +43,22 @@ def test_runs_are_listed_with_how_far_they_came() -> None:
     assert listed.rows[1].cells == ("b-1", "finished", "0/5", None, "")
 
 
-def test_comparisons_are_listed_with_their_variants() -> None:
+def test_runs_and_comparisons_are_one_table_by_time() -> None:
     comparison = replace(summarise(pair([0.9], [0.8])), key="c", created="2026-01-02T03:04:05+00:00")
-    assert comparisons_table([comparison]).rows[0].cells == ("c", "norm=batch | norm=none", 1, "2026-01-02 03:04")
+    runs = [
+        replace(run("norm=none", 0, 0.5), created="2026-01-01T00:00:00+00:00"),
+        replace(run("b", 1), created="2026-01-03T00:00:00+00:00"),
+    ]
+    table = store_table(runs, [comparison])
+    assert [row.cells[0] for row in table.rows] == ["norm=none-0", "c", "b-1"]
+    assert table.rows[1].cells == ("c", "comparison", "2 runs", None, "2026-01-02 03:04")
+    assert table.title == "2 runs, 1 comparison"
+
+
+def test_a_long_key_keeps_its_last_letters_at_80_columns() -> None:
+    key = "resnet20-skip-off-depth-14-digits-seed0-98e1aabff349"
+    listed = [replace(run("a", 0, 0.5), key=key, created="2026-01-01T00:00:00+00:00")]
+    drawn = text(store_table(listed, []), 80).splitlines()
+    assert max(map(len, drawn)) <= 80
+    assert len(drawn) == 5  # title, blank, heads, rule, the run: no second block
+    assert "-98e1aabff349 " in drawn[-1]

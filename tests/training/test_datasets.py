@@ -64,6 +64,16 @@ def test_images_of_different_sizes_need_one(tmp_path: Path) -> None:
     assert datasets.prepare(found, 6).image_shape == (1, 6, 6)
 
 
+def test_equal_images_that_are_no_squares_are_not_called_different(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for number in range(3):
+            write_image(tmp_path / name / f"{number}.png", (6, 4))  # width, height
+    found = images.load_images(str(tmp_path))
+    with pytest.raises(DataError, match="are 4 pixels high and 6 wide, expected squares: name a size"):
+        datasets.prepare(found, None)
+    assert datasets.prepare(found, 8).image_shape == (1, 8, 8)
+
+
 def test_pieces_join(monkeypatch: pytest.MonkeyPatch) -> None:
     found = images.load_images("digits")
     whole = datasets.prepare(found, 12, train_samples=25)

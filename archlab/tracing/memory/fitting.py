@@ -33,15 +33,19 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([kmgt]?i?)b?", re.I)
 
 
 def parse_bytes(text: str | float) -> int:
-    """The bytes that a size names: `24GB` and `24G` are 24 x 10^9, `24GiB` 24 x 2^30.
+    """The bytes that a size names: `24GB` and `24G` are 24 x 10^9, `24GiB` 24 x 2^30; a number is one of bytes.
 
     Raises:
-        InputError: it is no size.
+        InputError: it is no size, or a text without a unit.
 
     >>> parse_bytes("24GB"), parse_bytes("1.5 GiB")
     (24000000000, 1610612736)
     """
     found = _SIZE.fullmatch(str(text).strip())
+    if found is not None and isinstance(text, str) and found[0].rstrip()[-1].isdigit():
+        raise InputError(
+            f"{text!r} has no unit: expected {text.strip()}GB (10^9 bytes), {text.strip()}GiB (2^30) or the like"
+        )
     if found is None or found[2].lower() not in UNITS or float(found[1]) <= 0:
         raise InputError(
             f"{text!r} is no size of memory: expected a number with a unit, as in 24GB, 80G (10^9 each) or 24GiB (2^30)"

@@ -43,12 +43,15 @@ def test_a_run_is_shown_with_all_verdicts_in_its_table_alone(archlab: Call) -> N
 
 def test_a_comparison_ends_with_the_worst(archlab: Call) -> None:
     # Made-up runs cost 10 points with running statistics; one seed is too few; three variants share the first.
-    shown = archlab("compare", "--lr", "0.1,0.2,0.3", "--seeds", "1", "--no-report").stdout
+    shown = archlab("compare", "--lr", "0.1,0.2,0.3", "--seeds", "1", "--no-report", "--full").stdout
     assert "Verdicts (1 problem, 1 warning" in shown
     assert [line.split(":")[0] for line in verdicts(shown)][:2] == ["- Problem", "- Warning"]
     assert "Likewise in lr=0.2, lr=0.3." in verdicts(shown)[0]
     key = open_store().comparisons()[0].key
-    assert [*verdicts(archlab("runs", "show", key).stdout), "", shown.splitlines()[-1]] == verdicts(shown)
+    assert [*verdicts(archlab("runs", "show", key).stdout), "", *shown.splitlines()[-3:]] == verdicts(shown)
+    short = archlab("compare", "--lr", "0.1,0.2,0.3", "--seeds", "1", "--no-report").stdout
+    assert "Verdict: 1 problem, 1 warning; the worst is " in short
+    assert "Verdicts" not in short
     assert "Verdicts" not in archlab("compare", "--lr", "0.1,0.2,0.3", "--seeds", "1", "--no-report", "--json").stdout
 
 

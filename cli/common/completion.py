@@ -1,0 +1,63 @@
+"""What the shell proposes where a network, a run or a column is typed: `archlab --install-completion`.
+
+A function takes the beginning of a word, and gives the words that begin so. A key press must not wait, and must not
+fail: what can't be read proposes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+
+BUILT_IN = (
+    *("densenet", "densenet-100-12", "densenet-40-12", "densenet-bc-100-12", "densenet-bc-190-40"),
+    *(f"densenet{depth}" for depth in (121, 161, 169, 201)),
+    *("lenet", "lenet-position", "plain20", "plain56", "resnet"),
+    *(f"resnet{depth}" for depth in (18, 20, 32, 34, 44, 50, 56, 101, 110, 152)),
+    "resnet20-scaled",
+)
+"""The registry's names, written out: it needs torch, whose import takes longer than anybody waits for a word. A test
+holds that they are the same."""
+ZOOS = ("torchvision:", "timm:", "hf:")
+
+
+def network_names(incomplete: str) -> list[str]:
+    """Built-in networks and those of other packages; behind `torchvision:` and `timm:` those of the zoo."""
+    known: Iterable[str] = (*BUILT_IN, *(point.name for point in entry_points(group="archlab.networks")), *ZOOS)
+    if ":" in incomplete:
+        with contextlib.suppress(Exception):
+            from archlab import networks
+
+            known = networks.zoo_names(incomplete.partition(":")[0])
+    return [name for name in known if name.startswith(incomplete)]
+
+
+def column_names(incomplete: str) -> list[str]:
+    """Columns of the table of layers, behind those that are there already: `kind,sha` gives `kind,share`."""
+    from archlab.tables.columns import COLUMNS, GROUPS
+
+    there, comma, last = incomplete.rpartition(",")
+    plus = "+" if last.startswith("+") else ""
+    taken = {name.strip().removeprefix("+") for name in there.split(",")}
+    return [
+        f"{there}{comma}{plus}{name}"
+        for name in (*COLUMNS, *GROUPS)
+        if name.startswith(last.removeprefix("+")) and name not in taken
+    ]
+
+
+def run_keys(incomplete: str) -> list[str]:
+    """Runs and comparisons of the store that `ARCHLAB_STORE` names, else of `archlab-runs`, and `newest`."""
+    known = ["newest"]
+    with contextlib.suppress(Exception):
+        from archlab.store import open_store
+
+        store = open_store()
+        known += [folder.key for folder in store.run_folders()] + [one.key for one in store.comparisons()]
+    return [key for key in known if key.startswith(incomplete)]
+
+
+def names_or_keys(incomplete: str) -> list[str]:
+    """Both, for a command that shows either."""
+    return [*run_keys(incomplete), *network_names(incomplete)]
