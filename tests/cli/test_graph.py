@@ -139,7 +139,7 @@ def test_volumes_of_one_network_and_of_two(kept: str, tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["NET", "NET"], "a diagram is of one network"),
-        (["NET", "--view", "volume", "-o", "x.html"], "x.html has an ending that volumes can't be written as"),
+        (["NET", "--view", "volume", "-o", "x.html"], "x.html has no suffix that says what to write"),
         (["NET", "--view", "volume", "--json"], "--format says nothing about volumes"),
         (["NET", "--view", "volume", "--direction", "down"], "--direction says nothing about volumes"),
         (["NET", "--view", "volume", "--colour", "macs"], "--colour says nothing about volumes"),
