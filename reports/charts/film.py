@@ -10,7 +10,7 @@ from archlab.analysis.metrics import EVALUATION, PRECISE
 from archlab.analysis.verdicts.group import EPSILON
 from archlab.analysis.verdicts.norms import MEAN_SHIFT, VARIANCE_FACTOR
 from archlab.analysis.wording import counted
-from archlab.reports.charts.parts import STEP_AXIS, color_bar, line, points
+from archlab.reports.charts.parts import BAR_ROOM, STEP_AXIS, color_bar, line, points
 from archlab.reports.charts.recorded import Choices, Recorded
 from archlab.reports.panel import Chart, Color, Density, Scale, Slice, State, Switch, series_color
 from archlab.reports.text import label
@@ -69,6 +69,7 @@ def heat_map(choices: Choices, state: State) -> Chart:
             }
         ],
         layout={
+            "margin": BAR_ROOM,
             "xaxis": {**STEP_AXIS, "showgrid": False, "zeroline": False},
             "yaxis": {"title": {"text": "channel"}, "showgrid": False, "zeroline": False, "tickformat": "d"},
             "shapes": [

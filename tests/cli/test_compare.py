@@ -27,8 +27,8 @@ def test_a_comparison_shows_means_differences_findings_and_the_report(archlab: C
     assert any(line.split() == ["norm=batch", "44,878"] for line in lines)
     assert lines[lines.index("Findings") + 1].startswith("- norm=batch reaches")
     assert lines[-1] == (
-        "norm=none has a lower test accuracy than norm=batch: 70.50 % against 90.50 %, a difference of -20.00 "
-        "percentage points (95 % interval -20.43 to -19.57, n = 6, p = 7.6e-10)."
+        "norm=none has a lower test accuracy (precise statistics) than norm=batch: 70.50 % against 90.50 %, a "
+        "difference of -20.00 percentage points (95 % interval -20.43 to -19.57, n = 6, p = 7.6e-10)."
     )
     report = Path(lines[-3].removeprefix("Report: "))
     assert report.parent == tmp_path / "store" / "reports"
@@ -72,7 +72,7 @@ def test_a_file_gets_its_form_from_its_suffix_and_the_findings_with_it(
     assert (result.exit_code, result.stdout) == (0, "")
     text = (tmp_path / file).read_text()
     assert text.startswith(start)
-    assert ("a lower test accuracy than" in text) is finding
+    assert ("a lower test accuracy (precise statistics) than" in text) is finding
 
 
 def test_settings_are_crossed_and_several_learning_rates_compared(archlab: Call) -> None:
