@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from archlab.analysis.deviation import REACH
+from archlab.analysis.deviation import REACH, WorstChannel
 from archlab.analysis.metrics import EVALUATION, PRECISE
 from archlab.analysis.verdicts.group import EPSILON
 from archlab.analysis.verdicts.norms import MEAN_SHIFT, VARIANCE_FACTOR
 from archlab.analysis.wording import counted
-from archlab.reports.charts.parts import STEP_AXIS, color_bar, line, points
+from archlab.reports.charts.parts import BAR_ROOM, STEP_AXIS, color_bar, line, points
 from archlab.reports.charts.recorded import Choices, Recorded
 from archlab.reports.panel import Chart, Color, Density, Scale, Slice, State, Switch, series_color
 from archlab.reports.text import label
@@ -69,6 +69,7 @@ def heat_map(choices: Choices, state: State) -> Chart:
             }
         ],
         layout={
+            "margin": BAR_ROOM,
             "xaxis": {**STEP_AXIS, "showgrid": False, "zeroline": False},
             "yaxis": {"title": {"text": "channel"}, "showgrid": False, "zeroline": False, "tickformat": "d"},
             "shapes": [
@@ -107,14 +108,22 @@ def _heat_text(choices: Choices) -> str:
         )
     if choices.worst is not None:
         title, worst = choices.worst
-        shift = f"{worst.shift:+.2f}".replace("-", "−")
         text += (
             f" It opens where running statistics are worst at the end of training: in {worst.layer} of {title}, where "
-            f"{worst.off} of {counted(worst.channels, 'channel')} are off, at channel {worst.channel}. Its running "
-            f"variance is {math.exp(worst.ratio):.3g} times the precise one, its running mean off by "
-            f"{shift} precise deviations."
+            f"{worst.off} of {counted(worst.channels, 'channel')} are off, at channel {worst.channel}. "
+            f"{_off_text(worst)}"
         )
     return text
+
+
+def _off_text(worst: WorstChannel) -> str:
+    if not math.isfinite(worst.ratio + worst.shift):
+        return "Its running statistics are no finite numbers."
+    shift = f"{worst.shift:+.2f}".replace("-", "−")
+    return (
+        f"Its running variance is {math.exp(worst.ratio):.3g} times the precise one, its running mean off by {shift} "
+        "precise deviations."
+    )
 
 
 def notes(choices: Choices) -> list[str]:

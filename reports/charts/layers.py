@@ -9,7 +9,16 @@ from archlab.analysis import layers, probing
 from archlab.records import Probes
 from archlab.reports import palette
 from archlab.reports.charts.layered import VALUE_BUDGET, Layered, Quantity
-from archlab.reports.charts.parts import STEP_AXIS, color_bar, layer_axis, layer_label, line, log_axis, seed_control
+from archlab.reports.charts.parts import (
+    BAR_ROOM,
+    STEP_AXIS,
+    color_bar,
+    layer_axis,
+    layer_label,
+    line,
+    log_axis,
+    seed_control,
+)
 from archlab.reports.panel import (
     Chart,
     Color,
@@ -182,6 +191,7 @@ def _heat_map(view: Layered, state: State) -> Chart:
             }
         ],
         layout={
+            "margin": BAR_ROOM,
             "xaxis": {**STEP_AXIS, "showgrid": False, "zeroline": False},
             "yaxis": view.axis("layer"),
             "shapes": [{**edge, "x0": here, "x1": here, "y0": 0, "y1": 1, "yref": "paper"}],

@@ -155,6 +155,10 @@ def number_axis(axis: str, values: Sequence[float]) -> dict[str, Any]:
     }
 
 
+BAR_ROOM = {"t": 56}
+"""The margin of a chart with a colour scale and its title: a page finds the room by itself, a picture does not."""
+
+
 def color_bar(title: str, **more: Any) -> dict[str, Any]:
     """A colour scale above its picture, to which it leaves the whole width; above it, unless it is short, its title."""
     is_short = len(title) <= SHORT_TITLE

@@ -106,7 +106,7 @@ def test_a_file_gets_its_form_from_its_suffix_and_the_findings_with_it(
     assert (result.exit_code, result.stdout) == (0, "")
     text = (tmp_path / file).read_text()
     assert text.startswith(start)
-    assert ("a lower test accuracy than" in text) is finding
+    assert ("a lower test accuracy (precise statistics) than" in text) is finding
 
 
 def test_settings_are_crossed_and_several_learning_rates_compared(archlab: Call) -> None:

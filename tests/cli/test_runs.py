@@ -48,7 +48,10 @@ def test_a_run_and_a_comparison_are_shown(archlab: Call, key: str) -> None:
     assert json.loads(archlab("runs", "show", run.key, "--json").stdout)["key"] == run.key
     shown = archlab("runs", "show", key)
     assert "Differences, paired by seed" in shown.stdout
-    assert "Findings\n- Whether norm=none and norm=batch differ in test accuracy can't be told from" in shown.stdout
+    assert (
+        "Findings\n- Whether norm=none and norm=batch differ in test accuracy (precise statistics) can't"
+        in shown.stdout
+    )
 
 
 def test_deleting_takes_the_report_with_it_and_leaves_the_runs(archlab: Call, key: str) -> None:

@@ -124,10 +124,18 @@ def test_activations_are_those_of_the_chosen_channel(page: Page, trained: tuple[
     assert last == [[12, pytest.approx(accuracy, rel=1e-6)] for accuracy in accuracies]
 
 
+def slow_down(page: Page, times: int) -> None:
+    """Let the page's clock go slower, so that a busy machine skips no step that a test waits for."""
+    page.evaluate(
+        f"() => {{ const now = performance.now.bind(performance); performance.now = () => now() / {times}; }}"
+    )
+
+
 def test_play_moves_the_marker_and_stops_at_the_end(page: Page) -> None:
     page.evaluate(
         f"""() => {{ window.seen = []; {HEAT}.on("plotly_afterplot", () => seen.push({HEAT}.layout.shapes[0].x0)); }}"""
     )
+    slow_down(page, 2)
     button = page.get_by_role("button", name="Play the steps")
     button.focus()
     page.keyboard.press("Enter")
@@ -142,21 +150,19 @@ def test_play_moves_the_marker_and_stops_at_the_end(page: Page) -> None:
 
 
 def test_a_pause_leaves_the_marker_where_it_is_and_play_goes_on_from_there(page: Page) -> None:
-    form = page.locator(f"form[data-panel='{NORM}']")
+    slow_down(page, 20)
     page.get_by_role("button", name="Play the steps").click()
-    wait_until(page, f"[3, 4, 5, 6, 7].includes({HEAT}.layout.shapes[0].x0)")
+    wait_until(page, f"0 < {HEAT}.layout.shapes[0].x0 && {HEAT}.layout.shapes[0].x0 < 18")
     page.get_by_role("button", name="Pause the steps").click()
     page.get_by_role("button", name="Play the steps").wait_for()
     held = int(said(page, "step"))
-    assert 3 <= held < 18
-    page.wait_for_timeout(400)
-    assert int(said(page, "step")) == held
+    assert 0 < held < 18
+    wait_until(page, f"{HEAT}.layout.shapes[0].x0 === {held}")
     page.get_by_role("button", name="Play the steps").click()
-    page.get_by_role("button", name="Pause the steps").wait_for()
-    assert int(said(page, "step")) >= held
-    form.locator("[name=step]").press("ArrowLeft")  # the reader takes over
+    wait_until(page, f"{held} < {HEAT}.layout.shapes[0].x0")
+    page.locator(f"form[data-panel='{NORM}'] [name=step]").press("ArrowLeft")  # the reader takes over
     page.get_by_role("button", name="Play the steps").wait_for()
-    assert int(said(page, "step")) < 18
+    assert held <= int(said(page, "step")) < 18
 
 
 def test_nothing_moves_by_itself_for_who_wants_no_motion(browser: Browser, report: Path) -> None:

@@ -232,6 +232,18 @@ def test_momentum_is_replayed_only_where_each_batch_was_recorded(tmp_path: Path)
     assert [control.start for control in panel.controls] == ["run", "norm_1", "running_mean", 0, 18]
 
 
+def test_running_statistics_that_are_no_numbers_are_the_worst(tmp_path: Path) -> None:
+    store, _ = experiment(tmp_path / "store", seeds=1)
+    held = recording(18)
+    held.layers["norm_2"]["running_var"][:, 3] = np.nan
+    panel = normalisation_panel({"run": (store.runs()[0], held)}, "norm")
+    state = {control.name: control.start for control in panel.controls}
+    assert (state["layer"], state["channel"]) == ("norm_2", 3)
+    assert "at channel 3. Its running statistics are no finite numbers." in panel.charts[0].description
+    shown = evaluate(next(chart for chart in panel.charts if chart.name == "activations").data, state)[1]["y"]
+    assert np.isnan(shown).all()
+
+
 def variant(name: str, **options: Any) -> VariantResult:
     return VariantResult(name, {"test_accuracy": Estimate(1, 0.5, None, None, (0.5,))}, options, seeds=(0,))
 
