@@ -118,6 +118,8 @@ class Layer:
     `tokens`, `time`, `length`, `depth`, `height`, `width`; "" for an axis that it leaves open."""
     seconds: float | None = None
     """Median time of the forward pass through it, as `archlab.profile` measures it; None where it wasn't asked for."""
+    uncounted: int = 0
+    """Operations of the subtree without a formula: unless it is 0, `macs` is a lower bound."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class Rows:
             stack.extend((child, depth + 1) for child in reversed(call.children))
         places = {call.index: place for place, call in enumerate(ordered) if call.index >= 0}
         for call in reversed(ordered):
+            call.lacking += len(call.uncounted or ())
             if call.parent is not None:
                 _sum_into(call.parent, call)
         return tuple([self._layer(call, places) for call in ordered])
@@ -226,6 +227,7 @@ class Rows:
             detail=call.detail,
             inputs=tuple([origin if origin < 0 else places[origin] for origin in call.origins]),
             axes=axes(call),
+            uncounted=call.lacking,
         )
 
     def _call_count(self, call: Call) -> int:
@@ -250,6 +252,7 @@ def _sum_into(above: Call, call: Call) -> None:
     above.buffers += call.buffers
     above.macs += call.macs
     above.elementwise += call.elementwise
+    above.lacking += call.lacking
     above.backward += call.backward
     above.recomputed += call.recomputed
     if call.saved is not None:
