@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from archlab.records import Layer, Trace
 
-COUNTS = ("parameters", "trainable_parameters", "buffers", "macs", "elementwise")
+COUNTS = ("parameters", "trainable_parameters", "buffers", "macs", "elementwise", "uncounted")
 """What a container holds and costs: the sum over what is inside it, if it adds nothing of its own."""
 SUMS = (*COUNTS, "own_parameters", "output_bytes")
 MEASURED_SUMS = ("saved_bytes", "backward_macs", "recomputed_macs", "seconds")

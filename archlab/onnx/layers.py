@@ -111,6 +111,7 @@ class Layers:
             axes=row.axes
             if outputs and outputs[0].shape is not None and len(row.axes) == len(outputs[0].shape)
             else (),
+            uncounted=sum(len(one.uncounted or ()) for one in (row, *row.below())),
         )
 
 

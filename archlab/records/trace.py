@@ -146,6 +146,8 @@ class Layer:
     """Of a convolution or a pooling: kernel, stride, padding, dilation and groups; None for all else."""
     weights: tuple[Weight, ...] = ()
     """The parameters that the module holds itself, or that the operation takes, with their shapes."""
+    uncounted: int = 0
+    """Operations of the subtree without a formula: unless it is 0, `macs` is a lower bound."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,13 +183,13 @@ COLUMNS: dict[str, Measure] = {
     "macs": Measure(
         count_column("macs", "MACs", blank_zero=True),
         "multiply-accumulates of convolutions, linear layers, matrix products, recurrent layers and attention",
-        lambda layer, _: layer.macs,
+        lambda layer, _: AtLeast(layer.macs) if layer.uncounted else layer.macs,
         lambda totals: lower_bound(totals.macs, totals),
     ),
     "flops": Measure(
         count_column("flops", "FLOPs", blank_zero=True),
         "2 x MACs",
-        lambda layer, _: 2 * layer.macs,
+        lambda layer, _: AtLeast(2 * layer.macs) if layer.uncounted else 2 * layer.macs,
         lambda totals: lower_bound(totals.flops, totals),
     ),
     "backward": Measure(

@@ -6,7 +6,7 @@ the number itself; only the writers for people round it, group its digits and gi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Emphasis = Literal["", "strong", "dim", "good", "bad", "changed"]
@@ -85,14 +85,16 @@ def written_rows(table: Table) -> list[list[str]]:
 def written(cell: Cell, column: Column) -> str:
     """The cell as people read it: `1,234`, `>= 1,234`, `12.5 KiB`, `yes`, or nothing.
 
-    >>> written(AtLeast(130048), Column("macs", "MACs"))
-    '>= 130,048'
+    What isn't counted at all never looks like nothing: it is `>= 0`, also where a zero is left blank.
+
+    >>> written(AtLeast(130048), Column("macs", "MACs")), written(AtLeast(0), Column("macs", "MACs", blank_zero=True))
+    ('>= 130,048', '>= 0')
     """
     match cell:
         case None:
             return ""
         case AtLeast(value):
-            return ">= " + written(value, column)
+            return ">= " + written(value, replace(column, blank_zero=False))
         case bool():
             return "yes" if cell else "no"
         case str():

@@ -159,3 +159,10 @@ def test_a_dataframe_without_pandas_is_an_error_that_says_so(monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(InputError, match="pip install pandas"):
         trace(layer("a")).to_dataframe()
+
+
+def test_zero_and_not_counted_look_different() -> None:
+    found = trace(layer("counted", "ReLU"), layer("strange", uncounted=1), uncounted={"fft": 1})
+    lines = {line.split()[0]: line for line in text(trace_table(found)).splitlines() if line}
+    assert lines["counted"].endswith("0")  # of parameters; its MACs are blank
+    assert lines["strange"].endswith(">= 0")

@@ -33,8 +33,10 @@ def _registry() -> Iterator[None]:
 
 
 def test_an_operation_without_a_cost_is_listed() -> None:
-    totals = trace(Factors(), [(2, 8)]).totals
+    found = trace(Factors(), [(2, 8)])
+    totals = found.totals
     assert totals.uncounted_operations == {"aten::linalg_qr": 2}
+    assert sum(layer.uncounted for layer in found.layers if layer.depth == 1) == 2
     assert totals.counted_operations == 3  # abs, mT, add
     assert totals.macs == 0
 

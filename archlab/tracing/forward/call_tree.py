@@ -58,6 +58,8 @@ class Call:
     elementwise = 0
     uncounted: tuple[str, ...] | None = None
     """Operations inside without a formula; None if nothing inside was measured as part of this row."""
+    lacking = 0
+    """How many operations without a formula it and what is inside it have, once its network's rows are made."""
     origins: tuple[int, ...] = ()
     """Where its inputs come from: indices of calls, -1 - k for the network's k-th input."""
     detail = ""

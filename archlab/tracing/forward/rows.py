@@ -70,6 +70,7 @@ class Rows:
             stack.extend((child, depth + 1) for child in reversed(call.children))
         places = {call.index: place for place, call in enumerate(ordered) if call.index >= 0}
         for call in reversed(ordered):
+            call.lacking += len(call.uncounted or ())
             if call.parent is not None:
                 _sum_into(call.parent, call)
         return tuple([self._layer(call, places) for call in ordered])
@@ -232,6 +233,7 @@ class Rows:
             axes=axes(call),
             window=module_window(call.module) if call.module is not None and not call.children else call.window,
             weights=_weights(call.module) if call.module is not None else call.weights,
+            uncounted=call.lacking,
         )
 
     def _call_count(self, call: Call) -> int:
@@ -264,6 +266,7 @@ def _sum_into(above: Call, call: Call) -> None:
     above.buffers += call.buffers
     above.macs += call.macs
     above.elementwise += call.elementwise
+    above.lacking += call.lacking
     above.backward += call.backward
     above.recomputed += call.recomputed
     if call.saved is not None:
