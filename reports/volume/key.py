@@ -17,7 +17,7 @@ WIDEST = 860.0
 LINE = 16.0
 WORDS = {
     "is-pooling": "pooling, resizing",
-    "is-joint": "sums, concatenations",
+    "is-joint": "sums, products, concatenations",
     "is-other": "other operations",
     "is-block": "blocks of layers",
 }
@@ -92,7 +92,7 @@ def _sentence(plan: Plan, scale: Scale) -> str:
     roots = [name for name, axis in (("width", scale.channels), ("height and depth", scale.positions)) if axis.root]
     parts = ["Width: channels or features."]
     parts.append(
-        "Height: tokens or steps."
+        "Height: tokens, steps or length."
         if flat
         else f"Height and depth: the map{' (of tokens and steps, the height)' if tokens else ''}."
     )
@@ -114,6 +114,8 @@ def _meanings(plan: Plan) -> list[tuple[str, str]]:
         found.append(("is-convolution is-shade", "each layer's part of a concatenation, the later the darker"))
     if "is-carried" in bands:
         found.append(("is-carried", "in a concatenation: what was there before"))
+    if not all(wire.skip for wire in plan.wires):
+        found.append(("wire", "what goes into a block"))
     if any(wire.skip for wire in plan.wires):
         found.append(("wire-skip", "skip connection"))
     return found

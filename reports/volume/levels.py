@@ -16,7 +16,6 @@ from archlab.reports.volume.plan import (
     Plan,
     Wire,
     block,
-    is_skip,
     label_width,
     map_text,
     written,
@@ -90,10 +89,10 @@ def _wires(tensors: tuple[Tensor, ...], placed: Sequence[Block]) -> list[Wire]:
     for target, tensor in enumerate(tensors):
         for source in tensor.sources:
             start, end = placed[source], placed[target]
-            skip = is_skip(tensors, source, target)
+            skip = source in tensor.skips
             if map_text(tensors[source]) != map_text(tensor):
                 found.append(Wire(_elbow(start, end), skip))
-            elif source < target - 1 or source in tensor.added:
+            elif source < target - 1 or source in tensor.skips:
                 found.append(Wire(_across(placed, source, target), skip))
     return found
 

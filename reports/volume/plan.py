@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -126,19 +125,3 @@ def map_text(tensor: Tensor) -> str:
         return sizes or "vector"
     words = {"tokens": "tokens", "time": "steps", "length": "long"}
     return f"{sizes} {words.get(tensor.axes[0], 'positions')}"
-
-
-def is_skip(tensors: Sequence[Tensor], source: int, target: int) -> bool:
-    """Whether an edge is a skip connection: into a sum or a concatenation, past layers on another way to there."""
-    tensor = tensors[target]
-    if source in tensor.added and source == target - 1:
-        return True  # past the layers of the block itself
-    return (source in tensor.added or bool(tensor.bands)) and _bypasses(tensors, source, target)
-
-
-def _bypasses(tensors: Sequence[Tensor], source: int, target: int) -> bool:
-    reached = {source}
-    for place in range(source + 1, target):
-        if reached & set(tensors[place].sources):
-            reached.add(place)
-    return bool((reached - {source}) & set(tensors[target].sources))

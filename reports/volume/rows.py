@@ -22,7 +22,6 @@ from archlab.reports.volume.plan import (
     Point,
     Wire,
     block,
-    is_skip,
     label_width,
     map_text,
     written,
@@ -205,7 +204,7 @@ def wires(tensors: tuple[Tensor, ...], placed: Sequence[Block]) -> list[Wire]:
         (source, target)
         for target, tensor in enumerate(tensors)
         for source in tensor.sources
-        if (source < target - 1 and not _is_carried(tensors, source, target)) or source in tensor.added
+        if (source < target - 1 and not _is_carried(tensors, source, target)) or source in tensor.skips
     ]
     heights: dict[tuple[int, int], float] = {}
     for source, target in sorted(spans, key=lambda span: (span[1] - span[0], span)):
@@ -215,7 +214,7 @@ def wires(tensors: tuple[Tensor, ...], placed: Sequence[Block]) -> list[Wire]:
         heights[source, target] = y
         (left, start), (right, end) = placed[source].lid, placed[target].lid
         corners = ((left + 2, start), (left + 2, y), (right - 2, y), (right - 2, end))
-        found.append(Wire(corners, is_skip(tensors, source, target)))
+        found.append(Wire(corners, source in tensors[target].skips))
     return found
 
 

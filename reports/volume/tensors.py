@@ -64,8 +64,8 @@ class Tensor:
     """From the first channel to the last; () where it is of one piece."""
     sources: tuple[int, ...] = ()
     """Places, among the tensors, of those that it is made from."""
-    added: tuple[int, ...] = ()
-    """Those of them that come in by a sum."""
+    skips: tuple[int, ...] = ()
+    """Those of them that come by a skip connection: into a sum or a concatenation, past layers on another way to it."""
     repeats: int = 1
     """How many equal ones it stands for."""
 
@@ -128,14 +128,14 @@ class _Selection:
         kept = [*inputs, *(row for row in made if row not in hidden)]
         place = {row: number for number, row in enumerate(kept)}
         bands = Concatenations(self.trace, self.axes)
-        result = []
+        result: list[Tensor] = []
         for row in kept:
             found = self._origins(row, place) if row in self.cut.shown else set()
             sources = tuple(sorted(place[origin] for origin in found if place[origin] < place[row]))
             tensor = self._tensor(row)
             if row in self.cut.shown:
-                added = tuple(number for number in sources if number in self._added(row, place))
-                tensor = replace(tensor, sources=sources, added=added, bands=self._bands(row, bands, place))
+                tensor = replace(tensor, sources=sources, bands=self._bands(row, bands, place))
+                tensor = replace(tensor, skips=self._skips(row, tensor, result, place))
             result.append(tensor)
         return tuple(result)
 
@@ -210,11 +210,17 @@ class _Selection:
         """The drawn tensors that one is made from, through those that are not drawn."""
         return self._followed([*self.taken[row], *self.joined.get(row, ())], row, place)
 
-    def _added(self, row: int, place: dict[int, int]) -> set[int]:
-        """Places of the drawn tensors that come in by a sum."""
+    def _skips(self, row: int, tensor: Tensor, before: Sequence[Tensor], place: dict[int, int]) -> tuple[int, ...]:
         is_sum = len(self.cut.inside(row)) == 1 and _is_sum(self.layers[row])
-        origins = self._followed(self.taken[row] if is_sum else self.sums.get(row, []), row, place)
-        return {place[origin] for origin in origins}
+        summands = self._followed(self.taken[row] if is_sum else self.sums.get(row, []), row, place)
+        added = {place[origin] for origin in summands}
+        taken = set() if is_sum else {place[origin] for origin in self._followed(self.taken[row], row, place)}
+        return tuple(
+            source
+            for source in tensor.sources
+            if (source in added and source in taken)  # past the layers of the block itself
+            or ((source in added or tensor.bands) and _bypasses(before, source, tensor.sources))
+        )
 
     def _followed(self, origins: Sequence[int], row: int, place: dict[int, int]) -> set[int]:
         result: set[int] = set()
@@ -283,6 +289,15 @@ class _Selection:
         leaves = [self.layers[inner] for inner in self.cut.inside(row) if inner not in self.holders]
         most: Layer = max(leaves, key=lambda layer: layer.macs)
         return category(most, False) if most.macs else own
+
+
+def _bypasses(before: Sequence[Tensor], source: int, sources: Sequence[int]) -> bool:
+    """Whether some of what a tensor is made from is itself made from one of them."""
+    reached = {source}
+    for place in range(source + 1, max(sources) + 1):
+        if reached & set(before[place].sources):
+            reached.add(place)
+    return bool((reached - {source}) & set(sources))
 
 
 def _is_sum(layer: Layer) -> bool:

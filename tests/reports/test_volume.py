@@ -20,7 +20,7 @@ from archlab.reports.volume import draw, save
 from archlab.reports.volume.levels import is_u
 from archlab.reports.volume.scale import scale_of
 from archlab.reports.volume.tensors import tensors
-from tests.reports.volumes import dense, network, residual, transformer, u_net
+from tests.reports.volumes import dense, gated, network, residual, transformer, u_net
 
 SVG = "{http://www.w3.org/2000/svg}"
 EXACT = pytest.approx
@@ -58,7 +58,17 @@ def test_what_keeps_a_shape_is_one_block_and_a_shortcut_is_an_arrow() -> None:
     assert [tensor.path for tensor in found] == ["input", "stem", "conv_1", "conv_2", "pool", "head"]
     sums = found[3]
     assert sums.sources == (1, 2)  # the stem through the shortcut, and conv_1
-    assert sums.added == (1,)
+    assert sums.skips == (1,)
+
+
+def test_a_gate_and_a_branch_beside_are_no_skip_connections() -> None:
+    found = {tensor.path: tensor for tensor in tensors(gated())}
+    order = list(found)
+    product, joined = found["mul"], found["right_2"]
+    assert [order[source] for source in product.sources] == ["conv", "gate"]
+    assert product.skips == ()  # a product
+    assert [order[source] for source in joined.sources] == ["left", "right"]
+    assert joined.skips == ()  # nothing leads from left to right
 
 
 def test_what_goes_into_concatenations_alone_is_a_band() -> None:
@@ -136,7 +146,7 @@ def test_equal_blocks_of_a_transformer_are_one_with_its_number() -> None:
         (192, (10,)),
         (48, (10,)),
     ]
-    assert [tensor.added for tensor in found] == [(), (), (1,), (), (2,)]
+    assert [tensor.skips for tensor in found] == [(), (), (1,), (), (2,)]
     blocks, _, root = drawn(transformer(12))
     assert not any(item.depth for item in blocks)
     texts = [text.text for text in root.iter(f"{SVG}text")]

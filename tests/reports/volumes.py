@@ -94,3 +94,20 @@ def transformer(blocks: int = 12) -> Trace:
             (f"{path}.add_1", "add", tokens, [start + 4, start + 2], {"depth": 2, "operation": True}),
         ]
     return network("transformer", (1, 10), *rows, input_dtypes=("int64",))
+
+
+def gated() -> Trace:
+    """Squeeze and excitation: a map times weights that are made from it, and two branches that are summed."""
+    return network(
+        "gated",
+        (1, 3, 16, 16),
+        ("conv", "Conv2d", (1, 8, 16, 16), [-1]),
+        ("squeeze", "AdaptiveAvgPool2d", (1, 8, 1, 1), [0]),
+        ("gate", "Conv2d", (1, 8, 1, 1), [1]),
+        ("mul", "mul", (1, 8, 16, 16), [0, 2]),
+        ("left", "Conv2d", (1, 8, 16, 16), [3]),
+        ("right", "Conv2d", (1, 8, 16, 16), [3]),
+        ("right_2", "Conv2d", (1, 8, 16, 16), [5]),
+        ("split", "Linear", (1, 8), [4]),
+        ("add", "add", (1, 8, 16, 16), [4, 6]),
+    )
