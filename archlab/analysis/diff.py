@@ -53,7 +53,7 @@ def diff(before: Trace, after: Trace) -> Diff:
     """
     structures: dict[object, int] = {}
     roots = [_structured(tree(trace.layers), structures) for trace in (before, after)]
-    return Diff(_side(before), _side(after), tuple(_aligned(*(_siblings(side, "") for side in roots))))
+    return Diff(_side(before), _side(after), tuple(_aligned(_siblings(roots[0], ""), _siblings(roots[1], ""))))
 
 
 def _side(trace: Trace) -> Side:
@@ -102,8 +102,8 @@ def _aligned(before: Sequence[_Sibling], after: Sequence[_Sibling], depth: int =
             depth = second.node.layer.depth
         if first is not None and second is not None:
             yield _compared(first.node.layer, second.node.layer)
-            inner = (_siblings(side.node.children, side.node.layer.path) for side in (first, second))
-            yield from _aligned(*inner, depth + 1)
+            left, right = (_siblings(side.node.children, side.node.layer.path) for side in (first, second))
+            yield from _aligned(left, right, depth + 1)
         elif first is not None:
             yield from _alone(first.node, "removed", depth - first.node.layer.depth)
         elif second is not None:

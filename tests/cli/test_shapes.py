@@ -96,8 +96,12 @@ def test_json_and_csv_hold_every_layer_and_the_table_folds(kept: str) -> None:
     rows = list(csv.DictReader(io.StringIO(run("shapes", kept, "--depth", "all", "--format", "csv").out)))
     assert [row["path"] for row in rows] == paths
     assert rows[0] == {
-        "path": "0", "kind": "Block", "layer": "", "output_shapes": "1x8",
-        "parameters": "72", "macs": "64",
+        "path": "0",
+        "kind": "Block",
+        "layer": "",
+        "output_shapes": "1x8",
+        "parameters": "72",
+        "macs": "64",
     }
     assert "0-1 x2" in run("shapes", kept).out
     assert "0-1 x2" not in run("shapes", kept, "--unfold").out

@@ -67,6 +67,8 @@ def test_the_table_lies_beside_the_diagram(reader: Reader) -> None:
     rows = reader.page.locator(".diagram-table tbody tr")
     assert rows.count() == len(tall().layers)
     figure, table = (reader.page.locator(name).bounding_box() for name in ("figure.diagram", ".diagram-table"))
+    assert table
+    assert figure
     assert table["x"] >= figure["x"] + figure["width"]
     reader.node("Linear").click()
     assert reader.page.locator("tr.is-target").get_attribute("data-path") == "head"

@@ -23,7 +23,8 @@ class Functional(nn.Module):
         self.function = function
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.function(x, self.weight)
+        result: torch.Tensor = self.function(x, self.weight)
+        return result
 
 
 ONE, TWO = (1, 1), (2, 2)
