@@ -75,7 +75,7 @@ def diff(
     if target.form is Format.html and target.path is not None:
         from archlab.reports.diagram import save_pair
 
-        message(f"wrote {save_pair(target.path, *sides)}")
+        message(f"wrote {save_pair(target.path, *sides, levels=limit, everything=everything)}")
     else:
         emit(target, lambda: diff_table(found, limit, everything=everything), found.to_json)
     if exit_code and not found.is_empty:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from archlab.tables import Table
 
 COLUMNS_HELP = (
-    "Columns behind the path, separated by commas; +NAME adds to the default kind,output-shape,parameters,macs. "
+    "Columns behind the path, separated by commas; +NAME adds to the default kind,layer,output-shape,parameters,macs. "
     "'--columns help' lists all."
 )
 FITS_HELP = (

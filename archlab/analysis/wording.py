@@ -75,7 +75,7 @@ def shape_text(shape: Sequence[int | float]) -> str:
 def layer_text(layer: Layer) -> str:
     """A layer as papers write it: kernel, channels, stride, and what else is not as usual; empty for other kinds.
 
-    A padding is said where it doesn't keep the kernel's centre on the map.
+    A padding is said where windows overlap and it doesn't keep the kernel's centre on the map.
 
     >>> from archlab.records import Window
     >>> stem = Window((7, 7), (2, 2), ((3, 3), (3, 3)), (1, 1), 1)
@@ -101,8 +101,9 @@ def layer_text(layer: Layer) -> str:
     if window.groups not in (None, 1):
         parts.append(f"groups {window.groups}")
     wide = [step * (size - 1) for size, step in zip(window.kernel, window.dilation, strict=True)]
-    centred = zip(wide, window.padding, strict=True)
-    if window.groups is not None and not window.transposed and any(sum(pad) // 2 != size // 2 for size, pad in centred):
+    centred = all(sum(pad) // 2 == size // 2 for size, pad in zip(wide, window.padding, strict=True))
+    apart = window.kernel == window.stride and not any(map(sum, window.padding))
+    if window.groups is not None and not window.transposed and not centred and not apart:
         parts.append(f"padding {padding_text(window.padding)}")
     return ", ".join(parts)
 

@@ -41,7 +41,9 @@ class Measure:
     """Whether `archlab.trace` measures it only when its name is among `columns`."""
 
 
-DEFAULT_COLUMNS = ("kind", "output-shape", "parameters", "macs")
+DEFAULT_COLUMNS = ("kind", "layer", "output-shape", "parameters", "macs")
+SPARED_COLUMNS = ("layer",)
+"""Default columns that are left out of text where they have no room, or say nothing."""
 NOTEBOOK_COLUMNS = ("kind", "output-shape", "parameters", "bar-parameters", "macs", "bar-macs")
 """What a notebook shows: the default ones, with bars."""
 

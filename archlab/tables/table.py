@@ -43,6 +43,8 @@ class Column:
     """Whether a name may be shortened where the table is wider than the screen."""
     wraps: bool = False
     """Whether prose may go on in the next line where the table is wider than the screen."""
+    optional: bool = False
+    """Whether text leaves it out where the table is wider than the screen, or no row has anything in it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from archlab.tables.table import BAR_WIDTH, Cell, Column, Row, Table, bar, written
@@ -47,6 +48,7 @@ def text(table: Table, width: int | None = None, guides: Guides = "plain") -> st
 
 def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> list[Line]:
     """The table as lines of segments. Columns that fit no width beside each other follow in blocks of their own."""
+    table = _with_room(table, width, guides)
     dots = "…" if guides == "unicode" else "..."
     prefixes = _prefixes(table.rows, guides)
     grid = _grid(table, guides)
@@ -171,6 +173,35 @@ def _grid(table: Table, guides: Guides) -> list[list[str]]:
                 values.append(_shown(cell, column, guides))
         columns.append(values)
     return list(map(list, zip(*columns, strict=True))) if columns else [[] for _ in table.rows]
+
+
+def _with_room(table: Table, width: int | None, guides: Guides) -> Table:
+    """The table without its optional columns where these say nothing, or there is no room for them."""
+    if not any(column.optional for column in table.columns):
+        return table
+    filled = [any(row.cells[k] not in (None, "") for row in table.rows) for k in range(len(table.columns))]
+    kept = [k for k, column in enumerate(table.columns) if filled[k] or not column.optional]
+    fuller = _selected(table, kept)
+    if width is None:
+        return fuller
+    names = [row.label if guides == "unicode" and row.label else "" for row in table.rows]
+    grid = _grid(fuller, guides)
+    first = [columns_of(names[row] or cells[0]) + 3 * table.rows[row].depth for row, cells in enumerate(grid)]
+    others = zip(*(cells[1:] for cells in grid), strict=True)
+    heads = [column.title for column in fuller.columns[1:]]
+    totals = [_shown(cell, k, guides) for cell, k in _pairs(fuller, fuller.total or ())][1:] if fuller.total else heads
+    wide = max(first, default=0)
+    wide += sum(COLUMN_GAP + _widest([*texts, *pair]) for texts, *pair in zip(others, heads, totals, strict=True))
+    return fuller if wide <= width else _selected(table, [k for k in kept if not table.columns[k].optional])
+
+
+def _selected(table: Table, kept: Sequence[int]) -> Table:
+    return replace(
+        table,
+        columns=tuple(table.columns[k] for k in kept),
+        rows=tuple(replace(row, cells=tuple(row.cells[k] for k in kept)) for row in table.rows),
+        total=None if table.total is None else tuple(table.total[k] for k in kept),
+    )
 
 
 def _pairs(table: Table, cells: Iterable[Cell]) -> Iterable[tuple[Cell, Column]]:

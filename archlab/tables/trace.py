@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from archlab.analysis.folding import Fold, fold
 from archlab.records import Totals, Trace
-from archlab.tables.columns import BARS, COLUMNS, DEFAULT_COLUMNS, shapes_text, subject_text
+from archlab.tables.columns import BARS, COLUMNS, DEFAULT_COLUMNS, SPARED_COLUMNS, Measure, shapes_text, subject_text
 from archlab.tables.table import Column, Row, Table
 
 MACS_NOTE = (
@@ -43,7 +44,7 @@ def trace_table(
     )
     series = any(row.count > 1 for row in shown)
     return Table(
-        columns=(Column("path", "path", shrinks=True), *(measure.column for measure in measures)),
+        columns=(Column("path", "path", shrinks=True), *_columns(columns, measures)),
         rows=rows,
         title=subject_text(trace),
         total=("total", *(measure.total(trace.totals) for measure in measures)),
@@ -94,6 +95,12 @@ def traces_table(
     )
 
 
+def _columns(names: Sequence[str], measures: Sequence[Measure]) -> list[Column]:
+    """The columns; where nobody chose them, some are optional."""
+    spared = SPARED_COLUMNS if tuple(names[: len(DEFAULT_COLUMNS)]) == DEFAULT_COLUMNS else ()
+    return [replace(item.column, optional=name in spared) for name, item in zip(names, measures, strict=True)]
+
+
 def step_sentence(totals: Totals) -> str:
     """What a training step takes, pass by pass.
 
@@ -110,8 +117,8 @@ def step_sentence(totals: Totals) -> str:
 
 
 def marked(name: str, count: int) -> str:
-    """The name with the number of layers that it stands for: `blocks.0-11 x12`."""
-    return f"{name} x{count}" if count > 1 else name
+    """The name with the number of layers that it stands for: `blocks.0-11 x12 (sum)`."""
+    return f"{name} x{count} (sum)" if count > 1 else name
 
 
 def footer(trace: Trace) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ function wrapScene(scene, ratio) {
   const cuts = sceneCuts(scene);
   let best = scene;
   let largest = gain / Math.max((scene.right - scene.left) / ratio, scene.height);
-  for (let count = 2; count <= most; count += 1) {
+  for (let count = 2, narrowest = 0; count <= most && narrowest * largest <= ratio; count += 1) {
+    narrowest = Infinity;
     for (const room of rooms) {
       const columns = sceneColumns(scene, cuts, (room * scene.height) / count);
       let width = 0;
@@ -30,6 +31,7 @@ function wrapScene(scene, ratio) {
         height = Math.max(height, headOf(column) + column.bottom - column.top);
         tracks = Math.max(tracks, column.crossings.length);
       });
+      narrowest = Math.min(narrowest, width);
       const size = 1 / Math.max(width / ratio, height + lane + track * tracks);
       if (size > largest * 1.0001) {
         best = arrangeColumns(scene, columns);

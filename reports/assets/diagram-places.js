@@ -3,7 +3,7 @@
 const diagramForm = {
   spacing: 18, gap: 24, track: 8, label: 15, lead: 8, arrow: 14,
   header: 30, padding: 16, foot: 14, pill: [118, 26], margin: 16, rounding: 6,
-  letter: 6, titleLetter: 7.7, subtitleLetter: 5.9, amount: 13, widest: 360,
+  letter: 6, titleLetter: 7.7, subtitleLetter: 5.9, amount: 13, widest: 460,
 };
 
 // `gaps` is what is left free above each row, beside what a plan asks for.

@@ -66,7 +66,8 @@ class Key:
 class Scheme:
     """How one colouring dresses the rows of a trace."""
 
-    name: Colour | Literal["change"]
+    name: str
+    """One of `COLOURS`, or what sets a network apart from another (`pair`)."""
     title: str
     styles: tuple[str, ...]
     """The style class of each row."""

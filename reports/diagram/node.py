@@ -191,7 +191,7 @@ def _symbol(layer: Layer) -> str:
 
 def _size(layer: Layer | None, block: bool, symbol: str, amount: str) -> tuple[float, float]:
     if symbol:
-        wide = 8.5 * len(symbol) + 14.0 if len(symbol) > 1 else 0.0
+        wide = 9.0 * len(symbol) + 14.0 if len(symbol) > 1 else 0.0
         return max(JOINT_DIAMETER, wide), JOINT_DIAMETER
     if block:
         return BOX_WIDTH, BLOCK_HEIGHT + (AMOUNT_HEIGHT if amount else 0.0)

@@ -115,8 +115,24 @@ def pair_html(fragments: Sequence[Fragment]) -> str:
     return f'<div class="diagram-pair">{"".join(parts)}</div>'
 
 
-def save_pair(path: str | Path, before: Trace, after: Trace, *, depth: Depth = "auto") -> Path:
+def save_pair(
+    path: str | Path,
+    before: Trace,
+    after: Trace,
+    *,
+    depth: Depth = "auto",
+    levels: int | None = None,
+    everything: bool = False,
+) -> Path:
     """The path of the HTML file that two networks were written to, side by side, the table of differences beneath.
+
+    Args:
+        path: where to.
+        before: the first network.
+        after: the second.
+        depth: blocks above it are open at first; None opens all, and `auto` what is worth seeing in either.
+        levels: of the tree of layers in the table; None for all.
+        everything: show the layers that are equal in the table too.
 
     Raises:
         StoreError: the file can't be written.
@@ -134,7 +150,7 @@ def save_pair(path: str | Path, before: Trace, after: Trace, *, depth: Depth = "
         title=visible(f"{subject_text(before)} → {subject_text(after)}"),
         style=Markup(style),
         pair=Markup(pair_html(render_pair(before, after, depth=depth))),
-        table=Markup(markup.html(diff_table(found))),
+        table=Markup(markup.html(diff_table(found, levels, everything=everything))),
         script=Markup(code),
     )
     return files.save(Path(path), f"{page}\n")

@@ -12,7 +12,7 @@ HEADER_HEIGHT, SIDE_PADDING, FOOT_HEIGHT = 30.0, 16.0, 14.0
 """Height of an open block's title, the space at its sides, and under what doesn't leave it."""
 TITLE_LETTER_WIDTH, SUBTITLE_LETTER_WIDTH = 7.7, 5.9
 """The widths of the letters on a node."""
-WIDEST_HEADER = 360.0
+WIDEST_HEADER = 460.0
 """How much a title may widen an open block."""
 TERMINAL_SIZE = (118.0, 26.0)
 """Size of an input or output of the whole diagram."""

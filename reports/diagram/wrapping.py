@@ -58,10 +58,14 @@ def wrapped(scene: Scene, ratio: float = PAGE_RATIO) -> Scene:
     """The scene in as many columns as make it largest on a page of that ratio; itself where one is best."""
     cuts = _cuts(scene)
     best, most = scene, LEAST_GAIN / max((scene.right - scene.left) / ratio, scene.height)
+    narrowest = dict.fromkeys(range(MOST_COLUMNS + 1), 0.0)
     for count, room in product(range(2, MOST_COLUMNS + 1), ROOMS):
+        if narrowest[count - 1] * most > ratio:
+            break  # too wide already, and more columns are wider
         columns = _columns(scene, cuts, room * scene.height / count)
         width = sum(column.right - column.left for column in columns)
         width += sum(GUTTER + TRACK * len(column.crossings) for column in columns[1:])
+        narrowest[count] = min(narrowest[count] or width, width)
         height = max(column.head + column.bottom - column.top for column in columns)
         height += LANE + TRACK * max((len(column.crossings) for column in columns), default=0)
         size = 1 / max(width / ratio, height)

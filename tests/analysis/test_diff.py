@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -106,11 +105,11 @@ def test_no_difference_from_itself(found: Trace) -> None:
 
 def stage(path: str, side: int, kind: str, inner: str) -> tuple[Layer, ...]:
     """A block that holds a block, whose results are `side` high and wide."""
-    shapes: dict[str, Any] = {"output_shapes": ((1, 8, side, side),)}
+    shapes = ((1, 8, side, side),)
     return (
-        layer(path, kind, **shapes),
-        layer(f"{path}.{inner}", f"{kind}Inner", **shapes),
-        layer(f"{path}.{inner}.{kind}", kind, **shapes),
+        layer(path, kind, output_shapes=shapes),
+        layer(f"{path}.{inner}", f"{kind}Inner", output_shapes=shapes),
+        layer(f"{path}.{inner}.{kind}", kind, output_shapes=shapes),
     )
 
 

@@ -43,3 +43,14 @@ def test_options_of_either_side() -> None:
         "norm_4",
     ]
     assert (document["before"]["totals"]["parameters"], document["after"]["totals"]["parameters"]) == (44878, 44426)
+
+
+def test_a_page_has_both_networks_side_by_side(tmp_path: Path) -> None:
+    page = tmp_path / "pair.html"
+    outcome = run("diff", "lenet", "lenet", "--after", "norm=none", "--depth", "1", "-o", str(page))
+    assert (outcome.code, outcome.out) == (0, "")
+    assert f"wrote {page}" in outcome.err
+    html = page.read_text(encoding="utf-8")
+    assert html.count("<figure") == 2
+    assert "norm_1" in html.partition("diagram-differences")[2]
+    assert "<figure" not in run("diff", "lenet", "lenet", "--format", "html").out

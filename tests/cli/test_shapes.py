@@ -95,7 +95,14 @@ def test_json_and_csv_hold_every_layer_and_the_table_folds(kept: str) -> None:
     assert [row["path"] for row in document["layers"]] == paths
     rows = list(csv.DictReader(io.StringIO(run("shapes", kept, "--depth", "all", "--format", "csv").out)))
     assert [row["path"] for row in rows] == paths
-    assert rows[0] == {"path": "0", "kind": "Block", "output_shapes": "1x8", "parameters": "72", "macs": "64"}
+    assert rows[0] == {
+        "path": "0",
+        "kind": "Block",
+        "layer": "",
+        "output_shapes": "1x8",
+        "parameters": "72",
+        "macs": "64",
+    }
     assert "0-1 x2" in run("shapes", kept).out
     assert "0-1 x2" not in run("shapes", kept, "--unfold").out
 
@@ -111,7 +118,7 @@ def test_columns(kept: str) -> None:
     outcome = run("shapes", kept, "--columns", "share, dtype", "--format", "csv")
     assert outcome.out.splitlines()[0] == "path,share_parameters,share_macs,dtype"
     assert run("shapes", kept, "--columns", "+calls", "--format", "csv").out.startswith(
-        "path,kind,output_shapes,parameters,macs,calls\n"
+        "path,kind,layer,output_shapes,parameters,macs,calls\n"
     )
 
 

@@ -3,17 +3,19 @@
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from itertools import combinations, pairwise
 
 import pytest
 
 from archlab.errors import InputError
-from archlab.records import ReceptiveField, Trace
+from archlab.records import ReceptiveField, Trace, Weight, Window
 from archlab.reports import resources
 from archlab.reports.diagram import embedded_data, render, svg
 from archlab.reports.diagram.colour import COLOURS, category, scheme
+from archlab.reports.diagram.node import FACTS
 from archlab.reports.diagram.page import document
-from archlab.reports.diagram.views import view
-from tests.reports.diagrams import dense, failed, layer, residual, stack, trace
+from archlab.reports.diagram.views import DIRECTIONS, opened, view
+from tests.reports.diagrams import dense, failed, layer, residual, stack, tall, trace
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e&amp;]]>"
@@ -257,3 +259,98 @@ def test_what_is_written_can_be_read(theme: int) -> None:
     assert contrast(colours["failed"], colours["frame"]) >= 4.5
     assert contrast(colours["badge-text"], colours["badge"]) >= 4.5
     assert contrast(colours["joint-line"], colours["joint"]) >= 4.5
+
+
+def keys(text: str) -> list[str]:
+    """The lines of a file's legend."""
+    root = ElementTree.fromstring(text)
+    groups = [element for element in root.iter(f"{SVG}g") if "key" in element.get("class", "").split()]
+    return [group.find(f"{SVG}text").text or "" for group in groups]  # type: ignore[union-attr]
+
+
+def test_every_line_and_colour_is_in_the_legend() -> None:
+    assert keys(svg(stack(2), depth=None)) == [
+        "normalisation",
+        "activation",
+        "convolution",
+        "linear",
+        "joins (add, cat, ...)",
+        "a tensor, its shape beside it",
+        "skip connection: bypasses layers",
+        "open block",
+        "×N: N equal layers, drawn once",
+    ]
+    assert "dense connections: each takes all before" in keys(svg(dense(4)))
+    assert {"the forward pass failed here", "never called"} <= {
+        *keys(svg(failed())),
+        *keys(svg(trace(layer("a", 1, [-1]), layer("b", 1, call=0)))),
+    }
+
+
+def test_only_skip_connections_are_blue() -> None:
+    gate = trace(
+        layer("gate", 1, [-1], macs=64), layer("sigmoid", 1, [0]), layer("mul", 1, [-1, 1], "mul", operation=True)
+    )
+    (line,) = [line for line in view(gate).scene(lambda node: False).connectors if len(line.corners) > 2]
+    assert not line.skip
+    assert "is-skip" not in svg(gate).partition("</style>")[2]
+
+
+def test_an_addition_with_a_parameter_shows_it() -> None:
+    weights = (Weight("position", (1, 8)),)
+    rows = [layer("add", 1, [-1], "add", operation=True, parameters=8, weights=weights)]
+    (node,) = view(trace(*rows)).root.children
+    assert node.symbol == "+ position 1×8"
+    assert "+ position 1×8" in texts(svg(trace(*rows)))
+    (plain,) = view(trace(layer("add", 1, [-1], "add", operation=True))).root.children
+    assert plain.symbol == "+"
+
+
+def test_a_repeat_says_what_is_of_one_and_what_of_all() -> None:
+    rows = [layer("stem", 1, [-1], "Conv2d")]
+    for number in range(12):
+        rows.append(layer(f"h.{number}", 1, kind="Block", parameters=50_000))
+        rows.append(layer(f"h.{number}.fc", 2, [len(rows) - 2], parameters=50_000, macs=64))
+    shown = view(trace(*rows)).root.children[1]
+    assert (shown.badge, shown.amount) == ("×12", "12 × 50 k parameters")
+    facts = [dict(zip(FACTS, node.facts, strict=False)) for node in (shown, *shown.children)]
+    assert [fact["parameters"] for fact in facts] == ["600,000 (12 × 50,000)"] * 2
+    assert facts[1]["MACs"] == "768 (12 × 64)"
+    assert facts[0]["stands for"] == "12 equal blocks, up to h.11"
+
+
+def test_a_convolution_says_its_kernel() -> None:
+    window = Window((3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), 32)
+    shapes = {"output_shapes": ((1, 64, 8, 8),), "window": window, "weights": (Weight("weight", (64, 2, 3, 3)),)}
+    (node,) = view(trace(layer("conv", 1, [-1], "Conv2d", **shapes))).root.children
+    assert (node.title, node.subtitle) == ("Conv2d", "3×3, 64, /2, groups 32: conv")  # too long for the title
+    facts = dict(zip(FACTS, node.facts, strict=False))
+    assert [facts[name] for name in ("kernel", "stride", "padding", "groups", "weights")] == [
+        *("3×3", "2", "1", "32"),
+        "weight 64×2×3×3",
+    ]
+
+
+@pytest.mark.parametrize("depth", [1, 2, None])
+def test_a_tall_network_fits_a_page(depth: int | None) -> None:
+    shown = view(tall(30))
+    down, columns = (shown.scene(opened(shown.root, depth), direction) for direction in DIRECTIONS)
+    if depth == 1:  # three boxes fit as they are
+        assert columns == down
+        return
+    ratio = (columns.right - columns.left) / columns.height
+    assert (down.right - down.left) / down.height < 0.15
+    assert 0.4 < ratio < 1.3  # a page of A4 has 0.71
+    assert sorted(box.node.number for box in columns.boxes) == sorted(box.node.number for box in down.boxes)
+    assert sorted(label.text for label in columns.labels) == sorted(label.text for label in down.labels)
+    for one, other in combinations([box for box in columns.boxes if not box.open], 2):
+        across = one.x + one.width <= other.x or other.x + other.width <= one.x
+        assert across or one.y + one.height <= other.y or other.y + other.height <= one.y
+    for line in columns.connectors:
+        for (x, y), (to_x, to_y) in pairwise(line.corners):
+            assert x == to_x or y == to_y, "a wire runs straight down or sideways"
+
+
+def test_an_unknown_direction_is_refused() -> None:
+    with pytest.raises(InputError, match="has no direction 'left'; expected one of down, columns"):
+        svg(stack(1), direction="left")

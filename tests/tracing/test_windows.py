@@ -34,6 +34,7 @@ CASES = {
     "function": (Functional(lambda x, w: F.conv2d(x, w, None, 2, padding=3), 8, 4, 7, 7), STEM, "7x7, 8, /2"),
     "grouped": (nn.Conv2d(4, 8, 3, padding=1, groups=4), Window((3, 3), ONE, (ONE, ONE), ONE, 4), "3x3, 8, groups 4"),
     "no padding": (nn.Conv2d(4, 8, 5), Window((5, 5), ONE, ((0, 0), (0, 0)), ONE, 1), "5x5, 8, padding 0"),
+    "patches": (nn.Conv2d(4, 8, 4, 4), Window((4, 4), (4, 4), ((0, 0), (0, 0)), ONE, 1), "4x4, 8, /4"),
     "same": (
         nn.Conv2d(4, 8, (3, 4), padding="same", dilation=2),
         Window((3, 4), ONE, ((2, 2), (3, 3)), TWO, 1),  # 2 * (3 - 1) = 4, 2 * (4 - 1) = 6
