@@ -1,11 +1,11 @@
-"""What a comparison found in its primary metric, in one short sentence; `findings.py` has all that carries it."""
+"""A comparison's answer for a terminal: its sentence, how it is coloured, and the words of a short table."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Literal, NamedTuple
 
 from archlab.analysis.findings import margin_text
+from archlab.analysis.headline import headline
 from archlab.analysis.metrics import BY_NAME, SHARE
 from archlab.records import Comparison, Difference
 
@@ -20,27 +20,21 @@ class Answer(NamedTuple):
 
 
 def answer(comparison: Comparison) -> Answer:
-    """The answer of a comparison: of one pair by how much it differs, of several how many do.
+    """The answer of a comparison: what its page begins with.
 
     >>> from archlab.records import Comparison
     >>> answer(Comparison("lenet", "digits", (0,), (), ())).text
     'No pair of runs came to its end, so that nothing can be said of test accuracy.'
     """
-    title = BY_NAME[comparison.metric].title
-    asked = [difference for difference in comparison.differences if difference.metric == comparison.metric]
-    if not asked:
+    found = headline(comparison)
+    if found is None:
+        title = BY_NAME[comparison.metric].title
         return Answer(f"No pair of runs came to its end, so that nothing can be said of {title}.", "bad")
-    if len(asked) == 1:
-        return Answer(_sentence(asked[0], comparison), tone(asked[0]))
-    counts = Counter(difference.conclusion for difference in asked)
-    said = {
-        "different": f"{counts['different']} {'differs' if counts['different'] == 1 else 'differ'}",
-        "equal": f"{counts['equal']} equal within {margin_text(comparison)}",
-        "unclear": f"{counts['unclear'] + counts['']} can't be told yet",
-    }
-    parts = [text for text in said.values() if not text.startswith("0 ")]
-    colour: Tone = "good" if len(parts) == 1 and counts["equal"] else "changed"
-    return Answer(f"{title[0].upper()}{title[1:]}, {len(asked)} pairs: {', '.join(parts)}.", colour)
+    text = " ".join(filter(None, (found.text, found.more)))
+    if found.about is not None:
+        return Answer(text, tone(found.about))
+    is_equal = all(one.conclusion == "equal" for one in comparison.differences if one.metric == comparison.metric)
+    return Answer(text, "good" if is_equal else "changed")
 
 
 def tone(difference: Difference) -> Tone:
@@ -71,18 +65,3 @@ def verdict_notes(comparison: Comparison) -> list[str]:
         seeds = few if few == many else f"{few} to {many}"
         notes.append(f"can't tell yet: about {seeds} seeds would, if means and spreads stay as they are.")
     return notes
-
-
-def _sentence(difference: Difference, comparison: Comparison) -> str:
-    metric = BY_NAME[difference.metric]
-    variant, baseline = difference.variant, difference.baseline
-    if difference.n < 2:
-        return f"One pair of runs can't tell {variant} from {baseline} in {metric.title}."
-    if difference.conclusion == "different":
-        amount = metric.difference(abs(difference.mean)).removeprefix("+")
-        side = "higher" if difference.mean > 0 else "lower"
-        return f"{variant} is {amount} {side} in {metric.title} than {baseline} (n = {difference.n})."
-    if difference.conclusion == "equal":
-        within = margin_text(comparison)
-        return f"{variant} and {baseline} are equal in {metric.title} within {within} (n = {difference.n})."
-    return f"{variant} and {baseline} can't be told apart yet in {metric.title} (n = {difference.n})."

@@ -39,6 +39,8 @@ class Headline:
 
     text: str
     more: str = ""
+    about: Difference | None = None
+    """The difference that the sentence is about; None where it is about all of them, or about none."""
 
 
 def headline(comparison: Comparison) -> Headline | None:
@@ -54,9 +56,8 @@ def headline(comparison: Comparison) -> Headline | None:
     if len(asked) == 1 or different:
         chosen = max(different or asked, key=lambda one: abs(one.mean))
         text = _of_pair(chosen, variants[chosen.baseline], variants[chosen.variant], comparison)
-    else:
-        text = _of_all(asked, comparison)
-    return Headline(_sentence_case(text), _counted(asked, comparison))
+        return Headline(_sentence_case(text), _counted(asked, comparison), chosen)
+    return Headline(_sentence_case(_of_all(asked, comparison)), _counted(asked, comparison))
 
 
 def runs_headline(runs: Sequence[Run]) -> Headline | None:

@@ -29,7 +29,7 @@ def test_a_comparison_shows_means_differences_findings_and_the_report(archlab: C
     assert "  norm=none   6  70.50 %    69.93 to 71.07" in lines
     assert any(line.split() == ["norm=batch", "44,878"] for line in lines)
     assert lines[lines.index("Findings") + 1].startswith("- norm=batch reaches")
-    assert lines[-1] == "norm=none is 20.00 points lower in test accuracy than norm=batch (n = 6)."
+    assert lines[-1] == "Without BatchNorm, LeNet reaches a lower test accuracy: 70 % against 90 %, in 6 of 6 seeds."
     assert lines[-3] == (
         "norm=none has a lower test accuracy than norm=batch: 70.50 % against 90.50 %, a difference of -20.00 "
         "percentage points (95 % interval -20.43 to -19.57, n = 6, p < 0.001)."
@@ -57,7 +57,7 @@ def test_a_comparison_ends_with_its_answer_below_the_primary_metric_alone(archla
         f"Report: {tmp_path / 'store' / 'reports' / key}.html",
         f"More: archlab runs show {key}, or --full",
         "",
-        "norm=none is 20.00 points lower in test accuracy than norm=batch (n = 6).",
+        "Without BatchNorm, LeNet reaches a lower test accuracy: 70 % against 90 %, in 6 of 6 seeds.",
     ]
 
 
