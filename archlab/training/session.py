@@ -8,10 +8,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from archlab.errors import DivergedError, RunError
-from archlab.networks.given import config_of, with_switches
+from archlab.networks.given import Trained, config_of, with_switches
 from archlab.records import Run, TrainingConfig, Value
 from archlab.records.config import consistent
 from archlab.records.settings import divided, settled
@@ -20,8 +19,8 @@ from archlab.training.environment import describe
 from archlab.training.execution import Execution
 from archlab.training.last_batch import check_last_batch
 from archlab.training.loop import Trainer
-from archlab.training.preparation import Preparer
 from archlab.training.notebook import showing
+from archlab.training.preparation import Preparer
 from archlab.training.progress import Pace, Progress
 
 REPORT_SECONDS = 0.1
@@ -31,7 +30,7 @@ KEEP_SECONDS = 1.0
 
 
 def train(
-    network: str | TrainingConfig | nn.Module | Callable[..., nn.Module] = "lenet",
+    network: Trained = "lenet",
     *,
     bn: Literal["on", "off", "scratch"] | None = None,
     skip: Literal["on", "off"] | None = None,
