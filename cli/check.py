@@ -16,8 +16,7 @@ from archlab.cli.common.output import Output, writable
 from archlab.errors import InputError
 
 if TYPE_CHECKING:
-    from archlab.records import Check, MemoryEstimate, Trace
-    from archlab.tables import Table
+    from archlab.records import MemoryEstimate, Trace
 
 SUFFIX_FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -92,6 +91,7 @@ def check(
     allowed = None if max_memory is None else _bytes(max_memory)
     from archlab.analysis.check import check as judge
     from archlab.records import Trace
+    from archlab.tables.check import check_table
 
     kept = None if against is None else Trace.read(against)
     if kept is not None and not subject.inputs:
@@ -106,7 +106,7 @@ def check(
         message(f"{save} stays as it was: it is what the check failed against. --save alone, or to another file, keeps")
     else:
         _keep(found, save)
-    emit(target, lambda: _table(verdict), verdict.to_json)
+    emit(target, lambda: check_table(verdict), verdict.to_json)
     if not verdict.passed:
         raise typer.Exit(1)
 
@@ -130,28 +130,6 @@ def _memory(subject: Subject) -> MemoryEstimate:
 
     with prints_aside():
         return fits(resolve(subject.network, subject.chosen), subject.inputs or None, batch=subject.batch)
-
-
-def _table(verdict: Check) -> Table:
-    from archlab.tables import Column, Row, Table
-
-    failed = sum(not finding.passed for finding in verdict.findings)
-    return Table(
-        columns=(
-            Column("subject", "checked", shrinks=True),
-            Column("result", "result"),
-            Column("text", "found", wraps=True),
-        ),
-        rows=tuple(
-            Row(
-                (finding.subject, "ok" if finding.passed else "failed", finding.text),
-                emphasis="good" if finding.passed else "bad",
-            )
-            for finding in verdict.findings
-        ),
-        title=verdict.network,
-        footer=(f"{failed} of {len(verdict.findings)} failed." if failed else "All as agreed.",),
-    )
 
 
 def whole_number(name: str, text: str | None) -> int | None:

@@ -17,14 +17,13 @@ from archlab.training.execution import Execution
 from archlab.training.notebook import showing
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from archlab.networks.given import Trained
     from archlab.training import Progress
     from archlab.training.preparation import Preparer
 
 
 def compare(
-    network: str | TrainingConfig | nn.Module | Callable[..., nn.Module] = "lenet",
+    network: Trained = "lenet",
     *,
     bn: Literal["on", "off", "scratch"] | None = None,
     skip: Literal["on", "off"] | None = None,
@@ -59,7 +58,8 @@ def compare(
         margin: differences in it up to this count as equal, in its own unit; by default 0.01 of accuracies (one
             percentage point), 0.02 nats of losses.
         settings: fields of `TrainingConfig` (`epochs=1`, `options={"width": 2}`, ...) and of `Execution` (`store=...`,
-            `workers=1`, ...), by their own names or the command's (`lr=0.01`). Several values of a setting that can vary are compared: `learning_rate=[0.001, 0.01]`.
+            `workers=1`, ...), by their own names or the command's (`lr=0.01`). Several values of a setting that can
+            vary are compared: `learning_rate=[0.001, 0.01]`.
 
     Raises:
         InputError: nothing varies; the network, an option, a setting or the data set is unknown or can't be used.

@@ -145,11 +145,11 @@ def _switch(source: Source, name: str, value: str) -> tuple[Value, Value]:
 
     option = source.available.get(name)
     if option is None:
-        what = {"norm": "normalisation", "skip": "skip connections"}[name]
+        what, usual = {"norm": ("normalisation", "batch"), "skip": ("skip connections", "on")}[name]
         if source.has_weights:
             raise InputError(
                 f"{source.name} is built already, so that its {what} can't be switched: give a class or function that "
-                f"builds it with an option {name!r}, as in def build({name}={value!r}): ..."
+                f"builds it with an option {name!r}, as in def build({name}={usual!r}): ..."
             )
         raise InputError(
             f"{source.name} has no {what} to switch: it has no option {name!r}. "

@@ -120,7 +120,8 @@ class DenseBlock(blocks.DenseBlock):
     Args:
         num_convs: how many layers, each of BatchNorm, ReLU and a 3x3 convolution.
         in_channels: channels of the input.
-        out_channels: channels that each layer adds (the growth rate). The attribute `out_channels` is the whole block's.
+        out_channels: channels that each layer adds (the growth rate). The attribute `out_channels` is the
+            whole block's.
         options: what `archlab.networks.blocks.DenseBlock` takes besides (`norm`, `activation`, `bottleneck`, ...).
 
     >>> import torch

@@ -4,7 +4,7 @@
 | --- | --- |
 | `"lenet"`, any source's name | as `resolve` reads it |
 | a class or function of a module that can be imported | `package.module:NAME`, or `FILE.py:NAME` |
-| one that is defined in a notebook, in the running script, or inside a function | `module:NAME`, in this process alone |
+| one that a notebook, the running script or a function defines | `module:NAME`, in this process alone |
 | an `nn.Module` | `CLASS()`, in this process alone; each run trains a copy, from the module's own weights |
 
 What this process alone has, other processes can't build: `Source.local` says why, and the engine then trains here.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import nn
 
@@ -23,6 +23,9 @@ from archlab.errors import InputError
 from archlab.networks.sources import IN_MAIN, Source, resolve, source_of_object
 from archlab.records import TrainingConfig, Value
 from archlab.records.config import NORMS, configured
+
+Trained: TypeAlias = "str | TrainingConfig | nn.Module | Callable[..., nn.Module]"
+"""What is trained: a source's name, a configuration that has one, a module, or a class or function that gives one."""
 
 
 def source_of(network: object, options: Mapping[str, Value] | None = None) -> Source:
@@ -76,9 +79,7 @@ def config_of(network: object, chosen: Mapping[str, Any]) -> tuple[TrainingConfi
     return configured(source.name, {**chosen, "options": dict(source.options)}), source
 
 
-def with_switches(
-    network: object, chosen: Mapping[str, Any], *, bn: str | None, skip: str | None
-) -> dict[str, Any]:
+def with_switches(network: object, chosen: Mapping[str, Any], *, bn: str | None, skip: str | None) -> dict[str, Any]:
     """The settings of a call, with `bn` and `skip` among the options of the network.
 
     Raises:
@@ -108,7 +109,7 @@ def switched(options: Mapping[str, Value]) -> dict[str, Value]:
     {'width': 2, 'norm': 'none'}
     """
     found = dict(options)
-    if found.get("bn") in NORMS.keys():
+    if found.get("bn") in tuple(NORMS):
         if "norm" in found:
             raise InputError("bn and norm are both given, and mean the same option: leave one of them out")
         found["norm"] = NORMS[str(found.pop("bn"))]

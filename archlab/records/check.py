@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from archlab.records.document import Document
+from archlab.records.display import Displayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Check(Document):
+class Check(Displayed):
     """A network held to limits and to a trace that was kept."""
 
     SCHEMA: ClassVar[str] = "archlab.check/1"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
-from archlab.records.document import Document
+from archlab.records.display import Displayed
 from archlab.records.trace import Shape
 
 
@@ -27,7 +27,7 @@ class StoredTensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint(Document):
+class Checkpoint(Displayed):
     """The tensors of a checkpoint, from its headers alone."""
 
     SCHEMA: ClassVar[str] = "archlab.checkpoint/1"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from archlab.records.config import Value
-from archlab.records.display import Displayed
+from archlab.records.display import Displayed, Shown
 
 Conclusion = Literal["", "different", "equal", "unclear"]
 """What is claimed: a difference, one within the comparison's margin, or that these seeds can't tell. Empty: nothing."""
@@ -25,7 +25,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Shown):
     """The paired difference variant - baseline over the seeds both have, with its 95 % interval."""
 
     n: int

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, cast
 
 from archlab.errors import InputError
-from archlab.records.document import Document
+from archlab.records.display import Displayed
 from archlab.records.settings import setting, settings, settled
 from archlab.records.target import Target
 
@@ -27,7 +27,7 @@ PROBES = ("smoothness", "signals", "shift", "rank", "similarity", "correlation")
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingConfig(Document):
+class TrainingConfig(Displayed):
     """Everything that decides a run's result, apart from the machine. The defaults are the course's."""
 
     SCHEMA: ClassVar[str] = "archlab.config/1"

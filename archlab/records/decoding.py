@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from archlab.records.document import Document
+from archlab.records.display import Displayed
 from archlab.records.trace import Shape
 
 WEIGHT_BITS = {"fp32": 32, "bf16": 16, "int8": 8, "int4": 4}
@@ -37,7 +37,7 @@ class DecodingPass:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoding(Document):
+class Decoding(Displayed):
     """The two passes of a decoder with a cache: the prompt at once, then one token more."""
 
     SCHEMA: ClassVar[str] = "archlab.decoding/1"

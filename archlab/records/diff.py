@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from archlab.records.document import Document
+from archlab.records.display import Displayed
 from archlab.records.trace import Layer, Shape, Totals
 
 Change = Literal["equal", "renamed", "changed", "added", "removed"]
@@ -45,7 +45,7 @@ class LayerDiff:
 
 
 @dataclass(frozen=True, slots=True)
-class Diff(Document):
+class Diff(Displayed):
     """Two networks side by side, their trees aligned."""
 
     SCHEMA: ClassVar[str] = "archlab.diff/1"

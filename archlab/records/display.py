@@ -1,4 +1,4 @@
-"""A record that shows itself: as a table in a notebook, though records import nothing that draws.
+"""A record that shows itself: as a table, printed and in a notebook, though records import nothing that draws.
 
 Tables are made of records, so `archlab.tables` imports this room and never the other way round. Still a notebook shows
 a trace that was the only thing imported:
@@ -7,8 +7,8 @@ a trace that was the only thing imported:
     Trace.read("trace.json")     # IPython calls _repr_html_(), which asks archlab for what draws
 
 So records ask the package's front, `archlab/__init__.py`, which knows every room and loads the one that draws,
-`archlab.tables.display`, when somebody looks for the first time. A class that derives from `Displayed` has an
-implementation of `html` there.
+`archlab.tables.display`, when somebody looks for the first time. A class that derives from `Shown` or `Displayed` has a
+line there.
 """
 
 from __future__ import annotations
@@ -19,15 +19,30 @@ import archlab
 from archlab.records.document import Document
 
 
-class Displayed(Document):
-    """A document that a notebook shows as `archlab.tables.display.html` draws it."""
+class Shown:
+    """Mixed into a record: `print` and a notebook show it as `archlab.tables.display` draws it; `repr` stays."""
 
     __slots__ = ()
+
+    def __str__(self) -> str:
+        """The record as tables of text."""
+        text: str = drawing().text(self)
+        return text
 
     def _repr_html_(self) -> str:
         """The record as HTML, by the protocol of IPython and Jupyter."""
         html: str = drawing().html(self)
         return html
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """The record as text, by the protocol of IPython: alone it is a table, inside a list or the like its repr."""
+        printer.text(str(self) if len(printer.stack) <= 1 else repr(self))
+
+
+class Displayed(Shown, Document):
+    """A document that shows itself."""
+
+    __slots__ = ()
 
 
 def drawing() -> Any:

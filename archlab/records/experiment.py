@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from archlab.records.comparison import Comparison, Difference
 from archlab.records.config import Value
-from archlab.records.document import Document
+from archlab.records.display import Displayed
 from archlab.records.search import RateSearch
 
 Direction = Literal["higher", "lower", "equal"]
@@ -68,7 +68,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Experiment(Document):
+class Experiment(Displayed):
     """A claim of the literature and how to try it: data and text, from which comparisons are made."""
 
     SCHEMA: ClassVar[str] = "archlab.experiment/1"
@@ -110,7 +110,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class ExperimentResult(Document):
+class ExperimentResult(Displayed):
     """An experiment that was run: its comparisons, and the verdict on its claim."""
 
     SCHEMA: ClassVar[str] = "archlab.experiment-result/1"

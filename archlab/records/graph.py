@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from archlab.records.document import Document
+from archlab.records.display import Displayed
 from archlab.records.trace import Shape
 
 
@@ -36,7 +36,7 @@ class GraphEdge:
 
 
 @dataclass(frozen=True, slots=True)
-class Graph(Document):
+class Graph(Displayed):
     """The layers of a network down to a depth, and what goes between them."""
 
     SCHEMA: ClassVar[str] = "archlab.graph/1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from archlab.records.document import Document
+from archlab.records.display import Displayed
 from archlab.records.trace import FEATURE_AXES, Shape
 
 
@@ -63,7 +63,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Growth(Document):
+class Growth(Displayed):
     """The stages of a network, in the order of execution."""
 
     SCHEMA: ClassVar[str] = "archlab.growth/1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from archlab.records.document import Document
+from archlab.records.display import Displayed
 from archlab.records.trace import Shape
 
 Optimizer = Literal["sgd", "sgd-momentum", "adam", "adamw"]
@@ -37,7 +37,7 @@ class MemoryParts:
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryEstimate(Document):
+class MemoryEstimate(Displayed):
     """The most memory that a training step takes at a time, and the largest batch that fits a budget."""
 
     SCHEMA: ClassVar[str] = "archlab.memory/1"

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from archlab.records.display import Shown
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -40,7 +42,7 @@ class Smoothness:
 
 
 @dataclass(frozen=True, slots=True)
-class Landscape:
+class Landscape(Shown):
     """The loss in a plane through the trained weights, in two random directions of the weights' own scale."""
 
     coordinates: Array

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from archlab.records.comparison import Difference, Estimate
 from archlab.records.config import Value
-from archlab.records.document import Document
+from archlab.records.display import Displayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class VariantRates:
 
 
 @dataclass(frozen=True, slots=True)
-class RateSearch(Document):
+class RateSearch(Displayed):
     """The largest learning rate of each variant and seed that does not diverge, and the paired ratios.
 
     The first variant is the baseline.

@@ -189,7 +189,7 @@ def divided(given: Mapping[str, Any], *records: type) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{} for _ in records]
     names = [
         {item.name: item.field for item in settings(record).values()}
-        | {item.name: item.name for item in fields(record)}  # type: ignore[arg-type]
+        | {item.name: item.name for item in fields(record)}
         for record in records
     ]
     for name, value in given.items():

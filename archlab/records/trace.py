@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archlab.errors import InputError
-from archlab.records.display import Displayed, drawing
+from archlab.records.display import Displayed
 
 if TYPE_CHECKING:
     import pandas
@@ -196,11 +196,6 @@ class Trace(Displayed):
     input_dtypes: tuple[str, ...] = ()
     failure: Failure | None = None
     """Set when the forward pass failed; then the layers end at the one that did."""
-
-    def __str__(self) -> str:
-        """The table of the outermost layers, in full width."""
-        text: str = drawing().text(self)
-        return text
 
     def to_dataframe(self) -> pandas.DataFrame:
         """All layers as a pandas DataFrame: one row per layer, the fields of `Layer` as columns, shapes as tuples.

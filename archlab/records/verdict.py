@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from archlab.records.document import Document
+from archlab.records.display import Displayed, Shown
 
 Level = Literal["problem", "warning", "note", "good"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -13,7 +13,7 @@ LEVELS: tuple[Level, ...] = get_args(Level)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Shown):
     """What one check says about the runs of a variant, or about all of them."""
 
     check: str
@@ -46,7 +46,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Examination(Document):
+class Examination(Displayed):
     """All verdicts on some runs, the worst first."""
 
     SCHEMA: ClassVar[str] = "archlab.verdicts/1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from archlab.records.document import Document
+from archlab.records.display import Displayed
 
 Quantity = Literal["input shape", "output shape", "parameters", "macs"]
 
@@ -26,7 +26,7 @@ class Discrepancy:
 
 
 @dataclass(frozen=True, slots=True)
-class Verification(Document):
+class Verification(Displayed):
     """A trace beside the numbers of another tool, row by row."""
 
     SCHEMA: ClassVar[str] = "archlab.verification/1"

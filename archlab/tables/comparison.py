@@ -126,6 +126,25 @@ def _differences_table(comparison: Comparison) -> Table:
     )
 
 
+def difference_table(difference: Difference) -> Table:
+    """One paired difference in numbers, in the unit of the values that it was made of."""
+    sides = f"{difference.variant or 'variant'} minus {difference.baseline or 'baseline'}"
+    metric = BY_NAME[difference.metric].title if difference.metric in BY_NAME else difference.metric
+    numbers = ("mean", "low", "high", "p_value", "interval_p_value", "adjusted_p_value", "correlation")
+    shown = [name for name in numbers if getattr(difference, name) is not None]
+    titles = {"low": "95 % from", "high": "to", "p_value": "p (sign flips)", "interval_p_value": "p (interval)"}
+    return Table(
+        columns=(
+            Column("difference", "difference"),
+            Column("n", "n", "right"),
+            *(Column(name, titles.get(name, name.replace("_", " ")), "right", ".4g") for name in shown),
+        ),
+        rows=(Row((sides, difference.n, *(getattr(difference, name) for name in shown))),),
+        title="Paired difference" + (f", {metric}" if metric else ""),
+        footer=(f"{difference.conclusion.capitalize()}.",) if difference.conclusion else (),
+    )
+
+
 def _heading(text: str, pairs: int) -> Row:
     return Row((f"{text} (n = {pairs})", *[None] * 5), emphasis="strong")
 

@@ -1,69 +1,112 @@
-"""How records show themselves: `print(trace)`, and a trace, a profile, a run or a comparison in a notebook.
+"""How records show themselves: `print(record)`, and a record that a notebook's cell ends with.
 
-`archlab.records.display` asks for this module; a new `Displayed` record needs an implementation of `html`.
+`archlab.records.display` asks for this module; a new `Shown` record needs a line in `TABLES`. Beside its tables, `html`
+draws a small chart of a run and of a comparison, and a comparison begins with what was found.
 """
 
 from __future__ import annotations
 
-from functools import singledispatch
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from archlab import records
 from archlab.analysis.metrics import BY_NAME
-from archlab.records import Comparison, Profile, Run, Trace
+from archlab.records.experiment import Experiment, ExperimentResult
+from archlab.records.search import RateSearch
 from archlab.tables import markup
+from archlab.tables.check import check_table
+from archlab.tables.checkpoint import checkpoint_table
 from archlab.tables.columns import NOTEBOOK_COLUMNS
-from archlab.tables.comparison import comparison_tables
+from archlab.tables.comparison import comparison_tables, difference_table
+from archlab.tables.decoding import decoding_tables
+from archlab.tables.diff import diff_table
+from archlab.tables.experiment import claim_table, result_table
+from archlab.tables.graph import graph_table
+from archlab.tables.growth import growth_table
+from archlab.tables.landscape import landscape_table
+from archlab.tables.memory import memory_table
 from archlab.tables.profile import profile_table
 from archlab.tables.runs import run_table
+from archlab.tables.search import search_table
+from archlab.tables.settings import config_table
 from archlab.tables.sparkline import intervals, picture
+from archlab.tables.table import Table
 from archlab.tables.text import text as lines_of
 from archlab.tables.trace import trace_table
+from archlab.tables.verdicts import verdict_sentence, verdicts_table
+from archlab.tables.verification import verification_table
 
+TEXT_WIDTH = 120
+"""Columns of a printed table that holds prose; any other takes what it needs."""
+TABLES: Mapping[type, Callable[[Any], Table | tuple[Table, ...]]] = {
+    Experiment: claim_table,
+    ExperimentResult: result_table,
+    RateSearch: search_table,
+    records.Check: check_table,
+    records.Checkpoint: lambda found: checkpoint_table(found, None),
+    records.Comparison: comparison_tables,
+    records.Decoding: decoding_tables,
+    records.Diff: diff_table,
+    records.Difference: difference_table,
+    records.Examination: verdicts_table,
+    records.Graph: graph_table,
+    records.Growth: growth_table,
+    records.Landscape: landscape_table,
+    records.MemoryEstimate: memory_table,
+    records.Profile: profile_table,
+    records.Run: run_table,
+    records.Trace: trace_table,
+    records.TrainingConfig: config_table,
+    records.Verification: verification_table,
+}
+"""Kind of record -> its table or tables. A single verdict is a sentence."""
 _ACCURACY = BY_NAME["test_accuracy"]
 
 
-def text(trace: Trace) -> str:
-    """What `print(trace)` prints: the table of its outermost layers."""
-    return lines_of(trace_table(trace))
-
-
-@singledispatch
-def html(record: object) -> str:
-    """A record as an HTML fragment for a notebook.
+def tables(record: object) -> tuple[Table, ...]:
+    """The tables that a record is shown as.
 
     Raises:
         TypeError: nothing here draws such a record.
     """
-    raise TypeError(f"nothing draws a {type(record).__name__}: expected a Trace, Profile, Run or Comparison")
+    table = TABLES.get(type(record))
+    if table is None:
+        raise TypeError(f"nothing draws a {type(record).__name__}: expected a record that archlab.tables.display knows")
+    found = table(record)
+    return found if isinstance(found, tuple) else (found,)
 
 
-@html.register
-def _(trace: Trace) -> str:
-    """The table of its outermost layers, with bars."""
-    return markup.html(trace_table(trace, columns=NOTEBOOK_COLUMNS))
+def text(record: object) -> str:
+    """What `print(record)` prints: its tables, those that hold prose in `TEXT_WIDTH` columns."""
+    if isinstance(record, records.Verdict):
+        return verdict_sentence(record)
+    drawn = [
+        lines_of(table, TEXT_WIDTH if any(column.wraps for column in table.columns) else None)
+        for table in tables(record)
+    ]
+    said = "\n".join(_sentences(record))
+    return "\n\n".join([said, *drawn] if said else drawn)
 
 
-@html.register
-def _(profile: Profile) -> str:
-    """The times of its outermost layers."""
-    return markup.html(profile_table(profile))
+def html(record: object) -> str:
+    """A record as an HTML fragment for a notebook."""
+    if isinstance(record, records.Verdict):
+        return markup.sentences([verdict_sentence(record)])
+    if isinstance(record, records.Trace):
+        return markup.html(trace_table(record, columns=NOTEBOOK_COLUMNS))
+    above = [markup.sentences(_sentences(record)), _chart(record)] if isinstance(record, records.Comparison) else []
+    below = [_chart(record)] if isinstance(record, records.Run) else []
+    return "\n".join([*above, *map(markup.html, tables(record)), *below])
 
 
-@html.register
-def _(run: Run) -> str:
-    """The epochs as a table, with a small chart."""
-    curves = {"training": [epoch.train_accuracy for epoch in run.epochs]}
-    curves |= {"test": [epoch.test_accuracy for epoch in run.epochs]}
-    return markup.html(run_table(run)) + picture(curves, "accuracy by epoch", _ACCURACY.written)
+def _sentences(record: object) -> tuple[str, ...]:
+    return tuple(record.findings) if isinstance(record, records.Comparison) else ()
 
 
-@html.register
-def _(comparison: Comparison) -> str:
-    """Findings, a small chart and the tables."""
-    variants = (item for item in comparison.variants if _ACCURACY.name in item.metrics)
-    chart = intervals(
-        {item.name: item.metrics[_ACCURACY.name] for item in variants},
-        _ACCURACY.titled(comparison.has_running),
-        _ACCURACY.written,
-    )
-    tables = map(markup.html, comparison_tables(comparison))
-    return "\n".join([markup.sentences(comparison.findings), chart, *tables])
+def _chart(record: records.Run | records.Comparison) -> str:
+    if isinstance(record, records.Run):
+        curves = {"training": [epoch.train_accuracy for epoch in record.epochs]}
+        curves |= {"test": [epoch.test_accuracy for epoch in record.epochs]}
+        return picture(curves, "accuracy by epoch", _ACCURACY.written)
+    estimates = {item.name: item.metrics[_ACCURACY.name] for item in record.variants if _ACCURACY.name in item.metrics}
+    return intervals(estimates, _ACCURACY.titled(record.has_running), _ACCURACY.written)

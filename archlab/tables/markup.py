@@ -56,17 +56,19 @@ def markdown(table: Table) -> str:
 
 
 STYLE = (
-    ".archlab-table{border-collapse:collapse;font:14px/1.5 system-ui,sans-serif}"
-    ".archlab-table caption{text-align:left;font-weight:600;padding:0 0 .4em}"
-    ".archlab-table th,.archlab-table td{padding:.2em .8em;text-align:left;vertical-align:baseline}"
-    ".archlab-table .right{text-align:right;font-variant-numeric:tabular-nums}"
-    ".archlab-table thead th{border-bottom:1px solid #8888}"
-    ".archlab-table tbody th{font-weight:400}.archlab-table .strong th,.archlab-table .strong td{font-weight:600}"
-    ".archlab-table .dim{opacity:.65}.archlab-table .good{background:#2ea04333}"
-    ".archlab-table .bad{background:#f8514940}.archlab-table .changed{background:#d2992240}"
-    ".archlab-table .bar{min-width:7em}"
-    ".archlab-table .bar i{display:block;min-width:1px;height:.7em;background:#3d87c9}"
-    ".archlab-table tfoot tr:first-child>*{border-top:1px solid #8888;font-weight:600}"
+    # Notebooks set every cell to the right, by rules as strong as one class and one element.
+    "table.archlab-table{border-collapse:collapse;font:14px/1.5 system-ui,sans-serif}"
+    "table.archlab-table caption{text-align:left;font-weight:600;padding:0 0 .4em}"
+    "table.archlab-table th,table.archlab-table td{padding:.2em .8em;text-align:left;vertical-align:baseline}"
+    "table.archlab-table .right{text-align:right;font-variant-numeric:tabular-nums}"
+    "table.archlab-table thead th{border-bottom:1px solid #8888}"
+    "table.archlab-table tbody th{font-weight:400}"
+    "table.archlab-table .strong th,table.archlab-table .strong td{font-weight:600}"
+    "table.archlab-table .dim{opacity:.65}table.archlab-table .good{background:#2ea04333}"
+    "table.archlab-table .bad{background:#f8514940}table.archlab-table .changed{background:#d2992240}"
+    "table.archlab-table .bar{min-width:7em}"
+    "table.archlab-table .bar i{display:block;min-width:1px;height:.7em;background:#3d87c9}"
+    "table.archlab-table tfoot tr:first-child>*{border-top:1px solid #8888;font-weight:600}"
     ".archlab-sentences{font:14px/1.5 system-ui,sans-serif;margin:.3em 0;padding-left:1.4em;max-width:60em}"
     ".archlab-note{font:13px/1.5 system-ui,sans-serif;opacity:.75;margin:.3em 0}"
 )

@@ -68,8 +68,8 @@ def trace(
 
     Args:
         network: a source (`densenet`, `torchvision:resnet50`, or what `archlab.networks.resolve` makes of one and of
-            options that are named like an argument here), a class or function that gives a module, or any module, traced
-            in the mode that it is in. A path that ends in `.onnx` is read by `archlab.onnx.trace`.
+            options that are named like an argument here), a class or function that gives a module, or any module,
+            traced in the mode that it is in. A path that ends in `.onnx` is read by `archlab.onnx.trace`.
         inputs: shapes or tensors, as a list in the order of the arguments or a dict of keywords; nested containers are
             kept. A string is a text as on the command line (`96`, `3x224x224`, `ids=1x128:int64=randint(0,1000)`).
             Numbers, booleans and None are handed over as they are, and whatever is in `archlab.tracing.AsIs`. None for

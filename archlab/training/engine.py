@@ -105,8 +105,7 @@ def _train_here(
         )
     if len(configs) > 1 and default_workers(accelerator=False) > 1:
         warnings.warn(
-            f"{reason}: the {len(configs)} runs are trained in this process, one after another. For one process per "
-            f"core, {remedy}",
+            f"{reason}: runs are trained in this process, one after another. For one process per core, {remedy}",
             stacklevel=_frames_within(),
         )
     preparer = Preparer(execution, sources)

@@ -1,12 +1,13 @@
 """A bar in a notebook while runs are trained.
 
-Who gives no `progress` sees one in Jupyter, and nothing in a script or a terminal, where the command has bars of its own.
+Who gives no `progress` sees one in Jupyter, and nothing in a script; the command has bars of its own.
 It needs no widgets: one display of the cell is drawn anew, so that a notebook that is kept shows how it ended.
 """
 
 from __future__ import annotations
 
 import html
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,8 +43,7 @@ def in_notebook() -> bool:
 
 def _display() -> Callable[[dict[str, str]], None]:
     """A function that draws in the cell that runs, over what it drew before."""
-    from IPython.display import display  # type: ignore[import-not-found,unused-ignore]
-
+    display: Any = importlib.import_module("IPython.display").display
     handle: Any = None
 
     def draw(bundle: dict[str, str]) -> None:

@@ -8,10 +8,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from archlab.errors import DivergedError, RunError
-from archlab.networks.given import config_of, with_switches
+from archlab.networks.given import Trained, config_of, with_switches
 from archlab.records import Run, TrainingConfig, Value
 from archlab.records.config import consistent
 from archlab.records.settings import divided, settled
@@ -33,7 +32,7 @@ RECORDING_SECONDS = 10.0
 
 
 def train(
-    network: str | TrainingConfig | nn.Module | Callable[..., nn.Module] = "lenet",
+    network: Trained = "lenet",
     *,
     bn: Literal["on", "off", "scratch"] | None = None,
     skip: Literal["on", "off"] | None = None,

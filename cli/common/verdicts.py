@@ -12,7 +12,7 @@ from archlab.errors import InputError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archlab.records import Comparison, Examination, Run, Verdict
+    from archlab.records import Comparison, Examination, Run
     from archlab.store import Store
 
 Held = TypeVar("Held")
@@ -27,13 +27,15 @@ def show_run_verdicts(run: Run, store: Store, target: Output) -> None:
     """Write all verdicts on a run beneath its table; nothing goes into a file or beside another form."""
     if target != Output():
         return
+    from archlab.tables.verdicts import verdict_sentence
+
     examination = _examined([run], store, None)
     good = ", ".join(verdict.title for verdict in examination.at("good"))
     said = [*examination.alarming, *examination.at("note")]
     if said or good:
         write("\nVerdicts\n")
     for verdict in said:
-        write_item(_sentence(verdict, verdict.layer), LEVEL_ROLES[verdict.level])
+        write_item(verdict_sentence(verdict, verdict.layer), LEVEL_ROLES[verdict.level])
     if good:
         write_item(f"In order: {good}.", "good")
 
@@ -58,6 +60,8 @@ def show_worst_verdicts(comparison: Comparison, store: Store, target: Output) ->
     """Write the worst problems and warnings of a comparison's runs beneath it, if there are any."""
     if target != Output():
         return
+    from archlab.tables.verdicts import verdict_sentence
+
     runs = store.available(comparison.runs)
     if not runs:
         return
@@ -68,13 +72,7 @@ def show_worst_verdicts(comparison: Comparison, store: Store, target: Output) ->
     more = f", the worst {SHOWN_VERDICTS} here, all in the report" if len(alarming) > SHOWN_VERDICTS else ""
     write(f"\nVerdicts ({examination.headline}{more})\n")
     for verdict in alarming[:SHOWN_VERDICTS]:
-        write_item(_sentence(verdict, verdict.subject), LEVEL_ROLES[verdict.level])
-
-
-def _sentence(verdict: Verdict, subject: str) -> str:
-    about = f" ({subject})" if subject else ""
-    remedy = f" What to do: {verdict.remedy}" if verdict.remedy else ""
-    return f"{verdict.level.capitalize()}: {verdict.title}{about}. {verdict.text}{remedy}"
+        write_item(verdict_sentence(verdict, verdict.subject), LEVEL_ROLES[verdict.level])
 
 
 def _examined(runs: Sequence[Run], store: Store, comparison: Comparison | None) -> Examination:

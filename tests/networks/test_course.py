@@ -44,7 +44,7 @@ def test_the_1x1_convolution_carries_the_input() -> None:
     with torch.no_grad():
         for item in block.parameters():
             item.zero_()
-        block.shortcut.weight.copy_(2 * torch.eye(3).view(3, 3, 1, 1))
+        block.get_parameter("shortcut.weight").copy_(2 * torch.eye(3).view(3, 3, 1, 1))
     x = torch.rand(2, 3, 4, 4)
     assert torch.equal(block(x), 2 * x)  # the branch gives 0
 
@@ -63,7 +63,8 @@ def test_one_step_leaves_097_and_no_graph() -> None:
     assert layer.moving_mean.item() == 0
     held: list[Tensor] = [layer.moving_mean, layer.moving_var]
     assert not any(item.requires_grad for item in held)
-    assert layer.gamma is layer.weight and layer.beta is layer.bias
+    assert layer.gamma is layer.weight
+    assert layer.beta is layer.bias
     assert {"running_mean", "running_var"} <= set(layer.state_dict())
 
 

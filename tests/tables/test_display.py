@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from archlab import records
-from archlab.records import Growth
-from archlab.records.display import Displayed
+from archlab.records import Verdict
+from archlab.records.display import Displayed, Shown
 from archlab.tables import display
 
 PROGRAM = """
@@ -28,11 +28,12 @@ def test_a_trace_shows_itself_though_nothing_that_draws_was_imported() -> None:
 
 
 def test_every_record_that_shows_itself_can_be_drawn() -> None:
-    kinds = {item for item in vars(records).values() if isinstance(item, type) and issubclass(item, Displayed)}
-    assert {kind.__name__ for kind in kinds} == {"Trace", "Profile", "Run", "Comparison"}
-    assert kinds <= set(display.html.registry)
+    kinds = {item for item in vars(records).values() if isinstance(item, type) and issubclass(item, Shown)}
+    assert {"Trace", "Profile", "Run", "Comparison", "Diff", "Growth", "MemoryEstimate"} < {k.__name__ for k in kinds}
+    assert kinds - {Verdict} <= set(display.TABLES)  # a verdict is a sentence
+    assert set(display.TABLES) <= set(Shown.__subclasses__()) | set(Displayed.__subclasses__())
 
 
 def test_what_nothing_draws_is_an_error_that_says_so() -> None:
-    with pytest.raises(TypeError, match="nothing draws a Growth"):
-        display.html(Growth("net", (), ()))
+    with pytest.raises(TypeError, match="nothing draws a int"):
+        display.html(3)
