@@ -9,7 +9,7 @@ from archlab.reports import resources
 from archlab.reports.text import visible
 from archlab.reports.volume.key import Keys
 from archlab.reports.volume.plan import Block, Label, Plan, Point, Wire, map_text, written
-from archlab.reports.volume.tensors import Tensor
+from archlab.reports.volume.tensors import Band, Tensor
 
 MARGIN = 16.0
 KEY_GAP = 20.0
@@ -50,25 +50,10 @@ def drawing(plan: Plan, keys: Keys, title: str, description: str, alone: bool, n
 def elements(plan: Plan) -> str:
     """The lines, blocks, arrows and texts of a plan."""
     parts = [f'<path class="rule" d="M{_n(a)} {_n(b)}L{_n(c)} {_n(d)}"/>' for (a, b), (c, d) in plan.rules]
-    shades = band_shades([item.tensor for item in plan.blocks])
-    parts += [_block(item, shades) for item in plan.blocks]
+    parts += map(_block, plan.blocks)
     parts += map(_wire, plan.wires)
     parts += map(_label, plan.labels)
     return "".join(parts)
-
-
-def band_shades(tensors: Sequence[Tensor]) -> dict[int, float]:
-    """The opacity of each band by the row that made it: from the first to the last that any block puts together.
-
-    A band keeps its shade in every block that it is in.
-    """
-    shades: dict[int, float] = {}
-    for tensor in sorted(tensors, key=lambda tensor: -len(tensor.bands)):
-        made = [band.origin for band in tensor.bands if band.style != "is-carried"]
-        for place, origin in enumerate(made):
-            if len(made) > 1:
-                shades.setdefault(origin, LIGHTEST_BAND + (1 - LIGHTEST_BAND) * place / (len(made) - 1))
-    return shades
 
 
 def described(tensor: Tensor) -> str:
@@ -79,13 +64,13 @@ def described(tensor: Tensor) -> str:
     return visible(f"{tensor.path} ({tensor.kind}): {sizes}{f' = {parts}' if parts else ''}{times}")
 
 
-def _block(item: Block, shades: dict[int, float]) -> str:
+def _block(item: Block) -> str:
     tensor, x, y, w, h, d = item.tensor, item.x, item.y, item.width, item.height, item.depth
     bands = []
     at = x
     for place, band in enumerate(tensor.bands, start=1):
         size = w * band.channels / tensor.channels
-        bands.append(_body(at, y, size, h, d, band.style, shades.get(band.origin), place == len(tensor.bands)))
+        bands.append(_body(at, y, size, h, d, band.style, _shade(band), place == len(tensor.bands)))
         at += size
     inner = "".join(bands) or _body(x, y, w, h, d, tensor.style, None, True)
     edges = f'<path class="edge" d="M{_n(x)} {_n(y)}h{_n(w)}v{_n(h)}h{_n(-w)}z'
@@ -97,6 +82,10 @@ def _block(item: Block, shades: dict[int, float]) -> str:
         f'<g class="volume {style}" data-channels="{tensor.channels}" data-map="{sizes}">'
         f'<title>{escape(described(tensor))}</title>{inner}{edges}"/></g>'
     )
+
+
+def _shade(band: Band) -> float | None:
+    return None if band.order is None else LIGHTEST_BAND + (1 - LIGHTEST_BAND) * band.order
 
 
 def _body(x: float, y: float, w: float, h: float, d: float, style: str, shade: float | None, last: bool) -> str:
@@ -133,7 +122,7 @@ def _label(label: Label) -> str:
 
 
 def _keys(keys: Keys) -> str:
-    parts = [_block(keys.sample, {}), *map(_label, keys.labels)]
+    parts = [_block(keys.sample), *map(_label, keys.labels)]
     for x, y, style in keys.swatches:
         parts.append(
             f'<g class="body {style}"><rect class="front" x="{_n(x)}" y="{_n(y)}" width="14" height="11"/></g>'

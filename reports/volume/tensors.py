@@ -43,6 +43,9 @@ class Band:
     """The kind of the layer that made it, as a style class of the diagram; `is-carried` for what is drawn elsewhere."""
     origin: int
     """The row that made it."""
+    order: float | None = None
+    """0 for the first that a concatenation adds, 1 for the last, the same in all blocks of the network; None where it
+    adds no more than one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ class _Selection:
                 tensor = replace(tensor, sources=sources, bands=self._bands(row, bands, place))
                 tensor = replace(tensor, skips=self._skips(row, tensor, result, place))
             result.append(tensor)
-        return tuple(result)
+        return _ordered(result)
 
     def _taken(self, row: int) -> list[int]:
         """What a node takes from outside of itself: nodes, inputs, rows outside of the part that is drawn."""
@@ -289,6 +292,20 @@ class _Selection:
         leaves = [self.layers[inner] for inner in self.cut.inside(row) if inner not in self.holders]
         most: Layer = max(leaves, key=lambda layer: layer.macs)
         return category(most, False) if most.macs else own
+
+
+def _ordered(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The tensors, the order of each band that of the largest concatenation that it is in."""
+    order: dict[int, float] = {}
+    for tensor in sorted(tensors, key=lambda tensor: -len(tensor.bands)):
+        made = [band.origin for band in tensor.bands if band.style != "is-carried"]
+        for place, origin in enumerate(made if len(made) > 1 else ()):
+            order.setdefault(origin, place / (len(made) - 1))
+
+    def ordered(band: Band) -> Band:
+        return band if band.style == "is-carried" else replace(band, order=order.get(band.origin))
+
+    return tuple(replace(tensor, bands=tuple(map(ordered, tensor.bands))) for tensor in tensors)
 
 
 def _bypasses(before: Sequence[Tensor], source: int, sources: Sequence[int]) -> bool:

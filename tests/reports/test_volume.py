@@ -109,6 +109,19 @@ def test_a_dense_layer_adds_a_band_of_its_own_width_that_keeps_its_shade() -> No
     assert shades == ["0.3", "0.3", "0.65", "0.3", "0.65", "1"]  # 0.3 + 0.7 * (0, 1/2, 1)
 
 
+def test_a_band_looks_the_same_beside_another_network() -> None:
+    def opacities(*traces: Trace) -> list[str | None]:
+        fronts = drawn(*traces)[2].iter(f"{SVG}rect")
+        return [front.get("fill-opacity") for front in fronts if front.get("class") == "front"]
+
+    stem = ("stem", "Conv2d", (1, 8, 16, 16), [-1])
+    made = ("conv", "Conv2d", (1, 8, 16, 16), [0])  # row 1, as dense's first layer is
+    pair = network("pair", (1, 3, 32, 32), stem, made, ("cat", "cat", (1, 16, 16, 16), [0, 1]))
+    assert not any(opacities(pair))  # one part was made for the concatenation
+    alone = [shade for shade in opacities(dense()) if shade]
+    assert [shade for shade in opacities(dense(), pair) if shade] == alone
+
+
 def test_a_u_net_is_a_u_with_arrows_straight_across() -> None:
     found = tensors(u_net())
     assert is_u(found)
