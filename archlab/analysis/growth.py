@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from archlab.analysis.axes import Axes, named_axes
+from archlab.analysis.bands import Concatenations
 from archlab.analysis.folding import in_series, likeness, parent_rows
 from archlab.records import Growth, Layer, Shape, Stage, Trace
-from archlab.records.trace import FEATURE_AXES
 
-CONCATENATIONS = ("cat", "concat", "concatenate")
 STATES = ("Parameter", "Buffer")
 """Kinds of rows that no call made."""
 
@@ -27,6 +26,7 @@ def stages(trace: Trace, depth: int | None = 1) -> Growth:
     """
     found: list[Stage] = []
     axes = named_axes(trace)
+    concatenations = Concatenations(trace, axes)
     before: _Cut | None = None
     for cut in _Tree(trace).cuts(depth):
         layers = [trace.layers[row] for row in cut.rows]
@@ -39,7 +39,7 @@ def stages(trace: Trace, depth: int | None = 1) -> Growth:
             sum(layer.macs for layer in layers),
             names,
             len(layers),
-            _parts(trace, cut.rows[0], axes) if len(layers) == 1 else (),
+            _parts(trace.layers, cut.rows[0], concatenations) if len(layers) == 1 else (),
         )
         if before is not None and cut.continues(before) and (found[-1].shape, found[-1].axes) == (shape, names):
             last = found.pop()
@@ -57,31 +57,11 @@ def stages(trace: Trace, depth: int | None = 1) -> Growth:
     return Growth(trace.network, trace.inputs, tuple(found))
 
 
-def _parts(trace: Trace, row: int, axes: Sequence[Axes]) -> tuple[int, ...]:
-    """The channels of what a block's result is concatenated of; empty where it isn't, or where nobody knows of what.
-
-    Concatenations of concatenations are one, as in the course's dense block, which adds its layers one by one.
-    """
-    depth, end = trace.layers[row].depth, row
-    while end + 1 < len(trace.layers) and trace.layers[end + 1].depth > depth:
-        end += 1
-    last, block = trace.layers[end], trace.layers[row]
-    channels = next((axis for axis, name in enumerate(axes[row]) if name in FEATURE_AXES), None)
-    if channels is None or last.kind not in CONCATENATIONS or last.output_shapes != block.output_shapes:
-        return ()
-
-    def of(place: int) -> list[int]:
-        joint = trace.layers[place]
-        if len(joint.inputs) != len(joint.input_shapes):
-            return []
-        found: list[int] = []
-        for source, shape in zip(joint.inputs, joint.input_shapes, strict=True):
-            inside = row <= source < place and trace.layers[source].kind in CONCATENATIONS
-            found += of(source) if inside else [shape[channels]] if channels < len(shape) else []
-        return found
-
-    parts = of(end)
-    return tuple(parts) if len(parts) > 1 and sum(parts) == block.output_shapes[0][channels] else ()
+def _parts(layers: Sequence[Layer], row: int, found: Concatenations) -> tuple[int, ...]:
+    """The channels of what a block's result is concatenated of; empty where it isn't, or where nobody knows of what."""
+    is_block = row + 1 < len(layers) and layers[row + 1].depth > layers[row].depth
+    parts = found.parts(row) if is_block and found.ends_concatenated(row) else ()
+    return tuple(channels for _, channels in parts) if len(parts) > 1 else ()
 
 
 def _without_batch(layer: Layer, axes: Axes) -> tuple[Shape, Axes]:

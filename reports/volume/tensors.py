@@ -19,12 +19,12 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from archlab.analysis.axes import Axes, named_axes
+from archlab.analysis.bands import Concatenations, is_concatenation
 from archlab.analysis.growth import STATES
 from archlab.errors import InputError
 from archlab.records import Layer, Shape, Trace
 from archlab.records.trace import FEATURE_AXES
 from archlab.reports.diagram.colour import category
-from archlab.reports.volume.bands import Concatenations, is_concatenation
 from archlab.reports.volume.cut import Cut, Tree, automatic, opened_to
 
 MOST_BLOCKS = 32

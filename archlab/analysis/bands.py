@@ -40,6 +40,11 @@ class Concatenations:
                 self._known.setdefault(last, self._put_together(last))
         return self._known[self._inmost(row)]
 
+    def ends_concatenated(self, row: int) -> bool:
+        """Whether the last layer inside a block is a concatenation that gives the block's result."""
+        inmost = self._inmost(row)
+        return is_concatenation(self._layers[inmost], self._axes[inmost])
+
     def maker(self, row: int) -> int:
         """The layer that made what a row gives: the convolution, where the row only normalises or activates."""
         while row >= 0:
