@@ -32,6 +32,8 @@ def answer(comparison: Comparison) -> Answer:
         return Answer(f"No pair of runs came to its end, so that nothing can be said of {title}.", "bad")
     if len(asked) == 1:
         return Answer(_sentence(asked[0], comparison), tone(asked[0]))
+    if all(difference.conclusion in ("", "unclear") for difference in asked):
+        return Answer(f"None of {len(asked)} pairs can be told apart yet in {title}.", "changed")
     counts = Counter(difference.conclusion for difference in asked)
     said = {
         "different": f"{counts['different']} {'differs' if counts['different'] == 1 else 'differ'}",

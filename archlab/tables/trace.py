@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from archlab.analysis.folding import Fold, fold
 from archlab.records import Totals, Trace
-from archlab.tables.columns import BARS, COLUMNS, DEFAULT_COLUMNS, shapes_text, subject_text
+from archlab.tables.columns import BARS, COLUMNS, DEFAULT_COLUMNS, network_text, shapes_text, subject_text
 from archlab.tables.table import Column, Row, Table
 
 MACS_NOTE = (
@@ -71,7 +71,7 @@ def traces_table(
     parts = [trace_table(trace, depth, columns, unfold=unfold) for trace in traces]
     rows: list[Row] = []
     for trace, part in zip(traces, parts, strict=True):
-        name = subject_text(trace)
+        name = subject_text(trace) if flat or depth == 0 else network_text(trace)  # layers leave it little room
         totals = (part.total or ())[1:]
         own = tuple(
             shapes_text(trace.layers[-1].output_shapes) if column == "output-shape" and trace.layers else total

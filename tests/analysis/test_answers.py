@@ -42,6 +42,8 @@ def test_many_pairs_are_counted_and_the_table_says_what_its_words_mean() -> None
     text, colour = answer(found)
     assert text == "Test accuracy, 4 pairs: 1 differs, 1 equal within 1 point, 2 can't be told yet."
     assert (len(text) <= 80, colour) == (True, "changed")
+    unclear = replace(COMPARISON, differences=pairs[2:])
+    assert answer(unclear).text == "None of 2 pairs can be told apart yet in test accuracy."
     assert [verdict_text(one) for one in pairs] == ["lower", "equal", "can't tell yet", "can't tell yet"]
     assert verdict_notes(found) == [
         "equal: within 1 point.",
