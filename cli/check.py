@@ -67,7 +67,7 @@ def check(
 
     \b
     archlab check resnet18 --max-parameters 12M --max-macs 2G
-    archlab check resnet18 --batch 64 --max-memory 24GB
+    archlab check resnet18 --batch-size 64 --max-memory 24GB
     archlab check mine.py:build --lint
     archlab check mine.py:build --input 3x64x64 --save shapes.json
     archlab check mine.py:build --against shapes.json

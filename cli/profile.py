@@ -46,7 +46,7 @@ def profile(
 
     \b
     archlab profile resnet18                              a forward pass, as in inference
-    archlab profile torchvision:vit_b_16 --batch 8 --depth 3
+    archlab profile torchvision:vit_b_16 --batch-size 8 --depth 3
     archlab profile resnet18 --backward                   forward and backward, as in training
     archlab profile resnet18 --device cuda --json -o resnet18.json
     archlab profile resnet18 --report resnet18.html       with a roofline picture

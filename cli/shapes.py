@@ -89,7 +89,7 @@ def shapes(
     archlab shapes densenet --input 96
     archlab shapes resnet18 --depth 2 --columns +share,saved
     archlab shapes torchvision:vit_b_16 --depth all --format csv -o vit.csv
-    archlab shapes torchvision:resnet50 --fits 24GB --batch 256
+    archlab shapes torchvision:resnet50 --fits 24GB --batch-size 256
     archlab shapes hf:FOLDER --seq 512 --depth 2
     archlab shapes hf:ORG/NAME --download --decode 4096
     archlab shapes resnet18 resnet34 torchvision:vgg16 --sort macs

@@ -7,7 +7,16 @@ from dataclasses import replace
 
 from archlab.analysis.folding import Fold, fold
 from archlab.records import Totals, Trace
-from archlab.tables.columns import BARS, COLUMNS, DEFAULT_COLUMNS, SPARED_COLUMNS, Measure, shapes_text, subject_text
+from archlab.tables.columns import (
+    BARS,
+    COLUMNS,
+    DEFAULT_COLUMNS,
+    SPARED_COLUMNS,
+    Measure,
+    network_text,
+    shapes_text,
+    subject_text,
+)
 from archlab.tables.table import Column, Row, Table
 
 MACS_NOTE = (
@@ -72,7 +81,7 @@ def traces_table(
     parts = [trace_table(trace, depth, columns, unfold=unfold) for trace in traces]
     rows: list[Row] = []
     for trace, part in zip(traces, parts, strict=True):
-        name = subject_text(trace)
+        name = subject_text(trace) if flat or depth == 0 else network_text(trace)  # layers leave it little room
         totals = (part.total or ())[1:]
         own = tuple(
             shapes_text(trace.layers[-1].output_shapes) if column == "output-shape" and trace.layers else total
