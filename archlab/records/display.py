@@ -34,9 +34,9 @@ class Shown:
         html: str = drawing().html(self)
         return html
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """The record as text, by the protocol of IPython: alone it is a table, inside a list or the like its repr."""
-        printer.text(str(self) if len(printer.stack) <= 1 else repr(self))
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """The record as text for IPython, which asks for HTML too; inside a list or the like it shows the `repr`."""
+        return {"text/plain": str(self)}
 
 
 class Displayed(Shown, Document):
