@@ -21,6 +21,23 @@ function startDiagrams() {
   watchPage(started);
 }
 
+// What is open, in the page's address: `#FIGURE?open=3.5.7`. A page that is no file or site has none to change.
+function openFromAddress(diagram) {
+  const [name, said] = location.hash.slice(1).split("?");
+  const open = new URLSearchParams(said ?? "").get("open");
+  if (name !== diagram.figure.id || open === null) return;
+  diagram.open = new Set(open.split(".").map(Number).filter((number) => diagram.data.nodes[number]?.plan));
+  diagram.figure.scrollIntoView();
+}
+
+function keepOpen(diagram) {
+  const others = (location.hash.split("?")[1] ?? "").split("&").filter((part) => part.startsWith("theme="));
+  const said = [`open=${Array.from(diagram.open).join(".")}`, ...others];
+  if (/^(file|https?):/.test(location.protocol)) {
+    history.replaceState(history.state, "", `#${diagram.figure.id}?${said.join("&")}`);
+  }
+}
+
 // A slash searches the diagram that is nearest to the middle of the window, unless somebody writes or it is the page's.
 function watchPage(diagrams) {
   document.addEventListener("keydown", (event) => {
@@ -261,7 +278,9 @@ function watchBar(diagram) {
   bar.addEventListener("submit", (event) => event.preventDefault());
   bar.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-action]");
-    if (button) actions[button.dataset.action]();
+    if (!button) return;
+    actions[button.dataset.action]();
+    if (["open", "close"].includes(button.dataset.action)) keepOpen(diagram);
   });
   bar.elements.columns?.addEventListener("change", (event) => {
     const [wide, high] = diagram.room();

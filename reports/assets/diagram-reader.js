@@ -50,6 +50,7 @@ class Diagram {
     this.figure.classList.add("is-live");
     const hasTable = Boolean(this.scope.querySelector("tr[data-path]"));
     for (const words of this.figure.querySelectorAll("[data-needs-table]")) words.hidden = !hasTable;
+    openFromAddress(this);
     this.draw();
     this.zoomTo(Math.min(1, Math.max(0.75, this.view.clientWidth / this.scene.width)));
     this.view.scrollLeft = (this.view.scrollWidth - this.view.clientWidth) / 2;
@@ -230,6 +231,7 @@ class Diagram {
     this.setOpen(number, open);
     this.drawAround(number);
     this.describe(number);
+    keepOpen(this);
   }
 
   select(number, focus = true) {

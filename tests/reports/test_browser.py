@@ -231,6 +231,20 @@ def test_nothing_on_the_page_leads_out_of_it(browser: Browser, report: Path) -> 
         assert left == []
 
 
+def test_the_address_keeps_what_is_open_in_a_diagram(browser: Browser, report: Path) -> None:
+    with opened(browser, report) as shown:
+        node = "#network-lenet-norm-batch-diagram [data-node] >> text=Flatten"
+        shown.wait_for_selector(".diagram.is-live")
+        before = shown.locator(node).count()
+        shown.locator(f".diagram [data-action={'close' if before else 'open'}]").click()
+        address = shown.evaluate("location.href")
+        assert "#network-lenet-norm-batch-diagram?open=" in address
+        other = shown.context.new_page()
+        other.goto(address)
+        other.wait_for_selector(".diagram.is-live")
+        assert other.locator(node).count() == shown.locator(node).count() != before
+
+
 def test_the_address_keeps_the_theme(browser: Browser, report: Path) -> None:
     with opened(browser, report) as shown:
         shown.locator("#theme").click()
