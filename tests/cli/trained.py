@@ -50,6 +50,7 @@ def train_all(
     configs: Sequence[TrainingConfig],
     execution: Execution,
     progress: Callable[[Progress], None] | None = None,
+    sources: Sequence[object] = (),
 ) -> list[Run]:
     return [told(made(config, execution.home), progress) for config in configs]
 
