@@ -50,6 +50,7 @@ def train_all(
     configs: Sequence[TrainingConfig],
     execution: Execution,
     progress: Callable[[Progress], None] | None = None,
+    sources: Sequence[object] = (),
 ) -> list[Run]:
     return [told(made(config, execution.home), progress) for config in configs]
 
@@ -58,6 +59,7 @@ def train_all_but_one(
     configs: Sequence[TrainingConfig],
     execution: Execution,
     progress: Callable[[Progress], None] | None = None,
+    sources: Sequence[object] = (),
 ) -> list[Run]:
     """The last run fails."""
     runs = train_all(configs[:-1], execution, progress)
@@ -81,6 +83,7 @@ def train_and_diverge(
     configs: Sequence[TrainingConfig],
     execution: Execution,
     progress: Callable[[Progress], None] | None = None,
+    sources: Sequence[object] = (),
 ) -> list[Run]:
     """The last run diverges."""
     return [*train_all(configs[:-1], execution, progress), diverged(configs[-1], execution.home, progress)]
@@ -90,6 +93,7 @@ def train_until_stopped(
     configs: Sequence[TrainingConfig],
     execution: Execution,
     progress: Callable[[Progress], None] | None = None,
+    sources: Sequence[object] = (),
 ) -> list[Run]:
     """Ctrl-C comes after the second run."""
     train_all(configs[:2], execution, progress)
