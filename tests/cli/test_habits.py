@@ -46,9 +46,9 @@ def test_several_networks_are_one_table() -> None:
     document = json.loads(run("shapes", "lenet", "resnet20", "--json").out)
     assert [one["network"] for one in document["traces"]] == ["lenet", "resnet20"]
     rows = run("shapes", "lenet", "resnet20", "--depth", "1", "--format", "csv").out.splitlines()
-    assert rows[0] == "network,path,kind,output_shapes,parameters,macs"
-    assert rows[1] == "lenet on 1x1x28x28,,,1x10,44878,281640"
-    assert rows[2] == "lenet on 1x1x28x28,conv_1,Conv2d,1x6x24x24,156,86400"
+    assert rows[0] == "network,path,kind,layer,output_shapes,parameters,macs"
+    assert rows[1] == "lenet on 1x1x28x28,,,,1x10,44878,281640"
+    assert rows[2] == 'lenet on 1x1x28x28,conv_1,Conv2d,"5x5, 6, padding 0",1x6x24x24,156,86400'
 
 
 def test_a_sorting_column_is_shown() -> None:

@@ -448,5 +448,5 @@ def test_with_options_reads_no_file_twice(tmp_path: Path) -> None:
 
 
 def test_seq_is_refused_beside_a_module() -> None:
-    with pytest.raises(InputError, match=r"options \(seq\) belong to a source"):
+    with pytest.raises(InputError, match=r"options \(seq\) were given with a module"):
         trace(nn.Linear(2, 2), [(1, 2)], seq=3)

@@ -175,7 +175,7 @@ def test_table_sorts_searches_and_opens_depth_and_columns(page: Page) -> None:
     tools.locator("summary").click()
     tools.locator("[name=column][value=buffers]").check()
     assert page.locator(".layers thead th:visible", has_text="buffers").count() == 1
-    assert page.locator(".layers tbody tr").first.locator("td").count() == 5
+    assert page.locator(".layers tbody tr").first.locator("td").count() == 6
     assert tools.locator(".status").text_content() == "1 of 6 rows"
 
 

@@ -10,6 +10,7 @@ import pytest
 from archlab.cli import app, report
 from archlab.records import TrainingConfig
 from archlab.reports.resources import plotly
+from archlab.reports.text import minus
 from archlab.store import open_store
 from tests.reports.samples import add_run, experiment, lenet_trace
 from tests.reports.test_page import Reader
@@ -43,7 +44,7 @@ def test_no_argument_is_the_newest_comparison(command: Command, untraced: None) 
     _, comparison = experiment(Path("archlab-runs"))
     assert command() == (0, "report.html\n", "")
     text = Path("report.html").read_text(encoding="utf-8")
-    assert comparison.findings[0] in Reader(text).text.replace("\u00a0", " ")
+    assert minus(comparison.findings[0]) in Reader(text).text.replace("\u00a0", " ")
     assert '<code id="page-command">archlab report</code>' in text
 
 
