@@ -31,8 +31,8 @@ def test_a_comparison_shows_means_differences_findings_and_the_report(archlab: C
     assert lines[lines.index("Findings") + 1].startswith("- norm=batch reaches")
     assert lines[-1] == "Without BatchNorm, LeNet reaches a lower test accuracy: 70 % against 91 %, in 6 of 6 seeds."
     assert lines[-3] == (
-        "norm=none has a lower test accuracy (precise statistics) than norm=batch: 70.50 % against 90.50 %, a difference of -20.00 "
-        "percentage points (95 % interval -20.43 to -19.57, n = 6, p < 0.001)."
+        "norm=none has a lower test accuracy (precise statistics) than norm=batch: 70.50 % against 90.50 %, a "
+        "difference of -20.00 percentage points (95 % interval -20.43 to -19.57, n = 6, p < 0.001)."
     )
     report = Path(lines[-5].removeprefix("Report: "))
     assert report.parent == tmp_path / "store" / "reports"
