@@ -161,11 +161,10 @@ def hub_options(seq: SeqOption = None, download: DownloadOption = False) -> HubO
     return HubOptions(chosen)
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The network that a command is about, as its argument and options name it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is asked of each network that a command is about."""
 
-    network: NetworkArgument
     inputs: InputOption = None
     batch: BatchOption = None
     options: OptionOption = None
@@ -173,6 +172,13 @@ class Subject:
     skip: SkipOption = None
     seq: SeqOption = None
     download: DownloadOption = False
+
+
+@dataclass(frozen=True, slots=True)
+class Subject(_Asked):
+    """The network that a command is about, as its argument and options name it."""
+
+    network: NetworkArgument
 
     @property
     def chosen(self) -> dict[str, Value]:
@@ -185,17 +191,10 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Subjects:
+class Subjects(_Asked):
     """Networks that a command shows together; the options hold for each of them."""
 
     networks: NetworksArgument
-    inputs: InputOption = None
-    batch: BatchOption = None
-    options: OptionOption = None
-    bn: BnOption = None
-    skip: SkipOption = None
-    seq: SeqOption = None
-    download: DownloadOption = False
 
     @property
     def each(self) -> list[Subject]:
