@@ -77,8 +77,17 @@ def brief(value: float) -> str:
 
 
 def shape(sizes: Iterable[int]) -> str:
-    """A shape as the tables write it: `1 × 64 × 24 × 24`."""
-    return " × ".join(str(size) for size in sizes)
+    """A shape as a page writes it everywhere: `1×64×24×24`."""
+    return "×".join(str(size) for size in sizes)
+
+
+def times(text: str) -> str:
+    """A shape or a kernel of the command line's tables as a page writes it.
+
+    >>> times("7x7, 64, /2")
+    '7×7, 64, /2'
+    """
+    return re.sub(r"(?<=\d)x(?=\d)", "×", text)
 
 
 def metric(name: str) -> Metric:

@@ -222,7 +222,10 @@ function table(figure) {
   const kind = data[0]?.type;
   const named = kind === "heatmap" && data[0].y;
   const title = (axis) => axis.title.text;
-  const head = named ? [title(layout.yaxis), title(layout.xaxis), "value"] : HEADS[kind] ?? ["series", "x", "y", "label", "low", "high"];
+  // Columns are called what the axes say; a picture of several axes leaves that to its series.
+  const single = !Object.keys(layout).some((name) => /^[xy]axis\d/.test(name));
+  const called = (axis, name) => (single && typeof axis?.title?.text === "string" ? axis.title.text : name);
+  const head = named ? [title(layout.yaxis), title(layout.xaxis), "value"] : HEADS[kind] ?? ["series", called(layout.xaxis, "x"), called(layout.yaxis, "y"), "label", "low", "high"];
   // A mark on a contour is no point of it.
   const body = data.filter((trace) => trace.visible !== false && (kind !== "contour" || trace.type === kind)).flatMap(rowsOf);
   return [head, ...body.map(([name, x, y, ...rest]) => [name, ticks(layout.xaxis, x), ticks(layout.yaxis, y), ...rest])];

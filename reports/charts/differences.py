@@ -8,7 +8,7 @@ from typing import Any
 from archlab.analysis.wording import p_statement, p_text
 from archlab.records import Comparison, Difference, Estimate, VariantResult
 from archlab.reports import palette
-from archlab.reports.charts.parts import axis_of, error_bars, line, points
+from archlab.reports.charts.parts import axis_of, error_bars, line, points, sizes_text
 from archlab.reports.panel import Chart, Color, Control, Panel, Switch, series_color
 from archlab.reports.text import label, metric, minus
 
@@ -29,6 +29,7 @@ def difference_panel(comparison: Comparison, name: str) -> Panel | None:
         return None
     metrics = tuple((found, metric(found).titled(comparison.has_running)) for found in shown)
     first = next(iter(shown))
+    n = sizes_text({name: one.n for name, one in shown[first].items()})
     pairs = tuple(titles.items())
 
     def by_choice(part: Callable[[Difference], Any]) -> Switch:
@@ -42,8 +43,8 @@ def difference_panel(comparison: Comparison, name: str) -> Panel | None:
         name="differences",
         title="Every pair, and every difference",
         description="Left: each line joins the two runs of one seed, which share their data order and, as far as they "
-        "can, their first weights. Right: the difference of each pair, and the mean difference with its 95 % interval. "
-        "Called different: p < 0.05, adjusted for all that the comparison asks.",
+        "can, their first weights. Right: the difference of each pair, and the mean difference with its 95 % interval "
+        f"({n}). Called different: p < 0.05, adjusted for all that the comparison asks.",
         data=by_choice(lambda difference: _traces(comparison, difference)),
         layout=by_choice(lambda difference: _layout(difference, comparison.has_running)),
         height=420,

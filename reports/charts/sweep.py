@@ -10,7 +10,16 @@ from archlab.analysis.metrics import BY_NAME
 from archlab.records import Comparison, Estimate, Value, VariantResult
 from archlab.reports import palette
 from archlab.reports.charts.factors import factor_charts, factor_control, group_style, grouped, is_crossed, numbers_of
-from archlab.reports.charts.parts import HIDDEN_EDGE, axes_by_metric, band, bounds_of, has_metric, line, number_axis
+from archlab.reports.charts.parts import (
+    HIDDEN_EDGE,
+    axes_by_metric,
+    band,
+    bounds_of,
+    has_metric,
+    line,
+    number_axis,
+    sizes_text,
+)
 from archlab.reports.panel import Chart, Color, Control, Panel, Switch, band_shade, series_color
 from archlab.reports.text import label, metric
 
@@ -63,7 +72,8 @@ def _sweep(
     return Chart(
         name="sweep",
         title=f"Against {words}",
-        description=f"Line: mean over seeds; band: its 95 % interval, for each {words} that was tried.",
+        description=f"Line: mean over seeds; band: its 95 % interval, for each {words} that was tried "
+        f"({_sizes(groups)}).",
         data=Switch("metric", {found: _lines(groups, axis, found, places) for found in names}),
         layout={
             "xaxis": number_axis(axis, values),
@@ -73,6 +83,10 @@ def _sweep(
         wide=True,
         state={"metric": names[0]},
     )
+
+
+def _sizes(groups: Mapping[str, Sequence[VariantResult]]) -> str:
+    return sizes_text({one.name: len(one.seeds) for members in groups.values() for one in members})
 
 
 def _swept(variants: Sequence[VariantResult]) -> str | None:
@@ -145,7 +159,7 @@ def _error_charts(
         Chart(
             name=f"{part}-error",
             title=f"{part.capitalize()} error against {words}",
-            description=f"{text} Line: mean over seeds; band: its 95 % interval.",
+            description=f"{text} Line: mean over seeds; band: its 95 % interval ({_sizes(groups)}).",
             data=_lines(groups, axis, f"{part}_accuracy", places, as_error=True),
             layout={
                 "xaxis": number_axis(axis, values),

@@ -18,7 +18,7 @@ from archlab.reports.charts.architecture import growth_panel, overlay_panel, sha
 from archlab.reports.diagram import embedded_data, pair_html, render_pair
 from archlab.reports.diagram import render as render_diagram
 from archlab.reports.templating import Section, render
-from archlab.reports.text import failure_text, slug, visible
+from archlab.reports.text import failure_text, slug, times, visible
 from archlab.reports.volume import draw
 from archlab.tables.columns import COLUMNS, DEFAULT_COLUMNS
 from archlab.tables.diff import diff_table
@@ -145,6 +145,8 @@ def shape_table(trace: Trace) -> dict[str, Any]:
     """
     lines = outline(trace)
     found = {name: [measure.value(line.layer, trace.totals) for line in lines] for name, measure in COLUMNS.items()}
+    for name in ("layer", "input-shape", "output-shape"):
+        found[name] = [times(value) if isinstance(value, str) else value for value in found[name]]
     kept = [
         name
         for name, values in found.items()
@@ -154,7 +156,7 @@ def shape_table(trace: Trace) -> dict[str, Any]:
     columns += [
         {
             "name": column.name,
-            "title": column.title,
+            "title": "kernel" if column.name == "layer" else column.title,
             "number": column.align == "right" and column.name != "calls",
             "form": column.form,
             "blank": column.blank_zero,

@@ -189,6 +189,9 @@ def test_a_layer_of_the_diagram_shows_its_row(page: Page) -> None:
 
 def test_data_buttons_give_csv(page: Page) -> None:
     page.locator(f"form[data-panel='{NORM}'] [name=layer]").select_option("norm_1")  # of 6 channels
+    training = page.locator("form[data-panel='lenet-on-digits-training']")
+    for name, value in (("x", "step"), ("smoothing", "0")):
+        training.locator(f"[name={name}]").select_option(value)
     figures = ("growth", "share", "train-loss", "outcome", "differences", "heat", "fan", "momentum")
     # Not all of them: a browser asks before it takes more than ten files in a row.
     buttons = [".layers button.data", *(f"figure[data-chart={name}] button.data" for name in figures)]
@@ -206,7 +209,9 @@ def test_data_buttons_give_csv(page: Page) -> None:
     heat = tables[f"{NORM}-heat.csv"]
     assert len(heat) == 1 + 19 * 6
     outcome = tables["lenet-on-digits-outcome-outcome.csv"]
-    assert outcome[0] == ["series", "x", "y", "label", "low", "high"]
+    assert outcome[0] == ["series", "test accuracy (precise statistics)", "y", "label", "low", "high"]
+    assert tables["lenet-on-digits-training-train-loss.csv"][0][1:3] == ["optimiser step", "training loss"]
+    assert tables["lenet-on-digits-differences-differences.csv"][0][1:3] == ["x", "y"]  # two pictures beside each other
     assert any(float(low) < float(x) < float(high) for _, x, _, _, low, high in outcome[1:] if low)
     share = tables["network-lenet-norm-batch-share-share.csv"]
     assert ["", "lenet", "2738"] in share

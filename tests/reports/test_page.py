@@ -287,7 +287,7 @@ def test_damaged_recordings_are_reported_and_not_fatal(compared: tuple[Store, Co
 def test_a_failed_trace_and_an_empty_one(tmp_path: Path) -> None:
     empty = Trace("linear", ((1, 4),), (), Totals(0, 0, 0, 0, 0))
     words = Reader(page([empty])).text
-    assert "linear on 1 × 4 has 0 parameters" in words
+    assert "linear on 1×4 has 0 parameters" in words
 
 
 @pytest.mark.parametrize("items", [[], ["densenet"], [None]])
