@@ -249,7 +249,7 @@ async function savePicture(figure, format) {
   const theme = currentTheme();
   const { data, layout } = specification(figure);
   const { width, height } = figure.plot.getBoundingClientRect();
-  const title = figure.element.querySelector("h4").textContent;
+  const title = figure.element.querySelector(".chart-title").textContent;
   const top = 40 + (layout.margin.t ?? 0);
   const picture = {
     data,
