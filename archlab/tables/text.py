@@ -196,6 +196,8 @@ def _with_room(table: Table, width: int | None, guides: Guides) -> Table:
 
 
 def _selected(table: Table, kept: Sequence[int]) -> Table:
+    if len(kept) == len(table.columns):
+        return table
     return replace(
         table,
         columns=tuple(table.columns[k] for k in kept),
