@@ -91,7 +91,7 @@ def test_networks_of_runs_are_fitted_to_what_they_were_trained_on(command: Comma
         run = writer.finish({})
     assert command(run.key)[0] == 0
     text = Path("report.html").read_text(encoding="utf-8")
-    assert "1x1x32x32" in text  # digits are grey
+    assert "1×1×32×32" in text  # digits are grey
     assert "269,434" in text  # the paper's 269,722, less 2 * 16 * 3 * 3 of the first convolution
 
 
