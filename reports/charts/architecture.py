@@ -12,7 +12,7 @@ from archlab.analysis.growth import stages
 from archlab.records import Growth, Layer, Stage, Trace
 from archlab.reports import palette
 from archlab.reports.charts.parts import line, points
-from archlab.reports.diagram.colour import CATEGORIES, category, category_of
+from archlab.reports.diagram.colour import CATEGORIES, category_of
 from archlab.reports.panel import Chart, Color, Control, Panel, Switch, series_color
 from archlab.reports.text import brief, count, label, shape
 
@@ -78,11 +78,7 @@ def growth_chart(growth: Growth) -> Chart:
         )
         data.append(_bars(found, title, values, f"y{row}" if row > 1 else "y"))
     kinds = {_stage_category(stage) for stage in found}
-    data += [
-        points(name, [None], [None], _square(name), hoverinfo="skip", showlegend=True)
-        for name in (*CATEGORIES, "other")
-        if name in kinds
-    ]
+    data += _legend(kinds)
     widest = max((stage.channels for stage in found), default=0)
     pieces = "Where a block puts its layers side by side, each is a piece of the bar. "
     joined = pieces if any(len(stage.parts) > 1 for stage in found) else ""
@@ -257,7 +253,7 @@ def share_panel(trace: Trace, name: str) -> Panel | None:
         "the bar above to go back.",
         data=[
             Switch("measure", {measure: _tiles(trace, measure) for measure in measures}),
-            *_legend(trace, list(measures)),
+            *_legend(_tile_kinds(trace, list(measures))),
         ],
         layout={
             "margin": {"l": 0, "r": 0, "t": 4, "b": 4},
@@ -273,22 +269,23 @@ def share_panel(trace: Trace, name: str) -> Panel | None:
     return Panel(name, (chart,), (Control("measure", "Area shows", "select", tuple(measures.items()), first),))
 
 
-def _legend(trace: Trace, measures: Sequence[str]) -> list[dict[str, Any]]:
-    """What the colours of the tiles mean, of those that occur."""
-    shown = set()
-    for measure in measures:
-        rows = _nested(trace, measure)
-        holding = set(parent_rows(layer.depth for _, layer in rows))
-        shown |= {_category(layer) for place, (_, layer) in enumerate(rows) if place not in holding}
+def _legend(kinds: set[str]) -> list[dict[str, Any]]:
+    """The entries that say what colours of kinds of layers mean, of those that occur."""
     return [
         points(name, [None], [None], _square(name), hoverinfo="skip", showlegend=True)
         for name in (*CATEGORIES, "other")
-        if name in shown
+        if name in kinds
     ]
 
 
-def _category(layer: Layer) -> str:
-    return category(layer, block=False)
+def _tile_kinds(trace: Trace, measures: Sequence[str]) -> set[str]:
+    """The kinds of the layers that are drawn as tiles, by one measure or another."""
+    shown: set[str] = set()
+    for measure in measures:
+        rows = _nested(trace, measure)
+        holding = set(parent_rows(layer.depth for _, layer in rows))
+        shown |= {category_of(layer.kind) for place, (_, layer) in enumerate(rows) if place not in holding}
+    return shown
 
 
 def _square(name: str) -> dict[str, Any]:
@@ -336,7 +333,7 @@ def _tiles(trace: Trace, measure: str) -> dict[str, Any]:
         + "<br>%{percentRoot:.1%} of the network<extra></extra>",
         # Nothing is left free between or around tiles, so that areas are shares exactly.
         "marker": {
-            "colors": [Color("raised"), *(Color(f"diagram-{_category(layer)}") for _, layer in rows)],
+            "colors": [Color("raised"), *(Color(f"diagram-{category_of(layer.kind)}") for _, layer in rows)],
             "line": {"width": 1, "color": Color("surface")},
             "pad": {"t": 0, "l": 0, "r": 0, "b": 0},
         },

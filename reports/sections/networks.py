@@ -47,7 +47,8 @@ def networks_section(traces: Sequence[Trace], variants: Sequence[VariantResult] 
         part = _network(trace, name, taken[-1])
         near = _nearest(trace, traces[: len(parts)])
         if near is not None:
-            part = _beside(part, diff(traces[near], trace), names[near], taken[near])
+            place, found = near
+            part = _beside(part, found, names[place], taken[place])
         parts.append(replace(part, folded=near is None and len(traces) > OPEN_NETWORKS and bool(parts)))
     several = dict(zip(names, traces, strict=True))
     overlay = overlay_panel(several, "networks-overlay", _places(several, variants)) if len(several) > 1 else None
@@ -90,14 +91,14 @@ def _network(trace: Trace, name: str, anchor: str) -> Section:
     return Section(anchor, name, body, panels, {anchor: table})
 
 
-def _nearest(trace: Trace, others: Sequence[Trace]) -> int | None:
+def _nearest(trace: Trace, others: Sequence[Trace]) -> tuple[int, Diff] | None:
     """The place of the network that it shares the most layers with, where those are `NEAR_SHARE` of both's."""
-    shares = []
-    for other in others:
-        found = diff(other, trace)
-        shares.append((found.count("equal") + found.count("renamed")) / max(1, len(found.layers)))
-    best = max(range(len(shares)), key=shares.__getitem__, default=None)
-    return best if best is not None and shares[best] >= NEAR_SHARE else None
+
+    def share(one: tuple[int, Diff]) -> float:
+        return (one[1].count("equal") + one[1].count("renamed")) / max(1, len(one[1].layers))
+
+    best = max(((place, diff(other, trace)) for place, other in enumerate(others)), key=share, default=None)
+    return best if best is not None and share(best) >= NEAR_SHARE else None
 
 
 def _beside(part: Section, found: Diff, first: str, anchor: str) -> Section:
