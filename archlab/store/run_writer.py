@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from archlab import files
 from archlab.records import Epoch, NormRecording, Probes, Run
+from archlab.records.run import Status
 from archlab.store import lock
 from archlab.store.arrays import write_arrays
 from archlab.store.measurements import write_probes, write_recording
@@ -75,7 +76,7 @@ class RunWriter:
         self, curves: Mapping[str, Array], recording: NormRecording | None = None, probes: Probes | None = None
     ) -> Run:
         """The finished run, now under its final name."""
-        return self._end(replace(self._run, status="finished"), curves, recording, probes)
+        return self.end("finished", "", curves, recording, probes)
 
     def diverge(
         self,
@@ -85,7 +86,7 @@ class RunWriter:
         probes: Probes | None = None,
     ) -> Run:
         """The diverged run with the reason, kept as far as it got."""
-        return self._end(replace(self._run, status="diverged", error=reason), curves, recording, probes)
+        return self.end("diverged", reason, curves, recording, probes)
 
     def fail(
         self,
@@ -95,11 +96,18 @@ class RunWriter:
         probes: Probes | None = None,
     ) -> Run:
         """The failed run with the reason, kept as far as it got."""
-        return self._end(replace(self._run, status="failed", error=error), curves, recording, probes)
+        return self.end("failed", error, curves, recording, probes)
 
-    def _end(
-        self, run: Run, curves: Mapping[str, Array], recording: NormRecording | None, probes: Probes | None
+    def end(
+        self,
+        status: Status,
+        error: str,
+        curves: Mapping[str, Array],
+        recording: NormRecording | None = None,
+        probes: Probes | None = None,
     ) -> Run:
+        """The run, which has ended so, under its final name and kept as far as it got."""
+        run = replace(self._run, status=status, error=error)
         with files.writing(self._folder):
             write_arrays(self._folder / CURVES, curves)
             (self._folder / STEPS).unlink(missing_ok=True)

@@ -30,7 +30,7 @@ ROW_BYTES = 16 * 2**20
 """Of all rows of a run, on the device."""
 
 
-class Recorder:
+class NormRecorder:
     """Fills rows while a network trains."""
 
     def __init__(self, layers: Sequence[NormLayer], every: int, epochs: int, steps_per_epoch: int) -> None:

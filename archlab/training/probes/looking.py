@@ -46,8 +46,6 @@ class Probing:
         )
         self._similarity = _Similarities()
         self._correlation = _Table(("correlation",))
-        self.looks = 0
-        """How often it has looked."""
 
     def due(self, step: int) -> bool:
         """Whether to look after that many steps."""
@@ -71,7 +69,6 @@ class Probing:
                 found = correlation.gradient_correlation(self._loss)
             self._correlation.add(step, {str(place): [value] for place, value in enumerate(found)})
         self._before = None
-        self.looks += 1
 
     def measure_landscape(self, on_point: Callable[[int], None]) -> None:
         """Measure the landscape around the weights as they are."""
