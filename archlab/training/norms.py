@@ -27,11 +27,15 @@ class NormLayer:
         """Whether the running variance averages the unbiased variance, as torch's does."""
         return not isinstance(self.module, BatchNorm)
 
-    def share(self, batches: int) -> float:
-        """How much of the running statistics after so many batches is the last batch's: torch's `momentum`."""
-        if isinstance(self.module, BatchNorm):
-            return 1.0 - self.module.momentum
-        return 1.0 / batches if self.module.momentum is None else float(self.module.momentum)
+    def share(self, batches: int, last: int = 1) -> float:
+        """How much of the running statistics after so many batches is the last one's, or the last ones' together.
+
+        Of a single batch it is torch's `momentum`.
+        """
+        if self.module.momentum is None:
+            return last / batches if batches else 0.0
+        newest = float(1.0 - self.module.momentum if isinstance(self.module, BatchNorm) else self.module.momentum)
+        return newest if last == 1 else 1.0 - (1.0 - newest) ** last
 
     def set_share(self, share: float) -> None:
         """Give the newest batch this weight in the running statistics, whichever way round the layer keeps it."""
@@ -51,16 +55,16 @@ class NormLayer:
         )
 
 
-def norm_layers(network: nn.Module) -> list[NormLayer]:
+def norm_layers(network: nn.Module, *, frozen: bool = False) -> list[NormLayer]:
     """The layers that are in training mode, in the order of `named_modules()`.
 
-    So a layer that its network keeps frozen, in evaluation mode, is not among them.
+    So a layer that its network keeps frozen, in evaluation mode, is among them only if those are asked for.
     """
     layers = []
     for path, module in network.named_modules():
         known = isinstance(module, (nn.modules.batchnorm._BatchNorm, BatchNorm))
         mean = getattr(module, "running_mean", None)
-        if known and module.training and isinstance(mean, Tensor):
+        if known and (module.training or frozen) and isinstance(mean, Tensor):
             layers.append(NormLayer(path, module, len(mean)))
     return layers
 

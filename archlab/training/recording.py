@@ -5,8 +5,13 @@ epoch starts in the state in which the last one ended, so those rows are the sta
 went into the running ones in that step: the batch variance is unbiased in torch's layers and biased in archlab's own.
 They are not computed a second time but solved for from the running statistics before and after the step,
 batch = before + (after - before) / share, so their error is float32's rounding of the running value divided by the
-share (about 1e-6 of it at 0.1). Row 0 comes before any batch: its batch statistics are NaN. A layer called several
-times in a step gives a mixture.
+share (about 1e-6 of it at 0.1). Row 0 comes before any batch: its batch statistics are NaN.
+
+A layer that averages several batches in a step (gradients are accumulated, two branches call it, checkpointing calls it
+again) gives their mean, weighed as its averages weigh them. Its counter says how many they were. For example, two
+batches with means 1 and 3 at momentum 0.1 bring a running mean of 0 to 0.1, and on to 0.9 * 0.1 + 0.1 * 3 = 0.39; the
+weight of both together is 1 - 0.9^2 = 0.19, and the row has 0.39 / 0.19 = 2.05. In a step in which it averages none,
+as while it is frozen, there are none: NaN.
 
 The rows take `ROW_BYTES` bytes at most (or two rows per epoch, where that is more). When they are full, k is doubled
 and the rows that no longer fit are dropped, the ends of epochs never.
@@ -18,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from archlab.records import NormRecording
 from archlab.training.norms import NormLayer
@@ -31,64 +37,102 @@ ROW_BYTES = 16 * 2**20
 
 
 class NormRecorder:
-    """Fills rows while a network trains."""
+    """Fills rows while a network trains.
 
-    def __init__(self, layers: Sequence[NormLayer], every: int, epochs: int, steps_per_epoch: int) -> None:
+    Args:
+        layers: which layers.
+        every: how many steps lie between two rows.
+        epochs: how many there will be; None where nobody knows, nor how long they are: `end_epoch` tells.
+        steps_per_epoch: of each.
+    """
+
+    def __init__(
+        self, layers: Sequence[NormLayer], every: int, epochs: int | None = None, steps_per_epoch: int | None = None
+    ) -> None:
         self._layers = layers
         self._every = every
         self._epoch = steps_per_epoch
+        self._ends: set[int] = set()  # of epochs, where their length isn't known
         self._channels = sum(layer.channels for layer in layers)
-        wanted = 1 + epochs * (1 + steps_per_epoch // every)
-        self._limit = min(wanted, max(ROW_BYTES // (6 * 4 * self._channels), 2 * (epochs + 1)))
-        device = layers[0].statistics()[0].device
-        self._rows = torch.empty(self._limit + 1, 6 * self._channels, device=device)
+        self._width = 6 * self._channels + 2 * len(layers)  # the last are the counters before and after the step
+        self._limit = max(ROW_BYTES // (4 * self._width), 2 * ((epochs or 0) + 1))
+        if epochs is not None and steps_per_epoch is not None:
+            self._limit = min(1 + epochs * (1 + steps_per_epoch // every), self._limit)
+        self._rows = torch.empty(self._limit + 1, self._width, device=layers[0].statistics()[0].device)
         self._steps: list[int] = []
         self._population: list[Mapping[str, Moments]] = []
-        self._tracked = [int(layer.module.num_batches_tracked) for layer in layers]
+        self._noted = self._earlier = torch.empty(0)
         self.before()
         self.after(0)
 
+    @property
+    def knows_ends(self) -> bool:
+        """Whether it knows by itself where epochs end."""
+        return self._epoch is not None
+
     def due(self, step: int) -> bool:
         """Whether the optimiser step of that number, from 1, gets a row."""
-        return step % self._every == 0 or step % self._epoch == 0
+        return step % self._every == 0 or step in self._ends or (self._epoch is not None and step % self._epoch == 0)
 
     def before(self) -> None:
-        """Note the running statistics before a step that is due."""
-        row = self._rows[len(self._steps)]
-        torch.cat([tensor for layer in self._layers for tensor in layer.statistics()], out=row[: 2 * self._channels])
+        """Note the running statistics before a step that is due, or that may turn out to be an epoch's last."""
+        statistics = [tensor for layer in self._layers for tensor in layer.statistics()]
+        self._earlier, self._noted = self._noted, self._joined(statistics)
 
     def after(self, step: int) -> None:
         """Complete the row of a step."""
-        row = self._rows[len(self._steps)]
-        held = [tensor for layer in self._layers for tensor in (*layer.statistics(), *layer.affine())]
-        torch.cat(held, out=row[2 * self._channels :])
-        self._steps.append(step)
-        if len(self._steps) > self._limit:
-            self._thin()
+        self._add(step, self._noted)
+
+    def end_epoch(self, step: int) -> None:
+        """Have a row of an epoch's last step, of which `before` for the next one was called already."""
+        self._ends.add(step)
+        if self._steps[-1] != step:
+            self._add(step, self._earlier)
 
     def add_population(self, moments: Mapping[str, Moments]) -> None:
         """Note the precise statistics at the end of an epoch."""
         self._population.append(moments)
 
+    def _joined(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Some vectors and the layers' counters as one vector, on the device of the first."""
+        device = tensors[0].device
+        counters = torch.stack([layer.module.num_batches_tracked.to(device) for layer in self._layers])
+        return torch.cat([*(tensor.to(device, torch.float32) for tensor in tensors), counters.to(torch.float32)])
+
+    def _add(self, step: int, before: Tensor) -> None:
+        held = [tensor for layer in self._layers for tensor in (*layer.statistics(), *layer.affine())]
+        after = self._joined(held)
+        if self._rows.device != after.device:  # the network was moved
+            self._rows = self._rows.to(after.device)
+        torch.cat([before.to(after.device), after], out=self._rows[len(self._steps)])
+        self._steps.append(step)
+        if len(self._steps) > self._limit:
+            self._thin()
+
     def recording(self) -> NormRecording:
-        """Everything so far, as arrays."""
+        """Everything so far, as arrays; where epochs end by `end_epoch`, without layers that were never updated."""
         rows = self._rows[: len(self._steps)].cpu().to(torch.float64)
-        steps = torch.tensor(self._steps, dtype=torch.float64)[:, None]
-        before, after = torch.split(rows, [2 * self._channels, 4 * self._channels], dim=1)
+        count = len(self._layers)
+        parts = torch.split(rows, [2 * self._channels, count, 4 * self._channels, count], dim=1)
+        before, counted_before, after, counted_after = parts
         layers = {}
         start = 0
-        for layer, tracked in zip(self._layers, self._tracked, strict=True):
+        for place, layer in enumerate(self._layers):
             width = layer.channels
             old_mean, old_var = torch.split(before[:, 2 * start : 2 * (start + width)], width, dim=1)
             mean, var, gamma, beta = torch.split(after[:, 4 * start : 4 * (start + width)], width, dim=1)
-            share = torch.tensor([layer.share(tracked + max(step, 1)) for step in self._steps], dtype=torch.float64)
-            share = torch.where((steps > 0) & (share[:, None] > 0), share[:, None], torch.nan)
+            start += width
+            batches, earlier = counted_after[:, place].int().tolist(), counted_before[:, place].int().tolist()
+            if not self.knows_ends and len(batches) > 1 and batches[0] == batches[-1]:
+                continue
+            shares = [layer.share(now, now - then) for now, then in zip(batches, earlier, strict=True)]
+            share = torch.tensor(shares, dtype=torch.float64)[:, None]
+            share = torch.where(share > 0, share, torch.nan)
             values = (mean, var, old_mean + (mean - old_mean) / share, old_var + (var - old_var) / share, gamma, beta)
             layers[layer.path] = {
                 quantity: value.to(torch.float32).numpy()
                 for quantity, value in zip(NormRecording.QUANTITIES, values, strict=True)
             }
-            start += width
         return NormRecording(tuple(self._steps), layers, self._population_arrays())
 
     def _population_arrays(self) -> dict[str, dict[str, Array]]:
@@ -101,6 +145,10 @@ class NormRecorder:
         return {path: {quantity: column(path, quantity) for quantity in ("mean", "variance")} for path in paths}
 
     def _thin(self) -> None:
+        if 2 * len(self._ends) > self._limit:
+            self._limit *= 2
+            self._rows = torch.cat([self._rows, torch.empty_like(self._rows)])
+            return
         kept: list[int] = []
         while not kept or len(kept) == len(self._steps):
             self._every *= 2
