@@ -16,6 +16,7 @@ from archlab.records.run import Epoch, NormRecording, Run
 from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals, Trace, Weight, Window
 from archlab.records.verdict import Examination, Verdict
 from archlab.records.verification import Discrepancy, Verification
+from archlab.records.watched import Watched
 
 __all__ = [
     "Change",
@@ -66,6 +67,7 @@ __all__ = [
     "VariantResult",
     "Verdict",
     "Verification",
+    "Watched",
     "Weight",
     "Window",
 ]

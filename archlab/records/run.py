@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archlab.records.config import TrainingConfig, Value
 from archlab.records.display import Displayed
+from archlab.records.watched import Watched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,12 +30,13 @@ class Epoch:
     """Optimiser steps so far."""
     seconds: float
     """Training time of all epochs up to this one, evaluation left out; the other two times are this epoch's alone."""
-    train_loss: float
-    """Mean over the epoch's batches as they were trained on: with label smoothing, where there was any."""
-    train_accuracy: float
-    test_loss: float
-    """With precise statistics where the network has BatchNorm."""
-    test_accuracy: float
+    train_loss: float | None = None
+    """Mean over the epoch's batches as they were trained on: with label smoothing, where there was any. This and the
+    next three are None where a watched training did not tell them."""
+    train_accuracy: float | None = None
+    test_loss: float | None = None
+    """With precise statistics where the network has BatchNorm; of a watched training, as it told it."""
+    test_accuracy: float | None = None
     test_loss_running: float | None = None
     """With running statistics, as `model.eval()` gives it; None where the network has no BatchNorm."""
     test_accuracy_running: float | None = None
@@ -42,6 +44,15 @@ class Epoch:
     """Time of this epoch's evaluations."""
     precise_seconds: float = 0.0
     """Time this epoch for the precise statistics, apart from `evaluation_seconds`."""
+    peak_memory_bytes: int | None = None
+    """The most memory that was in use at a time since the process began: of the accelerator that torch allocated, else
+    of the process."""
+
+    @property
+    def best_accuracy(self) -> float | None:
+        """The higher of the test accuracies, with precise and with running statistics; None where there is none."""
+        known = (self.test_accuracy, self.test_accuracy_running)
+        return max((accuracy for accuracy in known if accuracy is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,15 @@ class Run(Displayed):
     parameters: int = 0
     error: str = ""
     """Why it failed or diverged."""
+    watched: Watched | None = None
+    """Of a training in somebody else's loop. Its configuration then names its network and its data, and no settings."""
+
+    @property
+    def deciding(self) -> dict[str, Value]:
+        """What was chosen of all that decides the training, as far as it is known; no seed, no None."""
+        if self.watched is None:
+            return self.config.deciding
+        return {"network": self.config.network, "dataset": self.config.dataset, **self.watched.settings}
 
     def metric(self, name: str) -> float | None:
         """A measurement at the end of the last epoch: a field of `Epoch`; None where there is none."""

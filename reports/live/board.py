@@ -341,9 +341,10 @@ def _row(
 
 def _standing(experiment: Experiment, name: str, names: Sequence[str], total: int) -> Standing:
     ended = [run for run in experiment.variants[name] if run.status == "finished" and run.epochs]
+    reached = [accuracy for run in ended if (accuracy := run.metric("test_accuracy")) is not None]
     mean = basis = ""
-    if ended:
-        found = ACCURACY.unit.limited(estimate([run.epochs[-1].test_accuracy for run in ended]))
+    if reached:
+        found = ACCURACY.unit.limited(estimate(reached))
         mean = ACCURACY.written(found.mean)
         basis = ", ".join(text for text in (ACCURACY.unit.interval(found), f"n = {found.n}") if text)
     diverged = sum(run.status == "diverged" for run in experiment.variants[name])

@@ -69,8 +69,9 @@ def _has_learnt(run: Run) -> bool:
     chance = chance_of([run.config])
     if chance is None or not run.epochs:
         return True
-    last, images = run.epochs[-1], tested_images(run.config.dataset, run.config.test_samples)
-    return is_above_chance(max(last.test_accuracy, last.test_accuracy_running or 0.0), chance, images)
+    accuracy = run.epochs[-1].best_accuracy
+    images = tested_images(run.config.dataset, run.config.test_samples)
+    return accuracy is None or is_above_chance(accuracy, chance, images)
 
 
 def _with_plateaus(title: str, anchor: str, panel: Panel | None, flat: Sequence[str]) -> Section:

@@ -101,7 +101,8 @@ def _reasons(runs: Sequence[Run]) -> str:
 
 
 def _is_infinite(run: Run) -> bool:
-    return any(not math.isfinite(value) for epoch in run.epochs[-1:] for value in (epoch.train_loss, epoch.test_loss))
+    losses = [loss for epoch in run.epochs[-1:] for loss in (epoch.train_loss, epoch.test_loss) if loss is not None]
+    return not all(map(math.isfinite, losses))
 
 
 def progress(group: Group) -> list[Verdict]:
@@ -118,8 +119,9 @@ def progress(group: Group) -> list[Verdict]:
         losses = group.losses.get(run.key, ())
         if reference is None and len(losses) > 2 * BLOCK_STEPS:
             reference = float(losses[:BLOCK_STEPS].mean())
-        if reference is not None and reference > 0 and not _is_infinite(run):
-            judged.append((run, run.epochs[-1].train_loss, reference))
+        loss = run.epochs[-1].train_loss
+        if loss is not None and reference is not None and reference > 0 and not _is_infinite(run):
+            judged.append((run, loss, reference))
     stuck = [entry for entry in judged if entry[1] >= UNLEARNT_LOSS_SHARE * entry[2] and not _is_above_chance(entry[0])]
     if not judged:
         return []
@@ -161,24 +163,19 @@ def _guessing(run: Run) -> float | None:
     return None if classes is None else math.log(classes)
 
 
-def _best_accuracy(run: Run) -> float:
-    last = run.epochs[-1]
-    return max(last.test_accuracy, last.test_accuracy_running or 0.0)
-
-
 def _is_above_chance(run: Run) -> bool:
-    chance = chance_of([run.config])
-    return chance is not None and is_above_chance(
-        _best_accuracy(run), chance, tested_images(run.config.dataset, run.config.test_samples)
-    )
+    chance, accuracy = chance_of([run.config]), run.epochs[-1].best_accuracy
+    images = tested_images(run.config.dataset, run.config.test_samples)
+    return chance is not None and accuracy is not None and is_above_chance(accuracy, chance, images)
 
 
 def _at_chance(runs: Sequence[Run]) -> str:
     """What the accuracies of runs that did not learn are, for a sentence; empty where nobody knows what chance is."""
     classes = _classes(runs[0])
-    if classes is None:
+    known = [accuracy for run in runs if (accuracy := run.epochs[-1].best_accuracy) is not None]
+    if classes is None or not known:
         return ""
-    accuracies = range_text([100 * _best_accuracy(run) for run in runs], ".1f")
+    accuracies = range_text([100 * accuracy for accuracy in known], ".1f")
     return f"; test accuracy is {accuracies} %, where chance is {100 / classes:.3g} %"
 
 
@@ -251,9 +248,10 @@ def gap(group: Group) -> list[Verdict]:
     *Counting semantics.* Accuracy over the last epoch's training batches, each as it was trained on, minus test
     accuracy with precise statistics. It is left out below `ACCURACY_GAP`, and where the runs' interval includes 0.
     """
-    last = [run.epochs[-1] for run in group.finished]
-    train, test = [epoch.train_accuracy for epoch in last], [epoch.test_accuracy for epoch in last]
-    if not last or not all(map(math.isfinite, (*train, *test))):
+    last = [(run, run.epochs[-1].train_accuracy, run.epochs[-1].test_accuracy) for run in group.finished]
+    told = [(run, one, other) for run, one, other in last if one is not None and other is not None]
+    train, test = [one for _, one, _ in told], [other for *_, other in told]
+    if not told or not all(map(math.isfinite, (*train, *test))):
         return []
     found = paired_difference(test, train)
     if found.mean < ACCURACY_GAP or (found.low is not None and found.low <= 0):
@@ -264,7 +262,7 @@ def gap(group: Group) -> list[Verdict]:
             level="note",
             text=f"Train accuracy is {SHARE.number(found.mean)} points above test accuracy ({interval_text(found)}).",
             variant=group.variant,
-            seeds=tuple(run.config.seed for run in group.finished),
+            seeds=tuple(run.config.seed for run, *_ in told),
             remedy="More training images, fewer epochs or a smaller network narrow it; alone it is no fault.",
             source=GOODFELLOW_2016,
         )
