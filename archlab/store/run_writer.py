@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from archlab import files
-from archlab.records import Epoch, NormRecording, Probes, Run
+from archlab.records import Epoch, NormRecording, Probes, Run, Watched
 from archlab.records.run import Status
 from archlab.store import lock
 from archlab.store.arrays import write_arrays
@@ -47,6 +47,12 @@ class RunWriter:
     def key(self) -> str:
         """The run's name in the store."""
         return self._run.key
+
+    def settle(self, watched: Watched) -> None:
+        """Have the run say how it was watched, which is known better now."""
+        self._run = replace(self._run, watched=watched)
+        with files.writing(self._folder):
+            files.replace_text(self._folder / RUN, self._run.to_json())
 
     def append(self, epoch: Epoch) -> None:
         """Add the measurements of one epoch."""
@@ -120,8 +126,13 @@ class RunWriter:
         lock.release(self._lock)
         return run
 
+    def leave(self) -> Run:
+        """The run as it is, which stays behind as interrupted."""
+        lock.release(self._lock)
+        return replace(self._run, status="interrupted")
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        lock.release(self._lock)
+        self.leave()

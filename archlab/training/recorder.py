@@ -71,7 +71,7 @@ class RunRecorder:
         if self.norms is not None and (self.norms.due(len(self.steps) + 1) or not self.norms.knows_ends):
             self.norms.before()
 
-    def after(self, loss: Tensor | float, rate: float = math.nan) -> None:
+    def after(self, loss: Tensor | float | None = None, rate: float = math.nan) -> None:
         """Note a step: the loss of its batch, its learning rate, and what the BatchNorm layers hold after it."""
         self.steps.add(loss, rate=rate)
         if self.norms is not None and self.norms.due(len(self.steps)):
@@ -87,14 +87,14 @@ class RunRecorder:
         if self._writer is None:
             return
         self._keep()
-        if self._recordings.is_due() and (recording := self.recording()) is not None:
-            self._writer.keep_recording(recording)
+        self._keep_recording()
         self._writer.append(epoch)
 
     def keep(self) -> None:
         """Keep the steps so far and what was probed, if it is time for it: once per second."""
         if self._writer is not None and self._keeps.is_due():
             self._keep()
+            self._keep_recording()
 
     def curves(self, since: int = 0) -> dict[str, Array]:
         """Arrays by step so far; `StepCurves.arrays` says which. Waits for the device."""
@@ -107,7 +107,16 @@ class RunRecorder:
 
     def divergence(self, classes: int) -> str:
         """Why the training, which came to its end, has diverged; empty where it hasn't."""
-        return divergence(self.steps.losses.cpu().numpy(), classes)
+        losses = self.steps.losses.cpu().numpy()
+        return divergence(losses[self.steps.told()], classes)
+
+    def leave(self) -> Run:
+        """The run, which stays behind as interrupted, kept as far as it got."""
+        assert self._writer is not None
+        self._keep()
+        if (recording := self.recording()) is not None:
+            self._writer.keep_recording(recording)
+        return self._writer.leave()
 
     def end(self, status: Status, error: str = "") -> Run:
         """The run, which has ended so and is kept with all that was recorded.
@@ -118,6 +127,10 @@ class RunRecorder:
         """
         assert self._writer is not None
         return self._writer.end(status, error, self.curves(), self.recording(), self._probes())
+
+    def _keep_recording(self) -> None:
+        if self._writer is not None and self._recordings.is_due() and (recording := self.recording()) is not None:
+            self._writer.keep_recording(recording)
 
     def _keep(self) -> None:
         assert self._writer is not None

@@ -6,12 +6,11 @@ import math
 from array import array
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    import numpy as np
-
     Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 
@@ -26,6 +25,7 @@ class StepCurves:
     def __init__(self, device: torch.device, steps: int = 1024) -> None:
         self._values = torch.full((2, max(1, steps)), torch.nan, device=device)
         self._rates = array("d")
+        self._told = bytearray()  # 1 for a step whose loss is known
 
     def __len__(self) -> int:
         return len(self._rates)
@@ -40,24 +40,28 @@ class StepCurves:
         """(steps,) on the device; what is written into it is kept."""
         return self._values[1, : len(self)]
 
-    def add(
-        self, loss: Tensor | float = torch.nan, accuracy: Tensor | float = torch.nan, rate: float = torch.nan
-    ) -> None:
+    def add(self, loss: Tensor | float | None = None, *, rate: float = math.nan) -> None:
         """Note the next step."""
         if len(self) == self._values.shape[1]:
             self._values = torch.cat([self._values, torch.full_like(self._values, torch.nan)], dim=1)
         self._rates.append(rate)
+        self._told.append(0)
         self.tell(len(self), loss)
 
-    def tell(self, step: int, loss: Tensor | float, accuracy: Tensor | float = math.nan) -> None:
+    def tell(self, step: int, loss: Tensor | float | None, accuracy: Tensor | float | None = None) -> None:
         """Note what the step of that number, from 1, gave."""
         for row, value in enumerate((loss, accuracy)):
             if isinstance(value, Tensor):
-                if value.device != self._values.device:
+                if value.device != self._values.device and value.device.type != "cpu":
                     self._values = self._values.to(value.device)
                 self._values[row, step - 1] = value.detach()
-            elif not math.isnan(value):  # that stands there already
+            elif value is not None:
                 self._values[row, step - 1] = value
+        self._told[step - 1] = self._told[step - 1] or loss is not None
+
+    def told(self) -> Array:
+        """(steps,) whether a step's loss was told."""
+        return np.frombuffer(bytes(self._told), dtype=np.bool_)
 
     def arrays(self, since: int = 0) -> dict[str, Array]:
         """Arrays `step`, `train_loss`, `train_accuracy` and `learning_rate`. Waits for the device.
