@@ -231,7 +231,8 @@ def _networks_of(
         if isinstance(item, Comparison):
             runs = store.available(item.runs)
         for run in runs:
-            configs.setdefault(run.config.dataset, []).append(run.config)
+            if run.watched is None:  # else nobody knows how its network is built
+                configs.setdefault(run.config.dataset, []).append(run.config)
     found: list[Trace] = []
     for dataset, trained in configs.items():
         try:

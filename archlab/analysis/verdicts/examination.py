@@ -109,7 +109,9 @@ def _groups(
             if held is not None and held.layers and held.steps:
                 layers[run.key] = condense(run, held)
             found = curves(run.key) or {}
-            if len(found.get("train_loss", ())):
-                losses[run.key] = found["train_loss"]
+            told = found.get("train_loss", ())
+            # What a watched loop told now and then is no curve.
+            if len(told) and not (run.watched and any(value != value for value in told)):
+                losses[run.key] = told
         groups.append(Group(variant, tuple(members), layers, losses))
     return groups

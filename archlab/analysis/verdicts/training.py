@@ -83,8 +83,9 @@ def failures(group: Group) -> list[Verdict]:
                 check="interrupted-runs",
                 level="warning",
                 text=f"{len(stopped)} of {counted(len(group.runs), 'run')} were interrupted after "
-                f"{range_text([len(run.epochs) for run in stopped], 'd')} of "
-                f"{counted(stopped[0].config.epochs, 'epoch')}: they are in no mean.",
+                f"{range_text([len(run.epochs) for run in stopped], 'd')} "
+                + ("epochs" if stopped[0].watched else f"of {counted(stopped[0].config.epochs, 'epoch')}")
+                + ": they are in no mean.",
                 variant=group.variant,
                 seeds=tuple(run.config.seed for run in stopped),
                 remedy="Run the same command again: it trains what is missing.",

@@ -7,8 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
 from types import TracebackType
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from archlab.errors import InputError, nearest
-from archlab.records import Epoch, Probes, Run, Watched
+from archlab.records import Epoch, Probes, Run, Value, Watched
 from archlab.training import population, seeding
 from archlab.training.environment import peak_memory
 from archlab.training.norms import norm_layers
@@ -144,7 +143,7 @@ class WatchedRun:
             self._tell()
 
     @_harmless
-    def epoch(self, **metrics: float | Tensor | None) -> None:
+    def epoch(self, /, **metrics: float | Tensor | None) -> None:
         """Tell that an epoch has ended, and what was measured of it.
 
         Args:
@@ -158,6 +157,13 @@ class WatchedRun:
             if name not in METRICS:
                 raise InputError(f"there is no metric {name!r} of an epoch: {nearest(name, METRICS)}")
         self._end_epoch({name: float(value) for name, value in metrics.items() if value is not None})
+
+    @_harmless
+    def note(self, settings: Mapping[str, Value]) -> None:
+        """Have the run say what is known of its settings, beside what it says already."""
+        self._watched = replace(self._watched, settings={**self._watched.settings, **settings})
+        assert self._writer is not None
+        self._writer.settle(self._watched)
 
     def close(self, error: BaseException | str | None = None) -> Run | None:
         """The run, which has ended; nothing of the watching stays behind. None where nothing was recorded.
@@ -325,7 +331,10 @@ def _reason(error: BaseException) -> str:
 
 def _kept(value: Number) -> Number:
     """A number that no later operation of the loop changes."""
-    return value.detach().clone().float().mean() if isinstance(value, Tensor) else value
+    if not isinstance(value, Tensor):
+        return value
+    kept = value.detach().clone()
+    return kept if kept.dim() == 0 else kept.float().mean()
 
 
 def _mean(values: Sequence[Number]) -> Number:
