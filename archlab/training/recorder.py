@@ -68,7 +68,7 @@ class RunRecorder:
 
     def before(self) -> None:
         """Note what has to be known before the next step: the running statistics, where that step gets a row."""
-        if self.norms is not None and (self.norms.due(len(self.steps) + 1) or not self.norms.knows_ends):
+        if self.norms is not None and self.norms.due(len(self.steps) + 1):
             self.norms.before()
 
     def after(self, loss: Tensor | float | None = None, rate: float = math.nan) -> None:

@@ -19,6 +19,7 @@ and the rows that no longer fit are dropped, the ends of epochs never.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -61,33 +62,30 @@ class NormRecorder:
         self._rows = torch.empty(self._limit + 1, self._width, device=layers[0].statistics()[0].device)
         self._steps: list[int] = []
         self._population: list[Mapping[str, Moments]] = []
-        self._noted = self._earlier = torch.empty(0)
+        self._is_spread = False  # whether layers lie on several devices
+        self._noted = torch.empty(0)
         self.before()
         self.after(0)
 
-    @property
-    def knows_ends(self) -> bool:
-        """Whether it knows by itself where epochs end."""
-        return self._epoch is not None
-
     def due(self, step: int) -> bool:
         """Whether the optimiser step of that number, from 1, gets a row."""
-        return step % self._every == 0 or step in self._ends or (self._epoch is not None and step % self._epoch == 0)
+        if self._epoch is None:
+            return step % self._every == 0 or step == 1 or step in self._ends
+        return step % self._every == 0 or step % self._epoch == 0
 
     def before(self) -> None:
-        """Note the running statistics before a step that is due, or that may turn out to be an epoch's last."""
-        statistics = [tensor for layer in self._layers for tensor in layer.statistics()]
-        self._earlier, self._noted = self._noted, self._joined(statistics)
+        """Note the running statistics before a step that is due."""
+        self._noted = self._joined([tensor for layer in self._layers for tensor in layer.statistics()])
 
     def after(self, step: int) -> None:
         """Complete the row of a step."""
         self._add(step, self._noted)
 
     def end_epoch(self, step: int) -> None:
-        """Have a row of an epoch's last step, of which `before` for the next one was called already."""
+        """Have a row of an epoch's last step; if it wasn't due, nobody knows its batch's statistics: they are NaN."""
         self._ends.add(step)
         if self._steps[-1] != step:
-            self._add(step, self._earlier)
+            self._add(step, torch.full_like(self._noted, torch.nan))
 
     def add_population(self, moments: Mapping[str, Moments]) -> None:
         """Note the precise statistics at the end of an epoch."""
@@ -95,9 +93,17 @@ class NormRecorder:
 
     def _joined(self, tensors: Sequence[Tensor]) -> Tensor:
         """Some vectors and the layers' counters as one vector, on the device of the first."""
+        counters = [layer.module.num_batches_tracked for layer in self._layers]
         device = tensors[0].device
-        counters = torch.stack([layer.module.num_batches_tracked.to(device) for layer in self._layers])
-        return torch.cat([*(tensor.to(device, torch.float32) for tensor in tensors), counters.to(torch.float32)])
+        if self._is_spread:
+            tensors, counters = ([tensor.to(device) for tensor in some] for some in (tensors, counters))
+        try:
+            return torch.cat([*tensors, torch.stack(counters)])
+        except RuntimeError:
+            if self._is_spread:
+                raise
+            self._is_spread = True
+            return self._joined(tensors)
 
     def _add(self, step: int, before: Tensor) -> None:
         held = [tensor for layer in self._layers for tensor in (*layer.statistics(), *layer.affine())]
@@ -122,10 +128,13 @@ class NormRecorder:
             old_mean, old_var = torch.split(before[:, 2 * start : 2 * (start + width)], width, dim=1)
             mean, var, gamma, beta = torch.split(after[:, 4 * start : 4 * (start + width)], width, dim=1)
             start += width
-            batches, earlier = counted_after[:, place].int().tolist(), counted_before[:, place].int().tolist()
-            if not self.knows_ends and len(batches) > 1 and batches[0] == batches[-1]:
+            batches, earlier = counted_after[:, place].tolist(), counted_before[:, place].tolist()
+            if self._epoch is None and len(batches) > 1 and batches[0] == batches[-1]:
                 continue
-            shares = [layer.share(now, now - then) for now, then in zip(batches, earlier, strict=True)]
+            shares = [
+                torch.nan if math.isnan(then) else layer.share(int(now), int(now - then))
+                for now, then in zip(batches, earlier, strict=True)
+            ]
             share = torch.tensor(shares, dtype=torch.float64)[:, None]
             share = torch.where(share > 0, share, torch.nan)
             values = (mean, var, old_mean + (mean - old_mean) / share, old_var + (var - old_var) / share, gamma, beta)

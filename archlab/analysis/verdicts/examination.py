@@ -35,6 +35,8 @@ DESIGN_CHECKS: tuple[Callable[[Sequence[Group], Comparison | None], list[Verdict
     design.unrecorded,
 )
 """What is asked of all variants together."""
+OPTIONS = re.compile(r" \(--[^()]*\)")
+"""What remedies say to archlab's own trainings alone."""
 LAST_ROWS = NOISE_STEPS + 1
 """Rows at the end of a recording that checks look at, beside the first two: `store.recording(key, last=LAST_ROWS)` is
 enough, and quicker to read than all of it."""
@@ -68,6 +70,8 @@ def examine(
     groups = _groups(runs, recording, curves)
     found = [verdict for check in CHECKS for group in groups for verdict in check(group)]
     found += [verdict for design in DESIGN_CHECKS for verdict in design(groups, comparison)]
+    if all(run.watched for run in runs):  # whose loops have no options of archlab
+        found = [replace(verdict, remedy=OPTIONS.sub("", verdict.remedy)) for verdict in found]
     found = _shared(found)
     return Examination(
         tuple(sorted(found, key=lambda verdict: LEVELS.index(verdict.level))), tuple(run.key for run in runs)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from archlab.training.watching.accelerate import accelerate_tracker as accelerate_tracker
     from archlab.training.watching.lightning import lightning_callback as lightning_callback
     from archlab.training.watching.trainer import trainer_callback as trainer_callback
-    from archlab.training.watching.watch import watch as watch
+    from archlab.training.watching.opening import watch as watch
     from archlab.training.watching.watched_run import WatchedRun as WatchedRun
 
 _HOMES = {
@@ -20,7 +20,7 @@ _HOMES = {
     "accelerate_tracker": "archlab.training.watching.accelerate",
     "lightning_callback": "archlab.training.watching.lightning",
     "trainer_callback": "archlab.training.watching.trainer",
-    "watch": "archlab.training.watching.watch",
+    "watch": "archlab.training.watching.opening",
 }
 
 __all__ = list(_HOMES)

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from archlab.errors import InputError
-from archlab.training.watching.watch import watch
+from archlab.training.watching.opening import watch
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from archlab.errors import InputError
-from archlab.training.watching.watch import watch
+from archlab.training.watching.opening import watch
 
 if TYPE_CHECKING:
     from archlab.training.watching.watched_run import WatchedRun

@@ -85,7 +85,7 @@ class WatchedRun:
         writer: RunWriter | None,
         watched: Watched,
         *,
-        record_every: int = 1,
+        record_every: int = 10,
         precise: Iterable[Any] | None = None,
     ) -> None:
         self._subject, self._optimizers, self._writer = subject, optimizers, writer

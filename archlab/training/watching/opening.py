@@ -17,10 +17,12 @@ from archlab.training.watching.watched_run import WatchedRun
 
 EVERY = 100
 """Steps between two looks at the layers: a look takes about as long as a step, so that it costs one percent."""
+RECORD_EVERY = 10
+"""Steps between two records of the BatchNorm layers, each of which takes a few per cent of a small network's step."""
 UNSEEDED = 67280421310721
 """What torch.initial_seed() gives where nobody has set a seed."""
-SETTINGS = ("lr", "weight_decay", "momentum", "nesterov", "betas", "eps")
-"""What is noted of an optimiser, where it has it."""
+SETTINGS = {"lr": "learning_rate", "weight_decay": "weight_decay", "momentum": "momentum", "betas": "betas"}
+"""What is noted of an optimiser, where it has it, and what it is called then."""
 
 
 def watch(
@@ -32,7 +34,7 @@ def watch(
     dataset: str = "",
     seed: int | None = None,
     every: int = EVERY,
-    record_every: int = 1,
+    record_every: int = RECORD_EVERY,
     settings: Mapping[str, Value] | None = None,
     precise: Iterable[Any] | None = None,
 ) -> WatchedRun:
@@ -93,9 +95,7 @@ def watch(
             "The network is compiled by torch.compile, which calls no hooks: of the layers, only weights and their "
             "gradients are recorded."
         )
-    found = {f"optimizer {name}": value for name, value in _optimizer_settings(optimizers).items()}
-    known: dict[str, Value] = {"optimizer": " + ".join(type(one).__name__ for one in optimizers)} if optimizers else {}
-    watched = Watched({**known, **found, **(settings or {})}, every, processes, tuple(notes))
+    watched = Watched({**_optimizer_settings(optimizers), **(settings or {})}, every, processes, tuple(notes))
     chosen = torch.initial_seed() if seed is None else seed
     config = TrainingConfig(
         network=subject.title,
@@ -121,15 +121,14 @@ def _place() -> tuple[bool, int]:
 
 
 def _optimizer_settings(optimizers: list[torch.optim.Optimizer]) -> dict[str, Value]:
-    """What the first group of the only optimiser is set to."""
-    if len(optimizers) != 1:
+    """The names of the optimisers, and what the first group of the only one is set to."""
+    if not optimizers:
         return {}
-    group = optimizers[0].param_groups[0]
-    found: dict[str, Value] = {}
-    for name in SETTINGS:
-        value = group.get(name)
+    found: dict[str, Value] = {"optimizer": " + ".join(type(one).__name__ for one in optimizers)}
+    for name, called in SETTINGS.items() if len(optimizers) == 1 else ():
+        value = optimizers[0].param_groups[0].get(name)
         if isinstance(value, tuple):
-            found[name] = ", ".join(f"{part:g}" for part in value)
+            found[called] = ", ".join(f"{part:g}" for part in value)
         elif value is not None:
-            found[name] = value if isinstance(value, bool) else float(value)
+            found[called] = float(value)
     return found
