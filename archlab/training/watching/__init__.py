@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from archlab.training.watching.accelerate import accelerate_tracker as accelerate_tracker
     from archlab.training.watching.lightning import lightning_callback as lightning_callback
-    from archlab.training.watching.trainer import trainer_callback as trainer_callback
     from archlab.training.watching.opening import watch as watch
+    from archlab.training.watching.trainer import trainer_callback as trainer_callback
     from archlab.training.watching.watched_run import WatchedRun as WatchedRun
 
 _HOMES = {

@@ -197,7 +197,7 @@ class WatchedRun:
     def _start(self) -> None:
         """Begin to observe: every hook and observer of the network starts here, and ends in `_stop`."""
         for optimizer in self._optimizers:
-            self._handles.append(optimizer.register_step_pre_hook(lambda optimizer, *_: self._before_update(optimizer)))
+            self._handles.append(optimizer.register_step_pre_hook(self._before_update))
         if len(self._optimizers) == 1:
             self._handles.append(self._optimizers[0].register_step_post_hook(lambda *_: self._end_optimizer_step()))
         self._open_step()
@@ -216,11 +216,14 @@ class WatchedRun:
         if self._looks.due(self.steps + 1):
             self._looks.open(copying=not self._optimizers)
 
-    @_harmless
-    def _before_update(self, optimizer: torch.optim.Optimizer) -> None:
+    def _before_update(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         if self._looks.is_open:
-            parameters = [held for group in optimizer.param_groups for held in group["params"]]
-            self._looks.before_update(parameters, gradient_scale(optimizer))
+            self._look_before_update(optimizer)
+
+    @_harmless
+    def _look_before_update(self, optimizer: torch.optim.Optimizer) -> None:
+        parameters = [held for group in optimizer.param_groups for held in group["params"]]
+        self._looks.before_update(parameters, gradient_scale(optimizer))
 
     @_harmless
     def _end_optimizer_step(self) -> None:
