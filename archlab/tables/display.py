@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from archlab import records
+from archlab.analysis.chance import chance_of, comparison_chance
 from archlab.analysis.metrics import BY_NAME
 from archlab.records.contents import Contents
 from archlab.records.experiment import Experiment, ExperimentResult
@@ -112,6 +113,7 @@ def _chart(record: records.Run | records.Comparison) -> str:
     if isinstance(record, records.Run):
         curves = {"training": [epoch.train_accuracy for epoch in record.epochs]}
         curves |= {"test": [epoch.test_accuracy for epoch in record.epochs]}
-        return picture(curves, "accuracy by epoch", _ACCURACY.written)
+        return picture(curves, "accuracy by epoch", _ACCURACY.written, chance_of([record.config]))
     estimates = {item.name: item.metrics[_ACCURACY.name] for item in record.variants if _ACCURACY.name in item.metrics}
-    return intervals(estimates, _ACCURACY.titled(record.has_running), _ACCURACY.written)
+    title, chance = _ACCURACY.titled(record.has_running), comparison_chance(record)
+    return intervals(estimates, title, _ACCURACY.written, chance)

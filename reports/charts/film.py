@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from archlab.analysis.chance import chance_of
 from archlab.analysis.deviation import REACH, WorstChannel
 from archlab.analysis.metrics import EVALUATION, PRECISE
 from archlab.analysis.verdicts.group import EPSILON
 from archlab.analysis.verdicts.norms import MEAN_SHIFT, VARIANCE_FACTOR
 from archlab.analysis.wording import counted
-from archlab.reports.charts.parts import BAR_ROOM, STEP_AXIS, color_bar, line, points
+from archlab.reports.charts.parts import BAR_ROOM, STEP_AXIS, chance_line, color_bar, line, points, share_range
 from archlab.reports.charts.recorded import Choices, Recorded
 from archlab.reports.panel import Chart, Color, Density, Scale, Slice, State, Switch, series_color
 from archlab.reports.text import label
@@ -219,6 +220,8 @@ def _accuracies(view: Recorded) -> bool:
 
 def _accuracy_chart(choices: Choices, state: State) -> Chart:
     here = Slice(choices.steps, "step")
+    chance = chance_of(view.run.config for view in choices.views.values())
+    marks = chance_line(chance, "y")
     return Chart(
         name="accuracy-at-step",
         title="Test accuracy up to the step",
@@ -231,8 +234,10 @@ def _accuracy_chart(choices: Choices, state: State) -> Chart:
                 "rangemode": "tozero",
                 "range": choices.by_run(lambda view: [0, 1.02 * int(view.steps[-1])]),
             },
-            "yaxis": {"title": {"text": "test accuracy"}, "tickformat": ".0%"},
+            "yaxis": {"title": {"text": "test accuracy"}, "tickformat": ".0%", **share_range(chance)},
+            **marks,
             "shapes": [
+                *marks.get("shapes", []),
                 {
                     "type": "line",
                     "line": {"color": Color("text"), "width": 2},
@@ -241,7 +246,7 @@ def _accuracy_chart(choices: Choices, state: State) -> Chart:
                     "y0": 0,
                     "y1": 1,
                     "yref": "paper",
-                }
+                },
             ],
         },
         state=state,
