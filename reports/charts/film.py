@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from archlab.analysis.chance import chance_of
@@ -12,8 +13,8 @@ from archlab.analysis.verdicts.group import EPSILON
 from archlab.analysis.verdicts.norms import MEAN_SHIFT, VARIANCE_FACTOR
 from archlab.analysis.wording import counted
 from archlab.reports.charts.parts import BAR_ROOM, STEP_AXIS, chance_line, color_bar, line, points, share_range
-from archlab.reports.charts.recorded import Choices, Recorded
-from archlab.reports.panel import Chart, Color, Density, Scale, Slice, State, Switch, series_color
+from archlab.reports.charts.recorded import PRECISE_COLOR, RUNNING_COLOR, Choices, Recorded
+from archlab.reports.panel import Chart, Color, Density, Scale, Slice, State, Switch
 from archlab.reports.text import label
 
 TITLES = {
@@ -104,8 +105,8 @@ def _heat_text(choices: Choices) -> str:
     )
     if choices.has_precise:
         text += (
-            " Running over precise variance: colours end at a factor of 4, in every layer and run. Blue: evaluation "
-            "scales the channel up; orange: it scales it down."
+            " Running over precise variance: colours end at a factor of 4, in every layer and run. Teal: evaluation "
+            "scales the channel up; brown: it scales it down."
         )
     if choices.worst is not None:
         title, worst = choices.worst
@@ -180,20 +181,20 @@ def _density_chart(choices: Choices, state: State) -> Chart:
                 f"with {PRECISE}",
                 places,
                 right,
-                series_color(1),
+                PRECISE_COLOR,
                 dash="dash",
                 fill="tozeroy",
-                fillcolor=series_color(1, 0.12),
+                fillcolor=replace(PRECISE_COLOR, alpha=0.1),
                 hoverinfo="skip",
             ),
             line(
                 f"in {EVALUATION}",
                 places,
                 Density(places, ratio, shift),
-                series_color(0),
+                RUNNING_COLOR,
                 2.5,
                 fill="tozeroy",
-                fillcolor=series_color(0, 0.18),
+                fillcolor=replace(RUNNING_COLOR, alpha=0.18),
                 hoverinfo="skip",
             ),
         ],
@@ -237,7 +238,6 @@ def _accuracy_chart(choices: Choices, state: State) -> Chart:
             "yaxis": {"title": {"text": "test accuracy"}, "tickformat": ".0%", **share_range(chance)},
             **marks,
             "shapes": [
-                *marks.get("shapes", []),
                 {
                     "type": "line",
                     "line": {"color": Color("text"), "width": 2},
@@ -247,6 +247,7 @@ def _accuracy_chart(choices: Choices, state: State) -> Chart:
                     "y1": 1,
                     "yref": "paper",
                 },
+                *marks.get("shapes", []),
             ],
         },
         state=state,
@@ -263,7 +264,7 @@ def _accuracy_traces(view: Recorded) -> list[dict[str, Any]]:
             [None if place < 0 else ends[place] for place in known],
             [None if place < 0 else values[place] for place in known],
         ]
-        color, dash = series_color(index), "dash" if index else "solid"
+        color, dash = (RUNNING_COLOR, PRECISE_COLOR)[index], "dash" if index else "solid"
         traces += [
             line(
                 label(name),
