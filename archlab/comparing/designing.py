@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from archlab.errors import InputError, SourceError, nearest
 from archlab.records import TrainingConfig, Value
 from archlab.records.config import NORMS, WITH_MOMENTUM, consistent
+from archlab.records.display import Shown
 from archlab.records.settings import settings, varying
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Design:
+class Design(Shown):
     """What is to be trained: each variant with each seed."""
 
     variants: tuple[TrainingConfig, ...]

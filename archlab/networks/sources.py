@@ -31,6 +31,8 @@ from archlab.networks.hugging_face.sources import hub_model
 from archlab.networks.options import Option, Signature, plain_value, read_signature
 from archlab.networks.weightless import build_weightless
 from archlab.records import Shape, Value
+from archlab.records.display import Shown
+from archlab.records.listed import ListedNetwork
 
 SOURCE_FORMS = (
     "a registered name, torchvision:NAME, timm:NAME, hf:ORG/NAME, hf:FOLDER, FILE.py:FACTORY, package.module:FACTORY "
@@ -42,7 +44,7 @@ IN_MAIN = "{name} is defined in a notebook or in the running script, which other
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Source(Shown):
     """A network that can be built, as often as it is wanted."""
 
     name: str
@@ -72,6 +74,16 @@ class Source:
     the usual one). None where `input_shapes` says all."""
     configure: Callable[[Mapping[str, Value]], Source] | None = None
     """Gives the same network for other options, without looking it up again."""
+
+    @property
+    def listed(self) -> ListedNetwork:
+        """What is shown of it: all its options, and the input that it was made for where there is one."""
+        options = tuple(option.listed for option in self.available.values())
+        shape = self.input_shapes[0][1:] if len(self.input_shapes) == 1 else ()
+        return ListedNetwork(self.name, self.summary, options, shape)
+
+    def _drawn(self) -> ListedNetwork:
+        return self.listed
 
     def with_options(self, options: Mapping[str, Value]) -> Source:
         """The same network with these options instead of its own; a file isn't run again.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archlab.records.config import TrainingConfig, Value
-from archlab.records.display import Displayed
+from archlab.records.display import Displayed, Shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ RESULTS: tuple[Status, ...] = ("finished", "diverged")
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
+class Epoch(Shown):
     """Measurements at the end of one epoch. Accuracies are fractions, losses mean cross-entropy in nats."""
 
     epoch: int
@@ -45,7 +45,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class NormRecording:
+class NormRecording(Shown):
     """What the BatchNorm layers held while training.
 
     Steps are optimiser steps done; row i of each array belongs to `steps[i]`.
