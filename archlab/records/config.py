@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 from archlab.errors import InputError
 from archlab.records.display import Displayed
@@ -17,7 +17,9 @@ SMALL_BATCH, USUAL_BATCH = 16, 256
 """Images per step where nothing else is asked for: 1,438 digits in batches of 256 are 6 steps per epoch, in which
 little can be learnt."""
 
-NORMS = {"on": "batch", "off": "none", "scratch": "scratch"}
+SurgicalNorm = Literal["batch", "scratch", "none", "group", "layer", "instance", "frozen"]
+"""What can stand in the place of BatchNorm in any network."""
+NORMS = {"on": "batch", "off": "none"} | {name: name for name in ("scratch", "group", "layer", "instance", "frozen")}
 """What `bn` stands for, as values of a network's option `norm`."""
 OPTIMIZERS = ("adam", "adamw", "sgd", "nesterov")
 WITH_MOMENTUM = ("sgd", "nesterov")

@@ -7,7 +7,7 @@ times, checks or traces runs takes what they are made of from there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from typing import Literal
 
@@ -54,7 +54,8 @@ class Preparation:
         """A new network: on the CPU, its first weights decided by the seed alone; or on `meta`, without any."""
         if device == "meta":
             return self.source.build("meta")
-        return seeding.build(self.source.build, self.config.seed)
+        # What surgery changes draws nothing: all other layers begin as they would without it.
+        return self.source.operated(seeding.build(self.source.untouched, self.config.seed))
 
 
 class Preparer:
@@ -101,7 +102,8 @@ class Preparer:
             size = source.input_shapes[0][-1]
         side = size or found.size
         fitted = source.with_options(_fitted(source, config, found, side))
-        return Preparation(config, fitted, found, size)
+        run = Preparation(config, fitted, found, size)
+        return replace(run, source=fitted.shown((2, *run.image_shape)))
 
     def dataset(self, run: Preparation) -> Dataset:
         """The images of a run on its device; those of the last run are kept for the next.

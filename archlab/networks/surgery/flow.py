@@ -9,6 +9,8 @@ of the input. So bn alone takes conv's result, and conv can take bn in.
 
 from __future__ import annotations
 
+import copy
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -71,6 +73,13 @@ class Flow:
     inputs: list[Shape] = field(default_factory=list)
     outputs: set[int] = field(default_factory=set)
     """The steps whose results the network gives back."""
+    called: dict[nn.Module, None] = field(default_factory=dict)
+    """Every module that was called, leaf or not, in the order of the calls."""
+
+    @property
+    def leaves(self) -> set[nn.Module]:
+        """The leaves that were called."""
+        return {step.module for step in self.steps if step.module is not None}
 
     def calls(self, module: nn.Module) -> list[int]:
         """The steps that are calls of a leaf."""
@@ -96,7 +105,8 @@ def arguments(inputs: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Inputs as a network is called with them.
 
     Args:
-        inputs: a tensor, a shape, a list of those, or a mapping for keywords.
+        inputs: a tensor, a shape, a shape with an element type as `1x128:int64`, a list of those, or a mapping for
+            keywords.
 
     Raises:
         InputError: they are something else.
@@ -119,14 +129,18 @@ def arguments(inputs: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
 def observe(network: nn.Module, inputs: object) -> Flow:
     """The flow of a network's run on inputs, in evaluation mode and without gradients; it is left as it was.
 
+    A copy without values runs, on torch's meta device; the network itself only where that one can't.
+
     Raises:
         InputError: the network doesn't take the inputs; the message quotes what it raised.
     """
     args, kwargs = arguments(inputs)
     try:
+        return _run_weightless(network, args, kwargs)
+    except Exception:  # it reads values, or has what can't be copied
+        pass
+    try:
         return _run(network, args, kwargs)
-    except InputError:
-        raise
     except Exception as error:
         text = str(error).strip().splitlines() or [""]
         raise InputError(
@@ -181,6 +195,23 @@ def _is_leaf(module: nn.Module) -> bool:
         return True
     home = str(type(module).forward.__module__)
     return not module._modules and home.startswith(("torch.nn.modules.", "torch.ao.nn."))
+
+
+def _run_weightless(network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow:
+    """The flow of a copy on the meta device, with the modules of the network itself in its steps."""
+    memo: dict[int, Any] = {}
+    for parameter in network.parameters():
+        memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
+    for buffer in network.buffers():
+        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+    weightless = copy.deepcopy(network, memo)
+    flow = _run(weightless, args, kwargs)
+    originals = dict(zip(weightless.modules(), network.modules(), strict=True))
+    for step in flow.steps:
+        step.module = None if step.module is None else originals[step.module]
+        step.owner = None if step.owner is None else originals.get(step.owner)
+    flow.called = {originals[module]: None for module in flow.called}
+    return flow
 
 
 def _run(network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Flow:
@@ -268,6 +299,7 @@ class Recorder(TorchFunctionMode):
 
     def _enter_module(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         self._counts.pop(id(module), None)
+        self.flow.called[module] = None
         if _is_leaf(module):
             if not self._inside:
                 with torch._C.DisableTorchFunction():
@@ -324,7 +356,12 @@ def executing(frame: FrameType | None) -> nn.Module | None:
 
 
 def _argument(value: object) -> Any:
-    return torch.zeros(tuple(value)) if _is_shape(value) else value  # type: ignore[arg-type]
+    if _is_shape(value):
+        return torch.zeros(tuple(value))  # type: ignore[arg-type]
+    written = re.fullmatch(r"(\d+(?:x\d+)*):(\w+)", value) if isinstance(value, str) else None
+    if written is None:
+        return value
+    return torch.zeros(*map(int, written[1].split("x")), dtype=getattr(torch, written[2]))
 
 
 def _is_shape(value: object) -> bool:

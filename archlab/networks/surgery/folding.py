@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from archlab.networks.surgery.flow import AFFINE, Flow, observe, read
-from archlab.networks.surgery.layers import NormLayer, chained, norm_layers, put
+from archlab.networks.surgery.layers import NormLayer, chained, count, norm_layers, put
 from archlab.records.surgery import Cut, Surgery
 
 _CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -69,7 +69,7 @@ def fold(network: nn.Module, inputs: object = None) -> tuple[nn.Module, Surgery]
         type(network).__name__,
         cuts=tuple(cuts),
         biases=tuple(biases),
-        parameters=(_count(network), _count(folded)),
+        parameters=(count(network), count(folded)),
         notes=() if layers else (f"{type(network).__name__} has no BatchNorm layer.",),
     )
     return folded, record
@@ -217,7 +217,3 @@ def _shared(network: nn.Module) -> set[int]:
     """The parameters that more than one module holds."""
     counts = Counter(id(parameter) for module in network.modules() for parameter in module.parameters(recurse=False))
     return {number for number, count in counts.items() if count > 1}
-
-
-def _count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())

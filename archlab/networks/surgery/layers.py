@@ -128,3 +128,8 @@ def _call_after(layer: nn.Module, _: Any, result: Tensor) -> Tensor:
 def _is_timms(module: nn.Module) -> bool:
     names = list(dict(module.named_children()))
     return type(module).__module__.startswith("timm.") and names == ["drop", "act"]
+
+
+def count(network: nn.Module) -> int:
+    """Parameters of a network, each once."""
+    return sum(parameter.numel() for parameter in network.parameters())
