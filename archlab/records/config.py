@@ -25,6 +25,8 @@ OPTIMIZERS = ("adam", "adamw", "sgd", "nesterov")
 WITH_MOMENTUM = ("sgd", "nesterov")
 """The optimisers that have a momentum of their own."""
 SCHEDULES = ("constant", "cosine", "step")
+NORMALISATIONS = ("none", "data", "imagenet")
+"""What images are normalised by before a network is given them."""
 PROBES = ("smoothness", "signals", "shift", "rank", "similarity", "correlation")
 
 
@@ -203,6 +205,19 @@ class TrainingConfig(Displayed):
         varies=True,
         since="2026-11",
         phrase="shifted crops {:,d}",
+    )
+
+    normalise: str = setting(
+        "none",
+        "What is taken off the images and what they are divided by, per channel: none (they stay in 0 to 1), data "
+        "(mean and deviation of the training images), or imagenet (ImageNet's, as torchvision's weights have it). "
+        "Holds for training, tests, precise statistics and probes.",
+        metavar="NAME",
+        holds=NORMALISATIONS.__contains__,
+        expected=f"one of {', '.join(NORMALISATIONS)}",
+        varies=True,
+        since="2026-11",
+        phrase="images normalised ({})",
     )
 
     until: str | None = setting(
