@@ -149,7 +149,8 @@ def _timed(prepared: Preparation, device: torch.device) -> _Times:
     train, test = prepared.samples
     batch = min(prepared.config.batch_size, train)
     rough = _epoch(prepared, device, min(2, train), 1).seconds / 2
-    size = max(1, min(batch, int(STEP_SECONDS / max(rough, 1e-9)), train // 2))
+    # Two at least, where there are: BatchNorm on maps of one position trains on no single image.
+    size = max(min(2, batch), min(batch, int(STEP_SECONDS / max(rough, 1e-9)), train // 2))
     one = _epoch(prepared, device, size, 1)
     steps = max(2, min(MOST_STEPS, int(TRIAL_SECONDS / max(one.seconds, 1e-9)), train // size))
     several = _epoch(prepared, device, size, steps)

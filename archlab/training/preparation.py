@@ -154,8 +154,8 @@ def _fitted(source: Source, config: TrainingConfig, found: Images, side: int | N
         InputError: the options given don't go with the data.
     """
     needed: dict[str, Value] = {}
-    for names, value in ((CHANNELS, found.channels), (CLASSES, len(found.classes)), (SIZES, side)):
-        needed |= {name: value for name in names if value is not None}
+    for names, wanted in ((CHANNELS, found.channels), (CLASSES, len(found.classes)), (SIZES, side)):
+        needed |= {name: wanted for name in names if wanted is not None}
     for name, value in needed.items():
         given = source.options.get(name, value)
         # More classes than the data has are outputs that stay unused, which is no mistake.
