@@ -82,8 +82,17 @@ class NormUse:
 
     @property
     def depends_on_test_batch(self) -> bool:
-        """Whether an image's output in evaluation depends on the images beside it."""
-        return self.in_evaluation in ("batch", "both")
+        """Whether an image's output in evaluation depends on the images beside it (of InstanceNorm it does not)."""
+        return self.in_evaluation in ("batch", "both") and not self.kind.startswith("InstanceNorm")
+
+    @property
+    def step_weight(self) -> float | None:
+        """Weight of the newest step in the running statistics; None where it falls, as in a cumulative average.
+
+        >>> round(NormUse("norm", momentum=0.1, updates=2).step_weight, 4)
+        0.19
+        """
+        return None if self.momentum is None else 1 - (1 - self.momentum) ** max(1, self.updates)
 
     @property
     def is_frozen(self) -> bool:

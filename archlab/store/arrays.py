@@ -63,7 +63,9 @@ def read_arrays(path: Path, rows: Callable[[str], Sequence[slice]] | None = None
         with safe_open(path, "numpy") as held:
             chosen = {name: stretches for name in held.keys() if (stretches := rows(name))}  # noqa: SIM118
             return {
-                name: np.concatenate([held.get_slice(name)[stretch] for stretch in stretches])
+                name: np.concatenate([part[stretch] for stretch in stretches])
+                if (part := held.get_slice(name)).get_shape()[0]
+                else held.get_tensor(name)  # which has no rows to choose from
                 for name, stretches in chosen.items()
             }
     except (SafetensorError, OSError, ValueError) as error:

@@ -21,8 +21,9 @@ Without that context a pass counts as evaluation where the network was in evalua
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from archlab.networks.batchnorm import BatchNorm
-from archlab.records import NormUse
+from archlab.records import NormRecording, NormUse
 from archlab.training.norm_seen import (
     LayerSeen,
     Phase,
@@ -263,6 +264,27 @@ def observing_uses(network: nn.Module, trained: Iterable[Tensor] | None = None) 
         yield observer
     finally:
         observer.detach()
+
+
+def with_recorded(held: NormRecording, uses: Sequence[NormUse], left_out: Mapping[str, int]) -> NormRecording:
+    """A recording with the uses of its layers, which its rows may tell the step of.
+
+    Args:
+        held: what was recorded.
+        uses: as observed, at a few steps.
+        left_out: path -> batches that precise statistics are without.
+    """
+    import numpy as np
+
+    found = []
+    for use in uses:
+        rows = (
+            [held.layers[use.path][name] for name in ("running_mean", "running_var")] if use.path in held.layers else []
+        )
+        steps = [held.steps[row] for array in rows for row in np.flatnonzero(~np.isfinite(array).all(axis=1))[:1]]
+        steps += [] if use.not_finite_step is None else [use.not_finite_step]
+        found.append(replace(use, not_finite_step=min(steps, default=None), left_out=left_out.get(use.path, 0)))
+    return replace(held, uses=tuple(found))
 
 
 def is_looked_at(step: int, steps_per_epoch: int) -> bool:
