@@ -13,14 +13,15 @@ from dataclasses import replace
 from typing import Any
 
 from archlab.analysis.variants import by_variant
-from archlab.analysis.verdicts import channels, design, norms, training
+from archlab.analysis.verdicts import channels, design, norms, training, uses
 from archlab.analysis.verdicts.group import NOISE_STEPS, Group, LayerEnd, condense
-from archlab.records import Comparison, Examination, NormRecording, Run, Verdict
+from archlab.records import Comparison, Examination, NormRecording, NormUse, Run, Verdict
 from archlab.records.verdict import LEVELS
 
 CHECKS: tuple[Callable[[Group], list[Verdict]], ...] = (
     training.failures,
     training.progress,
+    uses.uses,
     norms.running_statistics,
     norms.initial_values,
     norms.batch_noise,
@@ -35,6 +36,8 @@ DESIGN_CHECKS: tuple[Callable[[Sequence[Group], Comparison | None], list[Verdict
     design.unrecorded,
 )
 """What is asked of all variants together."""
+ENDED = ("finished", "diverged", "failed")
+"""Statuses of runs whose BatchNorm layers and losses are looked at."""
 LAST_ROWS = NOISE_STEPS + 1
 """Rows at the end of a recording that checks look at, beside the first two: `store.recording(key, last=LAST_ROWS)` is
 enough, and quicker to read than all of it."""
@@ -102,14 +105,17 @@ def _groups(
     for variant, members in by_variant(runs, lambda run: run.config).items():
         layers: dict[str, tuple[LayerEnd, ...]] = {}
         losses: dict[str, Any] = {}
+        observed: dict[str, tuple[NormUse, ...]] = {}
         for run in members:
-            if run.status != "finished":
+            if run.status not in ENDED:
                 continue
             held = recording(run.key)
-            if held is not None and held.layers and held.steps:
+            if held is not None and held.uses:
+                observed[run.key] = held.uses
+            if held is not None and held.layers and held.steps and run.status == "finished":
                 layers[run.key] = condense(run, held)
             found = curves(run.key) or {}
             if len(found.get("train_loss", ())):
                 losses[run.key] = found["train_loss"]
-        groups.append(Group(variant, tuple(members), layers, losses))
+        groups.append(Group(variant, tuple(members), layers, losses, observed))
     return groups
