@@ -13,6 +13,7 @@ from archlab.records.memory import MemoryEstimate, MemoryParts
 from archlab.records.probe import GradientCorrelation, Landscape, LayerSeries, Probes, Similarity, Smoothness
 from archlab.records.profile import LayerTime, Machine, Profile, Rate, Timing
 from archlab.records.run import Epoch, NormRecording, Run
+from archlab.records.surgery import Cut, Surgery
 from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals, Trace, Weight, Window
 from archlab.records.verdict import Examination, Verdict
 from archlab.records.verification import Discrepancy, Verification
@@ -22,6 +23,7 @@ __all__ = [
     "Check",
     "Checkpoint",
     "Comparison",
+    "Cut",
     "Decoding",
     "DecodingPass",
     "Diff",
@@ -58,6 +60,7 @@ __all__ = [
     "Smoothness",
     "Stage",
     "StoredTensor",
+    "Surgery",
     "Timing",
     "Totals",
     "Trace",

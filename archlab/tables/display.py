@@ -30,6 +30,7 @@ from archlab.tables.runs import run_table
 from archlab.tables.search import search_table
 from archlab.tables.settings import config_table
 from archlab.tables.sparkline import intervals, picture
+from archlab.tables.surgery import surgery_table
 from archlab.tables.table import Table
 from archlab.tables.text import text as lines_of
 from archlab.tables.trace import trace_table
@@ -55,6 +56,7 @@ TABLES: Mapping[type, Callable[[Any], Table | tuple[Table, ...]]] = {
     records.MemoryEstimate: memory_table,
     records.Profile: profile_table,
     records.Run: run_table,
+    records.Surgery: surgery_table,
     records.Trace: trace_table,
     records.TrainingConfig: config_table,
     records.Verification: verification_table,
