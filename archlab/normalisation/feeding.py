@@ -36,6 +36,10 @@ class Stack:
     def __len__(self) -> int:
         return len(self.images)
 
+    def first(self, count: int) -> Stack:
+        """The first so many images."""
+        return Stack(self.images[:count], None if self.labels is None else self.labels[:count], self.channels)
+
     def batches(self, size: int, device: torch.device) -> Iterator[Tensor]:
         """All images in batches of a size, as float32; a last one of a single image goes with the one before."""
         starts = list(range(0, len(self), size))
@@ -77,9 +81,14 @@ def feed(data: Any, source: Source, network: nn.Module, terms: Terms) -> Feed:
         data = str(data)
     if not isinstance(data, str):
         return _of_batches(type(data).__name__, data, terms)
-    if LOADER.fullmatch(data) and not Path(data).is_dir():
+    if is_loader(data):
         return _of_batches(data, _loader(data), terms)
     return _of_images(data, source, network, terms)
+
+
+def is_loader(data: str) -> bool:
+    """Whether a string names a factory of data, and no data set."""
+    return LOADER.fullmatch(data) is not None and not Path(data).is_dir()
 
 
 def _of_images(name: str, source: Source, network: nn.Module, terms: Terms) -> Feed:

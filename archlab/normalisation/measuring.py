@@ -25,12 +25,15 @@ from archlab.networks.imports import quote
 from archlab.normalisation.activations import ZeroCounter
 from archlab.normalisation.feeding import Feed, Stack
 from archlab.normalisation.layers import normalisations, tracking
+from archlab.records import NormUse
 from archlab.records.norm_health import Outcome, Statistics
 from archlab.training import population
-from archlab.training.loop import EVALUATION_IMAGES
+from archlab.training.norm_uses import observing_uses
 from archlab.training.norms import NormLayer, evaluating, kept_statistics, showing_batches
 from archlab.training.population import Moments
 
+EVALUATION_BATCH = 64
+"""Images per batch in evaluation, where it decides nothing: larger ones are no faster on a processor."""
 STATISTICS_BATCH = 64
 """Larger ones are no faster, and give fewer values for the noise."""
 NOISE_BATCHES = 8
@@ -51,6 +54,7 @@ class Measured:
     labelled: bool
     running: Tensor
     """The outputs in evaluation, (images, values)."""
+    uses: tuple[NormUse, ...]
 
 
 class Passes:
@@ -73,7 +77,7 @@ class Passes:
             done += len(batch)
             self._tell(what, done, len(stack))
 
-    def answers(self, stack: Stack, what: str, size: int = EVALUATION_IMAGES, layers: Sequence[NormLayer] = ()) -> Tensor:
+    def answers(self, stack: Stack, what: str, size: int = EVALUATION_BATCH, layers: Sequence[NormLayer] = ()) -> Tensor:
         """(images, values) what the network gives, with its running statistics or, in `layers`, those of the batch.
 
         Raises:
@@ -83,7 +87,7 @@ class Passes:
         kept = kept_statistics(tracking(self._network))
         found = []
         with torch.no_grad(), evaluating(self._network), kept, by_batch:
-            for batch in self.batches(stack, min(size, 64) if size == EVALUATION_IMAGES else size, what):
+            for batch in self.batches(stack, size, what):
                 try:
                     output = self._network(batch)
                 except Exception as error:
@@ -96,8 +100,10 @@ class Passes:
     def measure(self, feed: Feed, batch_size: int) -> Measured:
         """All four passes."""
         layers = tracking(self._network)
-        with ZeroCounter(normalisations(self._network)) as zeros:
+        found = normalisations(self._network)
+        with observing_uses(self._network) as observer, ZeroCounter(found) as zeros:
             running = self.answers(feed.tested, "evaluation (running statistics)")
+        uses = observer.uses()
         moments, noise = self._statistics(feed.statistics, layers, batch_size) if layers else ({}, {})
         with population.applied(layers, moments):
             precise = self.answers(feed.tested, "precise statistics") if layers else running
@@ -107,27 +113,36 @@ class Passes:
             labels = None
         made: tuple[tuple[Statistics, Tensor], ...] = (("running", running), ("precise", precise), ("batch", by_batch))
         outcomes = tuple(outcome(name, given, precise, labels) for name, given in made) if layers else ()
-        return Measured(outcomes, moments, noise, zeros.shares(), zeros.functions, labels is not None, running)
+        return Measured(outcomes, moments, noise, zeros.shares(), zeros.functions, labels is not None, running, uses)
 
     def _statistics(
         self, stack: Stack, layers: Sequence[NormLayer], batch_size: int
     ) -> tuple[Mapping[str, Moments], dict[str, tuple[Tensor, Tensor]]]:
         """Precise statistics, and the noise of batches of a size around them."""
         size = max(2, min(STATISTICS_BATCH, len(stack) // NOISE_BATCHES))
-        rows: list[list[tuple[Tensor, Tensor]]] = []
+        rows: list[list[tuple[Tensor, Tensor]]] = [[] for _ in layers]
 
-        def watched() -> Iterator[Tensor]:
-            for batch in self.batches(stack, size, "statistics"):
-                yield batch  # when the next one is asked for, each layer holds the statistics of this one
-                if len(batch) == size:
-                    rows.append([(mean.double().cpu(), variance.double().cpu()) for mean, variance in _held(layers)])
+        def note(place: int, layer: NormLayer, given: Tensor) -> None:
+            if len(given) == size:  # the last one may be smaller, or larger by one
+                mean, variance = layer.statistics()
+                rows[place].append((mean.double().cpu(), variance.double().cpu()))
 
-        moments = population.measure(self._network, layers, watched())
+        handles = [
+            layer.module.register_forward_hook(
+                lambda _module, inputs, _output, place=place, layer=layer: note(place, layer, inputs[0])
+            )
+            for place, layer in enumerate(layers)
+        ]
+        try:
+            moments = population.measure(self._network, layers, self.batches(stack, size, "statistics"))
+        finally:
+            for handle in handles:
+                handle.remove()
         factor = (size / batch_size) ** 0.5
         noise = {}
         for place, layer in enumerate(layers):
-            if layer.path in moments and len(rows) > 3:
-                means, variances = (torch.stack([row[place][kind] for row in rows]) for kind in (0, 1))
+            if layer.path in moments and len(rows[place]) > 3:
+                means, variances = (torch.stack([row[kind] for row in rows[place]]) for kind in (0, 1))
                 precise = moments[layer.path].variance.clamp_min(1e-30)
                 noise[layer.path] = factor * means.std(0) / precise.sqrt(), factor * variances.std(0) / precise
         return moments, noise
@@ -156,10 +171,6 @@ def outcome(statistics: Statistics, given: Tensor, precise: Tensor, labels: Tens
 def finite(value: float) -> float | None:
     """The number, where it is one: JSON has no other."""
     return value if abs(value) < float("inf") else None
-
-
-def _held(layers: Sequence[NormLayer]) -> list[tuple[Tensor, Tensor]]:
-    return [layer.statistics() for layer in layers]
 
 
 def _tensor_of(output: Any) -> Tensor:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from archlab.records.display import Displayed
+from archlab.records.norm_use import NormUse
 from archlab.records.trace import Shape
 from archlab.records.verdict import LEVELS, Verdict
 
@@ -65,6 +66,8 @@ class ExaminedData:
     """(channels, height, width) of what the network was given."""
     batch_size: int
     """Of the training, that batch statistics are judged at."""
+    batch_size_given: bool = True
+    """Whether somebody said so; else it is what is usual."""
     labelled: bool = True
     classes: int = 0
     is_split: bool = True
@@ -186,6 +189,8 @@ class NormHealth(Displayed):
     """None where only the weights were looked at."""
     outcomes: tuple[Outcome, ...] = ()
     folding: FoldingCheck | None = None
+    uses: tuple[NormUse, ...] = ()
+    """How the layers were used in the evaluation."""
     written: tuple[WrittenWeights, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     """The worst first."""
