@@ -30,6 +30,7 @@ COMMANDS = (
     "growth",
     "diff",
     "check",
+    "bn",
     "graph",
     "profile",
     "train",
