@@ -15,7 +15,7 @@ from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import refuse_idle
 from archlab.cli.common.options import NetworkOptions
 from archlab.cli.common.output import Format, Output, writable
-from archlab.cli.common.settings import DataDirOption, StoreOption
+from archlab.cli.common.settings import DataDirOption, DownloadDataOption, StoreOption
 from archlab.cli.common.verdicts import LEVEL_ROLES
 from archlab.cli.runs import NEWEST, find, matching
 from archlab.errors import InputError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from archlab.records.norm_health import NormHealth
     from archlab.store import Store
 
-EXAMINING = ("weights", "key", "dataset", "data_dir", "batch_size", "images", "size", "recalibrate", "fold", "device")
+EXAMINING = ("key", "data_dir", "download", "batch_size", "images", "size", "recalibrate", "fold", "device")
 """Options of an examination, which a stored run has behind it."""
 
 
@@ -66,6 +66,7 @@ def bn(
         ),
     ] = None,
     data_dir: DataDirOption = None,
+    download: DownloadDataOption = False,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -153,6 +154,7 @@ def bn(
                 images=images,
                 size=size,
                 data_dir=data_dir,
+                download=download,
                 device=device,
             )
     _show(found, full, home, target)

@@ -92,7 +92,7 @@ def is_loader(data: str) -> bool:
 
 
 def _of_images(name: str, source: Source, network: nn.Module, terms: Terms) -> Feed:
-    found = images.load_images(name, terms.data_dir)
+    found = images.load_images(name, terms.data_dir, download=terms.download)
     shape = source.input_shapes[0] if len(source.input_shapes) == 1 else ()
     made_for = shape[-1] if len(shape) == 4 else getattr(getattr(network, "config", None), "image_size", None)
     size = terms.size or (made_for if isinstance(made_for, int) else None)

@@ -77,7 +77,7 @@ def _fitted(source: Source, data: Any, terms: Terms) -> Source:
     """The source of a built-in network with what it takes from the data, as in a training: channels, classes, size."""
     if not source.is_builtin or not isinstance(data, str | Path) or is_loader(str(data)):
         return source
-    found = load_images(str(data), terms.data_dir)
+    found = load_images(str(data), terms.data_dir, download=terms.download)
     made_for = source.input_shapes[0][-1] if source.input_shapes else None
     wanted: dict[str, Value | None] = {
         "in_channels": found.channels,

@@ -26,6 +26,8 @@ class Terms:
     """Height and width of the images; None for what the network was made for, else their own."""
     data_dir: str | Path | None = None
     """Where data sets lie."""
+    download: bool = False
+    """Whether one that is missing is fetched through torchvision."""
     device: str | None = None
     """Where the network runs; None for the accelerator if there is one."""
 

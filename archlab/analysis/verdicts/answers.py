@@ -27,6 +27,8 @@ PROBLEM_CHANGED, WARNING_CHANGED = 0.2, 0.1
 problem and a warning."""
 LEFT = 0.05
 """Share of the initial values that is worth a word: half of the images' own variance of 0.1 is then the start's."""
+MUCH_LEFT = 0.5
+"""From which on evaluation knows more of the start than of the data."""
 FAR = 2.0
 """Factor that a precise variance must lie from 1 to tell how much of the initial 1 is left."""
 AGREEING = 0.25
@@ -61,7 +63,9 @@ def running_statistics(health: NormHealth) -> list[Verdict]:
         if level != "note"
         else ""
     )
-    if layer and _is_off(first, health):
+    if initial_values(health):
+        remedy += "What is left of the initial values explains it."
+    elif level != "note" and _is_off(first, health):
         remedy += (
             f"The first layer, {first.path}, is off already: make sure that the images have the size and the scale that "
             "the network was trained on."
@@ -126,7 +130,7 @@ def initial_values(health: NormHealth) -> list[Verdict]:
     `FEW` or more do, their median is `LEFT` or more, and their middle half agrees within `AGREEING`. Half of the layers
     must count. Momentum is not in a checkpoint, so this is how a small one is seen.
     """
-    found = {layer.path: left for layer in health.layers if (left := _left(layer)) is not None}
+    found = {layer.path: left for layer in health.layers if (left := _left(layer)) is not None and not is_initial(layer)}
     counting = {path: left for path, left in found.items() if left >= LEFT}
     if not found or len(counting) < max(1, len(found) / 2):
         return []
@@ -147,7 +151,7 @@ def initial_values(health: NormHealth) -> list[Verdict]:
     return [
         Verdict(
             "initial-values",
-            "warning",
+            "problem" if share >= MUCH_LEFT else "warning",
             f"The running variances look as if {100 * share:.0f} % of the initial 1 were left in them (median of "
             f"{counted(len(counting), 'layer')}, so in {len(counting)} of {len(found)} that can tell).{expected}",
             layer=layer,
@@ -155,6 +159,11 @@ def initial_values(health: NormHealth) -> list[Verdict]:
             source=IOFFE_SZEGEDY_2015,
         )
     ]
+
+
+def is_initial(layer: NormLayerHealth) -> bool:
+    """Whether the running statistics are the initial ones to the last digit, as another check says."""
+    return set(layer.running_mean) == {0.0} and set(layer.running_var) == {1.0}
 
 
 def _left(layer: NormLayerHealth) -> float | None:

@@ -126,9 +126,7 @@ def not_finite(health: NormHealth) -> list[Verdict]:
 def never_updated(health: NormHealth) -> list[Verdict]:
     """Whether running statistics are the initial ones: means of exactly 0, variances of exactly 1."""
     tracking = [layer for layer in health.layers if layer.running_mean and layer.loaded]
-    initial = [
-        layer for layer in tracking if set(layer.running_mean) == {0.0} and set(layer.running_var) == {1.0}
-    ]
+    initial = [layer for layer in tracking if answers.is_initial(layer)]
     if not initial:
         return []
     first = initial[0]
@@ -143,8 +141,8 @@ def never_updated(health: NormHealth) -> list[Verdict]:
         Verdict(
             "never-updated",
             "problem",
-            f"{len(initial)} of {counted(len(tracking), 'BatchNorm layer')} hold the initial running statistics, mean 0 and "
-            f"variance 1, to the last digit: evaluation does not normalise.{counter}",
+            f"The running statistics of {len(initial)} of {counted(len(tracking), 'BatchNorm layer')} are the initial ones, mean "
+            f"0 and variance 1, to the last digit: evaluation does not normalise.{counter}",
             layer=first.path,
             remedy=(
                 "Momentum is 0, or they were reset after training: set a momentum above 0, and take precise statistics "
