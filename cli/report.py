@@ -21,7 +21,7 @@ from archlab.cli.runs import NEWEST, matching
 from archlab.errors import ArchlabError, ForwardError, InputError, SourceError
 
 if TYPE_CHECKING:
-    from archlab.records import Comparison, Profile, Run, Trace, TrainingConfig, Value
+    from archlab.records import Comparison, NormHealth, Profile, Run, Trace, TrainingConfig, Value
     from archlab.records.experiment import ExperimentResult
     from archlab.store import Store
 
@@ -139,7 +139,7 @@ def _refuse(
 
 
 def _save_images(
-    items: Sequence[Trace | Profile | Run | Comparison | ExperimentResult],
+    items: Sequence[Trace | Profile | Run | Comparison | ExperimentResult | NormHealth],
     store: Store,
     png: Path | None,
     svg: Path | None,
@@ -155,7 +155,7 @@ def _save_images(
 
 def _resolved(
     thing: str, store: Store, inputs: list[str] | None, options: dict[str, Value], failures: list[ForwardError]
-) -> Trace | Profile | Run | Comparison | ExperimentResult:
+) -> Trace | Profile | Run | Comparison | ExperimentResult | NormHealth:
     """What a name stands for: a JSON file, a comparison, a run, or else a network that is traced.
 
     A network that fails on its input is its trace up to there, and the error joins `failures`.
@@ -182,7 +182,7 @@ def _resolved(
         raise SourceError(f"{thing!r} is no run or comparison in {store.path}, and no network: {error}") from error
 
 
-def _record_in(path: Path) -> Trace | Profile | Run | Comparison | ExperimentResult:
+def _record_in(path: Path) -> Trace | Profile | Run | Comparison | ExperimentResult | NormHealth:
     """The record in a JSON file, by its schema.
 
     Raises:
@@ -190,7 +190,7 @@ def _record_in(path: Path) -> Trace | Profile | Run | Comparison | ExperimentRes
     """
     import json
 
-    from archlab.records import Comparison, Profile, Run, Trace
+    from archlab.records import Comparison, NormHealth, Profile, Run, Trace
     from archlab.records.experiment import ExperimentResult
 
     try:
@@ -199,8 +199,8 @@ def _record_in(path: Path) -> Trace | Profile | Run | Comparison | ExperimentRes
         raise InputError(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path} is no JSON that archlab wrote: expected an object with a schema") from error
-    kinds: dict[str, type[Trace] | type[Profile] | type[Run] | type[Comparison] | type[ExperimentResult]] = {
-        kind.SCHEMA: kind for kind in (Trace, Profile, Run, Comparison, ExperimentResult)
+    kinds: dict[str, type[Trace] | type[Profile] | type[Run] | type[Comparison] | type[ExperimentResult] | type[NormHealth]] = {
+        kind.SCHEMA: kind for kind in (Trace, Profile, Run, Comparison, ExperimentResult, NormHealth)
     }
     if schema not in kinds:
         raise InputError(f"{path} has schema {schema!r}: expected {', '.join(kinds)}")
@@ -218,7 +218,7 @@ def _newest(store: Store) -> Comparison:
 
 
 def _networks_of(
-    items: Sequence[Trace | Profile | Run | Comparison | ExperimentResult], store: Store, data_dir: Path | None
+    items: Sequence[Trace | Profile | Run | Comparison | ExperimentResult | NormHealth], store: Store, data_dir: Path | None
 ) -> list[Trace]:
     """The networks that the runs trained, fitted to their data, each once; none where torch is not installed."""
     from archlab.records import Comparison, Run
