@@ -31,6 +31,7 @@ from archlab.tables.growth import growth_table
 from archlab.tables.landscape import landscape_table
 from archlab.tables.memory import memory_table
 from archlab.tables.networks import network_table
+from archlab.tables.norm_health import health_tables
 from archlab.tables.profile import profile_table
 from archlab.tables.runs import run_table, store_table
 from archlab.tables.search import search_table
@@ -63,6 +64,7 @@ TABLES: Mapping[type, Callable[[Any], Table | tuple[Table, ...]]] = {
     records.Growth: growth_table,
     records.Landscape: landscape_table,
     records.MemoryEstimate: memory_table,
+    records.NormHealth: health_tables,
     records.Profile: profile_table,
     records.Run: run_table,
     records.Surgery: surgery_table,
@@ -103,11 +105,15 @@ def html(record: object) -> str:
     if isinstance(record, records.Trace):
         return markup.html(trace_table(record, columns=NOTEBOOK_COLUMNS))
     above = [markup.sentences(_sentences(record)), _chart(record)] if isinstance(record, records.Comparison) else []
+    if isinstance(record, records.NormHealth):
+        above = [markup.sentences(_sentences(record))]
     below = [_chart(record)] if isinstance(record, records.Run) else []
     return "\n".join([*above, *map(markup.html, tables(record)), *below])
 
 
 def _sentences(record: object) -> tuple[str, ...]:
+    if isinstance(record, records.NormHealth):
+        return tuple(verdict_sentence(verdict) for verdict in record.alarming)
     return tuple(record.findings) if isinstance(record, records.Comparison) else ()
 
 
