@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from archlab import files
 from archlab.errors import InputError, StoreError, nearest
-from archlab.records import Comparison, NormRecording, Probes, Run, TrainingConfig, Value
+from archlab.records import Comparison, DataSummary, NormRecording, Probes, Run, TrainingConfig, Value
 from archlab.records.run import RESULTS
 from archlab.records.settings import keyed, settings
 from archlab.store.comparison_folder import ComparisonFolder
@@ -205,7 +205,13 @@ class Store:
                 with files.writing(path):
                     shutil.rmtree(path)
 
-    def writer(self, config: TrainingConfig, environment: Mapping[str, Value], parameters: int = 0) -> RunWriter:
+    def writer(
+        self,
+        config: TrainingConfig,
+        environment: Mapping[str, Value],
+        parameters: int = 0,
+        data: DataSummary | None = None,
+    ) -> RunWriter:
         """A writer for one run, which holds its folder until it ends; use it in a `with` statement.
 
         Raises:
@@ -219,6 +225,7 @@ class Store:
             environment=dict(environment),
             created=created,
             parameters=parameters,
+            data=data,
         )
         return RunWriter(self.path / RUNS, run, self._publish)
 

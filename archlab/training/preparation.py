@@ -18,12 +18,13 @@ from archlab import networks
 from archlab.errors import InputError
 from archlab.networks import Source
 from archlab.networks.devices import find_device
-from archlab.records import TrainingConfig, Value
+from archlab.records import DataSummary, TrainingConfig, Value
 from archlab.records.settings import settled
 from archlab.training import datasets, images, seeding
 from archlab.training.datasets import Dataset
 from archlab.training.execution import Execution
 from archlab.training.images import Images
+from archlab.training.summary import summarise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +71,7 @@ class Preparer:
         self._sources = {source.name: source for source in sources}
         self._read = cache(self._images)
         self._prepared = lru_cache(maxsize=1)(self._dataset)
+        self._summarised = lru_cache(maxsize=1)(lambda *chosen: summarise(self._prepared(*chosen)))
 
     @classmethod
     def of(cls, where: Execution | Preparer) -> Preparer:
@@ -109,14 +111,22 @@ class Preparer:
         Raises:
             DataError: there are fewer than were asked for, or they have no common size.
         """
-        config = run.config
-        return self._prepared(config.dataset, run.size, config.train_samples, config.test_samples)
+        return self._prepared(*_chosen(run))
+
+    def summary(self, run: Preparation) -> DataSummary:
+        """What the images of a run are, in numbers; as `dataset`, and kept with it for the next run."""
+        return self._summarised(*_chosen(run))
 
     def _images(self, dataset: str) -> Images:
         return images.load_images(dataset, self.execution.data_dir, download=self.execution.download)
 
     def _dataset(self, name: str, size: int | None, train_samples: int | None, test_samples: int | None) -> Dataset:
         return datasets.prepare(self._read(name), size, train_samples, test_samples, self.device)
+
+
+def _chosen(run: Preparation) -> tuple[str, int | None, int | None, int | None]:
+    """What decides which images a run has, and their size."""
+    return run.config.dataset, run.size, run.config.train_samples, run.config.test_samples
 
 
 def _fitted(source: Source, config: TrainingConfig, found: Images, side: int | None) -> Mapping[str, Value]:
