@@ -107,6 +107,6 @@ def _duplicates(dataset: Dataset) -> tuple[int, int]:
 
 def _digests(split: Split) -> Iterator[tuple[bytes, int]]:
     """The hash of each image, and its class."""
-    for images, labels in zip(split.images.split(PIECE), split.labels.split(PIECE), strict=True):
-        for image, label in zip(images.cpu().numpy(), labels.tolist(), strict=True):
+    for images, labels in zip(torch.split(split.images, PIECE), torch.split(split.labels, PIECE), strict=True):
+        for image, label in zip(images.cpu().contiguous().numpy(), labels.tolist(), strict=True):
             yield hashlib.blake2b(image.data, digest_size=16).digest(), label
