@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from archlab.records import Comparison, TrainingConfig, Value
+from archlab.records import Comparison, Run, TrainingConfig, Value
 
 CLASS_COUNTS = {"digits": 10, "fashion-mnist": 10, "mnist": 10, "cifar10": 10, "cifar100": 100}
 """Of the data sets that archlab knows by name; else the network's option `classes` says it."""
@@ -62,3 +62,13 @@ def is_above_chance(accuracy: float, chance: float, images: int) -> bool:
     (False, True)
     """
     return accuracy > chance + CHANCE_ERRORS * math.sqrt(chance * (1 - chance) / images)
+
+
+def has_learnt(run: Run) -> bool:
+    """Whether a run ended above chance on its test images, by either of its accuracies; True where nobody can tell."""
+    chance = 1 / len(run.data.classes) if run.data is not None else chance_of([run.config])
+    if chance is None or not run.epochs:
+        return True
+    last = run.epochs[-1]
+    images = run.data.test.images if run.data else tested_images(run.config.dataset, run.config.test_samples)
+    return is_above_chance(max(last.test_accuracy or 0.0, last.test_accuracy_running or 0.0), chance, images)

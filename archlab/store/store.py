@@ -34,7 +34,7 @@ from archlab.records.run import RESULTS
 from archlab.records.settings import keyed, settings
 from archlab.store.comparison_folder import ComparisonFolder
 from archlab.store.landscape_draft import LandscapeDraft
-from archlab.store.measurements import read_probes
+from archlab.store.measurements import KINDS, read_probes
 from archlab.store.problem import Problem
 from archlab.store.run_folder import RUN, RUNS, RunFolder
 from archlab.store.run_writer import RunWriter
@@ -137,9 +137,9 @@ class Store:
         """
         return self._folder(key).recording(last)
 
-    def probes(self, key: str) -> Probes | None:
-        """What was probed of the run, as far as it got; None where nothing was."""
-        return read_probes(self._folder(key).path)
+    def probes(self, key: str, *kinds: str) -> Probes | None:
+        """What was probed of the run, as far as it got, or these fields of it; None where nothing was."""
+        return read_probes(self._folder(key).path, kinds or KINDS)
 
     def landscape_draft(self, key: str) -> LandscapeDraft:
         """What is done of the landscape of a run that has ended, for one process at a time.
