@@ -57,7 +57,7 @@ class Trainer:
     def __init__(self, network: nn.Module, dataset: Dataset, config: TrainingConfig) -> None:
         self._network = network.train()
         self._dataset = dataset
-        self.config = self._config = config
+        self._config = config
         self._device = dataset.train.images.device
         trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self._optimizer = optimizer(config, trainable)
@@ -148,6 +148,21 @@ class Trainer:
             # A diagnosis must not fail a training: what a stranger's network refuses is left out.
             with contextlib.suppress(Exception):
                 self._ending.look_at_end(self._step)
+
+    def look_at_start(self, network: nn.Module) -> None:
+        """Look once at the signals of the first weights, where the training stopped before there was another look.
+
+        A loss that is no number leaves weights that are none: what can be seen is what the network began with.
+
+        Args:
+            network: a new one, of the first weights.
+        """
+        ended = self.probes()
+        if ended is None or ended.signals is None:
+            self._network = network.to(self._device).train()
+            self._ending = self._last_look()
+            with contextlib.suppress(Exception):
+                self._ending.look_at_end(0)
 
     @property
     def looks(self) -> int:

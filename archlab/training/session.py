@@ -20,7 +20,7 @@ from archlab.training.execution import Execution
 from archlab.training.last_batch import check_last_batch
 from archlab.training.loop import Trainer
 from archlab.training.notebook import showing
-from archlab.training.preparation import Preparer
+from archlab.training.preparation import Preparation, Preparer
 from archlab.training.progress import Pace, Progress
 
 REPORT_SECONDS = 0.1
@@ -92,7 +92,7 @@ def run(config: TrainingConfig, preparer: Preparer, progress: Callable[[Progress
             return known
         check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
         trainer = Trainer(network.to(device), dataset, config)
-        return _run(store, environment, trainer, preparer.summary(prepared), tell)
+        return _run(prepared, store, environment, trainer, preparer.summary(prepared), tell)
 
 
 def missing(configs: Sequence[TrainingConfig], preparer: Preparer) -> list[TrainingConfig]:
@@ -126,13 +126,14 @@ def _is_there(config: TrainingConfig, preparer: Preparer, stored: Sequence[str])
 
 
 def _run(
+    prepared: Preparation,
     store: Store,
     environment: dict[str, Value],
     trainer: Trainer,
     data: DataSummary,
     tell: Callable[[Progress], None],
 ) -> Run:
-    config = trainer.config
+    config = prepared.config
     steps = config.epochs * trainer.steps_per_epoch
     reports, keeps, recordings = Pace(REPORT_SECONDS), Pace(KEEP_SECONDS), Pace(RECORDING_SECONDS)
     written = looks = 0
@@ -171,6 +172,7 @@ def _run(
                 raise DivergedError(reason)
             trainer.measure_landscape(on_point)
         except DivergedError as error:
+            trainer.look_at_start(prepared.network())
             diverged = writer.diverge(error.reason, trainer.curves(), trainer.recording(), trainer.probes())
             done = len(diverged.epochs)
             tell(Progress(config, "diverged", writer.key, done, steps=steps, run=diverged, error=error.reason))
