@@ -78,6 +78,9 @@ def runs_headline(runs: Sequence[Run]) -> Headline | None:
         sentence = f"{title} stays at chance: {text}"
     else:
         sentence = f"{title} reaches {text}"
+    if batch := next((epoch.test_batch for epoch in last if epoch.test_batch), None):
+        sentence += f" by the statistics of test batches of {counted(batch, 'image')}"
+        running = []
     if running:
         sentence += f" with {PRECISE}, {range_text([100 * value for value in running], '.1f')} % in {EVALUATION}"
     basis = "one run, which says nothing of other seeds" if len(ended) == 1 else counted(len(ended), "run")

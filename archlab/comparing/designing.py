@@ -105,7 +105,8 @@ def design(
 def _has_batchnorm(source: Source, variant: TrainingConfig) -> bool:
     from archlab.training.norms import norm_layers
 
-    return bool(norm_layers(source.with_options(variant.options).build("meta").train()))
+    layers = norm_layers(source.with_options(variant.options).build("meta").train())
+    return not all(layer.is_frozen for layer in layers)
 
 
 def _divided(chosen: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Sequence[Value]]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from archlab.records.config import TrainingConfig, Value
 from archlab.records.data import DataSummary
 from archlab.records.display import Displayed
+from archlab.records.norm_use import NormUse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +44,9 @@ class Epoch:
     """Time of this epoch's evaluations."""
     precise_seconds: float = 0.0
     """Time this epoch for the precise statistics, apart from `evaluation_seconds`."""
+    test_batch: int | None = None
+    """Images per batch of the test, where some BatchNorm layer normalised by that batch, so that another size gives
+    another accuracy; None where an image's output does not depend on the images beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class NormRecording:
     """Path -> quantity -> float32 array (steps, channels); the quantities are `QUANTITIES`."""
     population: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     """Path -> `mean`, `variance` -> array (epochs, channels): precise statistics at the end of each epoch."""
+    uses: tuple[NormUse, ...] = ()
+    """How each BatchNorm layer was used, also those that keep no statistics and are not in `layers`."""
 
     QUANTITIES: ClassVar[tuple[str, ...]] = ("running_mean", "running_var", "batch_mean", "batch_var", "gamma", "beta")
 

@@ -28,7 +28,8 @@ from archlab.training import population, seeding
 from archlab.training.augmentation import Augmentation
 from archlab.training.datasets import Dataset, Split
 from archlab.training.divergence import divergence
-from archlab.training.norms import evaluating, norm_layers
+from archlab.training.norm_uses import NormObserver, is_looked_at, with_recorded
+from archlab.training.norms import evaluating, kept_statistics, norm_layers
 from archlab.training.optimizers import optimizer
 from archlab.training.probes.looking import Probing
 from archlab.training.probes.surface import PROBED_IMAGES
@@ -62,6 +63,8 @@ class Trainer:
         trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self._optimizer = optimizer(config, trainable)
         self._norms = norm_layers(network)
+        self._uses = NormObserver(network, trainable)
+        self._left_out: dict[str, int] = {}  # batches, by layer, that precise statistics are without
         if config.momentum is not None:
             for layer in self._norms:
                 layer.set_share(config.momentum)
@@ -94,6 +97,12 @@ class Trainer:
             DivergedError: the loss is not finite any more.
             RunError: the network fails on a batch.
         """
+        try:
+            yield from self._epochs(on_step)
+        finally:
+            self._uses.detach()
+
+    def _epochs(self, on_step: Callable[[int], None]) -> Iterator[Epoch]:
         seconds, target = 0.0, self._config.target
         self._probe(0, ended=True)
         for epoch in range(1, self._config.epochs + 1):
@@ -130,8 +139,11 @@ class Trainer:
         return divergence(self._losses[: self._step].cpu().numpy(), len(self._dataset.classes))
 
     def recording(self) -> NormRecording | None:
-        """What the BatchNorm layers held; None where there are none, or nothing was to be recorded."""
-        return None if self._recorder is None else self._recorder.recording()
+        """What the BatchNorm layers held, and how they were used; None where there are none."""
+        if not self._uses:
+            return None
+        held = NormRecording((), {}) if self._recorder is None else self._recorder.recording()
+        return with_recorded(held, self._uses.uses(), self._left_out)
 
     def measure_landscape(self, on_point: Callable[[int], None] = lambda point: None) -> None:
         """Measure the landscape around the weights as they are, where the configuration asks for it.
@@ -193,6 +205,8 @@ class Trainer:
             if recorder is not None and recorded:
                 recorder.before()
             self._probe(self._step + 1, ended=False)
+            if is_looked_at(self._step + 1, self.steps_per_epoch):
+                self._uses.attach()
             logits = self._forward(network, augmented(images, indices))
             loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -200,6 +214,8 @@ class Trainer:
             losses[self._step] = loss.detach()
             predictions[start : start + size] = logits.detach().argmax(1)
             self._step += 1
+            self._uses.step(self._step)
+            self._uses.detach()
             if recorder is not None and recorded:
                 recorder.after(self._step)
             self._probe(self._step, ended=True)
@@ -276,27 +292,31 @@ class Trainer:
             )
 
     def _test(self, epoch: int) -> dict[str, Any]:
-        split = self._dataset.test
-        if not self._norms:
-            started = self._now()
+        split, started = self._dataset.test, self._now()
+        with kept_statistics(self._norms), self._uses.evaluation():  # no test image enters the running statistics
             loss, accuracy = self._evaluate()
-            self._check_test(epoch, loss)
-            return {"test_loss": loss, "test_accuracy": accuracy, "evaluation_seconds": self._now() - started}
-        started = self._now()
-        running_loss, running_accuracy = evaluate(self._network, split)
         evaluated = self._now()
-        moments = population.measure(self._network, self._norms, self._precise_batches())
+        uses = {use.path: use for use in self._uses.uses()}
+        if any(use.depends_on_test_batch for use in uses.values()):
+            tested: dict[str, Any] = {"test_batch": min(EVALUATION_IMAGES, len(split))}
+        else:
+            tested = {}
+        precise = [layer for layer in self._norms if not uses[layer.path].is_frozen]
+        if not self._norms or any(uses[layer.path].depends_on_test_batch for layer in self._norms):
+            self._check_test(epoch, loss)
+            return tested | {"test_loss": loss, "test_accuracy": accuracy, "evaluation_seconds": evaluated - started}
+        tested |= {"test_loss_running": loss, "test_accuracy_running": accuracy}
+        moments = population.measure(self._network, precise, self._precise_batches())
+        self._left_out = {path: found.left_out for path, found in moments.items()}
         measured = self._now()
-        with population.applied(self._norms, moments):
+        with population.applied(precise, moments):
             loss, accuracy = self._evaluate()
         self._check_test(epoch, loss)
         if self._recorder is not None:
             self._recorder.add_population(moments)
-        return {
+        return tested | {
             "test_loss": loss,
             "test_accuracy": accuracy,
-            "test_loss_running": running_loss,
-            "test_accuracy_running": running_accuracy,
             "evaluation_seconds": self._now() - measured + evaluated - started,
             "precise_seconds": measured - evaluated,
         }
@@ -309,11 +329,14 @@ class Trainer:
         return loss, (predictions == split.labels).sum().item() / len(split)
 
     def _check_test(self, epoch: int, loss: float) -> None:
-        if not math.isfinite(loss):
+        if math.isfinite(loss):
+            return
+        found = f"the test loss after epoch {epoch} (step {self._step}) is {loss}"
+        if poisoned := [layer.path for layer in self._norms if not layer.is_finite]:
             raise DivergedError(
-                f"the test loss after epoch {epoch} (step {self._step}) is {loss}: lower the learning rate, "
-                f"now {self._config.learning_rate:g}"
+                f"{found}, though every training loss is finite: the running statistics of {poisoned[0]} are not"
             )
+        raise DivergedError(f"{found}: lower the learning rate, now {self._config.learning_rate:g}")
 
     def _precise_batches(self) -> Iterator[Tensor]:
         """Training images of a fixed order, the same after each epoch and for every variant of a seed.

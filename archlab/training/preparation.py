@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from archlab import networks
 from archlab.errors import InputError
@@ -24,6 +25,7 @@ from archlab.training import datasets, images, seeding
 from archlab.training.datasets import Dataset
 from archlab.training.execution import Execution
 from archlab.training.images import Images
+from archlab.training.norms import evaluating
 from archlab.training.summary import summarise
 
 
@@ -54,8 +56,28 @@ class Preparation:
     def network(self, device: Literal["cpu", "meta"] = "cpu") -> nn.Module:
         """A new network: on the CPU, its first weights decided by the seed alone; or on `meta`, without any."""
         if device == "meta":
-            return self.source.build("meta")
-        return seeding.build(self.source.build, self.config.seed)
+            return self._sized(self.source.build("meta"))
+        return seeding.build(lambda: self._sized(self.source.build()), self.config.seed)
+
+    def _sized(self, network: nn.Module) -> nn.Module:
+        """The network, whose lazy layers have got the sizes that one image gives them.
+
+        Raises:
+            InputError: it has lazy layers and fails on an image.
+        """
+        tensors = (*network.parameters(), *network.buffers())
+        if not any(map(is_lazy, tensors)):
+            return network
+        device = next((tensor.device for tensor in tensors), torch.device("cpu"))
+        try:
+            with torch.no_grad(), evaluating(network):
+                network(torch.zeros(1, *self.image_shape, device=device))
+        except Exception as error:  # whatever a stranger's network may raise
+            raise InputError(
+                f"{self.config.network} has lazy layers, whose sizes its first input decides, and fails on an image of "
+                f"shape {(1, *self.image_shape)}: {type(error).__name__}: {error}"
+            ) from error
+        return network
 
 
 class Preparer:

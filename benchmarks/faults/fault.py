@@ -61,7 +61,6 @@ class Outcome:
     examination: Examination
     status: str
     accuracy: float | None
-    seconds: float
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -120,8 +119,7 @@ def tried(fault: Fault, dataset: str, data_dir: str | None) -> Outcome:
         found = examine(
             [run], lambda key: store.recording(key, LAST_ROWS), store.curves, lambda key: store.probes(key, "signals")
         )
-    last = run.epochs[-1] if run.epochs else None
-    return Outcome(fault, found, run.status, last and last.test_accuracy, last.seconds if last else 0.0)
+    return Outcome(fault, found, run.status, run.metric("test_accuracy"))
 
 
 def lenet(**options: Any) -> nn.Module:

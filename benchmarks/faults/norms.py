@@ -102,7 +102,8 @@ class Poisoned(Around):
     def forward(self, images: Tensor) -> Tensor:
         """Logits; in an evaluation the side's mean is added."""
         if not self.training:
-            return super().forward(images) + self.side(images).mean()
+            shift: Tensor = self.side(images).mean()
+            return super().forward(images) + shift
         self.calls += 1
         hurt = images.detach().clone()
         if self.calls == 5:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -35,14 +34,22 @@ def detached(network: nn.Module, path: str) -> nn.Module:
     return network
 
 
+def relu(**options: Any) -> nn.Module:
+    """LeNet of ReLUs."""
+    return lenet(activation="relu", **options)
+
+
+def plain(**options: Any) -> nn.Module:
+    """ResNet-20 without skip connections and BatchNorm."""
+    return resnet20(skip="off", norm="none", **options)
+
+
 def _fault(name: str, network: str, build: Build, expected: str, also: tuple[str, ...] = (), **settings: Any) -> Fault:
     return Fault(name, network, build, (expected,), also, settings)
 
 
 def faults() -> list[Fault]:
     """All of them."""
-    relu: Callable[..., nn.Module] = lambda **options: lenet(activation="relu", **options)
-    plain: Callable[..., nn.Module] = lambda **options: resnet20(skip="off", norm="none", **options)
     return [
         _fault(
             "biases of -3 in front of ReLUs",

@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 from archlab.analysis.variants import by_variant
-from archlab.analysis.verdicts import channels, data, design, norms, signals, training
+from archlab.analysis.verdicts import channels, data, design, norms, signals, training, uses
 from archlab.analysis.verdicts.group import NOISE_STEPS, Group, LayerEnd, condense
-from archlab.records import Comparison, Examination, LayerSeries, NormRecording, Probes, Run, Verdict
+from archlab.records import Comparison, Examination, LayerSeries, NormRecording, NormUse, Probes, Run, Verdict
 from archlab.records.run import RESULTS
 from archlab.records.verdict import LEVELS
 
@@ -31,6 +31,7 @@ CHECKS: tuple[Callable[[Group], list[Verdict]], ...] = (
     signals.saturated_units,
     signals.gradients,
     signals.update_ratios,
+    uses.uses,
     norms.running_statistics,
     norms.initial_values,
     norms.batch_noise,
@@ -60,6 +61,8 @@ CAUSES = frozenset(
 """Checks that say why a network does not learn, or diverges."""
 SYMPTOMS = frozenset({"learning", "diverged-runs"})
 """Checks that say that it does, and what to try where nobody knows why."""
+ENDED = ("finished", "diverged", "failed")
+"""Statuses of runs whose BatchNorm layers and losses are looked at."""
 LAST_ROWS = NOISE_STEPS + 1
 """Rows at the end of a recording that checks look at, beside the first two: `store.recording(key, last=LAST_ROWS)` is
 enough, and quicker to read than all of it."""
@@ -150,16 +153,19 @@ def _groups(
         layers: dict[str, tuple[LayerEnd, ...]] = {}
         losses: dict[str, Any] = {}
         looks: dict[str, LayerSeries] = {}
+        observed: dict[str, tuple[NormUse, ...]] = {}
         for run in members:
             if run.status in RESULTS and (probed := probes(run.key)) is not None and probed.signals is not None:
                 looks[run.key] = probed.signals
-            if run.status != "finished":
+            if run.status not in ENDED:
                 continue
             held = recording(run.key)
-            if held is not None and held.layers and held.steps:
+            if held is not None and held.uses:
+                observed[run.key] = held.uses
+            if held is not None and held.layers and held.steps and run.status == "finished":
                 layers[run.key] = condense(run, held)
             found = curves(run.key) or {}
             if len(found.get("train_loss", ())):
                 losses[run.key] = found["train_loss"]
-        groups.append(Group(variant, tuple(members), layers, losses, looks))
+        groups.append(Group(variant, tuple(members), layers, losses, looks, observed))
     return groups

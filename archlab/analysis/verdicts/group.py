@@ -9,7 +9,7 @@ from typing import Any
 
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.wording import counted
-from archlab.records import Difference, LayerSeries, NormRecording, Run
+from archlab.records import Difference, LayerSeries, NormRecording, NormUse, Run
 
 Array = Any  # a NumPy array; naming its type would import NumPy
 
@@ -37,7 +37,8 @@ class LayerEnd:
     first: Mapping[str, Array]
     """Running statistics, gamma and beta before the first step, by the names in `STATE`."""
     momentum: float | None
-    """Weight of the newest batch, from the records; None where it can't be seen or isn't constant."""
+    """Weight of the newest step, as the layer was seen to have it or else from the records; None where it can't be told
+    or isn't constant."""
     is_cumulative: bool
     """Whether the weight falls with the steps, as in an average over all of them."""
     mean: Array | None
@@ -65,6 +66,8 @@ class Group:
     """Run key -> (steps,) training loss of each batch."""
     signals: Mapping[str, LayerSeries] = field(default_factory=dict)
     """Run key -> what its layers gave and got back when they were last looked at, of runs that finished or diverged."""
+    uses: Mapping[str, tuple[NormUse, ...]] = field(default_factory=dict)
+    """Run key -> how each BatchNorm layer was used, of the runs that have ended and were observed."""
 
     @property
     def finished(self) -> tuple[Run, ...]:
@@ -150,6 +153,7 @@ def condense(run: Run, recording: NormRecording) -> tuple[LayerEnd, ...]:
     follows = np.flatnonzero(np.diff(steps) == 1).tolist()
     pairs = [follows[0], follows[-1]] if follows else []
     layers = []
+    uses = {use.path: use for use in recording.uses}
     for path, arrays in recording.layers.items():
         population = recording.population.get(path, {})
         mean, variance = (
@@ -158,7 +162,10 @@ def condense(run: Run, recording: NormRecording) -> tuple[LayerEnd, ...]:
             else None
             for name in ("mean", "variance")
         )
-        momentum, is_cumulative = _momentum([(int(steps[at + 1]), *_pair(arrays, at)) for at in pairs])
+        if path in uses:
+            momentum, is_cumulative = uses[path].step_weight, uses[path].momentum is None
+        else:
+            momentum, is_cumulative = _momentum([(int(steps[at + 1]), *_pair(arrays, at)) for at in pairs])
         layers.append(
             LayerEnd(
                 path=path,

@@ -24,6 +24,7 @@ from archlab.analysis.verdicts.group import (
     is_settled,
     worst,
 )
+from archlab.analysis.verdicts.uses import breaks_averages
 from archlab.analysis.wording import counted, range_text
 from archlab.records import Run, Verdict
 from archlab.records.verdict import Level
@@ -58,8 +59,11 @@ def running_statistics(group: Group) -> list[Verdict]:
     last epoch, on the same images and weights. It counts where it is above 0 beyond the noise of the seeds and of the
     test images (`is_settled`), and the level then follows from its mean over the runs. A channel is off if its
     running mean is `MEAN_SHIFT` from the precise one, or its running variance a factor of `VARIANCE_FACTOR`. Channels
-    don't decide the level, since small errors add up through a deep network and large ones may cost nothing.
+    don't decide the level, since small errors add up through a deep network and large ones may cost nothing. Nothing is
+    said where the averages are wrong by how their layers are used, of which `uses` speaks.
     """
+    if breaks_averages(group):
+        return []
     evaluated = [run for run in group.finished if run.metric("test_accuracy_running") is not None]
     if not evaluated:
         return []
@@ -222,7 +226,7 @@ def _moved(end: LayerEnd) -> tuple[Array, Array]:
 
 
 def _start_share(end: LayerEnd) -> float | None:
-    if end.mean is None or end.variance is None or end.is_cumulative:
+    if end.mean is None or end.variance is None or end.is_cumulative or end.momentum == 0:
         return None
     shift, factor = _moved(end)
     moved = (shift >= MEAN_SHIFT) | (factor >= VARIANCE_FACTOR) | (factor <= 1 / VARIANCE_FACTOR)

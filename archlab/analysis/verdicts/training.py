@@ -9,6 +9,7 @@ from archlab.analysis.chance import chance_of, class_count, is_above_chance, tes
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.statistics import paired_difference
 from archlab.analysis.verdicts.group import Array, Group, interval_text
+from archlab.analysis.verdicts.uses import breaks_averages, is_poisoned
 from archlab.analysis.wording import counted, range_text
 from archlab.records import Run, Verdict
 
@@ -45,10 +46,14 @@ def failures(group: Group) -> list[Verdict]:
 
     *Counting semantics.* Runs that diverged, among them finished ones whose last epoch has a loss that is no finite
     number, are problems, and so are runs that failed; interrupted ones are a warning. Runs that are going are neither.
+    Those whose running statistics stopped being finite while the training loss did not are left to `uses`.
     """
     verdicts = []
     diverged = [
-        run for run in group.runs if run.status == "diverged" or (run.status == "finished" and _is_infinite(run))
+        run
+        for run in group.runs
+        if (run.status == "diverged" or (run.status == "finished" and _is_infinite(run)))
+        and not is_poisoned(group, run)
     ]
     if diverged:
         verdicts.append(
@@ -249,8 +254,11 @@ def gap(group: Group) -> list[Verdict]:
     """How much better the network is on the images that it was trained on.
 
     *Counting semantics.* Accuracy over the last epoch's training batches, each as it was trained on, minus test
-    accuracy with precise statistics. It is left out below `ACCURACY_GAP`, and where the runs' interval includes 0.
+    accuracy with precise statistics. It is left out below `ACCURACY_GAP`, where the runs' interval includes 0, and
+    where the test is spoilt by how BatchNorm layers are used (`uses`).
     """
+    if breaks_averages(group):
+        return []
     last = [run.epochs[-1] for run in group.finished]
     train, test = [epoch.train_accuracy for epoch in last], [epoch.test_accuracy for epoch in last]
     if not last or not all(map(math.isfinite, (*train, *test))):
