@@ -94,7 +94,8 @@ def channel_state(layer: NormLayerHealth, place: int, distance: float) -> Channe
         place,
         distance if math.isfinite(distance) else None,
         *map(
-            at, (layer.gamma, layer.beta, layer.running_mean, layer.mean, layer.running_var, layer.variance, layer.zeros)
+            at,
+            (layer.gamma, layer.beta, layer.running_mean, layer.mean, layer.running_var, layer.variance, layer.zeros),
         ),
     )
 

@@ -87,8 +87,14 @@ def _by_accuracy(health: NormHealth, running: Outcome, precise: Outcome) -> tupl
     texts[0] = texts[0].replace("% eval", "% in eval")
     if batch is not None and batch.accuracy is not None and health.data is not None:
         texts.append(f"{SHARE.number(batch.accuracy)} % with those of batches of {health.data.batch_size}")
-    interval = f"95 % interval {SHARE.number(max(-1.0, cost - half), '+')} to {SHARE.number(min(1.0, cost + half), '+')}"
-    said = f"cost {SHARE.number(cost)} points of accuracy" if cost >= 0 else f"gain {SHARE.number(-cost)} points of accuracy"
+    interval = (
+        f"95 % interval {SHARE.number(max(-1.0, cost - half), '+')} to {SHARE.number(min(1.0, cost + half), '+')}"
+    )
+    said = (
+        f"cost {SHARE.number(cost)} points of accuracy"
+        if cost >= 0
+        else f"gain {SHARE.number(-cost)} points of accuracy"
+    )
     text = f"Running statistics {said} ({interval}, n = {counted(running.images, 'image')}): {'; '.join(texts)}."
     return level, text + (" That may be the noise of so few images." if level == "note" else "")
 
@@ -130,7 +136,9 @@ def initial_values(health: NormHealth) -> list[Verdict]:
     `FEW` or more do, their median is `LEFT` or more, and their middle half agrees within `AGREEING`. Half of the layers
     must count. Momentum is not in a checkpoint, so this is how a small one is seen.
     """
-    found = {layer.path: left for layer in health.layers if (left := _left(layer)) is not None and not is_initial(layer)}
+    found = {
+        layer.path: left for layer in health.layers if (left := _left(layer)) is not None and not is_initial(layer)
+    }
     counting = {path: left for path, left in found.items() if left >= LEFT}
     if not found or len(counting) < max(1, len(found) / 2):
         return []
@@ -205,5 +213,3 @@ def batch_dependence(health: NormHealth) -> list[Verdict]:
             source=WU_JOHNSON_2021.replace("section 3", "section 5"),
         )
     ]
-
-

@@ -99,7 +99,9 @@ def not_finite(health: NormHealth) -> list[Verdict]:
     bad = {
         layer.path: sum(
             any(value is None for value in values)
-            for values in zip(*filter(None, (layer.running_mean, layer.running_var, layer.gamma, layer.beta)), strict=True)
+            for values in zip(
+                *filter(None, (layer.running_mean, layer.running_var, layer.gamma, layer.beta)), strict=True
+            )
         )
         for layer in health.layers
     }
@@ -271,7 +273,9 @@ def batch_noise(health: NormHealth) -> list[Verdict]:
         "Train with larger batches, with SyncBatchNorm over several devices, or with a normalisation that does not depend "
         "on the batch (GroupNorm)."
     )  # fmt: skip
-    return [Verdict("batch-noise", level, text, layer=worst, remedy=remedy, source="" if level == "good" else WU_HE_2018)]
+    return [
+        Verdict("batch-noise", level, text, layer=worst, remedy=remedy, source="" if level == "good" else WU_HE_2018)
+    ]
 
 
 def _noise(layer: NormLayerHealth) -> tuple[float, float, int] | None:
