@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archlab.records.config import TrainingConfig, Value
-from archlab.records.display import Displayed
+from archlab.records.data import DataSummary
+from archlab.records.display import Displayed, Shown
+from archlab.records.norm_use import NormUse
 from archlab.records.watched import Watched
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ RESULTS: tuple[Status, ...] = ("finished", "diverged")
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
+class Epoch(Shown):
     """Measurements at the end of one epoch. Accuracies are fractions, losses mean cross-entropy in nats."""
 
     epoch: int
@@ -44,6 +46,9 @@ class Epoch:
     """Time of this epoch's evaluations."""
     precise_seconds: float = 0.0
     """Time this epoch for the precise statistics, apart from `evaluation_seconds`."""
+    test_batch: int | None = None
+    """Images per batch of the test, where some BatchNorm layer normalised by that batch, so that another size gives
+    another accuracy; None where an image's output does not depend on the images beside it."""
     peak_memory_bytes: int | None = None
     """The most memory that was in use at a time since the process began: of the accelerator that torch allocated, else
     of the process."""
@@ -56,7 +61,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class NormRecording:
+class NormRecording(Shown):
     """What the BatchNorm layers held while training.
 
     Steps are optimiser steps done; row i of each array belongs to `steps[i]`.
@@ -67,6 +72,8 @@ class NormRecording:
     """Path -> quantity -> float32 array (steps, channels); the quantities are `QUANTITIES`."""
     population: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     """Path -> `mean`, `variance` -> array (epochs, channels): precise statistics at the end of each epoch."""
+    uses: tuple[NormUse, ...] = ()
+    """How each BatchNorm layer was used, also those that keep no statistics and are not in `layers`."""
 
     QUANTITIES: ClassVar[tuple[str, ...]] = ("running_mean", "running_var", "batch_mean", "batch_var", "gamma", "beta")
 
@@ -89,6 +96,11 @@ class Run(Displayed):
     parameters: int = 0
     error: str = ""
     """Why it failed or diverged."""
+    data: DataSummary | None = None
+    """What it was trained on and tested with; None where nobody looked."""
+    predicted: tuple[int, ...] = ()
+    """How many test images the network puts into each class in its last evaluation, the one that `test_accuracy` is
+    of; empty where nobody counted."""
     watched: Watched | None = None
     """Of a training in somebody else's loop. Its configuration then names its network and its data, and no settings."""
 

@@ -41,6 +41,8 @@ class RunRecorder:
         norms: records what the BatchNorm layers hold; None where nothing of them is recorded.
         steps: how many the training will have, if that is known.
         probes: gives what was seen of the layers and the loss so far.
+        looks: how often they have been looked at.
+        uses: adds to a recording how the BatchNorm layers were used.
         settle: called before curves are read, for whoever fills in accuracies late.
     """
 
@@ -51,16 +53,16 @@ class RunRecorder:
         *,
         steps: int = 1024,
         probes: Callable[[], Probes | None] = lambda: None,
+        looks: Callable[[], int] = lambda: 0,
+        uses: Callable[[NormRecording | None], NormRecording | None] = lambda recording: recording,
         settle: Callable[[], None] = lambda: None,
     ) -> None:
         self.steps = StepCurves(device, steps)
         self.norms = norms
-        self._probes, self._settle = probes, settle
+        self._probes, self._count_looks, self._with_uses, self._settle = probes, looks, uses, settle
         self._writer: RunWriter | None = None
         self._keeps, self._recordings = Pace(KEEP_SECONDS), Pace(RECORDING_SECONDS)
         self._written = self._looks = 0
-        self.looks = 0
-        """How often a probe has looked; whoever looks counts it up."""
 
     def keep_in(self, writer: RunWriter) -> None:
         """Write what is recorded with this writer from now on."""
@@ -102,8 +104,8 @@ class RunRecorder:
         return self.steps.arrays(since)
 
     def recording(self) -> NormRecording | None:
-        """What the BatchNorm layers held; None where there are none, or nothing was to be recorded."""
-        return None if self.norms is None else self.norms.recording()
+        """What the BatchNorm layers held, and how they were used; None where nothing of it is known."""
+        return self._with_uses(None if self.norms is None else self.norms.recording())
 
     def divergence(self, classes: int) -> str:
         """Why the training, which came to its end, has diverged; empty where it hasn't."""
@@ -134,9 +136,10 @@ class RunRecorder:
 
     def _keep(self) -> None:
         assert self._writer is not None
-        if self.looks > self._looks and (probes := self._probes()) is not None:
+        looks = self._count_looks()
+        if looks > self._looks and (probes := self._probes()) is not None:
             self._writer.keep_probes(probes)
-            self._looks = self.looks
+            self._looks = looks
         self._writer.append_steps(self.curves(self._written))
         self._written = len(self.steps)
         self._keeps.restart()

@@ -11,7 +11,7 @@ import torch
 
 from archlab.errors import DivergedError, RunError
 from archlab.networks.given import Trained, config_of, with_switches
-from archlab.records import Run, TrainingConfig, Value
+from archlab.records import DataSummary, Run, TrainingConfig, Value
 from archlab.records.config import consistent
 from archlab.records.settings import divided, settled
 from archlab.store import Store, run_key
@@ -20,7 +20,7 @@ from archlab.training.execution import Execution
 from archlab.training.last_batch import check_last_batch
 from archlab.training.loop import Trainer
 from archlab.training.notebook import showing
-from archlab.training.preparation import Preparer
+from archlab.training.preparation import Preparation, Preparer
 from archlab.training.progress import Pace, Progress
 
 REPORT_SECONDS = 0.1
@@ -88,7 +88,7 @@ def run(config: TrainingConfig, preparer: Preparer, progress: Callable[[Progress
             return known
         check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
         trainer = Trainer(network.to(device), dataset, config)
-        return _run(config, store, environment, trainer, tell)
+        return _run(prepared, store, environment, trainer, preparer.summary(prepared), tell)
 
 
 def missing(configs: Sequence[TrainingConfig], preparer: Preparer) -> list[TrainingConfig]:
@@ -122,12 +122,14 @@ def _is_there(config: TrainingConfig, preparer: Preparer, stored: Sequence[str])
 
 
 def _run(
-    config: TrainingConfig,
+    prepared: Preparation,
     store: Store,
     environment: dict[str, Value],
     trainer: Trainer,
+    data: DataSummary,
     tell: Callable[[Progress], None],
 ) -> Run:
+    config = prepared.config
     steps = config.epochs * trainer.steps_per_epoch
     reports, recorder = Pace(REPORT_SECONDS), trainer.recorder
 
@@ -140,17 +142,20 @@ def _run(
         if reports.is_due():
             tell(Progress(config, "landscape", writer.key, config.epochs, point, config.landscape**2))
 
-    with store.writer(config, environment, trainer.parameters) as writer:
+    with store.writer(config, environment, trainer.parameters, data) as writer:
         recorder.keep_in(writer)
         tell(Progress(config, "started", writer.key, steps=steps))
         try:
             for epoch in trainer.epochs(on_step):
                 recorder.add_epoch(epoch)
+                writer.answer(trainer.predicted)
                 tell(Progress(config, "epoch", writer.key, epoch.epoch, epoch.step, steps, metrics=epoch))
+            trainer.look_at_end()
             if reason := trainer.divergence():
                 raise DivergedError(reason)
             trainer.measure_landscape(on_point)
         except DivergedError as error:
+            trainer.look_at_start(prepared.network())
             diverged = recorder.end("diverged", error.reason)
             done = len(diverged.epochs)
             tell(Progress(config, "diverged", writer.key, done, steps=steps, run=diverged, error=error.reason))

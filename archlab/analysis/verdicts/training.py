@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from archlab.analysis.chance import chance_of, class_count, is_above_chance, tested_images
+from archlab.analysis.chance import class_count, has_learnt
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.statistics import paired_difference
 from archlab.analysis.verdicts.group import Array, Group, interval_text
+from archlab.analysis.verdicts.uses import breaks_averages, is_poisoned
 from archlab.analysis.wording import counted, range_text
 from archlab.records import Run, Verdict
 
@@ -45,10 +46,14 @@ def failures(group: Group) -> list[Verdict]:
 
     *Counting semantics.* Runs that diverged, among them finished ones whose last epoch has a loss that is no finite
     number, are problems, and so are runs that failed; interrupted ones are a warning. Runs that are going are neither.
+    Those whose running statistics stopped being finite while the training loss did not are left to `uses`.
     """
     verdicts = []
     diverged = [
-        run for run in group.runs if run.status == "diverged" or (run.status == "finished" and _is_infinite(run))
+        run
+        for run in group.runs
+        if (run.status == "diverged" or (run.status == "finished" and _is_infinite(run)))
+        and not is_poisoned(group, run)
     ]
     if diverged:
         verdicts.append(
@@ -123,7 +128,7 @@ def progress(group: Group) -> list[Verdict]:
         loss = run.epochs[-1].train_loss
         if loss is not None and reference is not None and reference > 0 and not _is_infinite(run):
             judged.append((run, loss, reference))
-    stuck = [entry for entry in judged if entry[1] >= UNLEARNT_LOSS_SHARE * entry[2] and not _is_above_chance(entry[0])]
+    stuck = [entry for entry in judged if entry[1] >= UNLEARNT_LOSS_SHARE * entry[2] and not has_learnt(entry[0])]
     if not judged:
         return []
     references = range_text([reference for *_, reference in stuck or judged], ".3f")
@@ -162,12 +167,6 @@ def _guessing(run: Run) -> float | None:
     """The loss of guessing, in nats; None where the records don't say how many classes there are."""
     classes = _classes(run)
     return None if classes is None else math.log(classes)
-
-
-def _is_above_chance(run: Run) -> bool:
-    chance, accuracy = chance_of([run.config]), run.epochs[-1].best_accuracy
-    images = tested_images(run.config.dataset, run.config.test_samples)
-    return chance is not None and accuracy is not None and is_above_chance(accuracy, chance, images)
 
 
 def _at_chance(runs: Sequence[Run]) -> str:
@@ -247,8 +246,11 @@ def gap(group: Group) -> list[Verdict]:
     """How much better the network is on the images that it was trained on.
 
     *Counting semantics.* Accuracy over the last epoch's training batches, each as it was trained on, minus test
-    accuracy with precise statistics. It is left out below `ACCURACY_GAP`, and where the runs' interval includes 0.
+    accuracy with precise statistics. It is left out below `ACCURACY_GAP`, where the runs' interval includes 0, and
+    where the test is spoilt by how BatchNorm layers are used (`uses`).
     """
+    if breaks_averages(group):
+        return []
     last = [(run, run.epochs[-1].train_accuracy, run.epochs[-1].test_accuracy) for run in group.finished]
     told = [(run, one, other) for run, one, other in last if one is not None and other is not None]
     train, test = [one for _, one, _ in told], [other for *_, other in told]

@@ -25,8 +25,10 @@ class LayerTable:
             stacked = torch.stack([torch.stack([value.to(device) for value in row]) for row in rows.values()])
             self._looks.append((step, list(rows), stacked))
 
-    def __len__(self) -> int:
-        return len(self._looks)
+    @property
+    def steps(self) -> list[int]:
+        """Of its looks."""
+        return [step for step, *_ in self._looks]
 
     def halve(self) -> None:
         """Drop every second look, but for the last."""

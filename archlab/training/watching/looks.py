@@ -143,7 +143,7 @@ class LayerLooks:
         self._table.add(step, rows)
         self._before, self._gradients = {}, {}
         self.count += 1
-        if len(self._table) > MOST_LOOKS:
+        if len(self._table.steps) > MOST_LOOKS:
             self._table.halve()
             self._every *= 2
 

@@ -108,7 +108,7 @@ def watch(
     home = store if isinstance(store, Store) else open_store(store)
     parameters = sum(held.numel() for held in subject.network.parameters())
     environment = machine(subject.device) | {"command": command()}
-    writer = home.writer(config, environment, parameters, watched)
+    writer = home.writer(config, environment, parameters, watched=watched)
     return WatchedRun(subject, optimizers, writer, watched, record_every=record_every, precise=precise)
 
 

@@ -14,12 +14,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from archlab.errors import InputError, nearest
-from archlab.records import Epoch, Probes, Run, Value, Watched
+from archlab.records import Epoch, NormRecording, Probes, Run, Value, Watched
 from archlab.training import population, seeding
 from archlab.training.environment import peak_memory
+from archlab.training.norm_uses import NormObserver, with_recorded
 from archlab.training.norms import norm_layers
 from archlab.training.probes.listening import first_tensor
 from archlab.training.recorder import RunRecorder
@@ -101,13 +102,19 @@ class WatchedRun:
         """What came of it, once it is closed."""
         if writer is None:
             return
-        norms = norm_layers(subject.network, frozen=True) if record_every else []
+        norms = norm_layers(subject.network) if record_every else []
         self._norms = norms
         self._looks = LayerLooks(subject.networks, watched.every, listens=not subject.is_compiled)
         self._recorder = RunRecorder(
-            subject.device, NormRecorder(norms, record_every) if norms else None, probes=self._probes
+            subject.device,
+            NormRecorder(norms, record_every) if norms else None,
+            probes=self._probes,
+            looks=lambda: self._looks.count,
+            uses=self._with_uses,
         )
         self._recorder.keep_in(writer)
+        trained = [held for one in optimizers for group in one.param_groups for held in group["params"]]
+        self._uses = NormObserver(subject.network, trained or None)
         self._start()
 
     @property
@@ -200,10 +207,13 @@ class WatchedRun:
             self._handles.append(optimizer.register_step_pre_hook(self._before_update))
         if len(self._optimizers) == 1:
             self._handles.append(self._optimizers[0].register_step_post_hook(lambda *_: self._end_optimizer_step()))
+        if not self._subject.is_compiled:
+            self._handles.append(self._subject.network.register_forward_pre_hook(self._observe_evaluation))
         self._open_step()
         atexit.register(self._at_exit)
 
     def _stop(self) -> None:
+        self._uses.detach()
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -215,6 +225,7 @@ class WatchedRun:
         self._recorder.before()
         if self._looks.due(self.steps + 1):
             self._looks.open(copying=not self._optimizers)
+            self._observe()
 
     def _before_update(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         if self._looks.is_open:
@@ -238,7 +249,8 @@ class WatchedRun:
             self._tell()
         if self._looks.is_open:
             self._looks.close(self.steps)
-            self._recorder.looks += 1
+        self._uses.step(self.steps)
+        self._uses.detach()
         self._open_step()
         self._recorder.keep()
 
@@ -266,8 +278,8 @@ class WatchedRun:
             evaluation_seconds=max(0.0, now - max(self._stepped, self._started)),
             precise_seconds=precise,
             peak_memory_bytes=peak_memory(self._subject.device),
-            **metrics,
         )
+        epoch = replace(epoch, **metrics)  # type: ignore[arg-type]
         self._epochs.append(epoch)
         self._recorder.add_epoch(epoch)
         self._started = time.perf_counter()
@@ -281,6 +293,20 @@ class WatchedRun:
             moments = population.measure(self._subject.network, self._norms, _inputs(self._precise, self._subject))
         self._recorder.add_population(moments)
         return time.perf_counter() - started
+
+    def _observe(self) -> None:
+        """See how the BatchNorm layers are used until the end of the step."""
+        if not self._subject.is_compiled and len(self._subject.networks) == 1:
+            self._uses.attach()
+
+    def _observe_evaluation(self, network: nn.Module, _: Any) -> None:
+        """See an evaluation: a pass in evaluation mode that records no gradients."""
+        if not (torch.compiler.is_compiling() or network.training or torch.is_grad_enabled()):
+            self._observe()
+
+    def _with_uses(self, held: NormRecording | None) -> NormRecording | None:
+        uses = self._uses.uses() if self._uses else ()
+        return with_recorded(held or NormRecording((), {}), uses, {}) if uses else held
 
     def _probes(self) -> Probes | None:
         series = self._looks.series()
