@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archlab.records.config import TrainingConfig, Value
-from archlab.records.display import Displayed
+from archlab.records.data import DataSummary
+from archlab.records.display import Displayed, Shown
 from archlab.records.norm_use import NormUse
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ RESULTS: tuple[Status, ...] = ("finished", "diverged")
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
+class Epoch(Shown):
     """Measurements at the end of one epoch. Accuracies are fractions, losses mean cross-entropy in nats."""
 
     epoch: int
@@ -49,7 +50,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class NormRecording:
+class NormRecording(Shown):
     """What the BatchNorm layers held while training.
 
     Steps are optimiser steps done; row i of each array belongs to `steps[i]`.
@@ -84,6 +85,11 @@ class Run(Displayed):
     parameters: int = 0
     error: str = ""
     """Why it failed or diverged."""
+    data: DataSummary | None = None
+    """What it was trained on and tested with; None where nobody looked."""
+    predicted: tuple[int, ...] = ()
+    """How many test images the network puts into each class in its last evaluation, the one that `test_accuracy` is
+    of; empty where nobody counted."""
 
     def metric(self, name: str) -> float | None:
         """A measurement at the end of the last epoch: a field of `Epoch`; None where there is none."""
