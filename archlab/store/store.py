@@ -305,7 +305,8 @@ def _new_key(config: TrainingConfig) -> str:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-.")[-48:] or "x"
+    # A folder whose name begins with a dot is hidden, also where the cut makes it so.
+    return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-.")[-48:].lstrip(".") or "x"
 
 
 def _is_hidden(path: Path) -> bool:
