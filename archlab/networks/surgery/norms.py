@@ -147,7 +147,7 @@ def replace_in_place(
     if not layers:
         others = {type(module).__name__ for module in network.modules() if "Norm" in type(module).__name__}
         has = f"; its normalisations are {', '.join(sorted(others))}" if others else ""
-        raise InputError(f"{name} has no BatchNorm layer that could be replaced by {to}{has}")
+        raise InputError(f"{name} has no BatchNorm layer, so that there is nothing for norm={kind} to replace{has}")
     before, paths = count(network), {id(module): path for path, module in network.named_modules()}
     flow, notes = _flow(network, inputs)
     places = [_place(layer, flow) for layer in layers]
@@ -172,7 +172,9 @@ def replace_in_place(
         put(network, layer.module, put_in)
         cuts.append(Cut(layer.path, layer.kind, layer.channels, into=_described(new), reason=said))
     if not any(cut.done for cut in cuts):
-        raise InputError(f"no BatchNorm layer of {name} can be replaced by {to}: {cuts[0].path} {cuts[0].reason}")
+        raise InputError(
+            f"norm={kind} can replace no BatchNorm layer of {name}: {cuts[0].path} ({cuts[0].kind}), {cuts[0].reason}"
+        )
     return network, Surgery("norm", name, kind, tuple(cuts), tuple(biases), (), (before, count(network)), tuple(notes))
 
 
