@@ -22,6 +22,7 @@ from archlab.records import TrainingConfig, Value
 from archlab.records.settings import settled
 from archlab.training import datasets, images, seeding
 from archlab.training.datasets import Dataset
+from archlab.training.environment import describe
 from archlab.training.execution import Execution
 from archlab.training.images import Images
 
@@ -47,12 +48,22 @@ class Preparation:
         return self.channels, size, size
 
     @property
+    def is_repeated(self) -> bool:
+        """Whether grey images are repeated in the channels that the network takes."""
+        return self.channels != self.images.channels
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on what was done to the network and its images so that they go together; the network is built."""
         self.network("meta")
         grey = f"The grey images of {self.config.dataset} are repeated in the {self.channels} channels that "
         grey += f"{self.config.network} takes."
-        return (*self.source.notes, *([grey] if self.channels != self.images.channels else []))
+        return (*self.source.notes, *([grey] if self.is_repeated else []))
+
+    def environment(self, device: torch.device, network: nn.Module) -> dict[str, Value]:
+        """What decides the run's result beside its configuration, for its record; the network has its first weights."""
+        found = describe(device, network, self.images.fingerprint)
+        return found | ({"images": f"grey, repeated in {self.channels} channels"} if self.is_repeated else {})
 
     @property
     def samples(self) -> tuple[int, int]:
