@@ -54,8 +54,10 @@ class Preparation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on what was done to the network and its images so that they go together; the network is built."""
-        self.network("meta")
+        """Sentences on what was done to the network and its images so that they go together."""
+        if self.source.operation:
+            with seeding.preserved():
+                self.source.build()
         grey = f"The grey images of {self.config.dataset} are repeated in the {self.channels} channels that "
         grey += f"{self.config.network} takes."
         return (*self.source.notes, *([grey] if self.is_repeated else []))
@@ -185,7 +187,9 @@ def _channels(source: Source, found: Images) -> int:
     if source.input_shapes:
         taken = source.input_shapes[0][1] if len(source.input_shapes[0]) == 4 else 1
     else:
-        layers = source.untouched("meta").modules()
+        with seeding.preserved():
+            # With weights: a factory may give what lies in its module, and building without them would take them off.
+            layers = list(source.untouched().modules())
         taken = next((layer.in_channels for layer in layers if isinstance(layer, nn.Conv2d)), 1)
     return 3 if taken == 3 else 1
 

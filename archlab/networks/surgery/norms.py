@@ -129,19 +129,12 @@ def replace_norms(
     >>> record.biases, list(changed.state_dict())
     (('0',), ['0.weight', '0.bias'])
     """
-    changed = copy.deepcopy(network)
-    return replace_in_place(changed, to, groups=groups, inputs=inputs)
-
-
-def replace_in_place(
-    network: nn.Module, to: str, *, groups: int | None = None, inputs: object = None
-) -> tuple[nn.Module, Surgery]:
-    """As `replace_norms`, of the network itself; another one is given back only where it is a BatchNorm layer."""
     kind = NORMS.get(to, to)
     if kind not in KINDS:
         raise InputError(f"BatchNorm is to be replaced by {to!r}, expected one of {', '.join(('off', *KINDS))}")
     if groups is not None and (kind != "group" or groups < 1):
         raise InputError(f"groups is {groups!r} for {to}, expected 1 or more, for group alone")
+    network = copy.deepcopy(network)
     layers = norm_layers(network)
     name = type(network).__name__
     if not layers:
