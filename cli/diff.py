@@ -9,6 +9,7 @@ import typer
 from archlab.cli.common.completion import network_names
 from archlab.cli.common.console import emit, message
 from archlab.cli.common.groups import grouped
+from archlab.cli.common.idle import refuse_for_traces, refuse_idle
 from archlab.cli.common.options import (
     BN,
     BatchOption,
@@ -28,6 +29,7 @@ from archlab.errors import InputError
 
 @grouped
 def diff(
+    context: typer.Context,
     before: NetworkArgument,
     after: Annotated[
         str | None,
@@ -90,17 +92,23 @@ def diff(
     from archlab.tables.diff import diff_table
 
     columns = ("time",) if profile else ()
-    changed = {name: value for name, value in (("bn", bn), ("skip", skip)) if value is not None}
-    sides = []
-    for network, own, switches in ((before, before_options, {}), (after or before, after_options, changed)):
+    other = after or before
+    for network, names in ((before, ("before_options",)), (other, ("after_options", "bn", "skip"))):
         if is_trace(network):
-            if switches:
-                raise InputError(
-                    f"{network} holds a trace, which {' and '.join(map('--{}'.format, switches))} can't change"
-                )
+            refuse_idle(context, names, f"is for a network, and {network} is measured already")
+    if is_trace(before) and is_trace(other):
+        refuse_idle(context, ("profile",), f"measures networks, and {before} and {other} are measured already")
+    refuse_for_traces(context, (before, other), columns)
+    if target.form is Format.json:
+        refuse_idle(
+            context, ("depth", "everything"), "is for tables and pictures, and JSON holds every layer that differs"
+        )
+    sides = []
+    for network, own, *switches in ((before, before_options), (other, after_options, bn, skip)):
+        if is_trace(network):
             sides.append(traced(network))
         else:
-            chosen = both(network_options([*(options or ()), *(own or ())], **switches), hub)
+            chosen = both(network_options([*(options or ()), *(own or ())], *switches), hub)
             sides.append(traced(network, inputs, batch, chosen, columns))
     found = compare(*sides)
     if target.form is Format.html and target.path is not None:

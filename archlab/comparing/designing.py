@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from archlab.errors import InputError, SourceError, nearest
 from archlab.records import TrainingConfig, Value
 from archlab.records.config import NORMS, WITH_MOMENTUM, consistent
+from archlab.records.display import Shown
 from archlab.records.settings import settings, varying
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Design:
+class Design(Shown):
     """What is to be trained: each variant with each seed."""
 
     variants: tuple[TrainingConfig, ...]
@@ -106,7 +107,8 @@ def design(
 def _has_batchnorm(source: Source, variant: TrainingConfig) -> bool:
     from archlab.training.norms import norm_layers
 
-    return bool(norm_layers(source.with_options(variant.options).build("meta").train()))
+    layers = norm_layers(source.with_options(variant.options).build("meta").train())
+    return not all(layer.is_frozen for layer in layers)
 
 
 def _divided(chosen: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Sequence[Value]]]:

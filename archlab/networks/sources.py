@@ -32,6 +32,8 @@ from archlab.networks.operating import NOTHING, Operation, divided, offered
 from archlab.networks.options import Option, Signature, plain_value, read_signature
 from archlab.networks.weightless import build_weightless
 from archlab.records import Shape, Value
+from archlab.records.display import Shown
+from archlab.records.listed import ListedNetwork
 
 SOURCE_FORMS = (
     "a registered name, torchvision:NAME, timm:NAME, hf:ORG/NAME, hf:FOLDER, FILE.py:FACTORY, package.module:FACTORY "
@@ -43,7 +45,7 @@ IN_MAIN = "{name} is defined in a notebook or in the running script, which other
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Source(Shown):
     """A network that can be built, as often as it is wanted."""
 
     name: str
@@ -75,6 +77,16 @@ class Source:
     """Gives the same network for other options, without looking it up again."""
     operation: Operation = NOTHING
     """What is changed in the network once its factory has built it, since the factory has no option for that."""
+
+    @property
+    def listed(self) -> ListedNetwork:
+        """What is shown of it: all its options, and the input that it was made for where there is one."""
+        options = tuple(option.listed for option in self.available.values())
+        shape = self.input_shapes[0][1:] if len(self.input_shapes) == 1 else ()
+        return ListedNetwork(self.name, self.summary, options, shape)
+
+    def _drawn(self) -> ListedNetwork:
+        return self.listed
 
     def with_options(self, options: Mapping[str, Value]) -> Source:
         """The same network with these options instead of its own; a file isn't run again.

@@ -4,12 +4,15 @@ from archlab.records.check import Check, Finding
 from archlab.records.checkpoint import Checkpoint, StoredTensor
 from archlab.records.comparison import Comparison, Difference, Estimate, VariantResult
 from archlab.records.config import TrainingConfig, Value
+from archlab.records.data import DataSummary, PartSummary
 from archlab.records.decoding import Decoding, DecodingPass
 from archlab.records.diff import Change, Diff, LayerDiff, Side
 from archlab.records.document import Document
 from archlab.records.graph import Graph, GraphEdge, GraphNode
 from archlab.records.growth import Growth, Stage
 from archlab.records.memory import MemoryEstimate, MemoryParts
+from archlab.records.norm_use import NormUse
+from archlab.records.norm_health import NormHealth
 from archlab.records.probe import GradientCorrelation, Landscape, LayerSeries, Probes, Similarity, Smoothness
 from archlab.records.profile import LayerTime, Machine, Profile, Rate, Timing
 from archlab.records.run import Epoch, NormRecording, Run
@@ -24,6 +27,7 @@ __all__ = [
     "Checkpoint",
     "Comparison",
     "Cut",
+    "DataSummary",
     "Decoding",
     "DecodingPass",
     "Diff",
@@ -48,7 +52,10 @@ __all__ = [
     "Machine",
     "MemoryEstimate",
     "MemoryParts",
+    "NormHealth",
     "NormRecording",
+    "NormUse",
+    "PartSummary",
     "Probes",
     "Profile",
     "Rate",

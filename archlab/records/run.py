@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archlab.records.config import TrainingConfig, Value
-from archlab.records.display import Displayed
+from archlab.records.data import DataSummary
+from archlab.records.display import Displayed, Shown
+from archlab.records.norm_use import NormUse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +22,7 @@ RESULTS: tuple[Status, ...] = ("finished", "diverged")
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
+class Epoch(Shown):
     """Measurements at the end of one epoch. Accuracies are fractions, losses mean cross-entropy in nats."""
 
     epoch: int
@@ -42,10 +44,13 @@ class Epoch:
     """Time of this epoch's evaluations."""
     precise_seconds: float = 0.0
     """Time this epoch for the precise statistics, apart from `evaluation_seconds`."""
+    test_batch: int | None = None
+    """Images per batch of the test, where some BatchNorm layer normalised by that batch, so that another size gives
+    another accuracy; None where an image's output does not depend on the images beside it."""
 
 
 @dataclass(frozen=True, slots=True)
-class NormRecording:
+class NormRecording(Shown):
     """What the BatchNorm layers held while training.
 
     Steps are optimiser steps done; row i of each array belongs to `steps[i]`.
@@ -56,6 +61,8 @@ class NormRecording:
     """Path -> quantity -> float32 array (steps, channels); the quantities are `QUANTITIES`."""
     population: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     """Path -> `mean`, `variance` -> array (epochs, channels): precise statistics at the end of each epoch."""
+    uses: tuple[NormUse, ...] = ()
+    """How each BatchNorm layer was used, also those that keep no statistics and are not in `layers`."""
 
     QUANTITIES: ClassVar[tuple[str, ...]] = ("running_mean", "running_var", "batch_mean", "batch_var", "gamma", "beta")
 
@@ -78,6 +85,11 @@ class Run(Displayed):
     parameters: int = 0
     error: str = ""
     """Why it failed or diverged."""
+    data: DataSummary | None = None
+    """What it was trained on and tested with; None where nobody looked."""
+    predicted: tuple[int, ...] = ()
+    """How many test images the network puts into each class in its last evaluation, the one that `test_accuracy` is
+    of; empty where nobody counted."""
 
     def metric(self, name: str) -> float | None:
         """A measurement at the end of the last epoch: a field of `Epoch`; None where there is none."""

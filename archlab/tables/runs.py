@@ -101,6 +101,12 @@ def _run_title(run: Run) -> str:
 
 def _run_notes(run: Run, has_running: bool) -> tuple[str, ...]:
     notes = [f"{run.parameters:,d} parameters." if run.parameters else ""]
+    if batch := next((epoch.test_batch for epoch in run.epochs if epoch.test_batch), None):
+        notes.append(
+            f"{'All test accuracies and losses' if has_running else 'test acc., test loss'}: in batches of "
+            f"{counted(batch, 'image')}, by whose own mean and variance BatchNorm layers normalise: another batch "
+            "gives other values."
+        )
     if has_running:
         notes.append(
             f"precise acc., test loss: of the test images with {PRECISE}; running acc.: in {EVALUATION}. "

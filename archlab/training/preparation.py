@@ -13,18 +13,21 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from archlab import networks
 from archlab.errors import InputError
 from archlab.networks import Source
 from archlab.networks.devices import find_device
-from archlab.records import TrainingConfig, Value
+from archlab.records import DataSummary, TrainingConfig, Value
 from archlab.records.settings import settled
 from archlab.training import datasets, images, seeding
 from archlab.training.datasets import Dataset
 from archlab.training.environment import describe
 from archlab.training.execution import Execution
 from archlab.training.images import Images
+from archlab.training.norms import evaluating
+from archlab.training.summary import summarise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,9 +89,29 @@ class Preparation:
     def network(self, device: Literal["cpu", "meta"] = "cpu") -> nn.Module:
         """A new network: on the CPU, its first weights decided by the seed alone; or on `meta`, without any."""
         if device == "meta":
-            return self.source.build("meta")
+            return self._sized(self.source.build("meta"))
         # What surgery changes draws nothing: all other layers begin as they would without it.
-        return self.source.operated(seeding.build(self.source.untouched, self.config.seed))
+        return self.source.operated(seeding.build(lambda: self._sized(self.source.untouched()), self.config.seed))
+
+    def _sized(self, network: nn.Module) -> nn.Module:
+        """The network, whose lazy layers have got the sizes that one image gives them.
+
+        Raises:
+            InputError: it has lazy layers and fails on an image.
+        """
+        tensors = (*network.parameters(), *network.buffers())
+        if not any(map(is_lazy, tensors)):
+            return network
+        device = next((tensor.device for tensor in tensors), torch.device("cpu"))
+        try:
+            with torch.no_grad(), evaluating(network):
+                network(torch.zeros(1, *self.image_shape, device=device))
+        except Exception as error:  # whatever a stranger's network may raise
+            raise InputError(
+                f"{self.config.network} has lazy layers, whose sizes its first input decides, and fails on an image of "
+                f"shape {(1, *self.image_shape)}: {type(error).__name__}: {error}"
+            ) from error
+        return network
 
 
 class Preparer:
@@ -104,6 +127,7 @@ class Preparer:
         self._sources = {source.name: source for source in sources}
         self._read = cache(self._images)
         self._latest: tuple[object, Dataset] | None = None
+        self._summary: tuple[object, DataSummary] | None = None
 
     @classmethod
     def of(cls, where: Execution | Preparer) -> Preparer:
@@ -144,11 +168,17 @@ class Preparer:
         Raises:
             DataError: there are fewer than were asked for, or they have no common size.
         """
-        config = run.config
-        wanted = (config.dataset, run.size, config.train_samples, config.test_samples, run.channels, config.normalise)
+        wanted = _chosen(run)
         if self._latest is None or self._latest[0] != wanted:
-            self._latest = wanted, run.dataset(config.train_samples, config.test_samples, self.device)
+            self._latest = wanted, run.dataset(run.config.train_samples, run.config.test_samples, self.device)
         return self._latest[1]
+
+    def summary(self, run: Preparation) -> DataSummary:
+        """What the images of a run are, in numbers; as `dataset`, and kept with it for the next run."""
+        wanted = _chosen(run)
+        if self._summary is None or self._summary[0] != wanted:
+            self._summary = wanted, summarise(self.dataset(run))
+        return self._summary[1]
 
     def _images(self, dataset: str) -> Images:
         return images.load_images(dataset, self.execution.data_dir, download=self.execution.download)
@@ -158,6 +188,12 @@ CHANNELS = ("in_channels", "in_chans")
 CLASSES = ("classes", "num_classes", "n_classes")
 SIZES = ("size", "image_size")
 """What archlab's networks, torchvision's, timm's and most people's call an option that follows the data."""
+
+
+def _chosen(run: Preparation) -> tuple[object, ...]:
+    """What decides which images a run has, and how they are given to the network."""
+    config = run.config
+    return config.dataset, run.size, config.train_samples, config.test_samples, run.channels, config.normalise
 
 
 def _fitted(source: Source, config: TrainingConfig, found: Images, side: int | None) -> Mapping[str, Value]:

@@ -5,8 +5,9 @@ epoch starts in the state in which the last one ended, so those rows are the sta
 went into the running ones in that step: the batch variance is unbiased in torch's layers and biased in archlab's own.
 They are not computed a second time but solved for from the running statistics before and after the step,
 batch = before + (after - before) / share, so their error is float32's rounding of the running value divided by the
-share (about 1e-6 of it at 0.1). Row 0 comes before any batch: its batch statistics are NaN. A layer called several
-times in a step gives a mixture.
+share (about 1e-6 of it at 0.1). The share is that of all updates of the step: 0.19 for two at a momentum of 0.1. Row 0
+comes before any batch: its batch statistics are NaN, as are those of a layer that is not updated (one in evaluation
+mode, or with a momentum of 0). A layer called several times in a step gives a mixture.
 
 The rows take `ROW_BYTES` bytes at most (or two rows per epoch, where that is more). When they are full, k is doubled
 and the rows that no longer fit are dropped, the ends of epochs never.
@@ -43,8 +44,9 @@ class Recorder:
         device = layers[0].statistics()[0].device
         self._rows = torch.empty(self._limit + 1, 6 * self._channels, device=device)
         self._steps: list[int] = []
+        self._counts = torch.zeros(2, self._limit + 1, len(layers), dtype=torch.int64, device=device)
+        self._frozen: list[list[bool]] = []
         self._population: list[Mapping[str, Moments]] = []
-        self._tracked = [int(layer.module.num_batches_tracked) for layer in layers]
         self.before()
         self.after(0)
 
@@ -56,15 +58,21 @@ class Recorder:
         """Note the running statistics before a step that is due."""
         row = self._rows[len(self._steps)]
         torch.cat([tensor for layer in self._layers for tensor in layer.statistics()], out=row[: 2 * self._channels])
+        self._count(0)
 
     def after(self, step: int) -> None:
         """Complete the row of a step."""
         row = self._rows[len(self._steps)]
         held = [tensor for layer in self._layers for tensor in (*layer.statistics(), *layer.affine())]
         torch.cat(held, out=row[2 * self._channels :])
+        self._count(1)
         self._steps.append(step)
+        self._frozen.append([layer.is_frozen for layer in self._layers])
         if len(self._steps) > self._limit:
             self._thin()
+
+    def _count(self, place: int) -> None:
+        torch.stack([layer.counter() for layer in self._layers], out=self._counts[place, len(self._steps)])
 
     def add_population(self, moments: Mapping[str, Moments]) -> None:
         """Note the precise statistics at the end of an epoch."""
@@ -73,16 +81,18 @@ class Recorder:
     def recording(self) -> NormRecording:
         """Everything so far, as arrays."""
         rows = self._rows[: len(self._steps)].cpu().to(torch.float64)
-        steps = torch.tensor(self._steps, dtype=torch.float64)[:, None]
+        steps = torch.tensor(self._steps)[:, None]
         before, after = torch.split(rows, [2 * self._channels, 4 * self._channels], dim=1)
         layers = {}
         start = 0
-        for layer, tracked in zip(self._layers, self._tracked, strict=True):
+        counts, updates = self._updates()
+        for place, layer in enumerate(self._layers):
             width = layer.channels
             old_mean, old_var = torch.split(before[:, 2 * start : 2 * (start + width)], width, dim=1)
             mean, var, gamma, beta = torch.split(after[:, 4 * start : 4 * (start + width)], width, dim=1)
-            share = torch.tensor([layer.share(tracked + max(step, 1)) for step in self._steps], dtype=torch.float64)
-            share = torch.where((steps > 0) & (share[:, None] > 0), share[:, None], torch.nan)
+            batches = zip(counts[:, place].tolist(), updates[:, place].tolist(), strict=True)
+            share = torch.tensor([layer.share(before, more) for before, more in batches], dtype=torch.float64)[:, None]
+            share = torch.where((steps > 0) & (share > 0), share, torch.nan)
             values = (mean, var, old_mean + (mean - old_mean) / share, old_var + (var - old_var) / share, gamma, beta)
             layers[layer.path] = {
                 quantity: value.to(torch.float32).numpy()
@@ -91,13 +101,24 @@ class Recorder:
             start += width
         return NormRecording(tuple(self._steps), layers, self._population_arrays())
 
+    def _updates(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(rows, layers) each: batches that the running statistics held before the step, and updates in it.
+
+        A layer that does not count its batches is taken to be updated once per step, unless it is frozen.
+        """
+        before, after = self._counts[:, : len(self._steps)].cpu()
+        updates = after - before
+        uncounted = (updates == 0).all(0) & ~torch.tensor(self._frozen)
+        return before, updates + uncounted
+
     def _population_arrays(self) -> dict[str, dict[str, Array]]:
         def column(path: str, quantity: str) -> Array:
             values = [getattr(moments[path], quantity) for moments in self._population]
             array: Array = torch.stack(values).to(torch.float32).numpy()
             return array
 
-        paths = self._population[0] if self._population else {}
+        first, *others = self._population or [{}]
+        paths = [path for path in first if all(path in moments for moments in others)]
         return {path: {quantity: column(path, quantity) for quantity in ("mean", "variance")} for path in paths}
 
     def _thin(self) -> None:
@@ -106,4 +127,6 @@ class Recorder:
             self._every *= 2
             kept = [index for index, step in enumerate(self._steps) if self.due(step)]
         self._rows[: len(kept)] = self._rows[kept]
+        self._counts[:, : len(kept)] = self._counts[:, kept]
         self._steps = [self._steps[index] for index in kept]
+        self._frozen = [self._frozen[index] for index in kept]

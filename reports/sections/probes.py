@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from archlab.analysis.chance import chance_of, is_above_chance, tested_images
-from archlab.records import Probes, Run
+from archlab.analysis.chance import has_learnt
+from archlab.records import Probes
 from archlab.reports.charts.layers import layers_panel
 from archlab.reports.charts.probing import landscape_panel, smoothness_panel
 from archlab.reports.charts.similarity import correlation_panel, similarity_panel
@@ -61,16 +61,8 @@ def _off_plateau(
 
     Where a loss is flat, everything along it is smooth, which says nothing about what else the network has.
     """
-    flat = [name for name in found if not any(map(_has_learnt, experiment.variants[name]))]
+    flat = [name for name in found if all(has_learnt(run) is False for run in experiment.variants[name])]
     return {name: runs for name, runs in found.items() if name not in flat}, flat
-
-
-def _has_learnt(run: Run) -> bool:
-    chance = chance_of([run.config])
-    if chance is None or not run.epochs:
-        return True
-    last, images = run.epochs[-1], tested_images(run.config.dataset, run.config.test_samples)
-    return is_above_chance(max(last.test_accuracy, last.test_accuracy_running or 0.0), chance, images)
 
 
 def _with_plateaus(title: str, anchor: str, panel: Panel | None, flat: Sequence[str]) -> Section:
@@ -87,7 +79,11 @@ def _with_plateaus(title: str, anchor: str, panel: Panel | None, flat: Sequence[
 
 
 def _of_layers(probes: Probes) -> Probes | None:
-    return probes if probes.signals or probes.rank or probes.shift else None
+    """The probes, if they looked at the layers more than at the end, as every training does: that is no course."""
+    once = probes.signals is None or len(probes.signals.steps) == 1
+    if not once or probes.rank or probes.shift:
+        return probes
+    return None
 
 
 def _probed(found: Mapping[str, Mapping[int, Probed | None]]) -> dict[str, dict[int, Probed]]:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from archlab.networks.batchnorm import BatchNorm
 from archlab.training import population
 from archlab.training.norms import NormLayer, evaluating, norm_layers
 from tests.training.tiny import make_data, make_network
@@ -126,7 +127,7 @@ def test_layer_that_is_not_called_keeps_its_own() -> None:
     assert list(moments) == ["used"]
 
 
-def test_norm_layers_are_found_where_they_track_and_train() -> None:
+def test_norm_layers_are_found_where_they_track() -> None:
     network = nn.Sequential(
         nn.BatchNorm2d(2),
         nn.BatchNorm1d(3, track_running_stats=False),
@@ -135,19 +136,24 @@ def test_norm_layers_are_found_where_they_track_and_train() -> None:
         nn.BatchNorm3d(6, affine=False),
         nn.BatchNorm1d(7).eval(),
     )
-    assert [(layer.path, layer.channels) for layer in norm_layers(network)] == [("0", 2), ("4", 6)]
+    assert [(layer.path, layer.channels) for layer in norm_layers(network)] == [("0", 2), ("4", 6), ("5", 7)]
+    assert [layer.is_frozen for layer in norm_layers(network)] == [False, False, True]
     gamma, beta = norm_layers(network)[1].affine()
     assert gamma.tolist() == [1] * 6
     assert beta.tolist() == [0] * 6
 
 
 @pytest.mark.parametrize(
-    ("module", "batches_seen", "share"),
+    ("module", "before", "updates", "share"),
     [
-        (nn.BatchNorm1d(2), 5, 0.1),
-        (nn.BatchNorm1d(2, momentum=0.3), 5, 0.3),
-        (nn.BatchNorm1d(2, momentum=None), 5, 0.2),  # 1 / 5
+        (nn.BatchNorm1d(2), 4, 1, 0.1),
+        (nn.BatchNorm1d(2, momentum=0.3), 4, 1, 0.3),
+        (nn.BatchNorm1d(2, momentum=None), 4, 1, 0.2),  # 1 / 5
+        (nn.BatchNorm1d(2), 4, 2, 0.19),  # 1 - 0.9 * 0.9
+        (nn.BatchNorm1d(2, momentum=None), 4, 2, 1 / 3),  # 2 / 6
+        (nn.BatchNorm1d(2), 4, 0, 0.0),
+        (BatchNorm(2), 4, 2, 0.19),
     ],
 )
-def test_share(module: nn.Module, batches_seen: int, share: float) -> None:
-    assert NormLayer("", module, 2).share(batches_seen) == pytest.approx(share)
+def test_share(module: nn.Module, before: int, updates: int, share: float) -> None:
+    assert NormLayer("", module, 2).share(before, updates) == pytest.approx(share)

@@ -107,9 +107,11 @@ def test_recording_changes_nothing() -> None:
 
 
 def test_nothing_to_record() -> None:
-    for norm, every in (("none", 1), ("batch", 0)):
-        trainer = Trainer(make_network(norm), DATA, config(record_every=every))
-        assert trainer.recording() is None
+    assert Trainer(make_network("none"), DATA, config()).recording() is None
+    unrecorded = Trainer(make_network(), DATA, config(record_every=0)).recording()
+    assert unrecorded is not None
+    assert (unrecorded.steps, unrecorded.layers, unrecorded.population) == ((), {}, {})
+    assert [use.path for use in unrecorded.uses] == ["norm_1", "norm_2"]
 
 
 def test_population_is_kept_for_each_epoch() -> None:

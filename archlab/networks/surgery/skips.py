@@ -137,9 +137,6 @@ class WithoutSkips:
                 return self._before(*args, **kwargs)
             return type(self.block).forward(self.block, *args, **kwargs)
 
-    # torch.compile runs the block as it is: it can't follow who is adding, and would warn of it.
-    __call__._torchdynamo_disable = True  # type: ignore[attr-defined]
-
 
 def _branch_of(step: Step, skips: Set[int]) -> int | None:
     """Which operand of an addition is the branch; None where it is none of a branch and a skip connection."""
