@@ -1,4 +1,5 @@
-"""What a table and a picture of a trained network's BatchNorm show: each layer in a few numbers, and the worst first."""
+"""What a table and a picture of a trained network's BatchNorm show: each layer in a few numbers, and the worst "
+"first."""
 
 from __future__ import annotations
 
@@ -94,7 +95,8 @@ def channel_state(layer: NormLayerHealth, place: int, distance: float) -> Channe
         place,
         distance if math.isfinite(distance) else None,
         *map(
-            at, (layer.gamma, layer.beta, layer.running_mean, layer.mean, layer.running_var, layer.variance, layer.zeros)
+            at,
+            (layer.gamma, layer.beta, layer.running_mean, layer.mean, layer.running_var, layer.variance, layer.zeros),
         ),
     )
 

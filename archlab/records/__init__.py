@@ -10,8 +10,8 @@ from archlab.records.document import Document
 from archlab.records.graph import Graph, GraphEdge, GraphNode
 from archlab.records.growth import Growth, Stage
 from archlab.records.memory import MemoryEstimate, MemoryParts
-from archlab.records.norm_use import NormUse
 from archlab.records.norm_health import NormHealth
+from archlab.records.norm_use import NormUse
 from archlab.records.probe import GradientCorrelation, Landscape, LayerSeries, Probes, Similarity, Smoothness
 from archlab.records.profile import LayerTime, Machine, Profile, Rate, Timing
 from archlab.records.run import Epoch, NormRecording, Run

@@ -1,4 +1,5 @@
-"""Charts of a trained network's BatchNorm: for each finding the picture that shows it, and all layers to choose from."""
+"""Charts of a trained network's BatchNorm: for each finding the picture that shows it, and all layers to choose "
+"from."""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ def answers_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
     return Chart(
         name="answers",
         title="What the network answers" if labelled else "Answers that stay",
-        description=f"{what.capitalize()} on the same {counted(health.outcomes[0].images, 'image')} with running statistics, as "
+        description=f"{what.capitalize()} on the same {counted(health.outcomes[0].images, 'image')} with running "
+        "statistics, as "
         f"model.eval() has it, with precise ones and with those of each batch{batches}. Weights are the same.",
         data=[
             {
@@ -96,14 +98,20 @@ def off_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Chart | 
     data = []
     for place, (name, values) in enumerate(measures):
         color = series_color(place)
-        data.append(line(f"{name}: median channel", names, [_middle(one) for one in values], color, mode="lines+markers"))
-        data.append(line(f"{name}: worst channel", names, [max(one) for one in values], color, 1, "dot", mode="lines+markers"))
+        data.append(
+            line(f"{name}: median channel", names, [_middle(one) for one in values], color, mode="lines+markers")
+        )
+        data.append(
+            line(f"{name}: worst channel", names, [max(one) for one in values], color, 1, "dot", mode="lines+markers")
+        )
     data.append(line("off from here on", names, [1.0] * len(names), Color("muted"), 1.5, "dash"))
     return Chart(
         name="off",
         title="How far running statistics are off",
-        description=f"By layer, in the order of the network. 1 is where a channel counts as off: {MEAN_SHIFT:g} standard "
-        f"deviations of the mean, or a factor of {VARIANCE_FACTOR:g} in variance. Solid: the median channel of the layer; "
+        description=f"By layer, in the order of the network. 1 is where a channel counts as off: {MEAN_SHIFT:g} "
+        "standard "
+        f"deviations of the mean, or a factor of {VARIANCE_FACTOR:g} in variance. Solid: the median channel of the "
+        "layer; "
         "dotted: its worst.",
         data=data,
         layout={
@@ -129,7 +137,8 @@ def density_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
     return Chart(
         name="density",
         title="What evaluation makes of the worst channel",
-        description=f"Channel {one.channel} of {one.layer}: a normal density with the mean and deviation that the channel "
+        description=f"Channel {one.channel} of {one.layer}: a normal density with the mean and deviation that the "
+        "channel "
         "has after normalising. By precise statistics that is 0 and 1, what the next layer has learnt from.",
         data=[
             line(f"by {PRECISE}", places, Density(places, 0.0, 0.0), series_color(1)),
@@ -150,7 +159,8 @@ def profile_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
     return Chart(
         name="means",
         title="Means of all channels",
-        description="Running and precise mean of every channel of the layer; the line is one precise standard deviation "
+        description="Running and precise mean of every channel of the layer; the line is one precise standard "
+        "deviation "
         "to both sides.",
         data=[
             points(
@@ -192,7 +202,8 @@ def variance_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Cha
             _by(layers, across),
             _by(layers, lambda one: list(one.running_var)),
             {"color": series_color(0, 0.75), "size": 7},
-            hovertemplate=("precise %{x:.4g}<br>" if measured else "channel %{x}<br>") + "running %{y:.4g}<extra></extra>",
+            hovertemplate=("precise %{x:.4g}<br>" if measured else "channel %{x}<br>")
+            + "running %{y:.4g}<extra></extra>",
         )
     ]
     if measured:
@@ -203,9 +214,9 @@ def variance_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Cha
     return Chart(
         name="variances",
         title="Variances of all channels",
-        description=f"Each point is a channel of the layer. Below the dotted line at {NEAR_EPSILON} eps, eps takes 5 % and "
-        "more off its scale."
-        + (" On the dashed line the running variance is the precise one." if measured else ""),
+        description=f"Each point is a channel of the layer. Below the dotted line at {NEAR_EPSILON} eps, eps takes "
+        "5 % and "
+        "more off its scale." + (" On the dashed line the running variance is the precise one." if measured else ""),
         data=data,
         layout={
             "xaxis": {"title": {"text": x_title}, **({"type": "log", "exponentformat": "power"} if measured else {})},
@@ -247,7 +258,8 @@ def affine_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Chart
     return Chart(
         name="affine",
         title="Gamma and beta",
-        description="Each point is a channel of the layer: its scale gamma across, its shift beta upwards. At the origin it "
+        description="Each point is a channel of the layer: its scale gamma across, its shift beta upwards. At the "
+        "origin it "
         "passes on nothing; far below 0 for its gamma, a ReLU behind it stays off.",
         data=data,
         layout={
@@ -298,7 +310,8 @@ def noise_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Chart 
     return Chart(
         name="noise",
         title="Noise of batch means",
-        description=f"By layer, for batches of {size} images: the deviation of a batch's mean in standard deviations of the "
+        description=f"By layer, for batches of {size} images: the deviation of a batch's mean in standard "
+        "deviations of the "
         "channel, median over the channels. The lines are the noise of 12 and of 6 independent values per channel.",
         data=[
             line("noise", names, [noise for _, noise in found], series_color(0), mode="lines+markers"),
@@ -371,7 +384,8 @@ PICTURES: dict[str, tuple[Drawn, ...]] = {
     "variance-near-eps": (variance_chart,),
     "scale-range": (scale_chart,),
     "folding": (scale_chart,),
-    "test-batch": (answers_chart,),
+    "evaluation-mode": (answers_chart,),
+    "no-running-statistics": (answers_chart,),
 }
 """Check -> the pictures that show what it found."""
 
