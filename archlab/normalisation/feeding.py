@@ -97,8 +97,8 @@ def _of_images(name: str, source: Source, network: nn.Module, terms: Terms) -> F
     made_for = shape[-1] if len(shape) == 4 else getattr(getattr(network, "config", None), "image_size", None)
     size = terms.size or (made_for if isinstance(made_for, int) else None)
     each = max(2, terms.images // 2)
-    counts = [min(each, len(part.labels)) for part in (found.train, found.test)]
-    dataset = datasets.prepare(found, size, *counts)
+    train, test = (min(each, len(part.labels)) for part in (found.train, found.test))
+    dataset = datasets.prepare(found, size, train, test)
     fitting = []
     side = dataset.image_shape[-1]
     if found.size != side:

@@ -17,8 +17,7 @@ WORST_LAYERS, WORST_CHANNELS = 8, 5
 NAMES = 8
 """Names of tensors of a kind that are shown where not all are."""
 LAYER_NOTES = (
-    f"off: channels whose running mean is {MEAN_SHIFT:g} standard deviations or whose variance is a factor of "
-    f"{VARIANCE_FACTOR:g} from the precise one; beside it the furthest.",
+    f"off: channels {MEAN_SHIFT:g} standard deviations or a factor of {VARIANCE_FACTOR:g} in variance from precise.",
     f"dead: |gamma| and |beta| below {NEGLIGIBLE_WEIGHT:g}. always 0: on every image behind the activation.",
     "noise: of batch means, in standard deviations. scale: largest over smallest gamma / sqrt(variance + eps).",
 )

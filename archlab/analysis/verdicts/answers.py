@@ -179,7 +179,7 @@ def is_initial(layer: NormLayerHealth) -> bool:
 
 
 def _left(layer: NormLayerHealth) -> float | None:
-    """The share of the initial variance that seems to be left, 0 where channels don't agree; None where they can't tell."""
+    """The share of the initial variance that seems left, 0 where channels don't agree; None where they can't tell."""
     shares = [
         (running - precise) / (1 - precise)
         for running, precise in zip(layer.running_var, layer.variance, strict=False)
@@ -194,8 +194,8 @@ def _left(layer: NormLayerHealth) -> float | None:
 def batch_dependence(health: NormHealth) -> list[Verdict]:
     """Whether each batch's own statistics give better answers than any fixed ones.
 
-    *Counting semantics.* Accuracy with the statistics of batches of the training's size minus that with precise ones, on
-    the same images; its interval as in `running_statistics`.
+    *Counting semantics.* Accuracy with the statistics of batches of the training's size minus that with precise ones,
+    on the same images; its interval as in `running_statistics`.
     """
     batch, precise = health.outcome("batch"), health.outcome("precise")
     if batch is None or precise is None or batch.accuracy is None or precise.accuracy is None or health.data is None:
