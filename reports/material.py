@@ -76,9 +76,9 @@ class Material:
         """What the run's BatchNorm layers held, as `Store.recording` reads it; None where nothing was recorded."""
         return self._held(lambda store: store.recording(run.key, last))
 
-    def probes(self, run: Run) -> Probes | None:
-        """What was probed of the run, from the store; None where nothing was."""
-        return self._held(lambda store: store.probes(run.key))
+    def probes(self, run: Run, *kinds: str) -> Probes | None:
+        """What was probed of the run, or these fields of it, from the store; None where nothing was."""
+        return self._held(lambda store: store.probes(run.key, *kinds))
 
     def _held(self, read: Callable[[Store], Held | None]) -> Held | None:
         """What the store holds; None without a store, and where it can't be read, which is noted."""

@@ -63,10 +63,11 @@ def best_accuracy(run: Run) -> float:
 
 def has_learnt(run: Run) -> bool | None:
     """Whether a run ended above chance; None where it has no epoch or nobody knows what chance is."""
-    chance = chance_of([run.config])
+    chance = 1 / len(run.data.classes) if run.data is not None else chance_of([run.config])
     if chance is None or not run.epochs:
         return None
-    return is_above_chance(best_accuracy(run), chance, tested_images(run.config.dataset, run.config.test_samples))
+    images = run.data.test.images if run.data else tested_images(run.config.dataset, run.config.test_samples)
+    return is_above_chance(best_accuracy(run), chance, images)
 
 
 def variant_has_learnt(variant: VariantResult, comparison: Comparison) -> bool | None:

@@ -4,6 +4,7 @@ from archlab.records.check import Check, Finding
 from archlab.records.checkpoint import Checkpoint, StoredTensor
 from archlab.records.comparison import Comparison, Difference, Estimate, VariantResult
 from archlab.records.config import TrainingConfig, Value
+from archlab.records.data import DataSummary, PartSummary
 from archlab.records.decoding import Decoding, DecodingPass
 from archlab.records.diff import Change, Diff, LayerDiff, Side
 from archlab.records.document import Document
@@ -26,6 +27,7 @@ __all__ = [
     "Checkpoint",
     "Comparison",
     "Cut",
+    "DataSummary",
     "Decoding",
     "DecodingPass",
     "Diff",
@@ -53,6 +55,7 @@ __all__ = [
     "NormHealth",
     "NormRecording",
     "NormUse",
+    "PartSummary",
     "Probes",
     "Profile",
     "Rate",

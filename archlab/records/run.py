@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archlab.records.config import TrainingConfig, Value
+from archlab.records.data import DataSummary
 from archlab.records.display import Displayed, Shown
 from archlab.records.norm_use import NormUse
 
@@ -84,6 +85,11 @@ class Run(Displayed):
     parameters: int = 0
     error: str = ""
     """Why it failed or diverged."""
+    data: DataSummary | None = None
+    """What it was trained on and tested with; None where nobody looked."""
+    predicted: tuple[int, ...] = ()
+    """How many test images the network puts into each class in its last evaluation, the one that `test_accuracy` is
+    of; empty where nobody counted."""
 
     def metric(self, name: str) -> float | None:
         """A measurement at the end of the last epoch: a field of `Epoch`; None where there is none."""

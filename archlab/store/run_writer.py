@@ -71,6 +71,10 @@ class RunWriter:
         with files.writing(self._folder):
             write_recording(self._folder, recording)
 
+    def answer(self, predicted: tuple[int, ...]) -> None:
+        """Have the run say how many test images the network puts into each class, when it ends."""
+        self._run = replace(self._run, predicted=predicted)
+
     def finish(
         self, curves: Mapping[str, Array], recording: NormRecording | None = None, probes: Probes | None = None
     ) -> Run:

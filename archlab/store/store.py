@@ -29,14 +29,14 @@ from typing import TYPE_CHECKING
 
 from archlab import files
 from archlab.errors import InputError, StoreError, nearest
-from archlab.records import Comparison, NormRecording, Probes, Run, TrainingConfig, Value
+from archlab.records import Comparison, DataSummary, NormRecording, Probes, Run, TrainingConfig, Value
 from archlab.records.contents import Contents
 from archlab.records.display import Shown
 from archlab.records.run import RESULTS
 from archlab.records.settings import keyed, settings
 from archlab.store.comparison_folder import ComparisonFolder
 from archlab.store.landscape_draft import LandscapeDraft
-from archlab.store.measurements import read_probes
+from archlab.store.measurements import KINDS, read_probes
 from archlab.store.problem import Problem
 from archlab.store.run_folder import RUN, RUNS, RunFolder
 from archlab.store.run_writer import RunWriter
@@ -145,9 +145,9 @@ class Store(Shown):
         """
         return self._folder(key).recording(last)
 
-    def probes(self, key: str) -> Probes | None:
-        """What was probed of the run, as far as it got; None where nothing was."""
-        return read_probes(self._folder(key).path)
+    def probes(self, key: str, *kinds: str) -> Probes | None:
+        """What was probed of the run, as far as it got, or these fields of it; None where nothing was."""
+        return read_probes(self._folder(key).path, kinds or KINDS)
 
     def landscape_draft(self, key: str) -> LandscapeDraft:
         """What is done of the landscape of a run that has ended, for one process at a time.
@@ -213,7 +213,13 @@ class Store(Shown):
                 with files.writing(path):
                     shutil.rmtree(path)
 
-    def writer(self, config: TrainingConfig, environment: Mapping[str, Value], parameters: int = 0) -> RunWriter:
+    def writer(
+        self,
+        config: TrainingConfig,
+        environment: Mapping[str, Value],
+        parameters: int = 0,
+        data: DataSummary | None = None,
+    ) -> RunWriter:
         """A writer for one run, which holds its folder until it ends; use it in a `with` statement.
 
         Raises:
@@ -227,6 +233,7 @@ class Store(Shown):
             environment=dict(environment),
             created=created,
             parameters=parameters,
+            data=data,
         )
         return RunWriter(self.path / RUNS, run, self._publish)
 

@@ -19,13 +19,14 @@ from archlab import networks
 from archlab.errors import InputError
 from archlab.networks import Source
 from archlab.networks.devices import find_device
-from archlab.records import TrainingConfig, Value
+from archlab.records import DataSummary, TrainingConfig, Value
 from archlab.records.settings import settled
 from archlab.training import datasets, images, seeding
 from archlab.training.datasets import Dataset
 from archlab.training.execution import Execution
 from archlab.training.images import Images
 from archlab.training.norms import evaluating
+from archlab.training.summary import summarise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,6 +114,7 @@ class Preparer:
         self._sources = {source.name: source for source in sources}
         self._read = cache(self._images)
         self._latest: tuple[object, Dataset] | None = None
+        self._summary: tuple[object, DataSummary] | None = None
 
     @classmethod
     def of(cls, where: Execution | Preparer) -> Preparer:
@@ -153,11 +155,17 @@ class Preparer:
         Raises:
             DataError: there are fewer than were asked for, or they have no common size.
         """
-        config = run.config
-        wanted = (config.dataset, run.size, config.train_samples, config.test_samples, run.channels, config.normalise)
+        wanted = _chosen(run)
         if self._latest is None or self._latest[0] != wanted:
-            self._latest = wanted, run.dataset(config.train_samples, config.test_samples, self.device)
+            self._latest = wanted, run.dataset(run.config.train_samples, run.config.test_samples, self.device)
         return self._latest[1]
+
+    def summary(self, run: Preparation) -> DataSummary:
+        """What the images of a run are, in numbers; as `dataset`, and kept with it for the next run."""
+        wanted = _chosen(run)
+        if self._summary is None or self._summary[0] != wanted:
+            self._summary = wanted, summarise(self.dataset(run))
+        return self._summary[1]
 
     def _images(self, dataset: str) -> Images:
         return images.load_images(dataset, self.execution.data_dir, download=self.execution.download)
@@ -167,6 +175,12 @@ CHANNELS = ("in_channels", "in_chans")
 CLASSES = ("classes", "num_classes", "n_classes")
 SIZES = ("size", "image_size")
 """What archlab's networks, torchvision's, timm's and most people's call an option that follows the data."""
+
+
+def _chosen(run: Preparation) -> tuple[object, ...]:
+    """What decides which images a run has, and how they are given to the network."""
+    config = run.config
+    return config.dataset, run.size, config.train_samples, config.test_samples, run.channels, config.normalise
 
 
 def _fitted(source: Source, config: TrainingConfig, found: Images, side: int | None) -> Mapping[str, Value]:

@@ -11,7 +11,7 @@ import torch
 
 from archlab.errors import DivergedError, RunError
 from archlab.networks.given import Trained, config_of, with_switches
-from archlab.records import Run, TrainingConfig, Value
+from archlab.records import DataSummary, Run, TrainingConfig, Value
 from archlab.records.config import consistent
 from archlab.records.settings import divided, settled
 from archlab.store import Store, run_key
@@ -20,7 +20,7 @@ from archlab.training.execution import Execution
 from archlab.training.last_batch import check_last_batch
 from archlab.training.loop import Trainer
 from archlab.training.notebook import showing
-from archlab.training.preparation import Preparer
+from archlab.training.preparation import Preparation, Preparer
 from archlab.training.progress import Pace, Progress
 
 REPORT_SECONDS = 0.1
@@ -92,7 +92,7 @@ def run(config: TrainingConfig, preparer: Preparer, progress: Callable[[Progress
             return known
         check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
         trainer = Trainer(network.to(device), dataset, config)
-        return _run(config, store, environment, trainer, tell)
+        return _run(prepared, store, environment, trainer, preparer.summary(prepared), tell)
 
 
 def missing(configs: Sequence[TrainingConfig], preparer: Preparer) -> list[TrainingConfig]:
@@ -126,12 +126,14 @@ def _is_there(config: TrainingConfig, preparer: Preparer, stored: Sequence[str])
 
 
 def _run(
-    config: TrainingConfig,
+    prepared: Preparation,
     store: Store,
     environment: dict[str, Value],
     trainer: Trainer,
+    data: DataSummary,
     tell: Callable[[Progress], None],
 ) -> Run:
+    config = prepared.config
     steps = config.epochs * trainer.steps_per_epoch
     reports, keeps, recordings = Pace(REPORT_SECONDS), Pace(KEEP_SECONDS), Pace(RECORDING_SECONDS)
     written = looks = 0
@@ -155,7 +157,7 @@ def _run(
         written = step
         keeps.restart()
 
-    with store.writer(config, environment, trainer.parameters) as writer:
+    with store.writer(config, environment, trainer.parameters, data) as writer:
         tell(Progress(config, "started", writer.key, steps=steps))
         try:
             for epoch in trainer.epochs(on_step):
@@ -163,11 +165,14 @@ def _run(
                 if recordings.is_due() and (recording := trainer.recording()) is not None:
                     writer.keep_recording(recording)
                 writer.append(epoch)
+                writer.answer(trainer.predicted)
                 tell(Progress(config, "epoch", writer.key, epoch.epoch, epoch.step, steps, metrics=epoch))
+            trainer.look_at_end()
             if reason := trainer.divergence():
                 raise DivergedError(reason)
             trainer.measure_landscape(on_point)
         except DivergedError as error:
+            trainer.look_at_start(prepared.network())
             diverged = writer.diverge(error.reason, trainer.curves(), trainer.recording(), trainer.probes())
             done = len(diverged.epochs)
             tell(Progress(config, "diverged", writer.key, done, steps=steps, run=diverged, error=error.reason))

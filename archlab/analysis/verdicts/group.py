@@ -9,7 +9,7 @@ from typing import Any
 
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.wording import counted
-from archlab.records import Difference, NormRecording, NormUse, Run
+from archlab.records import Difference, LayerSeries, NormRecording, NormUse, Run
 
 Array = Any  # a NumPy array; naming its type would import NumPy
 
@@ -65,6 +65,8 @@ class Group:
     """Run key -> layers, of the finished runs that have a recording."""
     losses: Mapping[str, Array] = field(default_factory=dict)
     """Run key -> (steps,) training loss of each batch."""
+    signals: Mapping[str, LayerSeries] = field(default_factory=dict)
+    """Run key -> what its layers gave and got back when they were last looked at, of runs that finished or diverged."""
     uses: Mapping[str, tuple[NormUse, ...]] = field(default_factory=dict)
     """Run key -> how each BatchNorm layer was used, of the runs that have ended and were observed."""
 

@@ -26,13 +26,19 @@ class Probing:
         forward: from images to logits through the network.
         split: the training images.
         config: what is probed, and how often.
+        images: how many training images are looked at; by default `surface.PROBED_IMAGES`.
     """
 
     def __init__(
-        self, network: nn.Module, forward: Callable[[Tensor], Tensor], split: Split, config: TrainingConfig
+        self,
+        network: nn.Module,
+        forward: Callable[[Tensor], Tensor],
+        split: Split,
+        config: TrainingConfig,
+        images: int | None = None,
     ) -> None:
         self._network = network
-        self._loss = TrainingLoss(forward, split, config.seed)
+        self._loss = TrainingLoss(forward, split, config.seed, images)
         self._surface = Surface(network, self._loss, len(self._loss.labels))
         self._config = config
         self._chosen = set(config.probed)
@@ -63,7 +69,7 @@ class Probing:
         if self._smoothness is not None:
             self._smoothness.look(step)
         if self._chosen & {"signals", "rank", "similarity"} or ("shift" in self._chosen and not self._order):
-            self._pass_through(step)
+            self._pass_through(step, self._chosen)
         if "shift" in self._chosen and self._before is not None:
             self._measure_shift(step, self._before)
         if "correlation" in self._chosen:
@@ -72,6 +78,13 @@ class Probing:
             self._correlation.add(step, {str(place): [value] for place, value in enumerate(found)})
         self._before = None
         self.looks += 1
+
+    def look_at_end(self, step: int) -> None:
+        """Measure the signals at the weights as they are after the last step, if that has had no look."""
+        if step not in self._signals.steps:
+            self._pass_through(step, {"signals"})
+            self._before = None
+            self.looks += 1
 
     def measure_landscape(self, on_point: Callable[[int], None]) -> None:
         """Measure the landscape around the weights as they are."""
@@ -92,9 +105,9 @@ class Probing:
         )
         return None if probes == Probes() else probes
 
-    def _pass_through(self, step: int) -> None:
+    def _pass_through(self, step: int, chosen: Set[str]) -> None:
         """One forward pass, and a backward pass where gradients are wanted."""
-        chosen, surface, loss = self._chosen, self._surface, self._loss
+        surface, loss = self._surface, self._loss
         signals = Signals(self._network, surface.parameters, self._before if step else None)
         features = Features("rank" in chosen, "similarity" in chosen)
         order = _Order()
@@ -168,6 +181,11 @@ class _Table:
     def __init__(self, quantities: Sequence[str]) -> None:
         self._quantities = quantities
         self._looks: list[tuple[int, list[str], Tensor]] = []
+
+    @property
+    def steps(self) -> list[int]:
+        """Of its looks."""
+        return [step for step, *_ in self._looks]
 
     def add(self, step: int, rows: Mapping[str, Sequence[Tensor]]) -> None:
         """Add a look, if it saw anything: of each layer its quantities, 0-dimensional."""
