@@ -216,7 +216,9 @@ def test_key_is_readable_and_hashes_what_decides() -> None:
     assert len({key, *others}) == 5
 
 
-@pytest.mark.parametrize("network", ["my nets/own.py:Make", "torchvision:resnet18", "../../etc", "x" * 300, "模型"])
+@pytest.mark.parametrize(
+    "network", ["my nets/own.py:Make", "torchvision:resnet18", "../../etc", "x" * 300, "模型", "x." + "y" * 47]
+)
 def test_key_is_a_safe_file_name(network: str, store: Store) -> None:
     run = write(store, replace(CONFIG, network=network))
     assert len(run.key) < 200
