@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from archlab.comparing import compare as compare
     from archlab.errors import ArchlabError as ArchlabError
     from archlab.networks import build as build
+    from archlab.normalisation import examine as examine
     from archlab.profiling import profile as profile
     from archlab.records import Comparison as Comparison
     from archlab.records import Profile as Profile
@@ -36,6 +37,7 @@ _HOMES = {
     "TrainingConfig": "archlab.records",
     "build": "archlab.networks",
     "compare": "archlab.comparing",
+    "examine": "archlab.normalisation",
     "measure_landscape": "archlab.training",
     "open_store": "archlab.store",
     "profile": "archlab.profiling",
@@ -47,6 +49,7 @@ _ROOMS = (
     "comparing",
     "experiments",
     "networks",
+    "normalisation",
     "profiling",
     "records",
     "reports",

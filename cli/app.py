@@ -31,6 +31,7 @@ COMMANDS = (
     "growth",
     "diff",
     "check",
+    "bn",
     "graph",
     "profile",
     "train",

@@ -17,8 +17,8 @@ from archlab.cli.common.console import emit, message, prints_aside, write, write
 from archlab.cli.common.console import show as show_tables
 from archlab.cli.common.curves import show_courses
 from archlab.cli.common.groups import grouped
-from archlab.cli.common.idle import refuse_idle
-from archlab.cli.common.options import OptionOption, SeedsOption, chosen_seeds, network_options
+from archlab.cli.common.idle import refuse_data_options, refuse_idle
+from archlab.cli.common.options import BN, OptionOption, SeedsOption, chosen_seeds, network_options
 from archlab.cli.common.output import Format, Output, page_path
 from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import Levels
@@ -49,11 +49,16 @@ def compare(
     ] = "lenet",
     bn: Annotated[
         str | None,
-        typer.Option("--bn", metavar="off|scratch|on", show_default=False, help="Its BatchNorm against this."),
+        typer.Option("--bn", metavar=BN, show_default=False, help="Its BatchNorm against this, in any network."),
     ] = None,
     skip: Annotated[
         str | None,
-        typer.Option("--skip", metavar="off|on", show_default=False, help="Its skip connections against this."),
+        typer.Option(
+            "--skip",
+            metavar="off|on",
+            show_default=False,
+            help="Its skip connections against this, in any network with residual blocks.",
+        ),
     ] = None,
     vary: Annotated[
         list[str] | None,
@@ -143,6 +148,10 @@ def compare(
     if max_lr is not None:
         refuse_idle(context, ("full",), "is for a comparison, and --max-lr makes none")
         refuse_idle(context, ("metric", "margin"), "says what a comparison claims, and --max-lr makes none")
+        pages = ("report", "no_report", "live", "opened")
+        refuse_idle(context, pages, "is about a page, and --max-lr makes no report and no live page")
+        refuse_idle(context, ("learning_rate",), "is what --max-lr seeks")
+    refuse_data_options(context, levels["dataset"])
     unit = claimable(metric).unit
     stated = None if margin is None else checked_margin(margin) / unit.scale
     varied, shared = _varied(vary), network_options(options)
@@ -156,8 +165,6 @@ def compare(
     home = execution.home
     execution = replace(execution, store=home)
     if max_lr is not None:
-        if report or live:
-            raise InputError("--max-lr makes no report and no live page: leave --report and --live out")
         _search(designed, execution, max_lr, target)
         return
     configs = designed.configs

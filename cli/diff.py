@@ -8,6 +8,7 @@ import typer
 
 from archlab.cli.common.console import emit, message
 from archlab.cli.common.groups import grouped
+from archlab.cli.common.idle import refuse_for_traces, refuse_idle
 from archlab.cli.common.options import (
     BatchOption,
     HubOptions,
@@ -25,6 +26,7 @@ from archlab.cli.common.output import Format, Output
 
 @grouped
 def diff(
+    context: typer.Context,
     before: NetworkArgument,
     after: NetworkArgument,
     inputs: InputOption = None,
@@ -64,6 +66,16 @@ def diff(
     from archlab.tables.diff import diff_table
 
     columns = ("time",) if profile else ()
+    for network, side in ((before, "before_options"), (after, "after_options")):
+        if is_trace(network):
+            refuse_idle(context, (side,), f"is for a network, and {network} is measured already")
+    if is_trace(before) and is_trace(after):
+        refuse_idle(context, ("profile",), f"measures networks, and {before} and {after} are measured already")
+    refuse_for_traces(context, (before, after), columns)
+    if target.form is Format.json:
+        refuse_idle(
+            context, ("depth", "everything"), "is for tables and pictures, and JSON holds every layer that differs"
+        )
     sides = []
     for network, own in ((before, before_options), (after, after_options)):
         if is_trace(network):

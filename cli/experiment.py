@@ -13,6 +13,7 @@ import typer
 
 from archlab.cli.common.console import emit, message, prints_aside, write
 from archlab.cli.common.groups import grouped
+from archlab.cli.common.idle import refuse_data_options
 from archlab.cli.common.options import chosen_seeds
 from archlab.cli.common.output import FileOutput, Format, Output, page_path
 from archlab.cli.common.progress import announce, showing_progress
@@ -95,6 +96,7 @@ def show_experiment(
 @experiment.command("run")
 @grouped
 def run_experiment(
+    context: typer.Context,
     name: NameArgument,
     dataset: Annotated[
         str | None,
@@ -139,6 +141,7 @@ def run_experiment(
     if report and no_report:
         raise InputError("--report and --no-report were both given: leave one of them out")
     page_path(report)
+    refuse_data_options(context, dataset or "digits")
     from archlab.experiments import experiment, planned, run
     from archlab.training.preparation import Preparer
 

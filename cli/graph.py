@@ -12,6 +12,7 @@ import typer
 
 from archlab.cli.common.console import message, write
 from archlab.cli.common.groups import grouped
+from archlab.cli.common.idle import refuse_for_traces, refuse_idle
 from archlab.cli.common.options import Subject, depth_limit
 from archlab.cli.common.output import writable
 from archlab.errors import ForwardError, InputError
@@ -67,6 +68,7 @@ FORMATS = {
 
 @grouped
 def graph(
+    context: typer.Context,
     subject: Subject,
     others: Annotated[
         list[str] | None,
@@ -139,14 +141,10 @@ def graph(
         raise InputError(f"--json means --format json, but --format {form} was given too: leave one of them out")
     form = GraphFormat.json if as_json else form
     if view is View.volume:
-        _volumes(
-            subject,
-            others or [],
-            path,
-            only,
-            depth,
-            [form is not None, direction is not None, colour is not Colour.kind],
-        )
+        why = "says nothing about volumes, which are SVG and always to scale"
+        refuse_idle(context, ("form", "as_json", "direction", "colour"), why)
+        refuse_for_traces(context, [subject.network, *(others or [])])
+        _volumes(subject, others or [], path, only, depth)
         return
     if others:
         given = " ".join([subject.network, *others])
@@ -155,7 +153,12 @@ def graph(
     suffix = path.suffix.lower() if path else ""
     if path is not None:
         writable(path, () if form else (*PICTURES, *FORMATS))
-    costly = [colour.value] if colour in (Colour.saved, Colour.receptive_field, Colour.time) else []
+    pictured = form is None and suffix in PICTURES
+    if not pictured:
+        text = form or FORMATS.get(suffix, GraphFormat.dot)
+        refuse_idle(context, ("view", "colour", "direction"), f"is for pictures (-o F.svg), and {text} is text")
+    costly = [colour.value] if pictured and colour in (Colour.saved, Colour.receptive_field, Colour.time) else []
+    refuse_for_traces(context, [subject.network], costly)
     try:
         found = subject.trace(costly)
     except ForwardError as error:
@@ -166,15 +169,10 @@ def graph(
     _write(found, path, suffix, form, only, limit, colour.value, direction)
 
 
-def _volumes(
-    subject: Subject, others: list[str], path: Path | None, only: str, depth: str | None, refused: list[bool]
-) -> None:
+def _volumes(subject: Subject, others: list[str], path: Path | None, only: str, depth: str | None) -> None:
     """Draw the volumes of one network or several."""
     from archlab.reports import volume
 
-    if any(refused):
-        names = [name for name, given in zip(("--format", "--direction", "--colour"), refused, strict=True) if given]
-        raise InputError(f"{names[0]} says nothing about volumes, which are SVG and always to scale: leave it out")
     if path is not None:
         writable(path, volume.FORMATS)
     limit = depth_limit(depth) if depth else 0

@@ -11,6 +11,7 @@ import typer
 from archlab.cli.common.completion import run_keys
 from archlab.cli.common.console import emit, message
 from archlab.cli.common.groups import grouped
+from archlab.cli.common.idle import refuse_data_options
 from archlab.cli.common.output import Output
 from archlab.cli.common.progress import showing_progress
 from archlab.cli.common.settings import InProcess
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 @grouped
 def landscape(
+    context: typer.Context,
     run: Annotated[
         str, typer.Argument(metavar="RUN", help="Its key, as archlab runs show takes it.", autocompletion=run_keys)
     ],
@@ -49,7 +51,9 @@ def landscape(
 
     home = execution.home
     run = matching(home, run)
-    before = None if fresh else home.probes(home.run(run).key)
+    found_run = home.run(run)
+    refuse_data_options(context, found_run.config.dataset)
+    before = None if fresh else home.probes(found_run.key)
     known = before.landscape if before else None
     with showing_progress(1) as watch:
         found = measure_landscape(run, points, execution=replace(execution, store=home, fresh=fresh), progress=watch)

@@ -9,13 +9,15 @@ import typer
 
 from archlab.cli.common.console import emit, message, prints_aside, progress
 from archlab.cli.common.groups import grouped
+from archlab.cli.common.idle import refuse_idle
 from archlab.cli.common.options import DepthOption, Subject, depth_limit
-from archlab.cli.common.output import Output, page_path
+from archlab.cli.common.output import Format, Output, page_path
 from archlab.errors import InputError
 
 
 @grouped
 def profile(
+    context: typer.Context,
     subject: Subject,
     *,
     depth: DepthOption = "1",
@@ -57,6 +59,8 @@ def profile(
     """
     limit = depth_limit(depth)
     page_path(report)
+    if target.form is Format.json:
+        refuse_idle(context, ("depth",), "is for tables, and JSON holds every layer")
     if subject.network.endswith(".json"):
         raise InputError(
             f"{subject.network} is a record, and has no weights to be run with: expected a network's source. archlab "

@@ -6,14 +6,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from archlab.cli.common.completion import names_or_keys
 from archlab.cli.common.console import message, prints_aside, progress, write
 from archlab.cli.common.groups import grouped
-from archlab.cli.common.idle import refuse_idle
+from archlab.cli.common.idle import OF_NETWORKS, refuse_idle
 from archlab.cli.common.options import HubOptions, InputOption, NetworkOptions, both, is_trace, traced
 from archlab.cli.common.output import PAGES, writable
 from archlab.cli.common.settings import DataDirOption, StoreOption
@@ -21,7 +21,7 @@ from archlab.cli.runs import NEWEST, matching
 from archlab.errors import ArchlabError, ForwardError, InputError, SourceError
 
 if TYPE_CHECKING:
-    from archlab.records import Comparison, Profile, Run, Trace, TrainingConfig, Value
+    from archlab.records import Comparison, NormHealth, Profile, Run, Trace, TrainingConfig, Value
     from archlab.records.experiment import ExperimentResult
     from archlab.store import Store
 
@@ -92,7 +92,12 @@ def report(
         from archlab.reports import save
 
         options = both(given, hub)
-        found = [_resolved(thing, home, inputs, options, failures) for thing in things] if things else [_newest(home)]
+        kept = [_kept(thing, home) for thing in things] if things else [_newest(home)]
+        _refuse_idle(context, kept)
+        found = [
+            one or _traced(thing, home, inputs, options, failures)
+            for one, thing in zip(kept, things or [""], strict=True)
+        ]
         command = shlex.join(["archlab", *sys.argv[1:]])
         items = [*found, *_networks_of(found, home, data_dir)]
         if png or svg:
@@ -109,7 +114,18 @@ def report(
         raise failure
 
 
-NETWORK_OPTIONS = ("inputs", "options", "bn", "skip", "seq", "download")
+Shown: TypeAlias = "Trace | Profile | Run | Comparison | ExperimentResult | NormHealth"
+NO_NETWORK = "is for a network, and none is named"
+
+
+def _refuse_idle(context: typer.Context, kept: Sequence[Shown | None]) -> None:
+    """Refuse options about networks or about data where none of the kind is shown; None is a network."""
+    from archlab.records import Profile, Trace
+
+    if None not in kept:
+        refuse_idle(context, OF_NETWORKS, NO_NETWORK)
+    if all(one is None or isinstance(one, Trace | Profile) for one in kept):
+        refuse_idle(context, ("data_dir",), "is for the data of runs, and none is named")
 
 
 def _refuse(
@@ -126,7 +142,7 @@ def _refuse(
     if everything and (png or svg):
         raise InputError("--png and --svg save the charts of one page, --all writes many: leave one of them out")
     if everything or not things:
-        refuse_idle(context, NETWORK_OPTIONS, "is for a network, and none is named")
+        refuse_idle(context, OF_NETWORKS, NO_NETWORK)
     if (png or svg) and not path:
         refuse_idle(context, ("show",), "opens a page, and --png and --svg write one only with -o")
     for flag, folder in (("--png", png), ("--svg", svg)):
@@ -139,7 +155,7 @@ def _refuse(
 
 
 def _save_images(
-    items: Sequence[Trace | Profile | Run | Comparison | ExperimentResult],
+    items: Sequence[Shown],
     store: Store,
     png: Path | None,
     svg: Path | None,
@@ -153,13 +169,8 @@ def _save_images(
         write("\n".join(map(str, save_images(svg, items, "svg", store=store))))
 
 
-def _resolved(
-    thing: str, store: Store, inputs: list[str] | None, options: dict[str, Value], failures: list[ForwardError]
-) -> Trace | Profile | Run | Comparison | ExperimentResult:
-    """What a name stands for: a JSON file, a comparison, a run, or else a network that is traced.
-
-    A network that fails on its input is its trace up to there, and the error joins `failures`.
-    """
+def _kept(thing: str, store: Store) -> Shown | None:
+    """The record that a name stands for, of a JSON file, a comparison or a run; None for a network."""
     if is_trace(thing):
         return _record_in(Path(thing))
     key = matching(store, thing) if thing == NEWEST else thing
@@ -168,6 +179,13 @@ def _resolved(
             return find(key)
         except InputError:
             continue
+    return None
+
+
+def _traced(
+    thing: str, store: Store, inputs: list[str] | None, options: dict[str, Value], failures: list[ForwardError]
+) -> Trace:
+    """The trace of a network; one that fails on its input is traced up to there, and the error joins `failures`."""
     try:
         is_graph = thing.lower().endswith(".onnx")
         columns = () if is_graph else ("receptive-field",)  # which rules about layers ask for
@@ -182,7 +200,7 @@ def _resolved(
         raise SourceError(f"{thing!r} is no run or comparison in {store.path}, and no network: {error}") from error
 
 
-def _record_in(path: Path) -> Trace | Profile | Run | Comparison | ExperimentResult:
+def _record_in(path: Path) -> Shown:
     """The record in a JSON file, by its schema.
 
     Raises:
@@ -190,7 +208,7 @@ def _record_in(path: Path) -> Trace | Profile | Run | Comparison | ExperimentRes
     """
     import json
 
-    from archlab.records import Comparison, Profile, Run, Trace
+    from archlab.records import Comparison, NormHealth, Profile, Run, Trace
     from archlab.records.experiment import ExperimentResult
 
     try:
@@ -199,8 +217,8 @@ def _record_in(path: Path) -> Trace | Profile | Run | Comparison | ExperimentRes
         raise InputError(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path} is no JSON that archlab wrote: expected an object with a schema") from error
-    kinds: dict[str, type[Trace] | type[Profile] | type[Run] | type[Comparison] | type[ExperimentResult]] = {
-        kind.SCHEMA: kind for kind in (Trace, Profile, Run, Comparison, ExperimentResult)
+    kinds: dict[str, type[Trace] | type[Profile] | type[Run] | type[Comparison] | type[ExperimentResult] | type[NormHealth]] = {
+        kind.SCHEMA: kind for kind in (Trace, Profile, Run, Comparison, ExperimentResult, NormHealth)
     }
     if schema not in kinds:
         raise InputError(f"{path} has schema {schema!r}: expected {', '.join(kinds)}")
@@ -217,9 +235,7 @@ def _newest(store: Store) -> Comparison:
     return comparisons[-1]
 
 
-def _networks_of(
-    items: Sequence[Trace | Profile | Run | Comparison | ExperimentResult], store: Store, data_dir: Path | None
-) -> list[Trace]:
+def _networks_of(items: Sequence[Shown], store: Store, data_dir: Path | None) -> list[Trace]:
     """The networks that the runs trained, fitted to their data, each once; none where torch is not installed."""
     from archlab.records import Comparison, Run
     from archlab.records.experiment import ExperimentResult

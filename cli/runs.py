@@ -12,7 +12,8 @@ from archlab.cli.common.completion import run_keys
 from archlab.cli.common.console import emit, message, progress, write
 from archlab.cli.common.curves import show_course, show_courses
 from archlab.cli.common.groups import grouped
-from archlab.cli.common.output import Output
+from archlab.cli.common.idle import refuse_idle
+from archlab.cli.common.output import Format, Output
 from archlab.cli.common.settings import StoreOption
 from archlab.cli.common.verdicts import show_run_verdicts, show_worst_verdicts
 from archlab.cli.compare import show as show_comparison
@@ -42,6 +43,7 @@ runs = typer.Typer(
 @runs.command("list")
 @grouped
 def list_runs(
+    context: typer.Context,
     store: StoreOption = None,
     sort: Annotated[
         str | None,
@@ -61,7 +63,8 @@ def list_runs(
     archlab runs list --sort test_accuracy
     archlab runs list --format csv -o runs.csv
     """
-    from archlab.cli.common.output import Format
+    if target.form is Format.json:
+        refuse_idle(context, ("sort",), "orders tables, and JSON keeps the order of the store")
     from archlab.store import open_store
     from archlab.tables.runs import runs_table, store_table
     from archlab.tables.sorting import by_column
@@ -72,8 +75,6 @@ def list_runs(
         message(f"warning: {problem.error}")
     if not found and not comparisons:
         message(f"{home.path} holds no runs yet: archlab compare --bn off makes some")
-    if sort is not None and target.form is Format.json:
-        raise InputError("--sort orders tables, and JSON keeps the order of the store: leave it out")
 
     def table() -> Table:  # CSV has the runs alone, of which there is more to reckon with
         made = runs_table(found) if target.form is Format.csv else store_table(found, comparisons)

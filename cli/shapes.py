@@ -9,8 +9,8 @@ import typer
 from archlab.cli.common.completion import column_names
 from archlab.cli.common.console import emit, message, prints_aside
 from archlab.cli.common.groups import grouped
-from archlab.cli.common.idle import given, refuse_idle
-from archlab.cli.common.options import Subject, Subjects, depth_limit
+from archlab.cli.common.idle import OF_NETWORKS, given, refuse_for_traces, refuse_idle
+from archlab.cli.common.options import Subject, Subjects, depth_limit, is_trace
 from archlab.cli.common.output import Format, Output
 from archlab.errors import ForwardError, InputError
 
@@ -101,10 +101,12 @@ def shapes(
     several = len(subjects.networks) > 1
     limit = (0 if several else 1) if depth is None else depth_limit(depth)
     if columns == "help":
+        shown = (*OF_LAYERS[2:], "depth", *OTHER_TABLES, *OF_NETWORKS)
+        refuse_idle(context, shown, "shows nothing beside '--columns help', which lists columns alone")
         _show_columns(target)
         return
     checkpoints = [name for name in subjects.networks if name.endswith((".safetensors", ".safetensors.index.json"))]
-    _refuse(context, several, bool(checkpoints), target)
+    _refuse(context, subjects.networks, bool(checkpoints), target, totals=limit == 0)
     subject = subjects.each[0]
     if checkpoints:
         _checkpoint(target, subject, limit)
@@ -115,6 +117,10 @@ def shapes(
     chosen = chosen_columns(asked)
     if sort not in (None, "path", "network"):
         chosen = chosen_columns([*(asked or chosen), sort])
+    measured = costly_columns(chosen)
+    refuse_for_traces(context, subjects.networks, measured)
+    if target.form is Format.json and not measured:
+        refuse_idle(context, ("columns",), "chooses what a table shows, and JSON holds all of it")
     if budget is not None:
         _fits(target, subject, budget, optimizer, precision)
         return
@@ -127,11 +133,11 @@ def shapes(
     if several:
         if limit == 0:
             chosen = tuple(name for name in chosen if name != "kind")
-        traces = [one.trace(costly_columns(chosen)) for one in subjects.each]
+        traces = [one.trace(measured) for one in subjects.each]
         _show_several(target, traces, limit, chosen, unfold, sort)
     else:
         try:
-            traces = [subject.trace(costly_columns(chosen))]
+            traces = [subject.trace(measured)]
         except ForwardError as error:
             if error.trace is not None:
                 _show(target, error.trace, limit, chosen, unfold, sort)
@@ -144,8 +150,9 @@ def shapes(
         raise typer.Exit(1)
 
 
-def _refuse(context: typer.Context, several: bool, checkpoint: bool, target: Output) -> None:
+def _refuse(context: typer.Context, networks: Sequence[str], checkpoint: bool, target: Output, *, totals: bool) -> None:
     """Refuse options that contradict each other or would do nothing."""
+    several = len(networks) > 1
     others = [OTHER_TABLES[name] for name in OTHER_TABLES if given(context, (name,))]
     if len(others) > 1:
         raise InputError(f"{others[0]} and {others[1]} each show a table of their own: leave one of them out")
@@ -159,6 +166,12 @@ def _refuse(context: typer.Context, several: bool, checkpoint: bool, target: Out
         refuse_idle(context, ("optimizer", "precision"), "has no effect without --fits SIZE")
     if target.form is Format.json:
         refuse_idle(context, ("sort",), "orders tables, and JSON keeps the order of the network")
+    if target.form in (Format.json, Format.csv):
+        refuse_idle(context, ("unfold",), f"is for tables, and {target.form} has a row for each layer anyway")
+    if totals:
+        refuse_idle(context, ("unfold",), "is for layers, and only totals are shown; --depth 1 shows layers")
+    for kept in filter(is_trace, networks if several else ()):
+        refuse_idle(context, OF_NETWORKS, f"is for a network, and {kept} is measured already")
 
 
 def _show(

@@ -11,6 +11,7 @@ from archlab.cli.common.completion import network_names
 from archlab.cli.common.console import emit, message, prints_aside, write
 from archlab.cli.common.curves import show_course
 from archlab.cli.common.groups import grouped
+from archlab.cli.common.idle import refuse_data_options
 from archlab.cli.common.options import NetworkOptions
 from archlab.cli.common.output import Output
 from archlab.cli.common.progress import announce, showing_progress
@@ -21,6 +22,7 @@ from archlab.records.config import configured, consistent
 
 @grouped
 def train(
+    context: typer.Context,
     network: Annotated[
         str,
         typer.Argument(
@@ -50,6 +52,7 @@ def train(
     archlab train resnet20 --dataset cifar10 --optimizer sgd --sgd-momentum 0.9 --lr 0.1 --weight-decay 0.0001
         --schedule step --flip 0.5 --crop 4 --batch-size 128 --epochs 164
     """
+    refuse_data_options(context, chosen["dataset"])
     from archlab import training
     from archlab.networks import resolve
     from archlab.tables.runs import run_table

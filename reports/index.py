@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from archlab.analysis.chance import chance_of
 from archlab.analysis.curves import band, stacked
 from archlab.analysis.headline import headline
 from archlab.analysis.metrics import BY_NAME
@@ -22,9 +23,10 @@ WIDTH, HEIGHT = 260, 96
 
 @dataclass(frozen=True)
 class Curve:
-    """One variant's curve in a thumbnail."""
+    """One variant's curve in a thumbnail, or chance."""
 
-    color: int
+    color: int | None
+    """Its place among the colours; None for chance."""
     points: str
     """SVG coordinates."""
 
@@ -91,17 +93,22 @@ def _thumbnail(experiment: Experiment) -> tuple[tuple[Curve, ...], str, str]:
     curves = {name: curve for name, curve in curves.items() if curve}
     if not curves:
         return (), "", "No run has ended an epoch."
+    chance = chance_of(run.config for run in experiment.runs)
+    guessed = [] if chance is None else [chance]
     values = [value for curve in curves.values() for value in curve]
-    low, high, longest = min(values), max(values), max(map(len, curves.values()))
-    lines = tuple(
-        Curve(experiment.places[name], points)
-        for name in experiment.variants
-        if name in curves
-        for points in polylines(curves[name], low, high, longest, (WIDTH, HEIGHT))
-    )
     written = BY_NAME["test_accuracy"].written
+    low, high, longest = min(values + guessed), max(values + guessed), max(map(len, curves.values()))
+    drawn: list[tuple[int | None, list[float]]] = [(None, guessed)] if guessed else []
+    drawn += [(experiment.places[name], curves[name]) for name in experiment.variants if name in curves]
+    lines = tuple(
+        Curve(color, points)
+        for color, curve in drawn
+        for points in polylines(curve, low, high, longest, (WIDTH, HEIGHT))
+    )
     ends = "; ".join(f"{name} {written(curve[-1])}" for name, curve in curves.items())
-    caption = "Test accuracy by epoch, " + (f"{written(low)} to {written(high)}" if low < high else written(low))
+    least, most = written(min(values)), written(max(values))
+    caption = "Test accuracy by epoch, " + (f"{least} to {most}" if least != most else least)
+    caption += f"; dotted: chance, {written(guessed[0])}" if guessed else ""
     return lines, caption, f"Test accuracy by epoch, at the end: {ends}."
 
 

@@ -86,8 +86,9 @@ class Exact:
 
 @dataclass(frozen=True)
 class Color:
-    """A colour of the style sheet: `series-0` to `series-47`, `text`, `muted`, `grid`, `accent`, `surface`, `raised`,
-    and those of kinds of layers, `diagram-convolution`, `diagram-convolution-line`, ..."""
+    """A colour of the style sheet: `series-0` to `series-47` of variants, `evaluation` of what running statistics give,
+    `text`, `muted`, `grid`, `accent`, `surface`, `raised`, and those of kinds of layers, `diagram-convolution`,
+    `diagram-convolution-line`, ..."""
 
     name: str
     alpha: float = 1.0
@@ -255,7 +256,7 @@ def _chosen(control: str, state: State) -> str | int:
 
 SCALES: dict[str, list[list[float | str]]] = {
     "sequential": [[0, "#00224e"], [0.25, "#35456c"], [0.5, "#7c7b78"], [0.75, "#bcae6c"], [1, "#fee838"]],
-    "diverging": [[0, "#0a5a94"], [0.25, "#7fb3d8"], [0.5, "#f5f5f3"], [0.75, "#f0a36b"], [1, "#b34a00"]],
+    "diverging": [[0, "#01665e"], [0.25, "#80cdc1"], [0.5, "#f5f5f3"], [0.75, "#dfc27d"], [1, "#8c510a"]],
 }
 
 

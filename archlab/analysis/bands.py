@@ -10,6 +10,7 @@ from archlab.records import Layer, Trace
 from archlab.records.trace import FEATURE_AXES
 
 CONCATENATIONS = frozenset(["cat", "concat", "concatenate", "hstack"])
+"""Operations that join tensors along an axis that they have."""
 
 Part = tuple[int, int]
 """A row, or -1 - k for an input, and how many channels come from it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from archlab.records import Comparison, Run, TrainingConfig, Value
+from archlab.records import Comparison, Run, TrainingConfig, Value, VariantResult
 
 CLASS_COUNTS = {"digits": 10, "fashion-mnist": 10, "mnist": 10, "cifar10": 10, "cifar100": 100}
 """Of the data sets that archlab knows by name; else the network's option `classes` says it."""
@@ -55,6 +55,32 @@ def tested_images(dataset: str, chosen: Value | None) -> int:
     return min(number or there or FEWEST_IMAGES, there or number or FEWEST_IMAGES)
 
 
+def best_accuracy(run: Run) -> float:
+    """What a run ended at, by precise or by running statistics, whichever is better."""
+    last = run.epochs[-1]
+    return max(last.test_accuracy, last.test_accuracy_running or 0.0)
+
+
+def has_learnt(run: Run) -> bool | None:
+    """Whether a run ended above chance; None where it has no epoch or nobody knows what chance is."""
+    chance = 1 / len(run.data.classes) if run.data is not None else chance_of([run.config])
+    if chance is None or not run.epochs:
+        return None
+    images = run.data.test.images if run.data else tested_images(run.config.dataset, run.config.test_samples)
+    return is_above_chance(best_accuracy(run), chance, images)
+
+
+def variant_has_learnt(variant: VariantResult, comparison: Comparison) -> bool | None:
+    """Whether any run of a variant ended above chance, as `has_learnt`, by its test accuracies."""
+    chance = comparison_chance(comparison)
+    if chance is None:
+        return None
+    images = tested_images(comparison.dataset, comparison.settings.get("test_samples"))
+    names = [name for name in ("test_accuracy", "test_accuracy_running") if name in variant.metrics]
+    values = [value for name in names for value in variant.metrics[name].values]
+    return any(is_above_chance(value, chance, images) for value in values)
+
+
 def is_above_chance(accuracy: float, chance: float, images: int) -> bool:
     """Whether an accuracy over so many test images is above what guessing reaches, by `CHANCE_ERRORS` standard errors.
 
@@ -62,13 +88,3 @@ def is_above_chance(accuracy: float, chance: float, images: int) -> bool:
     (False, True)
     """
     return accuracy > chance + CHANCE_ERRORS * math.sqrt(chance * (1 - chance) / images)
-
-
-def has_learnt(run: Run) -> bool:
-    """Whether a run ended above chance on its test images, by either of its accuracies; True where nobody can tell."""
-    chance = 1 / len(run.data.classes) if run.data is not None else chance_of([run.config])
-    if chance is None or not run.epochs:
-        return True
-    last = run.epochs[-1]
-    images = run.data.test.images if run.data else tested_images(run.config.dataset, run.config.test_samples)
-    return is_above_chance(max(last.test_accuracy or 0.0, last.test_accuracy_running or 0.0), chance, images)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from archlab.analysis.chance import chance_of, comparison_chance, is_above_chance, tested_images
+from archlab.analysis.chance import has_learnt, variant_has_learnt
 from archlab.analysis.contrasts import factors_of
 from archlab.analysis.findings import margin_text
 from archlab.analysis.metrics import BY_NAME, EVALUATION, PRECISE, SHARE, Metric
@@ -69,12 +69,11 @@ def runs_headline(runs: Sequence[Run]) -> Headline | None:
     if not ended:
         return None
     title = network_title(ended[0].config.network)
-    chance, last = chance_of([run.config for run in ended]), [run.epochs[-1] for run in ended]
-    config, precise = ended[0].config, [epoch.test_accuracy for epoch in last]
+    last = [run.epochs[-1] for run in ended]
+    precise = [epoch.test_accuracy for epoch in last]
     running = [epoch.test_accuracy_running for epoch in last if epoch.test_accuracy_running is not None]
-    images = tested_images(config.dataset, config.test_samples)
     text = f"{range_text([100 * value for value in precise], '.1f')} % test accuracy"
-    if chance is not None and not any(is_above_chance(value, chance, images) for value in (*precise, *running)):
+    if all(has_learnt(run) is False for run in ended):
         sentence = f"{title} stays at chance: {text}"
     else:
         sentence = f"{title} reaches {text}"
@@ -118,13 +117,12 @@ def _of_pair(found: Difference, baseline: VariantResult, variant: VariantResult,
     numbers = _sides(found, baseline, variant, metric)
     against = f"{numbers[0]} against {numbers[1]}{other}"
     before, behind = (f"{phrase}, ", f" {phrase}") if phrase else ("", "")
-    chance = comparison_chance(comparison) if metric.unit is SHARE else None
     if found.n < 2:
         return f"one seed can't tell whether {subject} has another {metric.title}{behind}: {against}"
     if found.conclusion == "different":
         same = sum((value > 0) == (found.mean > 0) and value != 0 for value in found.values)
         seeds = f"in {same} of {found.n} seeds"
-        if chance is not None and found.mean < 0 and not _learnt(variant, found.metric, chance, comparison):
+        if metric.unit is SHARE and found.mean < 0 and variant_has_learnt(variant, comparison) is False:
             return f"{before}{subject} stays at chance: {against} {metric.title}, {seeds}"
         direction = "higher" if found.mean > 0 else "lower"
         return f"{before}{subject} reaches a {direction} {metric.title}: {against}, {seeds}"
@@ -166,18 +164,6 @@ def _counted(asked: Sequence[Difference], comparison: Comparison) -> str:
             f"What {' or '.join(others)} {'do' if others == [FACTORS['skip']] else 'does'} depends on {first}."
         )
     return " ".join(sentences)
-
-
-def _learnt(variant: VariantResult, name: str, chance: float, comparison: Comparison) -> bool:
-    """Whether any run of a variant is above chance, by precise or by running statistics."""
-    images = tested_images(comparison.dataset, comparison.settings.get("test_samples"))
-    values = [
-        value
-        for metric in (name, f"{name}_running")
-        if metric in variant.metrics
-        for value in variant.metrics[metric].values
-    ]
-    return any(is_above_chance(value, chance, images) for value in values)
 
 
 def _phrase(options: Mapping[str, Value], word: str) -> str:

@@ -15,10 +15,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from archlab.analysis.bands import CONCATENATIONS
 from archlab.records import Layer, Trace
 
 SUMS = r"_*[ir]?(add|sub)_*"
-CONCATENATIONS = r"(cat|concat|concatenate|stack|hstack|vstack)"
+JOINS = CONCATENATIONS | {"stack", "vstack"}
+"""Concatenations along any axis, also a new one."""
 
 SkipEdge = tuple[int, int]
 """The row (or -1 - k, the k-th input) that gives the tensor, and the row that takes it."""
@@ -62,7 +64,7 @@ class _Flow:
         for row, layer in enumerate(self.layers):
             origins = [origin for origin in dict.fromkeys(layer.inputs) if origin < row]
             is_sum = bool(re.fullmatch(SUMS, layer.kind.lower()))
-            if len(origins) < 2 or not (is_sum or re.fullmatch(CONCATENATIONS, layer.kind.lower())):
+            if len(origins) < 2 or not (is_sum or layer.kind.lower() in JOINS):
                 continue
             direct = [
                 origin

@@ -14,6 +14,8 @@ import msgspec
 
 from archlab.errors import SourceError, nearest
 from archlab.records import Value
+from archlab.records.display import Shown
+from archlab.records.listed import ListedOption
 
 REQUIRED = inspect.Parameter.empty
 """The default of an option that has none."""
@@ -29,7 +31,7 @@ _WORDS: dict[object, Mapping[str, bool | None]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class Option(Shown):
     """One argument of a factory."""
 
     name: str
@@ -48,6 +50,15 @@ class Option:
     def choices(self) -> tuple[str, ...]:
         """The values it can have, where these are few."""
         return tuple(map(str, get_args(self.annotation))) if get_origin(self.annotation) is Literal else ()
+
+    @property
+    def listed(self) -> ListedOption:
+        """What is shown of it; the default as it is given on the command line."""
+        default = None if self.default is REQUIRED else plain_value(self.default)
+        return ListedOption(self.name, self.type, default, self.help, self.choices)
+
+    def _drawn(self) -> ListedOption:
+        return self.listed
 
     def convert(self, value: object, owner: str) -> object:
         """A value in the option's own type; a text is read as that type.

@@ -14,6 +14,8 @@ from archlab.errors import InputError, SourceError, nearest
 from archlab.networks import zoos
 from archlab.networks.options import Option, Signature, plain_value, read_signature
 from archlab.records import Shape
+from archlab.records.display import Shown
+from archlab.records.listed import ListedNetwork
 
 GROUP = "archlab.networks"
 """Entry-point group in which other packages name their networks."""
@@ -24,7 +26,7 @@ _ENTRIES: dict[str, Entry] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Shown):
     """A network that can be built by name."""
 
     name: str
@@ -47,6 +49,20 @@ class Entry:
     def options(self) -> Mapping[str, Option]:
         """Name -> default, type, choices and meaning of each option."""
         return self.signature.options
+
+    @property
+    def listed(self) -> ListedNetwork:
+        """What is shown of it."""
+        options = tuple(option.listed for option in self.options.values())
+        return ListedNetwork(self.name, self.summary, options, self.input_shape, self.paper)
+
+    def _drawn(self) -> ListedNetwork:
+        return self.listed
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is one of archlab's own, and no other package's."""
+        return self.factory.__module__.startswith("archlab.networks.")
 
     def shape(self, options: Mapping[str, object]) -> Shape:
         """The input, without the batch, that the network takes when it is built with some options."""

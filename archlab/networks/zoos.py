@@ -75,7 +75,7 @@ def torchvision_model(name: str) -> ZooModel:
     def factory(**options: object) -> nn.Module:
         return builder(**{**presets, **options})
 
-    signature = read_signature(builder, presets)
+    signature = _in_brief(read_signature(builder, presets))
     try:
         weights = models.get_model_weights(name).DEFAULT
     except (ValueError, AttributeError):  # registered by another package, without weights
@@ -124,6 +124,22 @@ def timm_model(name: str) -> ZooModel:
         Option("pretrained", bool, False, "load trained weights, downloading them"),
     )
     return ZooModel(factory, signature, ((1, *shape),))
+
+
+def _in_brief(signature: Signature) -> Signature:
+    """The options, each meaning cut to its first sentence, without the markup of torchvision's documentation."""
+    found = {name: replace(option, help=_first_sentence(option.help)) for name, option in signature.options.items()}
+    return replace(signature, options=found)
+
+
+def _first_sentence(text: str) -> str:
+    """The first sentence of a docstring's line.
+
+    >>> _first_sentence("Weights, see :class:`~torch.nn.Linear`. By default none. **kwargs: others")
+    'Weights, see Linear.'
+    """
+    plain = re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`", r"\1", text.partition(" **kwargs")[0]).replace("`", "")
+    return re.split(r"(?<=\.)\s", plain, maxsplit=1)[0]
 
 
 def _with(signature: Signature, *options: Option) -> Signature:

@@ -12,9 +12,11 @@ from archlab.records.graph import Graph, GraphEdge, GraphNode
 from archlab.records.growth import Growth, Stage
 from archlab.records.memory import MemoryEstimate, MemoryParts
 from archlab.records.norm_use import NormUse
+from archlab.records.norm_health import NormHealth
 from archlab.records.probe import GradientCorrelation, Landscape, LayerSeries, Probes, Similarity, Smoothness
 from archlab.records.profile import LayerTime, Machine, Profile, Rate, Timing
 from archlab.records.run import Epoch, NormRecording, Run
+from archlab.records.surgery import Cut, Surgery
 from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals, Trace, Weight, Window
 from archlab.records.verdict import Examination, Verdict
 from archlab.records.verification import Discrepancy, Verification
@@ -24,6 +26,7 @@ __all__ = [
     "Check",
     "Checkpoint",
     "Comparison",
+    "Cut",
     "DataSummary",
     "Decoding",
     "DecodingPass",
@@ -49,6 +52,7 @@ __all__ = [
     "Machine",
     "MemoryEstimate",
     "MemoryParts",
+    "NormHealth",
     "NormRecording",
     "NormUse",
     "PartSummary",
@@ -63,6 +67,7 @@ __all__ = [
     "Smoothness",
     "Stage",
     "StoredTensor",
+    "Surgery",
     "Timing",
     "Totals",
     "Trace",

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
-from archlab.records.display import Displayed
+from archlab.records.display import Displayed, Shown
 from archlab.records.trace import Shape
 
 
 @dataclass(frozen=True, slots=True)
-class StoredTensor:
+class StoredTensor(Shown):
     """One tensor of a checkpoint."""
 
     name: str

@@ -13,7 +13,7 @@ Conclusion = Literal["", "different", "equal", "unclear"]
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(Shown):
     """A mean over seeds, with its 95 % interval. The bounds are None where n is too small to give any."""
 
     n: int
@@ -53,7 +53,7 @@ class Difference(Shown):
 
 
 @dataclass(frozen=True, slots=True)
-class VariantResult:
+class VariantResult(Shown):
     """One variant's runs, condensed."""
 
     name: str

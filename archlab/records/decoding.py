@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from archlab.records.display import Displayed
+from archlab.records.display import Displayed, Shown
 from archlab.records.trace import Shape
 
 WEIGHT_BITS = {"fp32": 32, "bf16": 16, "int8": 8, "int4": 4}
@@ -13,7 +13,7 @@ WEIGHT_BITS = {"fp32": 32, "bf16": 16, "int8": 8, "int4": 4}
 
 
 @dataclass(frozen=True, slots=True)
-class DecodingPass:
+class DecodingPass(Shown):
     """One pass through the network."""
 
     tokens: int

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from archlab.records.display import Displayed
+from archlab.records.display import Displayed, Shown
 from archlab.records.trace import Layer, Shape, Totals
 
 Change = Literal["equal", "renamed", "changed", "added", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class Side(Shown):
     """One of the two networks."""
 
     network: str
@@ -22,7 +22,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerDiff:
+class LayerDiff(Shown):
     """A layer of either network, or one of each that belong together."""
 
     change: Change

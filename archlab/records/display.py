@@ -7,8 +7,8 @@ a trace that was the only thing imported:
     Trace.read("trace.json")     # IPython calls _repr_html_(), which asks archlab for what draws
 
 So records ask the package's front, `archlab/__init__.py`, which knows every room and loads the one that draws,
-`archlab.tables.display`, when somebody looks for the first time. A class that derives from `Shown` or `Displayed` has a
-line there.
+`archlab.tables.display`, when somebody looks for the first time. A record that derives from `Shown` or `Displayed` has
+a line there, or is shown field by field.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ class Shown:
 
     __slots__ = ()
 
+    def _drawn(self) -> object:
+        """The record that is drawn: itself, or one that says the same as data."""
+        return self
+
     def __str__(self) -> str:
         """The record as tables of text."""
-        text: str = drawing().text(self)
+        text: str = drawing().text(self._drawn())
         return text
 
     def _repr_html_(self) -> str:
         """The record as HTML, by the protocol of IPython and Jupyter."""
-        html: str = drawing().html(self)
+        html: str = drawing().html(self._drawn())
         return html
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:

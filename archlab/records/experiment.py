@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from archlab.records.comparison import Comparison, Difference
 from archlab.records.config import Value
-from archlab.records.display import Displayed
+from archlab.records.display import Displayed, Shown
 from archlab.records.search import RateSearch
 
 Direction = Literal["higher", "lower", "equal"]
@@ -17,7 +17,7 @@ Setting = Value | tuple[Value, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(Shown):
     """What a claim says of one difference: `variant` minus `baseline`, in the metric of its part."""
 
     variant: str
@@ -30,7 +30,7 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True)
-class NamedNetwork:
+class NamedNetwork(Shown):
     """One of several networks that a part compares."""
 
     network: str
@@ -40,7 +40,7 @@ class NamedNetwork:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Part(Shown):
     """One comparison of an experiment."""
 
     name: str
@@ -94,7 +94,7 @@ class Experiment(Displayed):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Shown):
     """What came of one expectation."""
 
     part: str

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from archlab.records.display import Displayed
+from archlab.records.display import Displayed, Shown
 from archlab.records.trace import Shape
 
 
 @dataclass(frozen=True, slots=True)
-class GraphNode:
+class GraphNode(Shown):
     """A layer, a block that holds layers, or an end of the network."""
 
     id: str
@@ -27,7 +27,7 @@ class GraphNode:
 
 
 @dataclass(frozen=True, slots=True)
-class GraphEdge:
+class GraphEdge(Shown):
     """Tensors that go from one node to another."""
 
     source: str

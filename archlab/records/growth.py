@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from archlab.records.display import Displayed
+from archlab.records.display import Displayed, Shown
 from archlab.records.trace import FEATURE_AXES, Shape
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Shown):
     """One block, or neighbouring layers that give the same shape, or a series of equal ones."""
 
     paths: tuple[str, ...]

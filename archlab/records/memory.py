@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from archlab.records.display import Displayed
+from archlab.records.display import Displayed, Shown
 from archlab.records.trace import Shape
 
 Optimizer = Literal["sgd", "sgd-momentum", "adam", "adamw"]
@@ -14,7 +14,7 @@ Moment = Literal["forward", "backward", "step"]
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryParts:
+class MemoryParts(Shown):
     """What memory is used for at one moment of a training step, in bytes."""
 
     parameters: int = 0

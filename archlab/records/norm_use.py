@@ -82,8 +82,13 @@ class NormUse:
 
     @property
     def depends_on_test_batch(self) -> bool:
-        """Whether an image's output in evaluation depends on the images beside it (of InstanceNorm it does not)."""
-        return self.in_evaluation in ("batch", "both") and not self.kind.startswith("InstanceNorm")
+        """Whether an image's output in evaluation depends on the images beside it."""
+        return self.in_evaluation in ("batch", "both") and not self.is_per_image
+
+    @property
+    def is_per_image(self) -> bool:
+        """Whether it is an InstanceNorm, which takes each image for a batch of its own."""
+        return self.kind.startswith("InstanceNorm")
 
     @property
     def step_weight(self) -> float | None:

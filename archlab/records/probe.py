@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Smoothness:
+class Smoothness(Shown):
     """The loss L and its gradient g at the weights w - eta g(w), for some rates eta, at some steps.
 
     Row i of each array belongs to `steps[i]`, column j to `rates[j]`.
@@ -54,7 +54,7 @@ class Landscape(Shown):
 
 
 @dataclass(frozen=True, slots=True)
-class LayerSeries:
+class LayerSeries(Shown):
     """Numbers of a network's layers at some steps.
 
     Row i of each array belongs to `steps[i]`, column j to `layers[j]`; NaN is where a layer has no such number.
@@ -74,7 +74,7 @@ class LayerSeries:
 
 
 @dataclass(frozen=True, slots=True)
-class Similarity:
+class Similarity(Shown):
     """How alike the features of layers are: centred kernel alignment (CKA) with a linear kernel, debiased.
 
     1 where two layers' features are equal up to a rotation and a scale, about 0 where they have nothing in common.
@@ -92,7 +92,7 @@ class Similarity:
 
 
 @dataclass(frozen=True, slots=True)
-class GradientCorrelation:
+class GradientCorrelation(Shown):
     """How alike the gradients with respect to two images are that lie a distance apart on the line between two."""
 
     steps: tuple[int, ...]
@@ -105,7 +105,7 @@ class GradientCorrelation:
 
 
 @dataclass(frozen=True, slots=True)
-class Probes:
+class Probes(Shown):
     """What was probed of one run; None for what was not."""
 
     SIGNALS: ClassVar[tuple[str, ...]] = (

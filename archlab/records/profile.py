@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from archlab.records.display import Displayed
+from archlab.records.display import Displayed, Shown
 from archlab.records.trace import Shape, Trace
 
 Mode = Literal["evaluation", "training", "mixed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Shown):
     """Seconds that something took, over the repeats."""
 
     median: float
@@ -37,7 +37,7 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Shown):
     """What a machine reached per second, over some repeats."""
 
     best: float
@@ -46,7 +46,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Shown):
     """What the network ran on, and what that reaches at most."""
 
     device: str
@@ -66,7 +66,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerTime:
+class LayerTime(Shown):
     """What one row of the trace took. A row's time covers everything inside it."""
 
     path: str
@@ -120,6 +120,9 @@ class Profile(Displayed):
     """What the rows and the rest sum to in each pass with marks: the sum of medians leaves out what makes some row slow
     in some pass."""
     backward_summed: Timing | None = None
+    queued: bool = False
+    """Whether times of rows are a device's own, which works through a queue; the whole pass then has the time in
+    addition in which the device waits to be asked."""
     notes: tuple[str, ...] = ()
     options: dict[str, str] = field(default_factory=dict)
     """What the network was built with, where it was built by name."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archlab.records.config import TrainingConfig, Value
 from archlab.records.data import DataSummary
-from archlab.records.display import Displayed
+from archlab.records.display import Displayed, Shown
 from archlab.records.norm_use import NormUse
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ RESULTS: tuple[Status, ...] = ("finished", "diverged")
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
+class Epoch(Shown):
     """Measurements at the end of one epoch. Accuracies are fractions, losses mean cross-entropy in nats."""
 
     epoch: int
@@ -50,7 +50,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class NormRecording:
+class NormRecording(Shown):
     """What the BatchNorm layers held while training.
 
     Steps are optimiser steps done; row i of each array belongs to `steps[i]`.

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from archlab.records.comparison import Difference, Estimate
 from archlab.records.config import Value
-from archlab.records.display import Displayed
+from archlab.records.display import Displayed, Shown
 
 
 @dataclass(frozen=True, slots=True)
-class VariantRates:
+class VariantRates(Shown):
     """One variant's largest learning rates that did not diverge."""
 
     name: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from archlab.records.display import Shown
+
 if TYPE_CHECKING:
     from archlab.records.run import Epoch
 
@@ -13,7 +15,7 @@ METRICS = {"accuracy": "test_accuracy", "test_accuracy": "test_accuracy", "train
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Target(Shown):
     """An accuracy at which a training ends."""
 
     metric: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from archlab.errors import InputError
-from archlab.records.display import Displayed
+from archlab.records.display import Displayed, Shown
 
 if TYPE_CHECKING:
     import pandas
@@ -23,7 +23,7 @@ SIZE_UNKNOWN = "size not known"
 
 
 @dataclass(frozen=True, slots=True)
-class ReceptiveField:
+class ReceptiveField(Shown):
     """How much of the network's input one output position can see.
 
     Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill 2019.
@@ -39,7 +39,7 @@ class ReceptiveField:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class Window(Shown):
     """How a convolution or a pooling slides over its input; one number per spatial axis, in order."""
 
     kernel: Shape
@@ -54,7 +54,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Weight:
+class Weight(Shown):
     """A parameter that a layer holds itself, or an operation takes."""
 
     name: str
@@ -63,7 +63,7 @@ class Weight:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Shown):
     """Where and why a forward pass failed."""
 
     path: str
@@ -83,7 +83,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Shown):
     """One row: a module call, or a functional operation outside any leaf module.
 
     Counts of a row cover everything inside it, so that the rows at depth 1 sum to the network's totals. A shared
@@ -151,7 +151,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Shown):
     """Sums over a whole network. MACs are a lower bound if `uncounted_operations` is not empty."""
 
     parameters: int

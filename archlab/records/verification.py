@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from archlab.records.display import Displayed
+from archlab.records.display import Displayed, Shown
 
 Quantity = Literal["input shape", "output shape", "parameters", "macs"]
 
 
 @dataclass(frozen=True, slots=True)
-class Discrepancy:
+class Discrepancy(Shown):
     """One value that the other tool has otherwise."""
 
     path: str

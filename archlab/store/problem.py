@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from archlab.records.display import Shown
+
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Shown):
     """A folder or file of the store that can't be read, and why."""
 
     path: Path

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from archlab.errors import ArchlabError, StoreError
 from archlab.records import Epoch, NormRecording, Probes, Run
+from archlab.records.display import Shown
 from archlab.records.run import Status
 from archlab.store.arrays import read_arrays
 from archlab.store.lock import is_held
@@ -49,7 +50,7 @@ Fingerprint = tuple[int, int, int, int, bool | None]
 
 
 @dataclass(frozen=True, slots=True)
-class RunFolder:
+class RunFolder(Shown):
     """The folder of a run, ended or not; nothing is read before it is asked for."""
 
     path: Path

@@ -30,6 +30,8 @@ from typing import TYPE_CHECKING
 from archlab import files
 from archlab.errors import InputError, StoreError, nearest
 from archlab.records import Comparison, DataSummary, NormRecording, Probes, Run, TrainingConfig, Value
+from archlab.records.contents import Contents
+from archlab.records.display import Shown
 from archlab.records.run import RESULTS
 from archlab.records.settings import keyed, settings
 from archlab.store.comparison_folder import ComparisonFolder
@@ -67,12 +69,18 @@ def run_key(config: TrainingConfig, environment: Mapping[str, Value]) -> str:
     return "-".join(_slug(name) for name in names if name)
 
 
-class Store:
+class Store(Shown):
     """A folder of runs and comparisons."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._comparisons = ComparisonFolder(path / "comparisons")
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"
+
+    def _drawn(self) -> Contents:
+        return Contents(str(self.path), tuple(self.runs()), tuple(self.comparisons()))
 
     def runs(self) -> list[Run]:
         """All readable runs, the oldest first; unreadable ones are in `problems()`.

@@ -273,6 +273,15 @@ def costly_columns(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if COLUMNS[name].costly)
 
 
+def unmeasured(trace: Trace, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of the columns that the trace was not asked for: no layer of it has a value."""
+    return tuple(
+        name
+        for name in costly_columns(names)
+        if all(COLUMNS[name].value(layer, trace.totals) in (None, "") for layer in trace.layers)
+    )
+
+
 def columns_table() -> Table:
     """What columns there are, and what each says."""
     names = {name: measure.help for name, measure in COLUMNS.items()}

@@ -1,17 +1,21 @@
 """How records show themselves: `print(record)`, and a record that a notebook's cell ends with.
 
-`archlab.records.display` asks for this module; a new `Shown` record needs a line in `TABLES`. Beside its tables, `html`
-draws a small chart of a run and of a comparison, and a comparison begins with what was found.
+`archlab.records.display` asks for this module; a `Shown` record without a line in `TABLES` is shown field by field.
+Beside its tables, `html` draws a small chart of a run and of a comparison, and a comparison begins with what was found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from archlab import records
+from archlab.analysis.chance import chance_of, comparison_chance
 from archlab.analysis.metrics import BY_NAME
+from archlab.records.contents import Contents
 from archlab.records.experiment import Experiment, ExperimentResult
+from archlab.records.listed import ListedNetwork
 from archlab.records.search import RateSearch
 from archlab.tables import markup
 from archlab.tables.check import check_table
@@ -21,15 +25,19 @@ from archlab.tables.comparison import comparison_tables, difference_table
 from archlab.tables.decoding import decoding_tables
 from archlab.tables.diff import diff_table
 from archlab.tables.experiment import claim_table, result_table
+from archlab.tables.fields import fields_table
 from archlab.tables.graph import graph_table
 from archlab.tables.growth import growth_table
 from archlab.tables.landscape import landscape_table
 from archlab.tables.memory import memory_table
+from archlab.tables.networks import network_table
+from archlab.tables.norm_health import health_tables
 from archlab.tables.profile import profile_table
-from archlab.tables.runs import run_table
+from archlab.tables.runs import run_table, store_table
 from archlab.tables.search import search_table
 from archlab.tables.settings import config_table
 from archlab.tables.sparkline import intervals, picture
+from archlab.tables.surgery import surgery_table
 from archlab.tables.table import Table
 from archlab.tables.text import text as lines_of
 from archlab.tables.trace import trace_table
@@ -44,6 +52,9 @@ TABLES: Mapping[type, Callable[[Any], Table | tuple[Table, ...]]] = {
     RateSearch: search_table,
     records.Check: check_table,
     records.Checkpoint: lambda found: checkpoint_table(found, None),
+    Contents: lambda found: replace(store_table(found.runs, found.comparisons), footer=(f"Store: {found.path}",)),
+    ListedNetwork: network_table,
+    Table: lambda found: found,
     records.Comparison: comparison_tables,
     records.Decoding: decoding_tables,
     records.Diff: diff_table,
@@ -53,8 +64,10 @@ TABLES: Mapping[type, Callable[[Any], Table | tuple[Table, ...]]] = {
     records.Growth: growth_table,
     records.Landscape: landscape_table,
     records.MemoryEstimate: memory_table,
+    records.NormHealth: health_tables,
     records.Profile: profile_table,
     records.Run: run_table,
+    records.Surgery: surgery_table,
     records.Trace: trace_table,
     records.TrainingConfig: config_table,
     records.Verification: verification_table,
@@ -67,12 +80,9 @@ def tables(record: object) -> tuple[Table, ...]:
     """The tables that a record is shown as.
 
     Raises:
-        TypeError: nothing here draws such a record.
+        TypeError: it is no record.
     """
-    table = TABLES.get(type(record))
-    if table is None:
-        raise TypeError(f"nothing draws a {type(record).__name__}: expected a record that archlab.tables.display knows")
-    found = table(record)
+    found = TABLES.get(type(record), fields_table)(record)
     return found if isinstance(found, tuple) else (found,)
 
 
@@ -95,11 +105,15 @@ def html(record: object) -> str:
     if isinstance(record, records.Trace):
         return markup.html(trace_table(record, columns=NOTEBOOK_COLUMNS))
     above = [markup.sentences(_sentences(record)), _chart(record)] if isinstance(record, records.Comparison) else []
+    if isinstance(record, records.NormHealth):
+        above = [markup.sentences(_sentences(record))]
     below = [_chart(record)] if isinstance(record, records.Run) else []
     return "\n".join([*above, *map(markup.html, tables(record)), *below])
 
 
 def _sentences(record: object) -> tuple[str, ...]:
+    if isinstance(record, records.NormHealth):
+        return tuple(verdict_sentence(verdict) for verdict in record.alarming)
     return tuple(record.findings) if isinstance(record, records.Comparison) else ()
 
 
@@ -107,6 +121,7 @@ def _chart(record: records.Run | records.Comparison) -> str:
     if isinstance(record, records.Run):
         curves = {"training": [epoch.train_accuracy for epoch in record.epochs]}
         curves |= {"test": [epoch.test_accuracy for epoch in record.epochs]}
-        return picture(curves, "accuracy by epoch", _ACCURACY.written)
+        return picture(curves, "accuracy by epoch", _ACCURACY.written, chance_of([record.config]))
     estimates = {item.name: item.metrics[_ACCURACY.name] for item in record.variants if _ACCURACY.name in item.metrics}
-    return intervals(estimates, _ACCURACY.titled(record.has_running), _ACCURACY.written)
+    title, chance = _ACCURACY.titled(record.has_running), comparison_chance(record)
+    return intervals(estimates, title, _ACCURACY.written, chance)

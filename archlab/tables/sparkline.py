@@ -50,7 +50,10 @@ def sparkline(
 
 
 def picture(
-    curves: Mapping[str, Sequence[float]], title: str, written: Callable[[float], str] = "{:.4g}".format
+    curves: Mapping[str, Sequence[float]],
+    title: str,
+    written: Callable[[float], str] = "{:.4g}".format,
+    chance: float | None = None,
 ) -> str:
     """The curves as an inline SVG with their names beneath; everything that was given is escaped.
 
@@ -58,12 +61,17 @@ def picture(
         curves: name -> one value per epoch or step; all are drawn over the same width and height.
         title: what is shown.
         written: a value as people read it.
+        chance: what guessing gives, drawn as a dotted line.
     """
     finite = [value for curve in curves.values() for value in curve if math.isfinite(value)]
     if not finite:
         return ""
-    low, high = min(finite), max(finite)
+    marked = [] if chance is None else [chance]
+    low, high = min(finite + marked), max(finite + marked)
     lines, names = [], []
+    if chance is not None:
+        y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * _share(chance, low, high)
+        lines.append(_dotted(MARGIN, y, WIDTH - MARGIN, y))
     for place, (name, curve) in enumerate(curves.items()):
         color = COLORS[place % len(COLORS)]
         lines += [
@@ -71,11 +79,16 @@ def picture(
             for points in polylines(curve, low, high)
         ]
         names.append(f'<span style="color:{color}">&#9632;</span> {escaped(name)}')
-    caption = f"{title}, between {written(low)} and {written(high)}"
+    caption = f"{title}, between {written(min(finite))} and {written(max(finite))}{_chance_text(chance, written)}"
     return _figure(caption, f"{_drawing(caption, HEIGHT, lines)}<div>{' &#160; '.join(names)}</div>")
 
 
-def intervals(estimates: Mapping[str, Estimate], title: str, written: Callable[[float], str] = "{:.4g}".format) -> str:
+def intervals(
+    estimates: Mapping[str, Estimate],
+    title: str,
+    written: Callable[[float], str] = "{:.4g}".format,
+    chance: float | None = None,
+) -> str:
     """Means with their intervals and single values, one above the other on a common axis, as inline SVG.
 
     A dot is a value, a tick the mean, a band the 95 % interval. Everything that was given is escaped.
@@ -84,12 +97,14 @@ def intervals(estimates: Mapping[str, Estimate], title: str, written: Callable[[
         estimates: by name.
         title: what is shown.
         written: a value as people read it.
+        chance: what guessing gives, drawn as a dotted line.
     """
     known = [value for one in estimates.values() for value in (*one.values, one.mean, one.low, one.high)]
     finite = [value for value in known if value is not None and math.isfinite(value)]
     if not finite:
         return ""
-    low, high = min(finite), max(finite)
+    marked = [] if chance is None else [chance]
+    low, high = min(finite + marked), max(finite + marked)
 
     def across(value: float) -> float:
         return MARGIN + (WIDTH - 2 * MARGIN) * _share(value, low, high)
@@ -102,6 +117,8 @@ def intervals(estimates: Mapping[str, Estimate], title: str, written: Callable[[
             for value in one.values
             if math.isfinite(value)
         ]
+        if chance is not None:
+            marks.insert(0, _dotted(across(chance), 0, across(chance), ROW_HEIGHT))
         said = f"{name}: mean {written(one.mean)}, n = {one.n}"
         if one.low is not None and one.high is not None:
             left, right = across(one.low), across(one.high)
@@ -119,8 +136,21 @@ def intervals(estimates: Mapping[str, Estimate], title: str, written: Callable[[
     grid = (
         "display:grid;grid-template-columns:fit-content(20em) max-content max-content;gap:2px 12px;align-items:center"
     )
-    caption = f"{title}: mean (tick), 95 % interval (band) and each run (dot), from {written(low)} to {written(high)}"
+    ends = f"from {written(min(finite))} to {written(max(finite))}"
+    caption = f"{title}: mean (tick), 95 % interval (band) and each run (dot), {ends}"
+    caption += _chance_text(chance, written)
     return _figure(caption, f'<div style="{grid}">{"".join(rows)}</div>')
+
+
+def _dotted(left: float, top: float, right: float, bottom: float) -> str:
+    return (
+        f'<line x1="{left:.1f}" y1="{top:.1f}" x2="{right:.1f}" y2="{bottom:.1f}" stroke="#767676" stroke-width="1.5" '
+        'stroke-dasharray="2 3"/>'
+    )
+
+
+def _chance_text(chance: float | None, written: Callable[[float], str]) -> str:
+    return "" if chance is None else f"; dotted: chance, {written(chance)}"
 
 
 def _figure(caption: str, body: str) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from archlab.records.display import Shown
+
 Emphasis = Literal["", "strong", "dim", "good", "bad", "changed"]
 
 
@@ -61,7 +63,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class Table(Shown):
     """A table that knows nothing of screens and files; the first column carries the tree."""
 
     columns: tuple[Column, ...]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from archlab.records.display import Shown
 from archlab.records.settings import setting
 from archlab.store import Store, open_store
 
 
 @dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(Shown):
     """Where and how runs are trained. It is handed through whole, from the call to the process that trains."""
 
     device: str | None = setting(None, "cpu, cuda, ... Default: an accelerator if any.", metavar="NAME")

@@ -200,14 +200,14 @@ class Trainer:
         checked = first
         for start in range(0, len(split), size):
             indices = order[start : start + size]
-            images, labels = split.batch(indices)
+            images, labels = split.batch(indices, augmented)
             recorded = recorder is not None and recorder.due(self._step + 1)
             if recorder is not None and recorded:
                 recorder.before()
             self._probe(self._step + 1, ended=False)
             if is_looked_at(self._step + 1, self.steps_per_epoch):
                 self._uses.attach()
-            logits = self._forward(network, augmented(images, indices))
+            logits = self._forward(network, images)
             loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step(self._rates[self._step])

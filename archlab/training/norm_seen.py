@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,8 +17,14 @@ Mode = Literal["batch", "running"]
 
 CHANNELS = 16
 """Of a layer, evenly spaced: enough for a median, and next to no time."""
+SOME_IMAGES = 8
+"""Whose middle values are looked at."""
+SAMPLED_IMAGES, PLACES = 32, 8
+"""Images, and places along height and width (15 at most), over which the inputs of several calls are compared."""
+ROUNDING, HALF_ROUNDING = 1e-3, 2e-2
+"""Deviations that rounding takes outputs away from what running statistics give, in 32 bits and in 16."""
 FIT = 0.05
-"""Deviations up to which an output fits a prediction: half precision rounds to 0.01 at most."""
+"""Deviations up to which an output is near a prediction."""
 CLEARER = 4.0
 """Times that the other prediction must be further off."""
 
@@ -48,8 +55,6 @@ class LayerSeen:
     before: tuple[Tensor, Tensor] | None = None
     """Running statistics before the call that goes on."""
     modes: dict[Phase, set[Mode]] = field(default_factory=lambda: {"training": set(), "evaluation": set()})
-    evidence: list[tuple[Phase, Mode, Tensor]] = field(default_factory=list)
-    """Phase, what the mode says, distances from both predictions: those that are still on the device."""
     calls: int = 0
     recomputed: int = 0
     idle: int = 0
@@ -111,12 +116,6 @@ class LayerSeen:
 
     def resolve(self) -> None:
         """Read what still lies on the device."""
-        for phase, by_mode, distances in self.evidence:
-            by_batch, by_running = distances.tolist()
-            nearer, further = min(by_batch, by_running), max(by_batch, by_running)
-            is_clear = nearer <= FIT and CLEARER * nearer <= further  # false for NaN
-            self.modes[phase].add(("batch" if by_batch < by_running else "running") if is_clear else by_mode)
-        self.evidence = []
         self.settle_evaluation()
         if self.not_finite_step is None:
             self.not_finite_step = next((step for step, finite in self.finite if not finite), None)
@@ -128,38 +127,85 @@ def is_readable(given: Tensor, output: Tensor) -> bool:
     return output.shape == given.shape and not given.is_meta and given.is_floating_point() and given.numel() > 0
 
 
+def mode_of(seen: LayerSeen, given: Tensor, output: Tensor) -> Mode:
+    """What a call's output was normalised by. Waits for the device.
+
+    Some values tell: running statistics M and V put x at (x - M) / sqrt(V + eps), gamma and beta taken off, up to
+    rounding. Only where that is so in training mode, or is not in evaluation mode, is the whole batch looked at.
+    """
+    by_mode = seen.by_mode
+    if seen.before is None:
+        return by_mode
+    off = _off_running(seen, _some(given), _some(output))
+    rounding = ROUNDING if given.dtype in (torch.float32, torch.float64) else HALF_ROUNDING
+    if math.isnan(off) or (off <= rounding) == (by_mode == "running"):
+        return by_mode
+    by_batch, by_running = _distances(seen, given, output)
+    nearer, further = min(by_batch, by_running), max(by_batch, by_running)
+    if nearer <= FIT and CLEARER * nearer <= further:  # false for NaN
+        return "batch" if by_batch < by_running else "running"
+    return by_mode
+
+
 def _chosen(values: Tensor, axis: int) -> Tensor:
     """Evenly spaced channels, as they are for all tensors of a layer."""
     size = values.shape[axis]
     return values[(slice(None),) * axis + (slice(None, None, -(-size // CHANNELS)),)]
 
 
+def _some(values: Tensor) -> Tensor:
+    """(images, channels) the middle value of some images."""
+    some = values[:SOME_IMAGES]
+    for size in values.shape[2:]:
+        some = some.select(2, size // 2)
+    return _chosen(some, 1).float()
+
+
+def _off_running(seen: LayerSeen, given: Tensor, output: Tensor) -> float:
+    """How far outputs lie from what running statistics would give, in deviations: a median; NaN where none tells."""
+    assert seen.before is not None
+    mean, variance = (_chosen(part, 0).float() for part in seen.before)
+    off = _plain(seen, output)[0] - (given - mean) / (variance + seen.module.eps).sqrt()
+    return float(off.abs().nanmedian())
+
+
+def _plain(seen: LayerSeen, values: Tensor) -> tuple[Tensor, Tensor | float]:
+    """Outputs with gamma and beta taken off, and |gamma|, which divides deviations; NaN where gamma is 0."""
+    gamma, beta = seen.module.weight, seen.module.bias
+    if beta is not None:
+        values = values - _chosen(beta.detach(), 0).float()
+    if gamma is None:
+        return values, 1.0
+    chosen = _chosen(gamma.detach(), 0).float()
+    return torch.where(chosen != 0, values / chosen, torch.nan), chosen.abs()
+
+
 def moments_of(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of the chosen channels."""
+    """Mean and biased variance of the chosen channels, over all values."""
     chosen = _chosen(values, 1).float()
     variance, mean = torch.var_mean(chosen, dim=(0, *range(2, chosen.dim())), correction=0)
     return mean, variance
 
 
-def distances(seen: LayerSeen, given: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> Tensor:
-    """(2,) how far the output lies from what its batch and what running statistics would give, in deviations."""
+def sampled(values: Tensor) -> Tensor:
+    """Some images, and some places of each: enough for means to be compared."""
+    places = (slice(None, None, max(1, size // PLACES)) for size in values.shape[2:])
+    return values[(slice(SAMPLED_IMAGES), slice(None), *places)]
+
+
+def _distances(seen: LayerSeen, given: Tensor, output: Tensor) -> tuple[float, float]:
+    """How far the output lies from what its batch would give, and running statistics, by mean and deviation."""
     assert seen.before is not None
-    module = seen.module
-    mean, variance = given
-    out_mean, out_deviation = output[0], output[1].sqrt()
-    if getattr(module, "weight", None) is not None:
-        gamma = _chosen(module.weight.detach(), 0).float()
-        out_mean, out_deviation = out_mean - _beta(module), out_deviation / gamma.abs()
-        out_mean = out_mean / gamma  # a channel with gamma 0 gives NaN, and is left out
+    mean, variance = moments_of(given)
+    out_mean, out_variance = moments_of(output)
+    out_mean, gamma = _plain(seen, out_mean)
+    out_deviation = out_variance.sqrt() / gamma
     running_mean, running_var = (_chosen(part, 0).float() for part in seen.before)
-    by_batch = out_mean.abs() + (out_deviation - (variance / (variance + module.eps)).sqrt()).abs()
-    scale = (running_var + module.eps).sqrt()
+    eps = seen.module.eps
+    by_batch = out_mean.abs() + (out_deviation - (variance / (variance + eps)).sqrt()).abs()
+    scale = (running_var + eps).sqrt()
     by_running = (out_mean - (mean - running_mean) / scale).abs() + (out_deviation - variance.sqrt() / scale).abs()
-    return torch.stack([by_batch, by_running]).nanmedian(dim=1).values
-
-
-def _beta(module: Any) -> Tensor | float:
-    return 0.0 if module.bias is None else _chosen(module.bias.detach(), 0).float()
+    return float(by_batch.nanmedian()), float(by_running.nanmedian())
 
 
 def word_for(modes: set[Mode]) -> Normalised:

@@ -1,13 +1,12 @@
 """What BatchNorm layers really do while a network trains and is evaluated: an observer by hooks.
 
-It believes outputs rather than modes. An input x of mean m and variance v is normalised by its own batch to a mean of 0
-and a deviation of sqrt(v / (v + eps)), and by running statistics M and V to (m - M) / sqrt(V + eps) and
-sqrt(v / (V + eps)); gamma and beta taken off, the output shows which. For example: x of mean 3 and variance 1 comes out
-with mean 0 by its batch, and with mean 3 by running statistics that are still the initial 0 and 1. Where both agree, or
+It believes outputs rather than modes. Running statistics M and V put an input x at (x - M) / sqrt(V + eps), gamma and
+beta taken off, and its own batch puts the mean of all x at 0. For example: x of mean 3 and variance 1 comes out with
+mean 0 by its batch, and with mean 3 by running statistics that are still the initial 0 and 1. Where both agree, or
 neither fits (a layer with an activation inside), the layer's mode decides.
 
-Hooks stand on the layers only while something is looked at, and see at most `CHANNELS` channels of each: they read, so
-that no bit of the training changes. What they find stays on the device until `uses` is asked for.
+Hooks stand on the layers only while something is looked at, and see a few channels and images of each: they read, so
+that no bit of the training changes.
 
     with observing_uses(network) as observer:      # a network on data: hooks stay for the whole context
         network.eval()
@@ -36,16 +35,15 @@ from archlab.training.norm_seen import (
     LayerSeen,
     Phase,
     StepSeen,
-    distances,
     is_readable,
+    mode_of,
     moments_of,
+    sampled,
     word_for,
 )
 
 FIRST_STEPS = 2
 """Looked at beside the last of each epoch, whose batch is the smallest."""
-UNREAD = 256
-"""Calls of a layer after whose evidence is read, so that it does not grow."""
 EVALUATED_CALLS = 4
 """Calls of an evaluation whose outputs are looked at; of later ones only those in training mode."""
 
@@ -193,18 +191,13 @@ class NormObserver:
                 seen.now.moved.append(moved)
             seen.fewest = min(seen.fewest, (values, images)) if seen.fewest[0] else (values, images)
             seen.most = max(seen.most, values)
-        if not seen.tracks:
-            seen.modes[phase].add("batch")
-        if seen.module.__class__.__name__.startswith("InstanceNorm") or not is_readable(given, output):
+        is_per_image = isinstance(seen.module, nn.modules.instancenorm._InstanceNorm)
+        if is_per_image or not is_readable(given, output):
             seen.modes[phase].add(seen.by_mode)
             return
-        moments = moments_of(given)
+        seen.modes[phase].add(mode_of(seen, given, output))
         if phase == "training" and not _in_backward():
-            seen.now.moments.append(moments)
-        if seen.before is not None:
-            if len(seen.evidence) == UNREAD:
-                seen.resolve()
-            seen.evidence.append((phase, seen.by_mode, distances(seen, moments, moments_of(output))))
+            seen.now.moments.append(moments_of(sampled(given)))
 
     def _use(self, seen: LayerSeen) -> NormUse:
         seen.resolve()

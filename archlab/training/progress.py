@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from archlab.records import Epoch, Run, TrainingConfig
+from archlab.records.display import Shown
 
 State = Literal["started", "step", "epoch", "landscape", "finished", "diverged", "failed", "reused"]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Shown):
     """One event of one run."""
 
     config: TrainingConfig

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
+from archlab.analysis.chance import chance_of
 from archlab.analysis.deviation import REACH, WorstChannel
 from archlab.analysis.metrics import EVALUATION, PRECISE
 from archlab.analysis.verdicts.group import EPSILON
 from archlab.analysis.verdicts.norms import MEAN_SHIFT, VARIANCE_FACTOR
 from archlab.analysis.wording import counted
-from archlab.reports.charts.parts import BAR_ROOM, STEP_AXIS, color_bar, line, points
-from archlab.reports.charts.recorded import Choices, Recorded
-from archlab.reports.panel import Chart, Color, Density, Scale, Slice, State, Switch, series_color
+from archlab.reports.charts.parts import BAR_ROOM, STEP_AXIS, chance_line, color_bar, line, points, share_range
+from archlab.reports.charts.recorded import PRECISE_COLOR, RUNNING_COLOR, Choices, Recorded
+from archlab.reports.panel import Chart, Color, Density, Scale, Slice, State, Switch
 from archlab.reports.text import label
 
 TITLES = {
@@ -103,8 +105,8 @@ def _heat_text(choices: Choices) -> str:
     )
     if choices.has_precise:
         text += (
-            " Running over precise variance: colours end at a factor of 4, in every layer and run. Blue: evaluation "
-            "scales the channel up; orange: it scales it down."
+            " Running over precise variance: colours end at a factor of 4, in every layer and run. Teal: evaluation "
+            "scales the channel up; brown: it scales it down."
         )
     if choices.worst is not None:
         title, worst = choices.worst
@@ -179,20 +181,20 @@ def _density_chart(choices: Choices, state: State) -> Chart:
                 f"with {PRECISE}",
                 places,
                 right,
-                series_color(1),
+                PRECISE_COLOR,
                 dash="dash",
                 fill="tozeroy",
-                fillcolor=series_color(1, 0.12),
+                fillcolor=replace(PRECISE_COLOR, alpha=0.1),
                 hoverinfo="skip",
             ),
             line(
                 f"in {EVALUATION}",
                 places,
                 Density(places, ratio, shift),
-                series_color(0),
+                RUNNING_COLOR,
                 2.5,
                 fill="tozeroy",
-                fillcolor=series_color(0, 0.18),
+                fillcolor=replace(RUNNING_COLOR, alpha=0.18),
                 hoverinfo="skip",
             ),
         ],
@@ -219,6 +221,8 @@ def _accuracies(view: Recorded) -> bool:
 
 def _accuracy_chart(choices: Choices, state: State) -> Chart:
     here = Slice(choices.steps, "step")
+    chance = chance_of(view.run.config for view in choices.views.values())
+    marks = chance_line(chance, "y")
     return Chart(
         name="accuracy-at-step",
         title="Test accuracy up to the step",
@@ -231,7 +235,8 @@ def _accuracy_chart(choices: Choices, state: State) -> Chart:
                 "rangemode": "tozero",
                 "range": choices.by_run(lambda view: [0, 1.02 * int(view.steps[-1])]),
             },
-            "yaxis": {"title": {"text": "test accuracy"}, "tickformat": ".0%"},
+            "yaxis": {"title": {"text": "test accuracy"}, "tickformat": ".0%", **share_range(chance)},
+            **marks,
             "shapes": [
                 {
                     "type": "line",
@@ -241,7 +246,8 @@ def _accuracy_chart(choices: Choices, state: State) -> Chart:
                     "y0": 0,
                     "y1": 1,
                     "yref": "paper",
-                }
+                },
+                *marks.get("shapes", []),
             ],
         },
         state=state,
@@ -258,7 +264,7 @@ def _accuracy_traces(view: Recorded) -> list[dict[str, Any]]:
             [None if place < 0 else ends[place] for place in known],
             [None if place < 0 else values[place] for place in known],
         ]
-        color, dash = series_color(index), "dash" if index else "solid"
+        color, dash = (RUNNING_COLOR, PRECISE_COLOR)[index], "dash" if index else "solid"
         traces += [
             line(
                 label(name),

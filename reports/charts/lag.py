@@ -9,7 +9,7 @@ from archlab.analysis import curves
 from archlab.records import NormRecording, Run
 from archlab.reports.charts.parts import STEP_AXIS, line
 from archlab.reports.charts.recorded import Choices, Recorded, population_steps
-from archlab.reports.panel import Chart, State, series_color
+from archlab.reports.panel import Chart, Color, State, series_color
 from archlab.reports.text import label
 
 MOMENTA = (0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -90,10 +90,10 @@ def _lag_traces(view: Recorded, quantity: str) -> list[dict[str, Any]]:
     if not lags:
         return []
     style = {"type": "scatter", "mode": "lines+markers", "x": steps, "hovertemplate": "%{y:.3g}"}
-    thin = {"showlegend": False, "line": {"color": series_color(0, 0.4), "width": 1}, "marker": {"size": 4}}
+    thin = {"showlegend": False, "line": {"color": Color("muted", 0.6), "width": 1}, "marker": {"size": 4}}
     single = [{**style, **thin, "name": label(path), "y": lag} for path, lag in lags.items()]
     average = np.mean(list(lags.values()), axis=0)
-    thick = {"line": {"color": series_color(1), "width": 3}, "showlegend": True}
+    thick = {"line": {"color": Color("text"), "width": 3}, "showlegend": True}
     return [*single, {**style, **thick, "name": "mean of all layers", "y": average}]
 
 
@@ -163,7 +163,8 @@ def _momentum_traces(view: Recorded) -> list[dict[str, Any]]:
             f"{quantity}, {unit}",
             np.array(MOMENTA),
             np.mean(found[quantity], axis=0),
-            series_color(index),
+            Color("muted" if index else "text"),
+            dash="dash" if index else "solid",
             mode="lines+markers",
             hovertemplate="momentum %{x}: %{y:.3g}<extra>%{fullData.name}</extra>",
         )

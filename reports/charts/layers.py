@@ -163,7 +163,7 @@ def _heat_map(view: Layered, state: State) -> Chart:
         return view.by_layers(lambda quantity, places: part(quantity, view.every(quantity)[places]))
 
     here = Slice(list(view.steps), "step")
-    edge = {"type": "line", "line": {"color": series_color(1), "width": 2, "dash": "dot"}}
+    edge = {"type": "line", "line": {"color": Color("text"), "width": 2, "dash": "dot"}}
     return Chart(
         name="heat",
         title="Every layer over training",

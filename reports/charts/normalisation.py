@@ -9,8 +9,8 @@ from archlab.records import NormRecording, Run
 from archlab.reports.charts.film import film_charts, heat_map, notes, quantities_of
 from archlab.reports.charts.lag import lag_charts
 from archlab.reports.charts.parts import HIDDEN_EDGE, STEP_AXIS, band, line, points
-from archlab.reports.charts.recorded import Choices, Recorded
-from archlab.reports.panel import Chart, Color, Control, Panel, Slice, State, Switch, series_color
+from archlab.reports.charts.recorded import PRECISE_COLOR, RUNNING_COLOR, Choices, Recorded
+from archlab.reports.panel import Chart, Color, Control, Panel, Slice, State, Switch
 from archlab.reports.text import label
 
 VALUE_BUDGET = 1_370_000
@@ -70,12 +70,12 @@ def _channel_chart(choices: Choices, short: str, quantity: str, title: str, stat
     batch, running = (Slice(choices.matrix(f"{kind}_{short}"), "channel", 1) for kind in ("batch", "running"))
     data = [
         line("batch", choices.steps, batch, Color("muted", 0.6), 1),
-        line("running", choices.steps, running, series_color(0), 2.5),
+        line("running", choices.steps, running, RUNNING_COLOR, 2.5),
         points(
             "precise statistics",
             choices.by_run(lambda view: view.population_steps),
             Slice(choices.by_layer(lambda view, path: view.population(path, quantity)), "channel", 1),
-            {"color": series_color(1), "size": 9, "symbol": "diamond"},
+            {"color": PRECISE_COLOR, "size": 9, "symbol": "diamond"},
         ),
     ]
     return Chart(
@@ -110,9 +110,9 @@ def _fan(choices: Choices, titles: Mapping[str, str], state: State) -> Chart:
         ("p25", "p75", 0.32, "middle half"),
     ):
         edge = {"type": "scatter", "x": choices.steps, **HIDDEN_EDGE, "legendgroup": name}
-        lower, upper = band(edge, (f"{name}, lower edge", name), share(low), share(high), series_color(0, alpha))
+        lower, upper = band(edge, (f"{name}, lower edge", name), share(low), share(high), Color("text", alpha))
         traces += [lower, {**upper, "showlegend": True}]
-    traces.append(line("median", choices.steps, share("p50"), series_color(0)))
+    traces.append(line("median", choices.steps, share("p50"), Color("text")))
     return Chart(
         name="fan",
         title="Distribution over channels",
@@ -129,11 +129,11 @@ def _fan(choices: Choices, titles: Mapping[str, str], state: State) -> Chart:
 def _profile(choices: Choices, short: str, quantity: str, title: str, state: State) -> Chart:
     batch, running = (Slice(choices.matrix(f"{kind}_{short}"), "step") for kind in ("batch", "running"))
     population = choices.by_layer(lambda view, path: view.population(path, quantity)[-1])
-    open_diamond = {"color": series_color(1), "size": 7, "symbol": "diamond-open"}
+    open_diamond = {"color": PRECISE_COLOR, "size": 7, "symbol": "diamond-open"}
     data = [
         points("batch", choices.channels, batch, {"color": Color("muted"), "size": 7, "symbol": "circle-open"}),
         points("precise statistics, last epoch", choices.channels, population, open_diamond),
-        points("running", choices.channels, running, {"color": series_color(0), "size": 7}),
+        points("running", choices.channels, running, {"color": RUNNING_COLOR, "size": 7}),
     ]
     return Chart(
         name=f"profile-{short}",
@@ -160,7 +160,7 @@ def _affine(choices: Choices, state: State) -> Chart:
                 "channels",
                 Slice(choices.matrix("gamma"), "step"),
                 Slice(choices.matrix("beta"), "step"),
-                {"color": series_color(2, 0.75), "size": 8},
+                {"color": Color("text", 0.7), "size": 8},
                 hovertemplate="gamma %{x:.4g}<br>beta %{y:.4g}<extra></extra>",
             )
         ],

@@ -258,7 +258,7 @@ def _contour(landscape: Landscape | None, scale: probing.LogScale) -> list[dict[
             "trained weights",
             [0],
             [0],
-            {"symbol": "x", "size": 12, "color": series_color(1), "line": {"width": 1.5, "color": "white"}},
+            {"symbol": "x", "size": 12, "color": Color("text"), "line": {"width": 1.5, "color": Color("surface")}},
             hoverinfo="skip",
         ),
     ]

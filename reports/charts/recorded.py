@@ -9,12 +9,14 @@ from typing import Any
 from archlab.analysis import curves
 from archlab.analysis.deviation import WorstChannel, deviation, worst_channel
 from archlab.records import NormRecording, Run
-from archlab.reports.panel import Switch
+from archlab.reports.panel import Color, Switch
 
 MOST_STEPS = 240
 """Steps of a recording that are drawn at most."""
 FEWEST_STEPS = 24
 """Before fewer steps than these are drawn, channels are left out."""
+RUNNING_COLOR, PRECISE_COLOR = Color("evaluation"), Color("text")
+"""What running and what precise statistics are drawn in: colours that are no variant's."""
 DEVIATIONS = ("ratio", "shift")
 """The fields of `archlab.analysis.deviation.Deviation` that are drawn."""
 

@@ -15,6 +15,7 @@ from archlab.reports.charts.parts import (
     axes_by_metric,
     band,
     bounds_of,
+    chance_line,
     has_metric,
     line,
     number_axis,
@@ -47,13 +48,11 @@ def sweep_panel(comparison: Comparison, name: str) -> Panel | None:
     charts: list[Chart] = []
     if axis is not None:
         values = [float(variant.options[axis]) for variant in comparison.variants]
-        groups = grouped(comparison.variants, axis)
+        groups, chance = grouped(comparison.variants, axis), comparison_chance(comparison)
         if len(_skips(comparison)) == 2:
-            charts += _error_charts(groups, axis, values, palette.places(comparison.variants))
+            charts += _error_charts(groups, axis, values, palette.places(comparison.variants), chance)
         if not crossed:
-            charts.append(
-                _sweep(groups, axis, values, names, palette.places(comparison.variants), comparison_chance(comparison))
-            )
+            charts.append(_sweep(groups, axis, values, names, palette.places(comparison.variants), chance))
     if crossed:
         charts += factor_charts(comparison, names)
         controls.insert(0, factor_control(comparison))
@@ -138,7 +137,11 @@ def _lines(
 
 
 def _error_charts(
-    groups: Mapping[str, Sequence[VariantResult]], axis: str, values: Sequence[float], places: Mapping[str, int]
+    groups: Mapping[str, Sequence[VariantResult]],
+    axis: str,
+    values: Sequence[float],
+    places: Mapping[str, int],
+    chance: float | None,
 ) -> tuple[Chart, ...]:
     """Both errors on the same scale: the question of He et al., Deep Residual Learning, 2015, figure 1."""
     words = axis.replace("_", " ")
@@ -150,6 +153,9 @@ def _error_charts(
         if f"{part}_accuracy" in variant.metrics
     ]
     most = max((max(estimate.mean, estimate.high or 0) for estimate in estimates), default=1)
+    wrong = None if chance is None else 1 - chance
+    marks = {} if wrong is None or wrong > 1.06 * most else chance_line(wrong, "y")  # else far above what is drawn
+    guessing = "" if wrong is None else f" Guessing errs at {100 * wrong:.3g} %."
     texts = {
         "train": f"Where the error on the training images grows with {words}, optimising has failed: overfitting would "
         "lower it.",
@@ -159,11 +165,12 @@ def _error_charts(
         Chart(
             name=f"{part}-error",
             title=f"{part.capitalize()} error against {words}",
-            description=f"{text} Line: mean over seeds; band: its 95 % interval ({_sizes(groups)}).",
+            description=f"{text} Line: mean over seeds; band: its 95 % interval ({_sizes(groups)}).{guessing}",
             data=_lines(groups, axis, f"{part}_accuracy", places, as_error=True),
             layout={
                 "xaxis": number_axis(axis, values),
                 "yaxis": {"title": {"text": f"{part} error"}, "tickformat": ".1~%", "range": [0, 1.06 * most]},
+                **marks,
             },
         )
         for part, text in texts.items()

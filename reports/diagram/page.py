@@ -11,6 +11,7 @@ does a click into the first cell of such a row.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -96,21 +97,40 @@ def document(fragment: Fragment, trace: Trace | None = None) -> str:
     """A page of the diagram, with the shape table of a trace beside it; it asks nobody for anything."""
     from markupsafe import Markup
 
-    code = f"{resources.diagram_script()}startDiagrams();\n"
-    style = resources.style(("diagram-page", "diagram"))
-    hashes = f"script-src {resources.hashed(code)}; style-src {resources.hashed(style)}"
-    page = templating.render(
+    return standalone(
         "diagram-page.html",
-        policy=Markup(f"default-src 'none'; {hashes}; base-uri 'none'; form-action 'none'"),
-        title=fragment.title,
-        style=Markup(style),
+        fragment.title,
+        lambda style: f"style-src {style}",
         failure=fragment.failure,
         diagram=Markup(fragment.html),
         rows=_table_rows(trace) if trace else [],
         columns=[(name, COLUMNS[name].column) for name in TABLE_COLUMNS],
         note=FOLDING_NOTE,
         data=Markup(embedded_data(fragment)),
+    )
+
+
+def standalone(template: str, title: str, styles: Callable[[str], str], **shown: Any) -> str:
+    """A whole page of diagrams.
+
+    Args:
+        template: of the page, which extends `diagram-document.html`.
+        title: its heading and title.
+        styles: the hash of its style sheet -> what its policy allows of styles.
+        shown: what the template names.
+    """
+    from markupsafe import Markup
+
+    code = f"{resources.diagram_script()}startDiagrams();\n"
+    style = resources.style(("diagram-page", "diagram"))
+    allowed = f"script-src {resources.hashed(code)}; {styles(resources.hashed(style))}"
+    page = templating.render(
+        template,
+        policy=Markup(f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"),
+        title=title,
+        style=Markup(style),
         script=Markup(code),
+        **shown,
     )
     return f"{page}\n"
 

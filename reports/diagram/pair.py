@@ -21,7 +21,7 @@ from archlab.reports.diagram.colour import Key, Scheme
 from archlab.reports.diagram.data import script_data
 from archlab.reports.diagram.drawing import embedded
 from archlab.reports.diagram.node import DiagramNode, shapes_label
-from archlab.reports.diagram.page import Fragment, embedded_data
+from archlab.reports.diagram.page import Fragment, embedded_data, standalone
 from archlab.reports.diagram.views import Depth, View, opened, view
 from archlab.reports.text import count, visible
 from archlab.tables import markup
@@ -140,20 +140,15 @@ def save_pair(
     from markupsafe import Markup
 
     found = diff(before, after)
-    code = f"{resources.diagram_script()}startDiagrams();\n"
-    style = resources.style(("diagram-page", "diagram"))
-    styles = f"{resources.hashed(style)} {resources.hashed(markup.STYLE)}"
-    hashes = f"script-src {resources.hashed(code)}; style-src-elem {styles}; style-src-attr 'unsafe-inline'"
-    page = templating.render(
+    table_style = resources.hashed(markup.STYLE)
+    page = standalone(
         "diagram-pair.html",
-        policy=Markup(f"default-src 'none'; {hashes}; base-uri 'none'; form-action 'none'"),
-        title=visible(f"{subject_text(before)} → {subject_text(after)}"),
-        style=Markup(style),
+        visible(f"{subject_text(before)} → {subject_text(after)}"),
+        lambda style: f"style-src-elem {style} {table_style}; style-src-attr 'unsafe-inline'",
         pair=Markup(pair_html(render_pair(before, after, depth=depth))),
         table=Markup(markup.html(diff_table(found, levels, everything=everything))),
-        script=Markup(code),
     )
-    return files.save(Path(path), f"{page}\n")
+    return files.save(Path(path), page)
 
 
 def _rows(found: Diff) -> tuple[dict[int, int], dict[int, int]]:

@@ -61,7 +61,7 @@ def _off_plateau(
 
     Where a loss is flat, everything along it is smooth, which says nothing about what else the network has.
     """
-    flat = [name for name in found if not any(map(has_learnt, experiment.variants[name]))]
+    flat = [name for name in found if all(has_learnt(run) is False for run in experiment.variants[name])]
     return {name: runs for name, runs in found.items() if name not in flat}, flat
 
 

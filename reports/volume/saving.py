@@ -27,11 +27,14 @@ NARROWER = (1.0, 0.9, 0.8)
 Named = tuple[str, tuple[Tensor, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Picture:
     """A drawing, which a notebook shows by itself."""
 
     svg: str
+
+    def __repr__(self) -> str:
+        return f"a picture of {len(self.svg):,} characters of SVG: its text is .svg, a notebook shows it"
 
     def _repr_svg_(self) -> str:
         return self.svg

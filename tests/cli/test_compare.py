@@ -273,7 +273,7 @@ def test_the_largest_learning_rate_is_a_table_of_its_own(archlab: Call) -> None:
     [
         (["--max-lr", "0.1"], "--max-lr is '0.1', expected LOW,HIGH"),
         (["--max-lr", "1,0.1"], "expected LOW,HIGH with 0 < LOW < HIGH"),
-        (["--max-lr", "0.1,1", "--lr", "0.1,0.2"], "leave --lr, or --max-lr, out"),
+        (["--max-lr", "0.1,1", "--lr", "0.1,0.2"], "--lr is what --max-lr seeks"),
         (["--max-lr", "0.1,1", "--report", "r.html"], "--max-lr makes no report and no live page"),
         (["--until", "loss=0.1"], "expected accuracy=X or train_accuracy=X"),
         (["--max-lr", "0,1"], "--max-lr is '0,1', expected numbers above 0"),

@@ -140,7 +140,7 @@ def test_volumes_of_one_network_and_of_two(kept: str, tmp_path: Path) -> None:
     [
         (["NET", "NET"], "a diagram is of one network"),
         (["NET", "--view", "volume", "-o", "x.html"], "x.html has no suffix that says what to write"),
-        (["NET", "--view", "volume", "--json"], "--format says nothing about volumes"),
+        (["NET", "--view", "volume", "--json"], "--json says nothing about volumes"),
         (["NET", "--view", "volume", "--direction", "down"], "--direction says nothing about volumes"),
         (["NET", "--view", "volume", "--colour", "macs"], "--colour says nothing about volumes"),
         (["NET", "--view", "volume", "--depth", "0"], "--depth '0' is no depth"),

@@ -8,6 +8,7 @@ import pytest
 
 from archlab.store import open_store
 from tests.cli.conftest import Call
+from tests.traces import layer, trace
 
 
 @pytest.fixture
@@ -68,11 +69,45 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
         ("report --all --input 32", "--input is for a network, and none is named"),
         ("report lenet --png charts --open", "--open opens a page"),
         ("serve --store TYPO", "--store TYPO: there is no such folder, expected a store"),
+        ("graph lenet --colour macs", "--colour is for pictures (-o F.svg), and dot is text: leave it out"),
+        ("graph lenet --direction down -o x.mmd", "--direction is for pictures (-o F.svg), and mermaid is text"),
+        ("graph lenet --view diagram --json", "--view is for pictures (-o F.svg), and json is text"),
+        ("graph lenet --view volume --json", "--json says nothing about volumes, which are SVG and always to scale"),
+        ("graph lenet --view volume --colour kind", "--colour says nothing about volumes"),
+        ("graph t.json --colour saved -o x.svg", "t.json holds no saved, which is measured only where it is asked for"),
+        ("graph t.json t.json --view volume --input 5", "--input is for a network, and t.json and t.json are measured"),
+        ("diff t.json t.json --input 5", "--input is for a network, and t.json and t.json are measured already"),
+        ("diff t.json t.json --profile", "--profile measures networks, and t.json and t.json are measured already"),
+        ("diff t.json lenet --profile", "t.json holds no time, which is measured only where it is asked for"),
+        ("diff lenet t.json --after norm=none", "--after is for a network, and t.json is measured already"),
+        ("diff t.json lenet --before norm=none", "--before is for a network, and t.json is measured already"),
+        ("diff lenet lenet --json --all", "--all is for tables and pictures, and JSON holds every layer that differs"),
+        ("diff lenet lenet -o x.json --depth 1", "--depth is for tables and pictures, and JSON holds every layer"),
+        ("profile lenet --json --depth 2", "--depth is for tables, and JSON holds every layer"),
+        ("shapes lenet --json --columns macs", "--columns chooses what a table shows, and JSON holds all of it"),
+        ("shapes lenet --json --unfold", "--unfold is for tables, and json has a row for each layer anyway"),
+        ("shapes lenet --format csv --unfold", "--unfold is for tables, and csv has a row for each layer anyway"),
+        ("shapes lenet resnet20 --unfold", "--unfold is for layers, and only totals are shown"),
+        ("shapes lenet t.json --batch-size 8", "--batch-size is for a network, and t.json is measured already"),
+        ("shapes t.json --columns +saved", "t.json holds no saved, which is measured only where it is asked for"),
+        ("shapes lenet --columns help --depth 2", "--depth shows nothing beside '--columns help'"),
+        ("compare --bn off --max-lr 0.1,1 --no-report", "--no-report is about a page, and --max-lr makes no report"),
+        ("compare --bn off --max-lr 0.1,1 --lr 0.1", "--lr is what --max-lr seeks"),
+        ("compare --bn off --data-dir data", "--data-dir is for fashion-mnist, mnist, cifar10, cifar100, and the data"),
+        (
+            "train lenet --download",
+            "--download is for fashion-mnist, mnist, cifar10, cifar100, and the data set is digits",
+        ),
+        ("experiment run course --download", "and the data set is digits: leave it out"),
+        ("runs list --sort key --json", "--sort orders tables, and JSON keeps the order of the store"),
+        ("report t.json --input 32", "--input is for a network, and none is named"),
+        ("report lenet --data-dir data", "--data-dir is for the data of runs, and none is named"),
     ],
 )
 def test_a_call_is_refused_before_the_work(archlab: Call, tmp_path: Path, call: str, message: str) -> None:
     (tmp_path / "taken.txt").touch()
     (tmp_path / "folder.json").mkdir()
+    (tmp_path / "t.json").write_text(trace(layer("conv")).to_json())
     before = sorted(tmp_path.rglob("*"))
     result = archlab(*call.split())
     assert (result.exit_code, result.stdout, type(result.exception)) == (2, "", SystemExit)

@@ -321,7 +321,11 @@ def test_index_links_every_report(tmp_path: Path) -> None:
     reader = Reader(text)
     links = [attributes.get("href") for tag, attributes in reader.tags if tag == "a"]
     assert {"a%20b.html", "runs.html"} <= set(links)
-    lines = [attributes for tag, attributes in reader.tags if tag == "polyline"]
+    drawn = [attributes for tag, attributes in reader.tags if tag == "polyline"]
+    levels = [line["points"] for line in drawn if line["class"] == "chance"]  # one in each of the two thumbnails
+    assert len(levels) == 2
+    assert all(len({point.partition(",")[2] for point in (level or "").split()}) == 1 for level in levels)
+    lines = [line for line in drawn if line["class"] != "chance"]
     assert len(lines) == 3  # two variants of the comparison, one loose run
     assert all(len((line["points"] or "").split()) == 3 for line in lines)  # an epoch each
     found = headline(comparison)
@@ -332,7 +336,10 @@ def test_index_links_every_report(tmp_path: Path) -> None:
     assert "1 comparison and 1 other run" in reader.text
     assert "lenet on digits: norm=batch against norm=none" in reader.text  # links differ in what they say
     ends = [epoch.test_accuracy for run in store.runs() for epoch in run.epochs if run.config.variant == "norm=group"]
-    assert f"Test accuracy by epoch, {100 * min(ends):.2f} % to {100 * max(ends):.2f} %" in reader.text
+    assert (
+        f"Test accuracy by epoch, {100 * min(ends):.2f} % to {100 * max(ends):.2f} %; dotted: chance, 10.00 %"
+        in reader.text
+    )
 
 
 def test_experiments_of_one_network_are_told_apart(tmp_path: Path) -> None:

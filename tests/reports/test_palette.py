@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from itertools import combinations, product
+from pathlib import Path
 
 import pytest
 
 from archlab.records import Value, VariantResult
 from archlab.reports import palette
+from archlab.reports.charts.normalisation import normalisation_panel
 from archlab.reports.resources import light_color, style
+from tests.reports.samples import experiment, recording
 
 
 def variants(*options: dict[str, Value]) -> list[VariantResult]:
@@ -51,6 +54,32 @@ def test_no_two_of_twelve_variants_look_alike(chosen: list[dict[str, Value]], th
     assert len(colors) == 12
     # 2.3 is just noticeable (Mahy et al. 1994); three times that is seen across a chart.
     assert min(sum((a - b) ** 2 for a, b in zip(*pair, strict=True)) ** 0.5 for pair in combinations(colors, 2)) > 6.9
+
+
+def luminance(color: str) -> float:
+    """Relative luminance (WCAG 2.2): the Y of CIELAB's L*, turned back."""
+    level = (lab(color)[0] + 16) / 116
+    return level**3 if level > 6 / 29 else (level - 16 / 116) * 108 / 841
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_running_statistics_have_a_colour_that_is_no_variant_s_and_can_be_read(theme: str) -> None:
+    pairs = dict(re.findall(r"--(evaluation|surface|text): (light-dark\([^)]*\))", style()))
+    colors = {name: re.findall(r"#[0-9a-f]{6}", pair)[theme == "dark"] for name, pair in pairs.items()}
+    others = [palette.color(place, theme) for place in range(palette.HUES)] + [colors["text"]]
+    own = lab(colors["evaluation"])
+    # 2.3 is just noticeable; those of variants are told apart from each other by 13 (palette.MIXES)
+    assert min(sum((a - b) ** 2 for a, b in zip(own, lab(other), strict=True)) ** 0.5 for other in others) > 30
+    light, dark = sorted((luminance(colors["evaluation"]), luminance(colors["surface"])), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) > 4.5  # WCAG 2.2, 1.4.3: of text; lines need 3
+
+
+def test_a_run_s_batchnorm_is_drawn_without_the_colours_of_variants(tmp_path: Path) -> None:
+    store, _ = experiment(tmp_path / "store", seeds=1)
+    panel = normalisation_panel({"run": (store.runs()[0], recording(12))}, "norm")
+    for chart in panel.charts:
+        assert "series-" not in repr([chart.data, chart.layout]), chart.name
+    assert "evaluation" in repr([chart.data for chart in panel.charts])
 
 
 def test_in_a_crossed_design_the_hue_is_one_factor_and_the_shade_the_other() -> None:

@@ -165,6 +165,10 @@ def test_accuracies_are_drawn_beside_chance(tmp_path: Path) -> None:
     assert outcome is not None
     assert sweep is not None
     charts = [chart for chart in training.charts if "accuracy" in chart.name]
+    film = normalisation_panel({"run": (store.runs()[0], recording(12))}, "norm")
+    step = next(chart for chart in film.charts if chart.name == "accuracy-at-step").figure()
+    assert [shape.y0 for shape in step.layout.shapes] == [0, 0.1]  # the marker of the step, and chance
+    assert step.layout.yaxis.autorangeoptions.include == (0.1,)
     for chart in (*charts, sweep.charts[0]):
         assert [shape.y0 for shape in chart.figure().layout.shapes] == [0.1], chart.name
         assert chart.figure().layout.yaxis.autorangeoptions.maxallowed == 1.01

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import is_dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import archlab
-from archlab import records
+from archlab import comparing, networks, records, store, training
+from archlab import tables as tables_room
 from archlab.analysis.diff import diff
 from archlab.analysis.growth import stages as growth
 from archlab.analysis.statistics import paired_difference
 from archlab.records import Verdict
 from archlab.records.display import Displayed, Shown
 from archlab.tables import display
+from archlab.tables.fields import described
 from archlab.tracing import fits
 
 PROGRAM = """
@@ -33,16 +37,69 @@ def test_a_trace_shows_itself_though_nothing_that_draws_was_imported() -> None:
     assert '<table class="archlab-table">' in done.stdout
 
 
-def test_every_record_that_shows_itself_can_be_drawn() -> None:
-    kinds = {item for item in vars(records).values() if isinstance(item, type) and issubclass(item, Shown)}
-    assert {"Trace", "Profile", "Run", "Comparison", "Diff", "Growth", "MemoryEstimate"} < {k.__name__ for k in kinds}
-    assert kinds - {Verdict} <= set(display.TABLES)  # a verdict is a sentence
+PUBLIC = {
+    name: getattr(module, name)
+    for module in (archlab, records, networks, training, store, comparing, tables_room)
+    for name in module.__all__
+}
+DATA = [item for item in PUBLIC.values() if isinstance(item, type) and (is_dataclass(item) or item is store.Store)]
+
+
+@pytest.mark.parametrize(
+    "kind", {item for item in PUBLIC if isinstance(item, type) and is_dataclass(item)} | {store.Store}
+)
+def test_every_public_object_shows_itself(kind: type) -> None:
+    named = {"Cell", "AtLeast", "Column", "Row"}  # a few words long
+    assert kind.__name__ in named or "__str__" in {name for base in kind.__mro__[:-1] for name in vars(base)}
+    assert kind.__name__ in named or hasattr(kind, "_repr_html_")
+
+
+def test_every_table_is_of_a_record_that_shows_itself() -> None:
     assert set(display.TABLES) <= set(Shown.__subclasses__()) | set(Displayed.__subclasses__())
 
 
 def test_what_nothing_draws_is_an_error_that_says_so() -> None:
     with pytest.raises(TypeError, match="nothing draws a int"):
         display.html(3)
+
+
+def test_other_objects_show_their_fields(tmp_path: Path) -> None:
+    home = store.open_store(tmp_path)
+    runs = str(home)
+    assert runs.startswith("0 runs, 0 comparisons\n")
+    assert runs.endswith(f"Store: {tmp_path}")
+    assert repr(home) == f"Store({str(tmp_path)!r})"
+    assert "store     Store(" in str(training.Execution(store=home))
+    assert "norm=batch, norm=none" in str(comparing.design("lenet", bn="off"))  # variants by their labels
+    assert str(networks.resolve("lenet", {"norm": "none"})).startswith("lenet\n\noption")
+    assert "what normalises" in networks.entry("lenet")._repr_html_()
+    layer = str(archlab.trace("lenet").layers[0])
+    assert layer.startswith("Layer\n")
+    assert "\noutput_shapes         1x6x24x24\n" in layer
+    assert "uncounted_operations" not in str(archlab.trace("lenet").totals)  # there are none
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ((1, 3, 8, 8), "1x3x8x8"),
+        (((1, 2), (3, 4)), "1x2, 3x4"),
+        (tuple(range(9)), "9 x int"),
+        (["a", "b"], "a, b"),
+        ({"norm": "none", "depth": 20}, "norm none, depth 20"),
+        ({"a": [1, 2]}, "a"),
+        ({f"layer_{number}": [1] for number in range(9)}, "9 names"),
+        (np.zeros((2, 3), np.float32), "2x3 numbers (float32)"),
+        ((Verdict("seeds", "warning", "T" * 200),), "1 x Verdict"),
+        ("", None),
+        ((), None),
+        ({}, None),
+        (None, None),
+        (False, False),
+    ],
+)
+def test_a_value_is_described_in_a_few_words(value: object, text: object) -> None:
+    assert described(value) == text
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,17 @@ def test_curves_as_a_picture() -> None:
     assert svg.get("aria-label") == "accuracy, between 0 and 1"
 
 
+def test_chance_is_a_dotted_line_on_the_scale() -> None:
+    drawn = figure(picture({"one": [0.5, 1.0]}, "accuracy", "{:.0%}".format, 0.0))
+    (line,) = drawn.iter("line")
+    assert (line.get("y1"), line.get("y2")) == ("102.0", "102.0")  # 0 is the least there is
+    assert [one.get("points") for one in drawn.iter("polyline")] == ["8.0,55.0 292.0,8.0"]
+    assert "accuracy, between 50% and 100%; dotted: chance, 0%" in "".join(drawn.itertext())
+    drawn = figure(intervals({"one": Estimate(1, 1.0, None, None, (1.0,))}, "accuracy", "{:.0%}".format, 0.5))
+    (line,) = drawn.iter("line")
+    assert (line.get("x1"), line.get("x2")) == ("8.0", "8.0")
+
+
 def test_means_as_a_picture() -> None:
     estimates = {"one": Estimate(2, 0.5, 0.25, 0.75, (0.0, 1.0)), "a < b": Estimate(1, 0.5, None, None, (0.5,))}
     drawn = figure(intervals(estimates, "accuracy", "{:.0%}".format))

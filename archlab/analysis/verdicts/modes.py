@@ -8,6 +8,7 @@ from archlab.analysis.verdicts.found import IOFFE_SZEGEDY_2015, WU_JOHNSON_2021,
 from archlab.analysis.wording import counted
 from archlab.records import NormUse, Run
 
+ULYANOV_2016 = "Ulyanov et al., Instance Normalization, 2016, section 2"
 PENG_2018 = "Peng et al., MegDet, 2018, section 3.3"
 
 
@@ -143,4 +144,20 @@ def unsynchronised(uses: Sequence[NormUse], run: Run | None) -> Found | None:
         "act] as BatchNorm.",
         "Nothing need be done. Among several processes, torch.distributed must be initialised before the network runs.",
         PENG_2018,
+    )
+
+
+def per_image(uses: Sequence[NormUse], run: Run | None) -> Found | None:
+    """InstanceNorm whose running statistics evaluation uses, which training does not."""
+    layers = [use for use in uses if use.is_per_image and use.in_evaluation == "running" and not use.is_frozen]
+    if not layers:
+        return None
+    return Found(
+        "instance-statistics",
+        "note",
+        layers,
+        "[is|are] InstanceNorm with running statistics: training normalises each image by its own mean and variance, "
+        "evaluation all of them by averages over the training images.",
+        "Leave track_running_stats off, its default, to have both alike.",
+        ULYANOV_2016,
     )

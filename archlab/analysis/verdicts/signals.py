@@ -231,7 +231,7 @@ def update_ratios(group: Group) -> list[Verdict]:
 
 
 def _verdict(check: str, found: Sequence[_Found], text: str, remedy: str, source: str, group: Group) -> Verdict:
-    learnt = all(one.run.status == "finished" and has_learnt(one.run) for one in found)
+    learnt = all(one.run.status == "finished" and has_learnt(one.run) is not False for one in found)
     level: Level = "warning" if learnt else "problem"
     seeds = tuple(one.run.config.seed for one in found)
     return Verdict(check, level, text, group.variant, seeds, found[0].layer, remedy, source)

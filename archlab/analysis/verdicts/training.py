@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from archlab.analysis.chance import chance_of, class_count, is_above_chance, tested_images
+from archlab.analysis.chance import best_accuracy, class_count, has_learnt
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.statistics import paired_difference
 from archlab.analysis.verdicts.group import Array, Group, interval_text
@@ -125,7 +125,7 @@ def progress(group: Group) -> list[Verdict]:
             reference = float(losses[:BLOCK_STEPS].mean())
         if reference is not None and reference > 0 and not _is_infinite(run):
             judged.append((run, run.epochs[-1].train_loss, reference))
-    stuck = [entry for entry in judged if entry[1] >= UNLEARNT_LOSS_SHARE * entry[2] and not _is_above_chance(entry[0])]
+    stuck = [entry for entry in judged if entry[1] >= UNLEARNT_LOSS_SHARE * entry[2] and not has_learnt(entry[0])]
     if not judged:
         return []
     references = range_text([reference for *_, reference in stuck or judged], ".3f")
@@ -166,24 +166,12 @@ def _guessing(run: Run) -> float | None:
     return None if classes is None else math.log(classes)
 
 
-def _best_accuracy(run: Run) -> float:
-    last = run.epochs[-1]
-    return max(last.test_accuracy, last.test_accuracy_running or 0.0)
-
-
-def _is_above_chance(run: Run) -> bool:
-    chance = chance_of([run.config])
-    return chance is not None and is_above_chance(
-        _best_accuracy(run), chance, tested_images(run.config.dataset, run.config.test_samples)
-    )
-
-
 def _at_chance(runs: Sequence[Run]) -> str:
     """What the accuracies of runs that did not learn are, for a sentence; empty where nobody knows what chance is."""
     classes = _classes(runs[0])
     if classes is None:
         return ""
-    accuracies = range_text([100 * _best_accuracy(run) for run in runs], ".1f")
+    accuracies = range_text([100 * best_accuracy(run) for run in runs], ".1f")
     return f"; test accuracy is {accuracies} %, where chance is {100 / classes:.3g} %"
 
 

@@ -39,7 +39,8 @@ def not_finite(uses: Sequence[NormUse], run: Run | None) -> Found | None:
         "average keeps an infinity for ever, and evaluation meets "
         f"it.{accuracies(run, BOTH_ACCURACIES)}{_left_out_text(layers[0])}",
         "Look at what the layer was given in that step: an overflow, a division by 0, a broken image. Then reset its "
-        "statistics (reset_running_stats()) and measure them anew; a lower learning rate does not help.",
+        "statistics (reset_running_stats()) and measure them anew. The training loss gives no reason to lower the "
+        "learning rate.",
         IOFFE_SZEGEDY_2015,
         breaks_averages=True,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from archlab.analysis.verdicts import modes, updates
 from archlab.analysis.verdicts.found import Found
@@ -28,8 +29,11 @@ CHECKS: tuple[Callable[[Sequence[NormUse], Run | None], Found | None], ...] = (
     updates.idle,
     updates.small_batch,
     modes.unsynchronised,
+    modes.per_image,
 )
 """The most grave first."""
+GRAVE_LOSS_FACTOR = 2.0
+"""Times the first loss, which is that of guessing, that the last tenth of the steps may have."""
 
 
 def uses(group: Group) -> list[Verdict]:
@@ -83,13 +87,17 @@ def verdicts_on(uses: Sequence[NormUse], run: Run | None = None) -> list[Verdict
     verdicts = []
     for check in CHECKS:
         if (found := check(uses, run)) is not None:
-            text = f"{len(found.layers)} of {counted(len(uses), 'BatchNorm layer')} {found.text}"
+            text = f"{len(found.layers)} of {counted(len(uses), _noun(uses))} {found.text}"
             agreeing = _agreeing(text, len(found.layers))
             layer = found.layers[0].path
             verdicts.append(
                 Verdict(found.check, found.level, agreeing, layer=layer, remedy=found.remedy, source=found.source)
             )
     return verdicts or _in_order(uses)
+
+
+def _noun(uses: Sequence[NormUse]) -> str:
+    return "normalisation layer" if any(use.is_per_image for use in uses) else "BatchNorm layer"
 
 
 def breaks_averages(group: Group) -> bool:
@@ -105,11 +113,20 @@ def is_poisoned(group: Group, run: Run) -> bool:
 
 
 def _believed(group: Group, run: Run) -> tuple[NormUse, ...]:
-    """How the run's layers were used; nothing where its training loss went to infinity, from which the rest follows."""
+    """How the run's layers were used, without infinite statistics where the training loss rose or was infinite itself.
+
+    Those follow from weights that ran away, of which the checks of the training speak.
+    """
     import numpy as np
 
-    finite = bool(np.isfinite(group.losses.get(run.key, ())).all())
-    return group.uses.get(run.key, ()) if finite else ()
+    observed = group.uses.get(run.key, ())
+    losses = np.asarray(group.losses.get(run.key, ()), dtype=np.float64)
+    if not len(losses):
+        is_healthy = run.status == "finished"
+    else:
+        last = losses[-max(1, len(losses) // 10) :].mean()
+        is_healthy = bool(np.isfinite(losses).all()) and last <= GRAVE_LOSS_FACTOR * losses[0]
+    return observed if is_healthy else tuple(replace(use, not_finite_step=None, left_out=0) for use in observed)
 
 
 def _agreeing(text: str, count: int) -> str:
@@ -124,7 +141,9 @@ def _agreeing(text: str, count: int) -> str:
 def _in_order(uses: Sequence[NormUse]) -> list[Verdict]:
     """The `good` verdict, where training and evaluation were both seen."""
     steps = max(use.steps for use in uses)
-    usual = all(use.in_training == "batch" and use.in_evaluation == "running" and use.updates == 1 for use in uses)
+    usual = not any(use.is_per_image for use in uses) and all(
+        use.in_training == "batch" and use.in_evaluation == "running" and use.updates == 1 for use in uses
+    )
     if not usual or not steps:
         return []
     text = (

@@ -249,7 +249,7 @@ def _weights(module: nn.Module) -> tuple[Weight, ...]:
         [
             Weight(name, shape_of(parameter))
             for name, parameter in held
-            if parameter is not None and type(parameter) is not UninitializedParameter
+            if parameter is not None and not isinstance(parameter, UninitializedParameter)
         ]
     )
 
