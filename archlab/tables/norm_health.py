@@ -67,9 +67,7 @@ def layers_table(health: NormHealth, full: bool) -> Table:
     """One row per layer: all in the network's order, or the worst first."""
     states = layer_states(health) if full else worst_layers(health, WORST_LAYERS)
     left = len(health.layers) - len(states)
-    which = (
-        "BatchNorm layers" if full or not left else f"The {len(states)} worst of {len(health.layers)} BatchNorm layers"
-    )
+    which = "BatchNorm layers" if full or not left else f"The {len(states)} worst of {len(health.layers)} BatchNorm layers"
     footer = [
         "off: channels whose running mean is 0.2 standard deviations or whose variance is a factor of 1.2 from the "
         "precise one; beside it the furthest.",
@@ -136,19 +134,7 @@ def channels_table(health: NormHealth, count: int | None) -> Table:
             Column("beta", "beta", "right", ".3g", optional=True),
         ),
         rows=tuple(
-            Row(
-                (
-                    one.layer,
-                    one.channel,
-                    one.distance,
-                    one.running_mean,
-                    one.mean,
-                    one.running_var,
-                    one.variance,
-                    one.gamma,
-                    one.beta,
-                )
-            )
+            Row((one.layer, one.channel, one.distance, one.running_mean, one.mean, one.running_var, one.variance, one.gamma, one.beta))
             for one in found
         ),
         title="All channels, the worst first" if count is None else f"The {len(found)} worst of {whole:,} channels",
@@ -170,10 +156,7 @@ def loading_table(weights: LoadedWeights, full: bool = False) -> Table:
     rows: list[Row] = []
     for kind, found in kinds.items():
         shown = found if full else found[:NAMES]
-        rows += [
-            Row((name, kind, stored, expected), emphasis="" if kind == "unexpected" else "changed")
-            for name, stored, expected in shown
-        ]
+        rows += [Row((name, kind, stored, expected), emphasis="" if kind == "unexpected" else "changed") for name, stored, expected in shown]
         if len(shown) < len(found):
             rows.append(Row((f"and {len(found) - len(shown)} more", kind, "", ""), emphasis="dim"))
     return Table(
@@ -203,9 +186,7 @@ def written_table(written: tuple[WrittenWeights, ...]) -> Table:
             Column("agreement", "same answer", "right", ".1%"),
         ),
         rows=tuple(
-            Row(
-                (one.path, one.kind, one.layers, one.accuracy_before, one.accuracy_after, one.difference, one.agreement)
-            )
+            Row((one.path, one.kind, one.layers, one.accuracy_before, one.accuracy_after, one.difference, one.agreement))
             for one in written
         ),
         title="Written, and read again",

@@ -96,12 +96,8 @@ def off_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Chart | 
     data = []
     for place, (name, values) in enumerate(measures):
         color = series_color(place)
-        data.append(
-            line(f"{name}: median channel", names, [_middle(one) for one in values], color, mode="lines+markers")
-        )
-        data.append(
-            line(f"{name}: worst channel", names, [max(one) for one in values], color, 1, "dot", mode="lines+markers")
-        )
+        data.append(line(f"{name}: median channel", names, [_middle(one) for one in values], color, mode="lines+markers"))
+        data.append(line(f"{name}: worst channel", names, [max(one) for one in values], color, 1, "dot", mode="lines+markers"))
     data.append(line("off from here on", names, [1.0] * len(names), Color("muted"), 1.5, "dash"))
     return Chart(
         name="off",
@@ -196,8 +192,7 @@ def variance_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Cha
             _by(layers, across),
             _by(layers, lambda one: list(one.running_var)),
             {"color": series_color(0, 0.75), "size": 7},
-            hovertemplate=("precise %{x:.4g}<br>" if measured else "channel %{x}<br>")
-            + "running %{y:.4g}<extra></extra>",
+            hovertemplate=("precise %{x:.4g}<br>" if measured else "channel %{x}<br>") + "running %{y:.4g}<extra></extra>",
         )
     ]
     if measured:
@@ -209,7 +204,8 @@ def variance_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Cha
         name="variances",
         title="Variances of all channels",
         description=f"Each point is a channel of the layer. Below the dotted line at {NEAR_EPSILON} eps, eps takes 5 % and "
-        "more off its scale." + (" On the dashed line the running variance is the precise one." if measured else ""),
+        "more off its scale."
+        + (" On the dashed line the running variance is the precise one." if measured else ""),
         data=data,
         layout={
             "xaxis": {"title": {"text": x_title}, **({"type": "log", "exponentformat": "power"} if measured else {})},
