@@ -99,7 +99,7 @@ FAULTS: dict[str, tuple[Fault, str, str, str]] = {
     "one label for all": (
         lambda: verdicts(
             healthy().ending(train_accuracy=1.0, train_loss=0.0, test_accuracy=0.1, test_accuracy_running=0.1),
-            data(part(counts(c4=99_900), separation=None)),
+            data(part(counts(c4=999_999), separation=None)),
         ),
         "constant-labels",
         "problem",
