@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from archlab.comparing import compare as compare
     from archlab.errors import ArchlabError as ArchlabError
     from archlab.networks import build as build
+    from archlab.normalisation import examine as examine
     from archlab.profiling import profile as profile
     from archlab.records import Comparison as Comparison
     from archlab.records import Profile as Profile
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from archlab.training import Execution as Execution
     from archlab.training import measure_landscape as measure_landscape
     from archlab.training import train as train
+    from archlab.training import watching as watching
+    from archlab.training.watching import watch as watch
 
 __version__ = "0.1.0"
 
@@ -36,17 +39,20 @@ _HOMES = {
     "TrainingConfig": "archlab.records",
     "build": "archlab.networks",
     "compare": "archlab.comparing",
+    "examine": "archlab.normalisation",
     "measure_landscape": "archlab.training",
     "open_store": "archlab.store",
     "profile": "archlab.profiling",
     "trace": "archlab.tracing",
     "train": "archlab.training",
+    "watch": "archlab.training.watching",
 }
 _ROOMS = (
     "analysis",
     "comparing",
     "experiments",
     "networks",
+    "normalisation",
     "profiling",
     "records",
     "reports",
@@ -55,7 +61,10 @@ _ROOMS = (
     "tracing",
     "training",
 )
-_MODULES = {name: f"archlab.{name}" for name in _ROOMS} | {"_drawing": "archlab.tables.display"}
+_MODULES = {name: f"archlab.{name}" for name in _ROOMS} | {
+    "_drawing": "archlab.tables.display",
+    "watching": "archlab.training.watching",
+}
 """Attribute -> module. This file alone knows every room, so records ask it what draws them (`records.display`)."""
 
 __all__ = [*_HOMES, "__version__"]

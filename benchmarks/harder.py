@@ -269,10 +269,11 @@ def main() -> int:
     slower = []
     for name in given.networks.split(";") if given.networks else NETWORKS:
         try:
-            with_archlab(name)  # what is imported on first use
+            NETWORKS[name][0]()
         except ImportError as error:
             print(f"{name:16}skipped: {error}")
             continue
+        with_archlab(name)  # what is imported on first use
         try:
             with_torchinfo(name)
         except Exception as error:  # whatever a stranger's library may raise

@@ -1,6 +1,6 @@
 """How large a report is, how long it takes to write, and how soon a browser shows it.
 
-    python benchmarks/report.py [--rounds N] [--folder FOLDER]
+    python -m benchmarks.report [--rounds N] [--folder FOLDER]
 
 Fills a store with 2 x 10 runs of DenseNet, each with its own 1,000 recorded steps of all BatchNorm layers, then with
 90 more seeds per variant, and measures for both: the size of the page; the time of a fresh process that reads store and

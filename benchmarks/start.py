@@ -1,6 +1,6 @@
 """How long a command takes to start: beside `import torch`, and `archlab --help` alone.
 
-    python benchmarks/start.py
+    python -m benchmarks.start
 
 The commands run in turn, so that a slow moment of the machine falls on all of them alike; medians are compared. Goals:
 `archlab shapes densenet --input 96` at most 1.25 times `python -c "import torch"`, `archlab --help` at most 0.3 s.

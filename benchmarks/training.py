@@ -1,7 +1,8 @@
 """How much faster a whole comparison is than the course's own loop, and whether it finds the same.
 
-    python benchmarks/training.py --data-dir DATA            # 2 variants x 6 seeds, 2 epochs, half an hour
-    python benchmarks/training.py --data-dir DATA --quick    # a smoke test: its ratios say nothing
+    python -m benchmarks.training --data-dir DATA            # 2 variants x 6 seeds, 2 epochs, half an hour
+    python -m benchmarks.training --data-dir DATA --quick    # a smoke test: its ratios say nothing
+    python -m benchmarks.training --data-dir DATA --device cuda --seeds 2 --rounds 1   # both sides on an accelerator
 
 One side is `archlab.training.train_all` with everything that it does: start of the processes, recording, both
 evaluations, population statistics, store. The other is the loop of the course: a DataLoader with two workers that
@@ -41,36 +42,39 @@ class Side:
     """With running statistics, as the course has it."""
 
 
-def archlab_side(configs: Sequence[TrainingConfig], data_dir: str, images: int) -> Side:
+def archlab_side(configs: Sequence[TrainingConfig], data_dir: str, images: int, device: str) -> Side:
     """Train everything with archlab."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        runs = train_all(configs, Execution(store=open_store(folder), device="cpu", data_dir=data_dir))
+        runs = train_all(configs, Execution(store=open_store(folder), device=device, data_dir=data_dir))
         seconds = time.perf_counter() - start
     train: dict[str, list[float]] = {norm: [] for norm in NORMS}
     test: dict[str, list[float]] = {norm: [] for norm in NORMS}
     for run in runs:
         last = run.epochs[-1]
         norm = str(run.config.options["norm"])
+        evaluated = last.test_accuracy if last.test_accuracy_running is None else last.test_accuracy_running
+        assert last.train_accuracy is not None
+        assert evaluated is not None
         train[norm].append(last.train_accuracy)
-        test[norm].append(last.test_accuracy if last.test_accuracy_running is None else last.test_accuracy_running)
+        test[norm].append(evaluated)
     return Side(images / seconds, train, test)
 
 
-def course_side(configs: Sequence[TrainingConfig], data_dir: str, images: int) -> Side:
+def course_side(configs: Sequence[TrainingConfig], data_dir: str, images: int, device: str) -> Side:
     """Train everything with the course's loop."""
     train: dict[str, list[float]] = {norm: [] for norm in NORMS}
     test: dict[str, list[float]] = {norm: [] for norm in NORMS}
     start = time.perf_counter()
     for config in configs:
         norm = str(config.options["norm"])
-        train_accuracy, test_accuracy = course_run(config, data_dir)
+        train_accuracy, test_accuracy = course_run(config, data_dir, device)
         train[norm].append(train_accuracy)
         test[norm].append(test_accuracy)
     return Side(images / (time.perf_counter() - start), train, test)
 
 
-def course_run(config: TrainingConfig, data_dir: str) -> tuple[float, float]:
+def course_run(config: TrainingConfig, data_dir: str, device: str) -> tuple[float, float]:
     """The course's loop: accuracy over the last epoch, and on the test images after it."""
     import torch
     from torch.utils.data import DataLoader, Subset
@@ -87,13 +91,14 @@ def course_run(config: TrainingConfig, data_dir: str) -> tuple[float, float]:
     test_part = Subset(test_data, subset(len(test_data), config.test_samples or len(test_data)).tolist())
     train_batches = DataLoader(train_part, config.batch_size, shuffle=True, num_workers=2)
     test_batches = DataLoader(test_part, config.batch_size, num_workers=2)
-    network = build(config.network, **config.options)
+    network = build(config.network, **config.options).to(device)
     measure = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
     for _ in range(config.epochs):
         network.train()
         loss_sum, right, seen = 0.0, 0, 0
         for images, labels in train_batches:
+            images, labels = images.to(device), labels.to(device)
             logits = network(images)
             loss = measure(logits, labels)
             optimizer.zero_grad()
@@ -106,17 +111,18 @@ def course_run(config: TrainingConfig, data_dir: str) -> tuple[float, float]:
         test_right, test_seen = 0, 0
         with torch.no_grad():
             for images, labels in test_batches:
+                images, labels = images.to(device), labels.to(device)
                 test_right += (network(images).argmax(dim=1) == labels).sum().item()
                 test_seen += len(labels)
     return right / seen, test_right / test_seen
 
 
-def compare(configs: Sequence[TrainingConfig], data_dir: str, images: int, rounds: int) -> float:
+def compare(configs: Sequence[TrainingConfig], data_dir: str, images: int, rounds: int, device: str) -> float:
     """The median ratio of throughputs, with everything about it printed."""
     ours, theirs = [], []
     for number in range(1, rounds + 1):
-        theirs.append(course_side(configs, data_dir, images))
-        ours.append(archlab_side(configs, data_dir, images))
+        theirs.append(course_side(configs, data_dir, images, device))
+        ours.append(archlab_side(configs, data_dir, images, device))
         print(
             f"  round {number}: course {theirs[-1].images_per_second:,.0f} images/s, "
             f"archlab {ours[-1].images_per_second:,.0f}, "
@@ -161,6 +167,7 @@ def main() -> int:
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=list(REQUIRED))
     parser.add_argument("--train-samples", type=int, default=60_000)
     parser.add_argument("--test-samples", type=int, default=10_000)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true", help="2 seeds, 1 epoch, 1 round, 6,000 and 1,000 images")
     options = parser.parse_args()
     if options.quick:
@@ -186,7 +193,7 @@ def main() -> int:
         ]
         print(f"batch {batch_size}: {len(configs)} runs, {options.epochs} epochs, {options.train_samples:,} images")
         images = len(configs) * options.epochs * options.train_samples
-        ratio = compare(configs, options.data_dir, images, options.rounds)
+        ratio = compare(configs, options.data_dir, images, options.rounds, options.device)
         required = REQUIRED.get(batch_size, 1.0)
         print(f"  ratio (median of {options.rounds}): {ratio:.2f}, required {required}")
         enough &= ratio >= required

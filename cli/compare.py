@@ -18,7 +18,7 @@ from archlab.cli.common.console import show as show_tables
 from archlab.cli.common.curves import show_courses
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import refuse_data_options, refuse_idle
-from archlab.cli.common.options import OptionOption, SeedsOption, chosen_seeds, network_options
+from archlab.cli.common.options import BN, OptionOption, SeedsOption, chosen_seeds, network_options
 from archlab.cli.common.output import Format, Output, page_path
 from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import Levels
@@ -49,11 +49,16 @@ def compare(
     ] = "lenet",
     bn: Annotated[
         str | None,
-        typer.Option("--bn", metavar="off|scratch|on", show_default=False, help="Its BatchNorm against this."),
+        typer.Option("--bn", metavar=BN, show_default=False, help="Its BatchNorm against this, in any network."),
     ] = None,
     skip: Annotated[
         str | None,
-        typer.Option("--skip", metavar="off|on", show_default=False, help="Its skip connections against this."),
+        typer.Option(
+            "--skip",
+            metavar="off|on",
+            show_default=False,
+            help="Its skip connections against this, in any network with residual blocks.",
+        ),
     ] = None,
     vary: Annotated[
         list[str] | None,

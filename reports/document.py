@@ -38,7 +38,7 @@ def page(items: Sequence[Item], *, store: Store | None = None, title: str | None
     True
     """
     if not items:
-        raise InputError("a page needs at least one Trace, Profile, Run, Comparison or ExperimentResult, got none")
+        raise InputError("a page needs at least one Trace, Profile, Run, Comparison, ExperimentResult or NormHealth, got none")
     material = gather(items, store, command)
     parts = sections(material)
     every = [section for part in parts for section in part.walk()]
@@ -97,6 +97,8 @@ def write(path: str | Path, html: str) -> Path:
 
 def subject(material: Material) -> str:
     """What a page is about, in one line."""
+    if material.healths:
+        return visible(", ".join(dict.fromkeys(f"BatchNorm of {one.network}" for one in material.healths)))
     if material.results:
         return visible(
             ", ".join(dict.fromkeys(f"{one.experiment.title}, on {one.dataset}" for one in material.results))

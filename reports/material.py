@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from archlab.analysis.variants import runs_by_variant
 from archlab.errors import InputError, StoreError
-from archlab.records import Comparison, NormRecording, Probes, Profile, Run, Trace
+from archlab.records import Comparison, NormHealth, NormRecording, Probes, Profile, Run, Trace
 from archlab.records.experiment import ExperimentResult
 from archlab.reports import palette
 
 if TYPE_CHECKING:
     from archlab.store import Store
 
-Item = Trace | Profile | Run | Comparison | ExperimentResult
-Record = TypeVar("Record", Trace, Profile, Comparison, ExperimentResult)
+Item = Trace | Profile | Run | Comparison | ExperimentResult | NormHealth
+Record = TypeVar("Record", Trace, Profile, Comparison, ExperimentResult, NormHealth)
 Held = TypeVar("Held")
 
 
@@ -61,6 +61,8 @@ class Material:
     profiles: tuple[Profile, ...] = ()
     results: tuple[ExperimentResult, ...] = ()
     """Named experiments, whose comparisons are among `experiments`."""
+    healths: tuple[NormHealth, ...] = ()
+    """Trained networks whose BatchNorm was examined."""
     store: Store | None = None
     command: str = ""
     problems: list[str] = field(default_factory=list)
@@ -74,9 +76,9 @@ class Material:
         """What the run's BatchNorm layers held, as `Store.recording` reads it; None where nothing was recorded."""
         return self._held(lambda store: store.recording(run.key, last))
 
-    def probes(self, run: Run) -> Probes | None:
-        """What was probed of the run, from the store; None where nothing was."""
-        return self._held(lambda store: store.probes(run.key))
+    def probes(self, run: Run, *kinds: str) -> Probes | None:
+        """What was probed of the run, or these fields of it, from the store; None where nothing was."""
+        return self._held(lambda store: store.probes(run.key, *kinds))
 
     def _held(self, read: Callable[[Store], Held | None]) -> Held | None:
         """What the store holds; None without a store, and where it can't be read, which is noted."""
@@ -99,7 +101,7 @@ def gather(items: Sequence[Item], store: Store | None = None, command: str = "")
     for item in items:
         if not isinstance(item, Item):
             raise InputError(
-                f"a page shows Trace, Profile, Run, Comparison and ExperimentResult records, got {type(item).__name__}"
+                f"a page shows Trace, Profile, Run, Comparison, ExperimentResult and NormHealth records, got {type(item).__name__}"
             )
     results = _unique(item for item in items if isinstance(item, ExperimentResult))
     named = [comparison for result in results for comparison in result.comparisons]
@@ -116,6 +118,7 @@ def gather(items: Sequence[Item], store: Store | None = None, command: str = "")
         traces=tuple(_unique(traces)),
         profiles=tuple(profiles),
         results=tuple(results),
+        healths=tuple(_unique(item for item in items if isinstance(item, NormHealth))),
         experiments=_with_distinct_titles(
             [*(_compared(comparison, known) for comparison in comparisons), *_grouped(loose)]
         ),

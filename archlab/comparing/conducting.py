@@ -120,17 +120,14 @@ def traces(configs: Iterable[TrainingConfig], where: Execution | Preparer = Exec
         ForwardError: a network does not take the data.
     """
     from archlab.tracing import trace
-    from archlab.training.preparation import Preparer
+    from archlab.training.preparation import Preparer, distinct
 
     preparer = Preparer.of(where)
     found: list[Trace] = []
-    different = {
-        (config.network, tuple(sorted(config.options.items())), config.dataset, config.size): config
-        for config in configs
-    }
-    for config in different.values():
+    for config in distinct(configs):
         prepared = preparer.prepare(config)
         traced = trace(prepared.source, [(1, *prepared.image_shape)])
+        traced = replace(traced, notes=tuple(dict.fromkeys((*traced.notes, *prepared.notes))))
         if not any(traced.layers == other.layers for other in found):
             found.append(traced)
     return found

@@ -48,7 +48,8 @@ def design(
     Args:
         network: its source; a class or function that gives a module; a module, which all variants begin from; or the
             configuration that all variants share.
-        bn: normalise with BatchNorm (`on`), nothing (`off`), or BatchNorm from `scratch`, against what it has.
+        bn: normalise with BatchNorm (`on`), nothing (`off`), `group`, `layer`, `instance`, BatchNorm from `scratch`, or
+            `frozen` statistics, against what it has.
         skip: skip connections `on` or `off`, against what it has.
         vary: name of an option of the network, or of a setting that can vary -> the values, the baseline's first; or
             such pairs.
@@ -106,7 +107,8 @@ def design(
 def _has_batchnorm(source: Source, variant: TrainingConfig) -> bool:
     from archlab.training.norms import norm_layers
 
-    return bool(norm_layers(source.with_options(variant.options).build("meta").train()))
+    layers = norm_layers(source.with_options(variant.options).build("meta").train())
+    return not all(layer.is_frozen for layer in layers)
 
 
 def _divided(chosen: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Sequence[Value]]]:
@@ -146,12 +148,7 @@ def _switch(source: Source, name: str, value: str) -> tuple[Value, Value]:
 
     option = source.available.get(name)
     if option is None:
-        what, usual = {"norm": ("normalisation", "batch"), "skip": ("skip connections", "on")}[name]
-        if source.has_weights:
-            raise InputError(
-                f"{source.name} is built already, so that its {what} can't be switched: give a class or function that "
-                f"builds it with an option {name!r}, as in def build({name}={usual!r}): ..."
-            )
+        what = {"norm": "normalisation", "skip": "skip connections"}[name]
         raise InputError(
             f"{source.name} has no {what} to switch: it has no option {name!r}. "
             f"Its options: {', '.join(source.available) or 'none'}"

@@ -33,7 +33,8 @@ def source_of(network: object, options: Mapping[str, Value] | None = None) -> So
 
     Args:
         network: any of those.
-        options: what its factory is called with; `bn` as `on`, `off` or `scratch` stands for the option `norm`.
+        options: what its factory is called with; `bn` as `on`, `off`, `group`, ... stands for the option `norm`. Where
+            the factory has no `norm` or `skip`, surgery does what they say (`archlab.networks.surgery`).
 
     Raises:
         InputError: it is none of those, or an option is not for it.
@@ -51,9 +52,9 @@ def source_of(network: object, options: Mapping[str, Value] | None = None) -> So
             )
         return network
     if isinstance(network, nn.Module):
-        if chosen:
+        if others := [name for name in chosen if name not in ("norm", "skip")]:
             raise InputError(
-                f"options ({', '.join(chosen)}) were given with a module, which is built already: they belong to a "
+                f"options ({', '.join(others)}) were given with a module, which is built already: they belong to a "
                 "source, or to a class or function that builds it"
             )
         name = f"{type(network).__qualname__}()"
@@ -100,7 +101,7 @@ def with_switches(network: object, chosen: Mapping[str, Any], *, bn: str | None,
 
 
 def switched(options: Mapping[str, Value]) -> dict[str, Value]:
-    """The options, with `norm` for a `bn` that is `on`, `off` or `scratch`.
+    """The options, with `norm` for a `bn` that is one of `NORMS`: `on`, `off`, `group`, ...
 
     Raises:
         InputError: both are given.

@@ -81,7 +81,11 @@ def set_training(network: nn.Module, training: bool) -> nn.Module:
         except RecursionError:
             pass
     for module in every:
-        module.training = training
+        # Not by torch's own way of setting an attribute, which takes ten times as long to find that it is no tensor.
+        if type(module).__setattr__ is nn.Module.__setattr__:
+            vars(module)["training"] = training
+        else:
+            module.training = training
     return network
 
 

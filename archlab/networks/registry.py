@@ -59,6 +59,11 @@ class Entry(Shown):
     def _drawn(self) -> ListedNetwork:
         return self.listed
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is one of archlab's own, and no other package's."""
+        return self.factory.__module__.startswith("archlab.networks.")
+
     def shape(self, options: Mapping[str, object]) -> Shape:
         """The input, without the batch, that the network takes when it is built with some options."""
         if len(self.input_shape) != 3:

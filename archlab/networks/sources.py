@@ -17,7 +17,7 @@ import re
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from torch import nn
 from archlab.errors import SourceError
 from archlab.networks import imports, registry, zoos
 from archlab.networks.hugging_face.sources import hub_model
+from archlab.networks.operating import NOTHING, Operation, divided, offered
 from archlab.networks.options import Option, Signature, plain_value, read_signature
 from archlab.networks.weightless import build_weightless
 from archlab.records import Shape, Value
@@ -74,6 +75,8 @@ class Source(Shown):
     the usual one). None where `input_shapes` says all."""
     configure: Callable[[Mapping[str, Value]], Source] | None = None
     """Gives the same network for other options, without looking it up again."""
+    operation: Operation = NOTHING
+    """What is changed in the network once its factory has built it, since the factory has no option for that."""
 
     @property
     def listed(self) -> ListedNetwork:
@@ -95,6 +98,10 @@ class Source(Shown):
             return self
         return self.configure(options)
 
+    def shown(self, inputs: object) -> Source:
+        """The same network, known to be run on these inputs, as `archlab.networks.surgery` takes them."""
+        return replace(self, operation=replace(self.operation, inputs=inputs)) if self.operation else self
+
     def build(self, device: Literal["cpu", "meta"] = "cpu") -> nn.Module:
         """A new network with real weights (`cpu`), or one whose parameters take no memory (`meta`).
 
@@ -103,7 +110,26 @@ class Source(Shown):
 
         Raises:
             SourceError: the factory fails, with its error; or what it returns is no `nn.Module`.
+            InputError: its normalisation or its skip connections can't be switched as the options say.
         """
+        return self.operated(self.untouched(device))
+
+    def operated(self, network: nn.Module) -> nn.Module:
+        """A network that `untouched` gave, with its normalisation and its skip connections as the options say.
+
+        `notes` says what was changed.
+        """
+        if not self.operation:
+            return network
+        known: object = list(self.input_shapes) or None
+        if known is None and self.make_inputs is not None:
+            known = self.make_inputs(network, None)
+        changed, said = self.operation.perform(network, known)
+        self.notes.extend(note for note in said if note not in self.notes)
+        return changed
+
+    def untouched(self, device: Literal["cpu", "meta"] = "cpu") -> nn.Module:
+        """As `build`, before anything of the network is replaced."""
         if device == "cpu" or self.has_weights:
             return self._build()
         try:
@@ -203,42 +229,48 @@ def _registered(source: str, options: Mapping[str, Value]) -> Source:
             f"hf:FOLDER for a config, or a program as FILE.pt2, which torch.export.save writes{listed}"
         )
     entry = registry.entry(source)
-    arguments = entry.signature.arguments(options, entry.name)
+    given, operation = divided(entry.signature, options, entry.name, is_ours=entry.is_ours)
+    arguments = entry.signature.arguments(given, entry.name)
     shape = entry.shape(arguments)
     return Source(
         source,
         lambda: entry.build(**arguments),
-        options=_plain(arguments),
+        options=_plain(arguments) | operation.options,
         input_shapes=((1, *shape),) if shape else (),
-        available=entry.options,
+        available=offered(entry.signature, is_ours=entry.is_ours),
         is_builtin=True,
         configure=partial(_registered, source),
+        operation=operation,
     )
 
 
 def _zoo(source: str, model: zoos.ZooModel, options: Mapping[str, Value]) -> Source:
-    arguments = model.signature.arguments(options, source)
+    given, operation = divided(model.signature, options, source)
+    arguments = model.signature.arguments(given, source)
     return Source(
         source,
         lambda: model.factory(**arguments),
-        options=_plain(arguments),
+        options=_plain(arguments) | operation.options,
         input_shapes=zoos.adapt(model.input_shapes, arguments),
-        available=model.signature.options,
+        available=offered(model.signature),
         configure=partial(_zoo, source, model),
+        operation=operation,
     )
 
 
 def _hugging_face(source: str, options: Mapping[str, Value]) -> Source:
-    model = hub_model(source, source.removeprefix("hf:"), options)
+    given, operation = divided(Signature({}, is_open=True), options, source)
+    model = hub_model(source, source.removeprefix("hf:"), given)
     return Source(
         source,
         model.make,
-        options=_plain(model.options),
-        available=model.available,
+        options=_plain(model.options) | operation.options,
+        available=offered(Signature(model.available)),
         summary=model.summary,
         notes=model.notes,
         make_inputs=model.inputs,
         configure=partial(_hugging_face, source),
+        operation=operation,
     )
 
 
@@ -258,14 +290,18 @@ def source_of_object(
         SourceError: it is neither, or an option is not for it.
     """
     if isinstance(found, nn.Module):
-        Signature({}).arguments(options, source)
+        given, operation = divided(Signature({}), options, source)
+        Signature({}).arguments(given, source)
         return Source(
             source,
             lambda: copy.deepcopy(found),
+            options=operation.options,
+            available=offered(Signature({})),
             has_weights=True,
             file=str(path) if path else None,
             local=local,
             configure=partial(source_of_object, source, found, path=path, local=local),
+            operation=operation,
         )
     if not callable(found):
         raise SourceError(
@@ -273,7 +309,8 @@ def source_of_object(
             "function that returns one"
         )
     signature = read_signature(found)
-    arguments = signature.arguments(options, source)
+    given, operation = divided(signature, options, source, is_open=signature.is_open)
+    arguments = signature.arguments(given, source)
 
     def make() -> nn.Module:
         lookup: AbstractContextManager[None] = imports.searching(path.parent) if path else nullcontext()
@@ -283,11 +320,12 @@ def source_of_object(
     return Source(
         source,
         make,
-        options=_plain(arguments),
-        available=signature.options,
+        options=_plain(arguments) | operation.options,
+        available=offered(signature, is_open=signature.is_open),
         file=str(path) if path else None,
         local=local,
         configure=partial(source_of_object, source, found, path=path, local=local),
+        operation=operation,
     )
 
 

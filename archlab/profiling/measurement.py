@@ -7,8 +7,10 @@ A pass is cut into segments, each of which belongs to one row or to what lies be
 passes; a sum of medians isn't the median of the sums, but near it. In turns with each of them the network runs with
 nothing attached: that is the whole pass, which the sum is held against. What marks cost is taken off (`cost.py`).
 
-The time of a row is that of its own call: Python, the launch of kernels, and on an accelerator the time that it idles
-until they begin. The backward pass starts from gradients of ones at the network's outputs: no loss, no optimiser.
+The time of a row is that of its own call: on a processor Python and all that it computes; on a CUDA device the device's
+own time, from the end of what ran before to its own end, with the whole pass in the queue already (`clock.py`). There
+the whole pass can take longer than the rows: the device then waits for the processor to ask. The backward pass starts
+from gradients of ones at the network's outputs: no loss, no optimiser.
 """
 
 from __future__ import annotations
@@ -127,6 +129,7 @@ def _profile(subject: Subject, times: Times, machine: Machine) -> Profile:
         backward_measuring=Timing.of(backward.measuring).median if backward else 0.0,
         summed=_summed(forward),
         backward_summed=_summed(backward) if backward else None,
+        queued=times.queued,
         options=trace.options,
     )
 

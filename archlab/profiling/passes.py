@@ -15,7 +15,7 @@ from archlab.errors import ForwardError, InputError
 from archlab.networks.members import parameters
 from archlab.profiling.attribution import parents_of, rows_of, summed
 from archlab.profiling.backward import watch
-from archlab.profiling.clock import Clock, clock_of
+from archlab.profiling.clock import Clock, Lead, clock_of
 from archlab.profiling.cost import MarkCosts, mark_costs
 from archlab.profiling.recorder import Pass, Recorder
 from archlab.profiling.subject import Subject
@@ -59,6 +59,8 @@ class Times:
     """The row of each of its spans."""
     warm_up: int
     """Passes before the first that counts."""
+    queued: bool
+    """Whether the rows' times are a device's own."""
 
 
 def measured(subject: Subject, repeats: int | None, clock: Clock | None, progress: Progress | None) -> Times:
@@ -93,6 +95,7 @@ class _Passes:
         self.arguments = arguments
         self.clock = clock
         self.recorder = Recorder(subject.network, clock)
+        self.lead_back = Lead(clock)
         self.parents = parents_of(subject.trace.layers)
         self.forward = Direction()
         self.backward = Direction() if subject.backward else None
@@ -115,7 +118,7 @@ class _Passes:
             self._marked(noted, rows, bare, costs)
             if progress is not None:
                 progress(done + 1, count)
-        return Times(self.forward, self.backward, noted, rows, warm_up)
+        return Times(self.forward, self.backward, noted, rows, warm_up, self.clock.is_queued)
 
     def _bare(self) -> list[float]:
         """What the pass takes with nothing attached, forward and, if wanted, backward."""
@@ -148,10 +151,10 @@ class _Passes:
         if self.backward is not None:
             outputs, gradients = self._outputs(out)
             nodes = watch(outputs, noted.owners, noted.numbers, self.clock)
-            self.clock.wait()
-            marks = [self.clock.mark()]
-            self._differentiate(outputs, gradients)
-            marks += [*nodes.marks, self.clock.mark()]
+            with self.lead_back:
+                marks = [self.clock.mark()]
+                self._differentiate(outputs, gradients)
+                marks += [*nodes.marks, self.clock.mark()]
             kinds = ["end", *["node"] * len(nodes.marks), "end"]
             seconds = self.clock.seconds(marks)
             self._add(self.backward, bare[1] - costs.end, seconds, [0, *nodes.owners], rows, costs, kinds)
@@ -168,8 +171,6 @@ class _Passes:
         kinds: Any,
     ) -> None:
         """Files a pass: segments without what measuring them took, summed over rows."""
-        if self.clock.is_queued:  # behind a full queue marks cost nothing: no more than the pass got longer
-            costs = costs.limited(max(0.0, sum(seconds) - bare) / len(seconds))
         taken = costs.of(kinds)
         clean = [max(0.0, whole - cost) for whole, cost in zip(seconds, taken, strict=True)]
         whole, own = summed(clean, owners, rows, self.parents)

@@ -33,7 +33,7 @@ from torch.autograd import _get_sequence_nr  # type: ignore[attr-defined]
 from torch.overrides import TorchFunctionMode, _get_current_function_mode, _pop_mode, _push_mode
 
 from archlab.networks.members import modules, named_modules
-from archlab.profiling.clock import Clock
+from archlab.profiling.clock import Clock, Lead
 from archlab.profiling.traffic import traffic
 from archlab.records import Shape
 from archlab.tracing.forward.operations import Role, operation
@@ -77,9 +77,10 @@ class Pass:
 class Recorder:
     """Runs a network with everything noted that begins and ends in it."""
 
-    def __init__(self, network: nn.Module, clock: Clock) -> None:
+    def __init__(self, network: nn.Module, clock: Clock, lead: Lead | None = None) -> None:
         self.network = network
         self.clock = clock
+        self._lead = lead or Lead(clock)
         self.current = Pass()
         self._stack: list[int] = []
         self._calls: dict[int, int] = {}
@@ -99,8 +100,7 @@ class Recorder:
         self._stack, self._calls, self._describes = [], {}, describe
         self._thread = threading.get_ident()
         with self._wrapped():
-            with self._mode:
-                self.clock.wait()
+            with self._lead, self._mode:
                 noted.spans.append(Span(-1, "", 1))
                 self._stack.append(0)
                 self._note("end")

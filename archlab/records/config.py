@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 from archlab.errors import InputError
 from archlab.records.display import Displayed
@@ -17,12 +17,16 @@ SMALL_BATCH, USUAL_BATCH = 16, 256
 """Images per step where nothing else is asked for: 1,438 digits in batches of 256 are 6 steps per epoch, in which
 little can be learnt."""
 
-NORMS = {"on": "batch", "off": "none", "scratch": "scratch"}
+SurgicalNorm = Literal["batch", "scratch", "none", "group", "layer", "instance", "frozen"]
+"""What can stand in the place of BatchNorm in any network."""
+NORMS = {"on": "batch", "off": "none"} | {name: name for name in ("scratch", "group", "layer", "instance", "frozen")}
 """What `bn` stands for, as values of a network's option `norm`."""
 OPTIMIZERS = ("adam", "adamw", "sgd", "nesterov")
 WITH_MOMENTUM = ("sgd", "nesterov")
 """The optimisers that have a momentum of their own."""
 SCHEDULES = ("constant", "cosine", "step")
+NORMALISATIONS = ("none", "data", "imagenet")
+"""What images are normalised by before a network is given them."""
 PROBES = ("smoothness", "signals", "shift", "rank", "similarity", "correlation")
 
 
@@ -201,6 +205,19 @@ class TrainingConfig(Displayed):
         varies=True,
         since="2026-11",
         phrase="shifted crops {:,d}",
+    )
+
+    normalise: str = setting(
+        "none",
+        "What is taken off the images and what they are divided by, per channel: none (they stay in 0 to 1), data "
+        "(mean and deviation of the training images), or imagenet (ImageNet's, as torchvision's weights have it). "
+        "Holds for training, tests, precise statistics and probes.",
+        metavar="NAME",
+        holds=NORMALISATIONS.__contains__,
+        expected=f"one of {', '.join(NORMALISATIONS)}",
+        varies=True,
+        since="2026-11",
+        phrase="images normalised ({})",
     )
 
     until: str | None = setting(

@@ -114,6 +114,7 @@ class Probes(Shown):
         "activation_variance",
         "activation_zeros",
         "activation_saturated",
+        "activation_dead",
         "gradient_norm",
         "gradient_mean",
         "gradient_variance",

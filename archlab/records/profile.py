@@ -120,6 +120,9 @@ class Profile(Displayed):
     """What the rows and the rest sum to in each pass with marks: the sum of medians leaves out what makes some row slow
     in some pass."""
     backward_summed: Timing | None = None
+    queued: bool = False
+    """Whether times of rows are a device's own, which works through a queue; the whole pass then has the time in
+    addition in which the device waits to be asked."""
     notes: tuple[str, ...] = ()
     options: dict[str, str] = field(default_factory=dict)
     """What the network was built with, where it was built by name."""

@@ -1,6 +1,6 @@
 """What is measured beside the curves, as files of named arrays: the recording of BatchNorm layers, and probes.
 
-    norms.safetensors     `steps`, `layers/PATH/QUANTITY`, `population/PATH/QUANTITY`
+    norms.safetensors     `steps`, `layers/PATH/QUANTITY`, `population/PATH/QUANTITY`; `uses` is JSON in its header
     probes.safetensors    `PROBE/FIELD`, `PROBE/quantities/QUANTITY`; `PROBE/layers` is JSON, since arrays hold no text
 
 A run without one of them has no such file.
@@ -21,17 +21,20 @@ from archlab.records import (
     Landscape,
     LayerSeries,
     NormRecording,
+    NormUse,
     Probes,
     Similarity,
     Smoothness,
 )
-from archlab.store.arrays import read_arrays, write_arrays
+from archlab.store.arrays import read_arrays, read_texts, write_arrays
 
 if TYPE_CHECKING:
     from archlab.store.arrays import Array
 
 RECORDING = "norms.safetensors"
 PROBES = "probes.safetensors"
+USES = "uses"
+"""In the header of the recording."""
 KINDS = {
     "smoothness": Smoothness,
     "landscape": Landscape,
@@ -47,14 +50,16 @@ KINDS = {
 
 def write_recording(folder: Path, recording: NormRecording) -> None:
     """Keep what BatchNorm layers held."""
+    import msgspec
     import numpy as np
 
     arrays: dict[str, Array] = {"steps": np.asarray(recording.steps, dtype=np.int64)}
     for kind, layers in (("layers", recording.layers), ("population", recording.population)):
         for path, quantities in layers.items():
             arrays |= {f"{kind}/{path}/{quantity}": array for quantity, array in quantities.items()}
+    texts = {USES: msgspec.json.encode(recording.uses).decode()} if recording.uses else None
     with files.replacing(folder / RECORDING) as draft:
-        write_arrays(draft, arrays)
+        write_arrays(draft, arrays, texts)
 
 
 def read_recording(folder: Path, last: int | None = None) -> NormRecording | None:
@@ -84,7 +89,18 @@ def read_recording(folder: Path, last: int | None = None) -> NormRecording | Non
         path, _, quantity = rest.rpartition("/")
         if kind in parts:
             parts[kind].setdefault(path, {})[quantity] = array
-    return NormRecording(tuple(arrays["steps"].tolist()), parts["layers"], parts["population"])
+    return NormRecording(tuple(arrays["steps"].tolist()), parts["layers"], parts["population"], _read_uses(file))
+
+
+def _read_uses(file: Path) -> tuple[NormUse, ...]:
+    """How the layers were used; empty in what an older archlab wrote."""
+    import msgspec
+
+    text = read_texts(file).get(USES)
+    try:
+        return msgspec.json.decode(text, type=tuple[NormUse, ...]) if text else ()
+    except msgspec.DecodeError as error:
+        raise StoreError(f"{file} holds no uses of BatchNorm layers: {error}") from error
 
 
 def write_probes(folder: Path, probes: Probes) -> None:

@@ -6,6 +6,7 @@ Beside its tables, `html` draws a small chart of a run and of a comparison, and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -31,11 +32,13 @@ from archlab.tables.growth import growth_table
 from archlab.tables.landscape import landscape_table
 from archlab.tables.memory import memory_table
 from archlab.tables.networks import network_table
+from archlab.tables.norm_health import health_tables
 from archlab.tables.profile import profile_table
 from archlab.tables.runs import run_table, store_table
 from archlab.tables.search import search_table
 from archlab.tables.settings import config_table
 from archlab.tables.sparkline import intervals, picture
+from archlab.tables.surgery import surgery_table
 from archlab.tables.table import Table
 from archlab.tables.text import text as lines_of
 from archlab.tables.trace import trace_table
@@ -62,8 +65,10 @@ TABLES: Mapping[type, Callable[[Any], Table | tuple[Table, ...]]] = {
     records.Growth: growth_table,
     records.Landscape: landscape_table,
     records.MemoryEstimate: memory_table,
+    records.NormHealth: health_tables,
     records.Profile: profile_table,
     records.Run: run_table,
+    records.Surgery: surgery_table,
     records.Trace: trace_table,
     records.TrainingConfig: config_table,
     records.Verification: verification_table,
@@ -101,19 +106,30 @@ def html(record: object) -> str:
     if isinstance(record, records.Trace):
         return markup.html(trace_table(record, columns=NOTEBOOK_COLUMNS))
     above = [markup.sentences(_sentences(record)), _chart(record)] if isinstance(record, records.Comparison) else []
+    if isinstance(record, records.NormHealth):
+        above = [markup.sentences(_sentences(record))]
     below = [_chart(record)] if isinstance(record, records.Run) else []
     return "\n".join([*above, *map(markup.html, tables(record)), *below])
 
 
 def _sentences(record: object) -> tuple[str, ...]:
+    if isinstance(record, records.NormHealth):
+        return tuple(verdict_sentence(verdict) for verdict in record.alarming)
     return tuple(record.findings) if isinstance(record, records.Comparison) else ()
 
 
 def _chart(record: records.Run | records.Comparison) -> str:
     if isinstance(record, records.Run):
-        curves = {"training": [epoch.train_accuracy for epoch in record.epochs]}
-        curves |= {"test": [epoch.test_accuracy for epoch in record.epochs]}
-        return picture(curves, "accuracy by epoch", _ACCURACY.written, chance_of([record.config]))
+        told = {
+            "training": [epoch.train_accuracy for epoch in record.epochs],
+            "test": [epoch.test_accuracy for epoch in record.epochs],
+        }
+        curves = {
+            name: [math.nan if value is None else value for value in values]
+            for name, values in told.items()
+            if any(value is not None for value in values)
+        }
+        return picture(curves, "accuracy by epoch", _ACCURACY.written, chance_of([record.config])) if curves else ""
     estimates = {item.name: item.metrics[_ACCURACY.name] for item in record.variants if _ACCURACY.name in item.metrics}
     title, chance = _ACCURACY.titled(record.has_running), comparison_chance(record)
     return intervals(estimates, title, _ACCURACY.written, chance)

@@ -119,11 +119,10 @@ def sentences(profile: Profile) -> Iterator[str]:
         f"Medians over n = {n} passes after {profile.warm_up} to warm up; 25 % and 75 % are quartiles. torch "
         f"{machine.torch}."
     )
-    yield _whole(profile.forward, profile.forward_sum, profile.summed, "forward", profile.measuring)
+    yield _whole(profile, profile.forward, profile.forward_sum, profile.summed, "forward", profile.measuring)
     if profile.backward is not None and profile.backward_sum is not None:
-        yield _whole(
-            profile.backward, profile.backward_sum, profile.backward_summed, "backward", profile.backward_measuring
-        )
+        summed, measuring = profile.backward_summed, profile.backward_measuring
+        yield _whole(profile, profile.backward, profile.backward_sum, summed, "backward", measuring)
         yield "The backward pass starts from gradients of ones at the outputs: no loss, no optimiser."
     yield (
         f"Peak of this machine: {prefixed(machine.flops.best)}FLOP/s in {machine.dtype} (a matrix product, the "
@@ -153,10 +152,15 @@ def sentences(profile: Profile) -> Iterator[str]:
     yield from profile.notes
 
 
-def _whole(whole: Timing, total: float, summed: Timing | None, name: str, measuring: float) -> str:
+def _whole(profile: Profile, whole: Timing, total: float, summed: Timing | None, name: str, measuring: float) -> str:
     share = f" ({total / whole.median:.1%})" if whole.median > 0 else ""
     unsteady = ""
-    if abs(total - whole.median) > AGREEMENT * whole.median:
+    if profile.queued and total < (1 - AGREEMENT) * whole.median:
+        unsteady = (
+            f" In the other {duration(whole.median - total)} the device waits for the processor to ask for work: a "
+            "larger batch, torch.compile or CUDA graphs shorten that."
+        )
+    elif abs(total - whole.median) > AGREEMENT * whole.median:
         unsteady = (
             f" That is more than {AGREEMENT:.0%} apart: times vary from pass to pass, as they do where something else "
             "uses the machine. Repeat it on an idle one, or with more --repeats."

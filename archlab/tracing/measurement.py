@@ -268,7 +268,7 @@ class Measurement:
                 try:
                     return self.run(values, quick=True)
                 except _BrokenError as broken:
-                    if isinstance(broken.__cause__, MismatchError):
+                    if isinstance(broken.__cause__, (MismatchError, NotImplementedError)):  # so would the next way
                         raise
                     # A shape function may have given a tensor other strides than torch: torch itself decides.
             return self.run(values)

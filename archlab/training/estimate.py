@@ -12,7 +12,6 @@ import torch
 
 from archlab.errors import ArchlabError, DivergedError, InputError
 from archlab.records import Epoch, TrainingConfig
-from archlab.training import datasets
 from archlab.training.engine import default_workers
 from archlab.training.execution import Execution
 from archlab.training.loop import EVALUATION_IMAGES, Trainer
@@ -39,8 +38,6 @@ For `correlation` they are steps on as many images as lie on its lines.
 """
 SHIFT_STEPS = 0.6
 """Of each gradient that `shift` takes: one, and one per layer. They don't go back to the first layer."""
-CLASS_OPTIONS = ("num_classes", "classes", "n_classes")
-"""What the number of classes is called by networks of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +149,8 @@ def _timed(prepared: Preparation, device: torch.device) -> _Times:
     train, test = prepared.samples
     batch = min(prepared.config.batch_size, train)
     rough = _epoch(prepared, device, min(2, train), 1).seconds / 2
-    size = max(1, min(batch, int(STEP_SECONDS / max(rough, 1e-9)), train // 2))
+    # Two at least, where there are: BatchNorm on maps of one position trains on no single image.
+    size = max(min(2, batch), min(batch, int(STEP_SECONDS / max(rough, 1e-9)), train // 2))
     one = _epoch(prepared, device, size, 1)
     steps = max(2, min(MOST_STEPS, int(TRIAL_SECONDS / max(one.seconds, 1e-9)), train // size))
     several = _epoch(prepared, device, size, steps)
@@ -176,7 +174,7 @@ def _epoch(prepared: Preparation, device: torch.device, size: int, steps: int) -
     """What an epoch of so many steps takes; the first one, which is slower, is left out."""
     found, config = prepared.images, prepared.config
     images = min(size * steps, len(found.train.labels))
-    some = datasets.prepare(found, prepared.size, images, _tested(prepared.samples[1], images), device)
+    some = prepared.dataset(images, _tested(prepared.samples[1], images), device)
     short = replace(config, epochs=3, batch_size=size, probe_every=0, probes=None, landscape=0, warmup=0.0, until=None)
     epochs = list(Trainer(prepared.network().to(device), some, short).epochs())
     return replace(
@@ -192,7 +190,4 @@ def _refusal(prepared: Preparation, name: str, error: Exception) -> ArchlabError
     if isinstance(error, InputError):
         return error
     reason = str(error) if isinstance(error, ArchlabError) else f"{type(error).__name__}: {error}"
-    option = next((item for item in CLASS_OPTIONS if item in prepared.source.available), None)
-    classes = len(prepared.images.classes)
-    hint = f". Its option {option} says how many classes there are (-O {option}={classes})" if option else ""
-    return InputError(f"{name} can't be trained on {prepared.config.dataset}: {reason.rstrip('.')}{hint}")
+    return InputError(f"{name} can't be trained on {prepared.config.dataset}: {reason.rstrip('.')}")

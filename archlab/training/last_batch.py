@@ -29,7 +29,7 @@ def check_last_batch(network: nn.Module, image_shape: tuple[int, int, int], imag
     """
     if (images - 1) % batch_size:
         return
-    layers = norm_layers(network)
+    layers = [layer for layer in norm_layers(network) if not layer.is_frozen]
     single: list[str] = []
 
     def look(path: str, channels: int, inputs: tuple[Tensor, ...]) -> None:

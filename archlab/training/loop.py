@@ -11,9 +11,11 @@ bits each time. Accelerators add some sums in an order that changes, so that run
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,11 +27,13 @@ from archlab.records import Epoch, NormRecording, Probes, TrainingConfig
 from archlab.training import population, seeding
 from archlab.training.augmentation import Augmentation
 from archlab.training.datasets import Dataset, Split
-from archlab.training.divergence import divergence
-from archlab.training.norms import evaluating, norm_layers
+from archlab.training.norm_uses import NormObserver, is_looked_at, with_recorded
+from archlab.training.norms import evaluating, kept_statistics, norm_layers
 from archlab.training.optimizers import optimizer
 from archlab.training.probes.looking import Probing
-from archlab.training.recording import Recorder
+from archlab.training.probes.surface import PROBED_IMAGES
+from archlab.training.recorder import RunRecorder
+from archlab.training.recording import NormRecorder
 from archlab.training.schedules import learning_rates
 
 if TYPE_CHECKING:
@@ -41,6 +45,11 @@ CHECK_STEPS = 100
 """Steps between two looks at whether the losses are finite; each look waits for the device."""
 EVALUATION_IMAGES = 256
 """Larger ones are no faster, and hold more memory."""
+LOOK_IMAGES = 64
+"""Training images of the look at the end, or a batch, if that has more. A class's unit, of ten, is silent for all of 64
+images once in 850 looks (0.9^64)."""
+LOOK_VALUES = LOOK_IMAGES * 3 * 64 * 64
+"""Values of all its images, or a batch, if that has more: large images may fill the memory."""
 
 
 class Trainer:
@@ -54,6 +63,8 @@ class Trainer:
         trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self._optimizer = optimizer(config, trainable)
         self._norms = norm_layers(network)
+        self._uses = NormObserver(network, trainable)
+        self._left_out: dict[str, int] = {}  # batches, by layer, that precise statistics are without
         if config.momentum is not None:
             for layer in self._norms:
                 layer.set_share(config.momentum)
@@ -61,15 +72,26 @@ class Trainer:
         self.steps_per_epoch = math.ceil(len(dataset.train) / config.batch_size)
         self._rates = learning_rates(config, self.steps_per_epoch)
         steps = config.epochs * self.steps_per_epoch
-        self._losses = torch.empty(steps, device=self._device)
-        self._accuracies = torch.empty(steps, device=self._device)
-        self._step = self._measured = 0  # steps so far, and those of them whose accuracy is known
+        self._steps = steps
+        self._measured = 0  # steps whose accuracy is known
         self._order = self._predictions = torch.empty(0, dtype=torch.int64, device=self._device)  # of this epoch
-        self._recorder: Recorder | None = None
+        norms: NormRecorder | None = None
         if self._norms and config.record_every:
-            self._recorder = Recorder(self._norms, config.record_every, config.epochs, self.steps_per_epoch)
+            norms = NormRecorder(self._norms, config.record_every, config.epochs, self.steps_per_epoch)
+        self.recorder = RunRecorder(
+            self._device,
+            norms,
+            steps=steps,
+            probes=self.probes,
+            looks=lambda: 0 if self._probing is None else self._probing.looks,
+            uses=self._with_uses,
+            settle=self._measure_accuracies,
+        )
         self._probing: Probing | None = None
+        self._ending: Probing | None = None  # looks once, at the end
         self._probing_seconds = 0.0
+        self.predicted: tuple[int, ...] = ()
+        """Test images that the network put into each class when it was last evaluated."""
         if config.probe_every or config.landscape:
             self._probing = Probing(network, lambda images: self._forward(network, images), dataset.train, config)
 
@@ -83,6 +105,12 @@ class Trainer:
             DivergedError: the loss is not finite any more.
             RunError: the network fails on a batch.
         """
+        try:
+            yield from self._epochs(on_step)
+        finally:
+            self._uses.detach()
+
+    def _epochs(self, on_step: Callable[[int], None]) -> Iterator[Epoch]:
         seconds, target = 0.0, self._config.target
         self._probe(0, ended=True)
         for epoch in range(1, self._config.epochs + 1):
@@ -100,27 +128,21 @@ class Trainer:
                 return
 
     def curves(self, since: int = 0) -> dict[str, Array]:
-        """Loss and accuracy of the batch at each step so far: arrays `step`, `train_loss`, `train_accuracy`.
-
-        Waits for the device.
-
-        Args:
-            since: how many of the first steps to leave out.
-        """
-        self._measure_accuracies()
-        return {
-            "step": torch.arange(since + 1, self._step + 1).numpy(),
-            "train_loss": self._losses[since : self._step].cpu().numpy(),
-            "train_accuracy": self._accuracies[since : self._step].cpu().numpy(),
-        }
+        """Arrays by step so far; `StepCurves.arrays` says which. Waits for the device."""
+        return self.recorder.curves(since)
 
     def divergence(self) -> str:
         """Why the training, which came to its end, has diverged; empty where it hasn't."""
-        return divergence(self._losses[: self._step].cpu().numpy(), len(self._dataset.classes))
+        return self.recorder.divergence(len(self._dataset.classes))
 
     def recording(self) -> NormRecording | None:
-        """What the BatchNorm layers held; None where there are none, or nothing was to be recorded."""
-        return None if self._recorder is None else self._recorder.recording()
+        """What the BatchNorm layers held, and how they were used; None where there are none."""
+        return self.recorder.recording()
+
+    def _with_uses(self, held: NormRecording | None) -> NormRecording | None:
+        if not self._uses:
+            return None
+        return with_recorded(held or NormRecording((), {}), self._uses.uses(), self._left_out)
 
     def measure_landscape(self, on_point: Callable[[int], None] = lambda point: None) -> None:
         """Measure the landscape around the weights as they are, where the configuration asks for it.
@@ -131,19 +153,45 @@ class Trainer:
         if self._probing is not None and self._config.landscape:
             self._probing.measure_landscape(on_point)
 
+    def look_at_end(self) -> None:
+        """Look once at the signals of all layers as they are, if no probe has just done so. Nothing is changed."""
+        if self._ending is not None:
+            # A diagnosis must not fail a training: what a stranger's network refuses is left out.
+            with contextlib.suppress(Exception):
+                self._ending.look_at_end(self._step)
+
+    def look_at_start(self, network: nn.Module) -> None:
+        """Look once at the signals of the first weights, where the training stopped before there was another look.
+
+        A loss that is no number leaves weights that are none: what can be seen is what the network began with.
+
+        Args:
+            network: a new one, of the first weights.
+        """
+        ended = self.probes()
+        if ended is None or ended.signals is None:
+            self._network = network.to(self._device).train()
+            self._ending = self._last_look()
+            with contextlib.suppress(Exception):
+                self._ending.look_at_end(0)
+
     @property
-    def looks(self) -> int:
-        """How often the probes have looked."""
-        return 0 if self._probing is None else self._probing.looks
+    def _step(self) -> int:
+        """Steps so far."""
+        return len(self.recorder.steps)
 
     def probes(self) -> Probes | None:
         """What was probed so far; None where nothing was."""
-        return None if self._probing is None else self._probing.found()
+        found = None if self._probing is None else self._probing.found()
+        ended = None if self._ending in (None, self._probing) else self._ending.found()
+        if ended is None or found is None:
+            return ended or found
+        return replace(found, signals=ended.signals, branches=ended.branches)
 
     def _train(self, epoch: int, on_step: Callable[[int], None]) -> tuple[float, float]:
         """Train for one epoch; mean loss and accuracy over its images, each as it was when its batch was trained on."""
-        network, optimizer, recorder, split = self._network, self._optimizer, self._recorder, self._dataset.train
-        config, losses, size, first = self._config, self._losses, self._config.batch_size, self._step
+        network, optimizer, recorder, split = self._network, self._optimizer, self.recorder, self._dataset.train
+        config, size, first = self._config, self._config.batch_size, self._step
         order = seeding.order(config.seed, epoch, len(split)).to(self._device)
         augmented = Augmentation(config, epoch, len(split), self._device)
         predictions = torch.empty_like(order)
@@ -151,20 +199,20 @@ class Trainer:
         checked = first
         for start in range(0, len(split), size):
             indices = order[start : start + size]
-            images, labels = split.batch(indices)
-            recorded = recorder is not None and recorder.due(self._step + 1)
-            if recorder is not None and recorded:
-                recorder.before()
+            images, labels = split.batch(indices, augmented)
+            recorder.before()
             self._probe(self._step + 1, ended=False)
-            logits = self._forward(network, augmented(images, indices))
+            if is_looked_at(self._step + 1, self.steps_per_epoch):
+                self._uses.attach()
+            logits = self._forward(network, images)
             loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
             loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step(self._rates[self._step])
-            losses[self._step] = loss.detach()
+            rate = self._rates[self._step]
+            optimizer.step(rate)
             predictions[start : start + size] = logits.detach().argmax(1)
-            self._step += 1
-            if recorder is not None and recorded:
-                recorder.after(self._step)
+            recorder.after(loss, rate)
+            self._uses.step(self._step)
+            self._uses.detach()
             self._probe(self._step, ended=True)
             if self._step - checked == CHECK_STEPS:
                 self._check(checked)
@@ -174,7 +222,7 @@ class Trainer:
         self._measure_accuracies()
         correct = (predictions == split.labels.index_select(0, order)).to(torch.float32)
         counts = torch.tensor([len(batch) for batch in torch.split(order, size)], device=self._device)
-        mean_loss = (losses[first : self._step] * counts).sum() / len(split)
+        mean_loss = (recorder.steps.losses[first:] * counts).sum() / len(split)
         return mean_loss.item(), correct.mean().item()
 
     def _measure_accuracies(self) -> None:
@@ -186,11 +234,15 @@ class Trainer:
         labels = self._dataset.train.labels.index_select(0, self._order[images])
         correct = (self._predictions[images] == labels).to(torch.float32)
         means = [batch.mean() for batch in torch.split(correct, size)]
-        self._accuracies[self._measured : self._step] = torch.stack(means)
+        self.recorder.steps.accuracies[self._measured :] = torch.stack(means)
         self._measured = self._step
 
     def _probe(self, step: int, *, ended: bool) -> None:
         """Do what the probes have to before a step, and look after it, if there is a look after so many steps."""
+        may_be_last = step == self._steps or self._config.target is not None
+        if may_be_last and not ended and step % self.steps_per_epoch == 0:
+            self._ending = self._ending or self._last_look()
+            self._ending.before()
         if self._probing is None or not self._probing.due(step):
             return
         started = self._now()
@@ -199,6 +251,15 @@ class Trainer:
         else:
             self._probing.before()
         self._probing_seconds += self._now() - started
+
+    def _last_look(self) -> Probing:
+        """What looks at the signals at the end of the training: the probes, if they look at them anyway."""
+        if self._probing is not None and "signals" in self._config.probed:
+            return self._probing
+        config, split = replace(self._config, probe_every=1, probes="signals"), self._dataset.train
+        small = max(1, LOOK_VALUES // split.images[0].numel())
+        images = min(PROBED_IMAGES, max(self._config.batch_size, min(LOOK_IMAGES, small)))
+        return Probing(self._network, lambda images: self._forward(self._network, images), split, config, images)
 
     def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
         try:
@@ -217,46 +278,60 @@ class Trainer:
         return logits
 
     def _check(self, first: int) -> None:
-        finite = torch.isfinite(self._losses[first : self._step])
+        losses = self.recorder.steps.losses
+        finite = torch.isfinite(losses[first:])
         if not finite.all():
             step = first + int((~finite).nonzero()[0]) + 1
             raise DivergedError(
                 f"the loss at step {step} (epoch {(step - 1) // self.steps_per_epoch + 1}) is "
-                f"{self._losses[step - 1].item()}: lower the learning rate, now {self._config.learning_rate:g}"
+                f"{losses[step - 1].item()}: lower the learning rate, now {self._config.learning_rate:g}"
             )
 
     def _test(self, epoch: int) -> dict[str, Any]:
-        split = self._dataset.test
-        if not self._norms:
-            started = self._now()
-            loss, accuracy = evaluate(self._network, split)
-            self._check_test(epoch, loss)
-            return {"test_loss": loss, "test_accuracy": accuracy, "evaluation_seconds": self._now() - started}
-        started = self._now()
-        running_loss, running_accuracy = evaluate(self._network, split)
+        split, started = self._dataset.test, self._now()
+        with kept_statistics(self._norms), self._uses.evaluation():  # no test image enters the running statistics
+            loss, accuracy = self._evaluate()
         evaluated = self._now()
-        moments = population.measure(self._network, self._norms, self._precise_batches())
+        uses = {use.path: use for use in self._uses.uses()}
+        if any(use.depends_on_test_batch for use in uses.values()):
+            tested: dict[str, Any] = {"test_batch": min(EVALUATION_IMAGES, len(split))}
+        else:
+            tested = {}
+        precise = [layer for layer in self._norms if not uses[layer.path].is_frozen]
+        if not self._norms or any(uses[layer.path].depends_on_test_batch for layer in self._norms):
+            self._check_test(epoch, loss)
+            return tested | {"test_loss": loss, "test_accuracy": accuracy, "evaluation_seconds": evaluated - started}
+        tested |= {"test_loss_running": loss, "test_accuracy_running": accuracy}
+        moments = population.measure(self._network, precise, self._precise_batches())
+        self._left_out = {path: found.left_out for path, found in moments.items()}
         measured = self._now()
-        with population.applied(self._norms, moments):
-            loss, accuracy = evaluate(self._network, split)
+        with population.applied(precise, moments):
+            loss, accuracy = self._evaluate()
         self._check_test(epoch, loss)
-        if self._recorder is not None:
-            self._recorder.add_population(moments)
-        return {
+        self.recorder.add_population(moments)
+        return tested | {
             "test_loss": loss,
             "test_accuracy": accuracy,
-            "test_loss_running": running_loss,
-            "test_accuracy_running": running_accuracy,
             "evaluation_seconds": self._now() - measured + evaluated - started,
             "precise_seconds": measured - evaluated,
         }
 
+    def _evaluate(self) -> tuple[float, float]:
+        """As `evaluate`, and count what is predicted."""
+        split = self._dataset.test
+        loss, predictions = answers(self._network, split)
+        self.predicted = tuple(torch.bincount(predictions, minlength=len(self._dataset.classes)).tolist())
+        return loss, (predictions == split.labels).sum().item() / len(split)
+
     def _check_test(self, epoch: int, loss: float) -> None:
-        if not math.isfinite(loss):
+        if math.isfinite(loss):
+            return
+        found = f"the test loss after epoch {epoch} (step {self._step}) is {loss}"
+        if poisoned := [layer.path for layer in self._norms if not layer.is_finite]:
             raise DivergedError(
-                f"the test loss after epoch {epoch} (step {self._step}) is {loss}: lower the learning rate, "
-                f"now {self._config.learning_rate:g}"
+                f"{found}, though every training loss is finite: the running statistics of {poisoned[0]} are not"
             )
+        raise DivergedError(f"{found}: lower the learning rate, now {self._config.learning_rate:g}")
 
     def _precise_batches(self) -> Iterator[Tensor]:
         """Training images of a fixed order, the same after each epoch and for every variant of a seed.
@@ -277,12 +352,18 @@ class Trainer:
 
 def evaluate(network: nn.Module, split: Split) -> tuple[float, float]:
     """Mean cross-entropy in nats and share of right answers, in evaluation mode; all modes are put back."""
+    loss, predictions = answers(network, split)
+    return loss, (predictions == split.labels).sum().item() / len(split)
+
+
+def answers(network: nn.Module, split: Split) -> tuple[float, Tensor]:
+    """Mean cross-entropy in nats and the class that each image is put into, (images,), in evaluation mode."""
     places = torch.arange(len(split), device=split.labels.device)
-    losses, correct = [], []
+    losses, predictions = [], []
     with torch.inference_mode(), evaluating(network):
         for indices in torch.split(places, EVALUATION_IMAGES):
             images, labels = split.batch(indices)
             logits = network(images)
             losses.append(F.cross_entropy(logits, labels, reduction="sum"))
-            correct.append((logits.argmax(1) == labels).sum())
-    return torch.stack(losses).sum().item() / len(split), torch.stack(correct).sum().item() / len(split)
+            predictions.append(logits.argmax(1))
+    return torch.stack(losses).sum().item() / len(split), torch.cat(predictions)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from archlab.networks.batchnorm import BatchNorm
 
@@ -23,15 +24,34 @@ class NormLayer:
     channels: int
 
     @property
+    def is_frozen(self) -> bool:
+        """Whether the layer stands in evaluation mode, in which its running statistics stay."""
+        return not self.module.training
+
+    @property
     def unbiased(self) -> bool:
         """Whether the running variance averages the unbiased variance, as torch's does."""
         return not isinstance(self.module, BatchNorm)
 
-    def share(self, batches: int) -> float:
-        """How much of the running statistics after so many batches is the last batch's: torch's `momentum`."""
+    def share(self, before: int, updates: int = 1) -> float:
+        """How much of the running statistics is the last updates', after so many before: torch's `momentum` for one.
+
+        For example: two updates with a momentum of 0.1 leave 0.9 x 0.9 of what was there, so that theirs is 0.19.
+        """
         if isinstance(self.module, BatchNorm):
-            return 1.0 - self.module.momentum
-        return 1.0 / batches if self.module.momentum is None else float(self.module.momentum)
+            kept = float(self.module.momentum)
+        elif self.module.momentum is None:
+            return updates / max(1, before + updates)
+        else:
+            kept = 1.0 - float(self.module.momentum)
+        return float(1.0 - kept**updates)
+
+    def counter(self) -> Tensor:
+        """How many batches it has averaged, int64 (); 0 where it does not count them."""
+        counter = self.module.num_batches_tracked
+        if isinstance(counter, Tensor):
+            return counter
+        return torch.zeros((), dtype=torch.int64, device=self.module.running_mean.device)
 
     def set_share(self, share: float) -> None:
         """Give the newest batch this weight in the running statistics, whichever way round the layer keeps it."""
@@ -40,6 +60,11 @@ class NormLayer:
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Running mean and variance, (channels,) each: the buffers themselves."""
         return self.module.running_mean, self.module.running_var
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the running statistics are numbers throughout; waits for the device."""
+        return all(bool(part.isfinite().all()) for part in self.statistics())
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """Gamma and beta, (channels,) each; ones and zeros where the layer has none."""
@@ -52,15 +77,12 @@ class NormLayer:
 
 
 def norm_layers(network: nn.Module) -> list[NormLayer]:
-    """The layers that are in training mode, in the order of `named_modules()`.
-
-    So a layer that its network keeps frozen, in evaluation mode, is not among them.
-    """
+    """The layers in the order of `named_modules()`, also those that the network keeps frozen, in evaluation mode."""
     layers = []
     for path, module in network.named_modules():
         known = isinstance(module, (nn.modules.batchnorm._BatchNorm, BatchNorm))
         mean = getattr(module, "running_mean", None)
-        if known and module.training and isinstance(mean, Tensor):
+        if known and isinstance(mean, Tensor) and not is_lazy(mean):
             layers.append(NormLayer(path, module, len(mean)))
     return layers
 

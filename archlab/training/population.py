@@ -10,8 +10,8 @@ channel, with batch means m_b and biased batch variances v_b,
 
 in float64: exactly the mean and the biased variance of all values, whatever the sizes of the batches. What it is not:
 a layer behind another BatchNorm layer would see slightly other values if that one already normalised by its precise
-statistics; the difference falls with the batch size. A layer that is called several times in a pass gives its last
-call's values.
+statistics; the difference falls with the batch size. A layer that is called several times in a pass counts with all its
+calls. A call whose mean or variance is not finite is left out, and counted: one infinity would make the whole NaN.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,52 +33,70 @@ class Moments:
 
     mean: Tensor
     variance: Tensor
+    left_out: int = 0
+    """Calls that they are without, since the batch's mean or variance was not finite."""
 
 
 def measure(network: nn.Module, layers: Sequence[NormLayer], batches: Iterator[Tensor]) -> dict[str, Moments]:
-    """The moments of each layer's input over the batches, by path; layers that are never called are left out.
+    """The moments of each layer's input over the batches, by path; layers without a finite batch are left out.
+
+    Layers that are not given keep their mode in an evaluation: so frozen ones normalise as they do in training.
 
     Weights, running statistics, counters and modes are afterwards what they were.
     """
-    counts: list[list[int]] = []
-    rows: list[Tensor] = []
+    sizes: list[list[int]] = [[] for _ in layers]  # of each call: values per channel
+    rows: list[list[Tensor]] = [[] for _ in layers]  # of each call: its batch's mean and variance, one behind the other
 
-    def count(index: int, channels: int, inputs: tuple[Tensor, ...]) -> None:
-        counts[-1][index] = inputs[0].numel() // channels
+    def hook(place: int, layer: NormLayer) -> torch.utils.hooks.RemovableHandle:
+        def after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: object) -> None:
+            if layer.is_frozen:  # by the network's own forward
+                return
+            given = args[0] if args else next(iter(kwargs.values()))
+            sizes[place].append(given.numel() // layer.channels)
+            rows[place].append(torch.cat(layer.statistics()))
+            _clear(layer)
 
-    def hook(index: int, layer: NormLayer) -> torch.utils.hooks.RemovableHandle:
-        return layer.module.register_forward_pre_hook(  # type: ignore[no-any-return]
-            lambda _module, inputs: count(index, layer.channels, inputs)
-        )
+        return layer.module.register_forward_hook(after, with_kwargs=True)  # type: ignore[no-any-return]
 
-    handles = [hook(index, layer) for index, layer in enumerate(layers)]
+    handles = [hook(place, layer) for place, layer in enumerate(layers)]
     try:
         with torch.no_grad(), evaluating(network), kept_statistics(layers), showing_batches(layers):
+            for layer in layers:
+                _clear(layer)
             for images in batches:
-                counts.append([0] * len(layers))
                 network(images)
-                rows.append(torch.cat([tensor for layer in layers for tensor in layer.statistics()]))
     finally:
         for handle in handles:
             handle.remove()
-
-    values = torch.stack(rows).cpu().to(torch.float64)
-    sizes = torch.tensor(counts, dtype=torch.float64)
-    moments = {}
-    columns = torch.split(values, [layer.channels for layer in layers for _ in range(2)], dim=1)
-    for layer, means, variances, size in zip(layers, columns[::2], columns[1::2], sizes.T, strict=True):
-        called = size > 0
-        if called.any():
-            moments[layer.path] = _merge(size[called, None], means[called], variances[called], layer.unbiased)
-    return moments
+    found = zip(layers, sizes, rows, strict=True)
+    moments = {layer.path: _merge(layer, torch.tensor(size), torch.stack(row)) for layer, size, row in found if size}
+    return {path: measured for path, measured in moments.items() if measured is not None}
 
 
-def _merge(sizes: Tensor, means: Tensor, variances: Tensor, unbiased: bool) -> Moments:
-    """The moments of all values from those of each batch; the arguments have one row per batch."""
+def _clear(layer: NormLayer) -> None:
+    """Forget the running statistics: the next batch replaces them with a weight of 1, but 0 x inf would be NaN."""
+    for part in layer.statistics():
+        part.zero_()
+
+
+def _merge(layer: NormLayer, sizes: Tensor, rows: Tensor) -> Moments | None:
+    """The moments of all values from those of each call; None where none is finite.
+
+    Args:
+        layer: whose they are.
+        sizes: (calls,) values per channel.
+        rows: (calls, 2 x channels) means and variances, as the layer's running statistics hold them.
+    """
+    rows, sizes = rows.cpu().to(torch.float64), sizes.to(torch.float64)[:, None]
+    finite = rows.isfinite().all(1)
+    (means, variances), sizes = rows[finite].chunk(2, dim=1), sizes[finite]
+    if not len(sizes):
+        return None
     shares = sizes / sizes.sum()
-    biased = variances * ((sizes - 1) / sizes) if unbiased else variances
+    biased = variances * ((sizes - 1) / sizes) if layer.unbiased else variances
     mean = (shares * means).sum(0)
-    return Moments(mean, (shares * (biased + (means - mean).square())).sum(0))
+    variance = (shares * (biased + (means - mean).square())).sum(0)
+    return Moments(mean, variance, left_out=len(finite) - len(sizes))
 
 
 @contextmanager

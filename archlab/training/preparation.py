@@ -7,23 +7,26 @@ times, checks or traces runs takes what they are made of from there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Literal
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from archlab import networks
 from archlab.errors import InputError
 from archlab.networks import Source
 from archlab.networks.devices import find_device
-from archlab.records import TrainingConfig, Value
+from archlab.records import DataSummary, TrainingConfig, Value
 from archlab.records.settings import settled
 from archlab.training import datasets, images, seeding
 from archlab.training.datasets import Dataset
 from archlab.training.execution import Execution
 from archlab.training.images import Images
+from archlab.training.norms import evaluating
+from archlab.training.summary import summarise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,12 +40,22 @@ class Preparation:
     """Its data set, as it lies on disk."""
     size: int | None
     """Height and width that the images are resized to; None for their own."""
+    channels: int
+    """Channels that the network is given: the images' own, or three for grey images."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of what the network is given."""
         size = self.size or self.images.size or 0
-        return self.images.channels, size, size
+        return self.channels, size, size
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what was done to the network and its images so that they go together; the network is built."""
+        self.network("meta")
+        grey = f"The grey images of {self.config.dataset} are repeated in the {self.channels} channels that "
+        grey += f"{self.config.network} takes."
+        return (*self.source.notes, *([grey] if self.channels != self.images.channels else []))
 
     @property
     def samples(self) -> tuple[int, int]:
@@ -50,11 +63,42 @@ class Preparation:
         config, train, test = self.config, len(self.images.train.labels), len(self.images.test.labels)
         return min(train, config.train_samples or train), min(test, config.test_samples or test)
 
+    def dataset(self, train_samples: int | None, test_samples: int | None, device: torch.device) -> Dataset:
+        """So many of its images on a device, as the network is given them.
+
+        Raises:
+            DataError: there are fewer, they have no common size, or can't be normalised so.
+        """
+        return datasets.prepare(
+            self.images, self.size, train_samples, test_samples, device, self.channels, self.config.normalise
+        )
+
     def network(self, device: Literal["cpu", "meta"] = "cpu") -> nn.Module:
         """A new network: on the CPU, its first weights decided by the seed alone; or on `meta`, without any."""
         if device == "meta":
-            return self.source.build("meta")
-        return seeding.build(self.source.build, self.config.seed)
+            return self._sized(self.source.build("meta"))
+        # What surgery changes draws nothing: all other layers begin as they would without it.
+        return self.source.operated(seeding.build(lambda: self._sized(self.source.untouched()), self.config.seed))
+
+    def _sized(self, network: nn.Module) -> nn.Module:
+        """The network, whose lazy layers have got the sizes that one image gives them.
+
+        Raises:
+            InputError: it has lazy layers and fails on an image.
+        """
+        tensors = (*network.parameters(), *network.buffers())
+        if not any(map(is_lazy, tensors)):
+            return network
+        device = next((tensor.device for tensor in tensors), torch.device("cpu"))
+        try:
+            with torch.no_grad(), evaluating(network):
+                network(torch.zeros(1, *self.image_shape, device=device))
+        except Exception as error:  # whatever a stranger's network may raise
+            raise InputError(
+                f"{self.config.network} has lazy layers, whose sizes its first input decides, and fails on an image of "
+                f"shape {(1, *self.image_shape)}: {type(error).__name__}: {error}"
+            ) from error
+        return network
 
 
 class Preparer:
@@ -69,7 +113,8 @@ class Preparer:
         self.execution = settled(execution)
         self._sources = {source.name: source for source in sources}
         self._read = cache(self._images)
-        self._prepared = lru_cache(maxsize=1)(self._dataset)
+        self._latest: tuple[object, Dataset] | None = None
+        self._summary: tuple[object, DataSummary] | None = None
 
     @classmethod
     def of(cls, where: Execution | Preparer) -> Preparer:
@@ -101,7 +146,8 @@ class Preparer:
             size = source.input_shapes[0][-1]
         side = size or found.size
         fitted = source.with_options(_fitted(source, config, found, side))
-        return Preparation(config, fitted, found, size)
+        run = Preparation(config, fitted, found, size, _channels(fitted, found))
+        return replace(run, source=fitted.shown((2, *run.image_shape)))
 
     def dataset(self, run: Preparation) -> Dataset:
         """The images of a run on its device; those of the last run are kept for the next.
@@ -109,14 +155,32 @@ class Preparer:
         Raises:
             DataError: there are fewer than were asked for, or they have no common size.
         """
-        config = run.config
-        return self._prepared(config.dataset, run.size, config.train_samples, config.test_samples)
+        wanted = _chosen(run)
+        if self._latest is None or self._latest[0] != wanted:
+            self._latest = wanted, run.dataset(run.config.train_samples, run.config.test_samples, self.device)
+        return self._latest[1]
+
+    def summary(self, run: Preparation) -> DataSummary:
+        """What the images of a run are, in numbers; as `dataset`, and kept with it for the next run."""
+        wanted = _chosen(run)
+        if self._summary is None or self._summary[0] != wanted:
+            self._summary = wanted, summarise(self.dataset(run))
+        return self._summary[1]
 
     def _images(self, dataset: str) -> Images:
         return images.load_images(dataset, self.execution.data_dir, download=self.execution.download)
 
-    def _dataset(self, name: str, size: int | None, train_samples: int | None, test_samples: int | None) -> Dataset:
-        return datasets.prepare(self._read(name), size, train_samples, test_samples, self.device)
+
+CHANNELS = ("in_channels", "in_chans")
+CLASSES = ("classes", "num_classes", "n_classes")
+SIZES = ("size", "image_size")
+"""What archlab's networks, torchvision's, timm's and most people's call an option that follows the data."""
+
+
+def _chosen(run: Preparation) -> tuple[object, ...]:
+    """What decides which images a run has, and how they are given to the network."""
+    config = run.config
+    return config.dataset, run.size, config.train_samples, config.test_samples, run.channels, config.normalise
 
 
 def _fitted(source: Source, config: TrainingConfig, found: Images, side: int | None) -> Mapping[str, Value]:
@@ -125,15 +189,41 @@ def _fitted(source: Source, config: TrainingConfig, found: Images, side: int | N
     Raises:
         InputError: the options given don't go with the data.
     """
-    needed: dict[str, Value] = {"in_channels": found.channels, "classes": len(found.classes)}
-    if side is not None:
-        needed["size"] = side
+    needed: dict[str, Value] = {}
+    for names, wanted in ((CHANNELS, found.channels), (CLASSES, len(found.classes)), (SIZES, side)):
+        needed |= {name: wanted for name in names if wanted is not None}
     for name, value in needed.items():
         given = source.options.get(name, value)
         # More classes than the data has are outputs that stay unused, which is no mistake.
-        if given != value and not (name == "classes" and isinstance(given, int) and given > len(found.classes)):
+        if given != value and not (name in CLASSES and isinstance(given, int) and given > len(found.classes)):
             raise InputError(
                 f"{config.network} was given {name}={given}, and the images of {config.dataset} need {name}={value}: "
                 "leave the option out, it follows the data"
             )
     return {name: value for name, value in needed.items() if name in source.available} | dict(source.options)
+
+
+def _channels(source: Source, found: Images) -> int:
+    """The channels that a network is given: three for grey images where it takes three and has no option for that."""
+    if found.channels != 1 or any(name in source.available for name in CHANNELS):
+        return found.channels
+    if source.input_shapes:
+        taken = source.input_shapes[0][1] if len(source.input_shapes[0]) == 4 else 1
+    else:
+        layers = source.untouched("meta").modules()
+        taken = next((layer.in_channels for layer in layers if isinstance(layer, nn.Conv2d)), 1)
+    return 3 if taken == 3 else 1
+
+
+def distinct(configs: Iterable[TrainingConfig]) -> list[TrainingConfig]:
+    """One configuration of each network, with its options, on each data set and size."""
+    alike = {
+        (config.network, tuple(sorted(config.options.items())), config.dataset, config.size): config
+        for config in configs
+    }
+    return list(alike.values())
+
+
+def notes(configs: Iterable[TrainingConfig], preparer: Preparer) -> list[str]:
+    """What was done to the networks of some runs and to their images so that they go together, each thing once."""
+    return list(dict.fromkeys(note for config in distinct(configs) for note in preparer.prepare(config).notes))

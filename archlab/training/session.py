@@ -11,7 +11,7 @@ import torch
 
 from archlab.errors import DivergedError, RunError
 from archlab.networks.given import Trained, config_of, with_switches
-from archlab.records import Run, TrainingConfig, Value
+from archlab.records import DataSummary, Run, TrainingConfig, Value
 from archlab.records.config import consistent
 from archlab.records.settings import divided, settled
 from archlab.store import Store, run_key
@@ -20,15 +20,11 @@ from archlab.training.execution import Execution
 from archlab.training.last_batch import check_last_batch
 from archlab.training.loop import Trainer
 from archlab.training.notebook import showing
-from archlab.training.preparation import Preparer
+from archlab.training.preparation import Preparation, Preparer
 from archlab.training.progress import Pace, Progress
 
 REPORT_SECONDS = 0.1
 """Seconds between two `step` events."""
-KEEP_SECONDS = 1.0
-"""Seconds between two readings of the step curves, for which the device is waited for, into the store."""
-RECORDING_SECONDS = 10.0
-"""The same of what BatchNorm layers held, up to 16 MiB, at ends of epochs."""
 
 
 def train(
@@ -92,7 +88,7 @@ def run(config: TrainingConfig, preparer: Preparer, progress: Callable[[Progress
             return known
         check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
         trainer = Trainer(network.to(device), dataset, config)
-        return _run(config, store, environment, trainer, tell)
+        return _run(prepared, store, environment, trainer, preparer.summary(prepared), tell)
 
 
 def missing(configs: Sequence[TrainingConfig], preparer: Preparer) -> list[TrainingConfig]:
@@ -126,57 +122,49 @@ def _is_there(config: TrainingConfig, preparer: Preparer, stored: Sequence[str])
 
 
 def _run(
-    config: TrainingConfig,
+    prepared: Preparation,
     store: Store,
     environment: dict[str, Value],
     trainer: Trainer,
+    data: DataSummary,
     tell: Callable[[Progress], None],
 ) -> Run:
+    config = prepared.config
     steps = config.epochs * trainer.steps_per_epoch
-    reports, keeps, recordings = Pace(REPORT_SECONDS), Pace(KEEP_SECONDS), Pace(RECORDING_SECONDS)
-    written = looks = 0
+    reports, recorder = Pace(REPORT_SECONDS), trainer.recorder
 
     def on_step(step: int) -> None:
         if reports.is_due():
             tell(Progress(config, "step", writer.key, (step - 1) // trainer.steps_per_epoch, step, steps))
-        if keeps.is_due():
-            keep(step)
+        recorder.keep()
 
     def on_point(point: int) -> None:
         if reports.is_due():
             tell(Progress(config, "landscape", writer.key, config.epochs, point, config.landscape**2))
 
-    def keep(step: int) -> None:
-        nonlocal written, looks
-        if trainer.looks > looks and (probes := trainer.probes()) is not None:
-            writer.keep_probes(probes)
-            looks = trainer.looks
-        writer.append_steps(trainer.curves(since=written))
-        written = step
-        keeps.restart()
-
-    with store.writer(config, environment, trainer.parameters) as writer:
+    with store.writer(config, environment, trainer.parameters, data) as writer:
+        recorder.keep_in(writer)
         tell(Progress(config, "started", writer.key, steps=steps))
         try:
             for epoch in trainer.epochs(on_step):
-                keep(epoch.step)
-                if recordings.is_due() and (recording := trainer.recording()) is not None:
-                    writer.keep_recording(recording)
-                writer.append(epoch)
+                recorder.add_epoch(epoch)
+                writer.answer(trainer.predicted)
                 tell(Progress(config, "epoch", writer.key, epoch.epoch, epoch.step, steps, metrics=epoch))
+            trainer.look_at_end()
             if reason := trainer.divergence():
                 raise DivergedError(reason)
             trainer.measure_landscape(on_point)
         except DivergedError as error:
-            diverged = writer.diverge(error.reason, trainer.curves(), trainer.recording(), trainer.probes())
+            trainer.look_at_start(prepared.network())
+            diverged = recorder.end("diverged", error.reason)
             done = len(diverged.epochs)
             tell(Progress(config, "diverged", writer.key, done, steps=steps, run=diverged, error=error.reason))
             return diverged
         except Exception as error:  # whatever a stranger's network may raise
             reason = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
-            failed = writer.fail(reason, trainer.curves(), trainer.recording(), trainer.probes())
+            failed = recorder.end("failed", reason)
             tell(Progress(config, "failed", writer.key, len(failed.epochs), steps=steps, run=failed, error=reason))
             raise RunError(reason) from error
-        finished = writer.finish(trainer.curves(), trainer.recording(), trainer.probes())
+        finished = recorder.end("finished")
     tell(Progress(config, "finished", writer.key, len(finished.epochs), steps, steps, run=finished))
     return finished

@@ -66,12 +66,25 @@ OptionOption: TypeAlias = Annotated[
         help="Option of the network, depth=56 for instance; repeatable.",
     ),
 ]
+BN = "|".join(NORMS)
+"""What `--bn` takes, as `--help` shows it."""
 BnOption: TypeAlias = Annotated[
     str | None,
-    typer.Option("--bn", metavar="on|off|scratch", show_default=False, help="BatchNorm: short for --option norm=..."),
+    typer.Option(
+        "--bn",
+        metavar=BN,
+        show_default=False,
+        help="What normalises instead of BatchNorm: short for --option norm=..., on any network.",
+    ),
 ]
 SkipOption: TypeAlias = Annotated[
-    str | None, typer.Option("--skip", metavar="on|off", show_default=False, help="Skip connections: --option skip=...")
+    str | None,
+    typer.Option(
+        "--skip",
+        metavar="on|off",
+        show_default=False,
+        help="Skip connections: short for --option skip=..., on any network with residual blocks.",
+    ),
 ]
 
 SeqOption: TypeAlias = Annotated[

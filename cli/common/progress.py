@@ -35,6 +35,7 @@ def announce(configs: Sequence[TrainingConfig], preparer: Preparer, *, sought: b
         InputError: a configuration, the device or the data can't be used.
     """
     from archlab.training import estimate_time, missing
+    from archlab.training.preparation import notes
 
     with prints_aside():
         waiting = list(configs) if sought else missing(configs, preparer)
@@ -46,6 +47,8 @@ def announce(configs: Sequence[TrainingConfig], preparer: Preparer, *, sought: b
     what = f"{count} of {networks} on {configs[0].dataset}" + (f", {there} of them in the store" if there else "")
     with prints_aside():
         estimate = estimate_time(waiting, preparer)
+        for note in notes(waiting, preparer):
+            message(note)
     seconds = estimate.seconds
     without = f", without what already failed when it was tried: {estimate.failures[0]}" if estimate.failures else ""
     message(f"{what}: about {spoken_time(seconds)} on this machine{without}")

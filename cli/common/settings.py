@@ -71,3 +71,4 @@ register(
 )
 StoreOption: TypeAlias = Annotated[Path | None, option(_EXECUTION["store"])]
 DataDirOption: TypeAlias = Annotated[Path | None, option(_EXECUTION["data_dir"])]
+DownloadDataOption: TypeAlias = Annotated[bool, option(_EXECUTION["download"])]

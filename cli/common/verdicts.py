@@ -89,4 +89,5 @@ def _examined(runs: Sequence[Run], store: Store, comparison: Comparison | None) 
         return attempt
 
     recording = readable(lambda key: store.recording(key, LAST_ROWS))
-    return examine(runs, recording, readable(store.curves), comparison=comparison)
+    signals = readable(lambda key: store.probes(key, "signals"))
+    return examine(runs, recording, readable(store.curves), signals, comparison=comparison)

@@ -7,6 +7,7 @@ from archlab.reports.material import Material
 from archlab.reports.sections.claim import claim_section
 from archlab.reports.sections.experiment import experiment_section
 from archlab.reports.sections.glossary import glossary_section
+from archlab.reports.sections.health import health_sections
 from archlab.reports.sections.networks import networks_section
 from archlab.reports.sections.profiles import profiles_section
 from archlab.reports.sections.reproduction import reproduction_section
@@ -46,9 +47,11 @@ def sections(material: Material) -> list[Section]:
         experiment_section(experiment, material, anchors[place], examinations[place])
         for place, experiment in enumerate(material.experiments)
     ]
+    others = material.experiments or material.traces or material.profiles
     return [
         *([claim_section(material.results)] if material.results else []),
-        summary_section(material, anchors, examinations),
+        *health_sections(material.healths),
+        *([summary_section(material, anchors, examinations)] if others or not material.healths else []),
         *([profiles_section(material.profiles)] if material.profiles else []),
         *found,
         *([networks_section(material.traces, _variants(material))] if material.traces else []),

@@ -248,7 +248,7 @@ def glossary_section(material: Material) -> Section:
     wanted = {"network"} if material.traces else set()
     if material.profiles:
         wanted.add("profile")
-    if material.experiments:
+    if material.experiments or material.healths:
         wanted.add("training")
     if any(experiment.comparison for experiment in material.experiments):
         wanted.add("comparison")

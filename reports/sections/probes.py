@@ -79,7 +79,11 @@ def _with_plateaus(title: str, anchor: str, panel: Panel | None, flat: Sequence[
 
 
 def _of_layers(probes: Probes) -> Probes | None:
-    return probes if probes.signals or probes.rank or probes.shift else None
+    """The probes, if they looked at the layers more than at the end, as every training does: that is no course."""
+    once = probes.signals is None or len(probes.signals.steps) == 1
+    if not once or probes.rank or probes.shift:
+        return probes
+    return None
 
 
 def _probed(found: Mapping[str, Mapping[int, Probed | None]]) -> dict[str, dict[int, Probed]]:

@@ -27,6 +27,7 @@ def examined(experiment: Experiment, material: Material) -> Examination:
         tuple(runs.values()),
         lambda key: material.recording(runs[key], LAST_ROWS),
         lambda key: material.curves(runs[key]),
+        lambda key: material.probes(runs[key], "signals"),
         comparison=comparison,
     )
 

@@ -15,7 +15,7 @@ import archlab
 from archlab.errors import ForwardError, InputError
 from archlab.profiling import timed_trace
 from archlab.records import LayerTime, Profile
-from tests.profiling.timed import CLOCK, MACHINE, Block, Layer, Network
+from tests.profiling.timed import CLOCK, MACHINE, Block, Kernel, Layer, Network, QueueClock
 
 
 @pytest.fixture(params=[0.0, 1.0], ids=["marks cost nothing", "marks cost 1 s"], autouse=True)
@@ -299,6 +299,18 @@ def test_a_profile_survives_json() -> None:
     assert Profile.from_json(found.to_json()) == found
     assert found.to_dict()["schema"] == "archlab.profile/1"
     assert "first" in found._repr_html_()
+
+
+@pytest.mark.parametrize("cost", [0.0, 0.5])
+def test_rows_of_a_device_are_its_own_time(cost: float) -> None:
+    clock = QueueClock(cost)
+    network = nn.Sequential(Kernel(clock, 3, 1), Kernel(clock, 3, 2))
+    found = archlab.profile(network, [(1, 2)], repeats=5, machine=MACHINE, clock=clock)
+    rows = {layer.path: layer.forward.median for layer in found.layers if layer.forward and "." not in layer.path}
+    assert found.queued
+    assert {path: seconds for path, seconds in rows.items() if path in ("0", "1")} == {"0": 1, "1": 2}
+    assert found.forward_sum == 3
+    assert found.forward.median == pytest.approx(8)  # 3 to ask, 3 to ask again while the first is done, 2
 
 
 @pytest.mark.filterwarnings("ignore:Attempting to run cuBLAS")  # autograd's thread is new to the device

@@ -37,6 +37,51 @@ class HandClock(Clock):
 CLOCK = HandClock()
 
 
+class QueueClock(Clock):
+    """A device of its own beside a processor that asks it: marks are made when all that was asked for is done."""
+
+    is_queued = True
+
+    def __init__(self, cost: float) -> None:
+        self.asked = 0.0
+        self.done = 0.0
+        self.cost = cost
+        """Seconds of the processor that a mark takes."""
+
+    def ask(self, asking: float, taking: float) -> None:
+        """Some work: what the processor needs to ask for it, and the device to do it."""
+        self.asked += asking
+        self.done = max(self.done, self.asked) + taking
+
+    def mark(self) -> float:
+        self.ask(self.cost, 0.0)
+        return self.done
+
+    def seconds(self, marks: Sequence[Any]) -> list[float]:
+        return [after - before for before, after in pairwise(marks)]
+
+    def wait(self) -> None:
+        self.asked = self.done = max(self.done, self.asked)
+
+    def hold(self, seconds: float) -> None:
+        self.ask(0.0, seconds)
+
+    def processor(self) -> float:
+        return self.asked
+
+
+class Kernel(nn.Module):
+    """A layer that a processor asks a device for."""
+
+    def __init__(self, clock: QueueClock, asking: float, taking: float) -> None:
+        super().__init__()
+        self.clock, self.times = clock, (asking, taking)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.clock.ask(*self.times)
+        return x.view_as(x)
+
+
 class Waiting(torch.autograd.Function):
     """Takes some seconds forward and some backward."""
 

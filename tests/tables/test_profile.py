@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -44,6 +45,13 @@ def test_the_sum_is_held_against_the_whole_pass(whole: float, share: str, is_sai
     footer = " ".join(profile_table(profile(whole=whole)).footer)
     assert f"the rows and the rest sum to 9.50 s ({share})" in footer
     assert ("more than 5% apart" in footer) is is_said
+
+
+@pytest.mark.parametrize(("whole", "is_said"), [(9.5, False), (12.0, True)])
+def test_what_a_device_waits_is_named(whole: float, is_said: bool) -> None:
+    footer = " ".join(profile_table(replace(profile(whole=whole), queued=True)).footer)
+    assert ("In the other 2.50 s the device waits for the processor" in footer) is is_said  # 12 - 9.5
+    assert "apart" not in footer
 
 
 def test_the_sentences_say_what_bounds_the_time() -> None:

@@ -153,7 +153,9 @@ def test_a_run_that_can_not_be_had_again(
     prepare(store, run)
     with pytest.raises(InputError, match=message):
         measured(run, store)
-    assert store.probes(run.key) is None
+    probes = store.probes(run.key)
+    assert probes is not None
+    assert probes.landscape is None
 
 
 @pytest.mark.parametrize("points", [0, 1, 4, -3])

@@ -14,6 +14,7 @@ from archlab.records import TrainingConfig
 from archlab.store import Store, open_store, run_key
 from archlab.training import Execution, Progress, environment, session, train
 from archlab.training.preparation import Preparer
+from archlab.training.probes.looking import Probing
 from tests.training.test_images import write_image
 from tests.training.tiny import SOURCE
 
@@ -47,6 +48,36 @@ def test_run_is_returned_and_kept(store: Store) -> None:
     assert recording.population["norm_2"]["variance"].shape == (2, 5)
 
 
+def test_a_run_keeps_its_data_its_answers_and_a_look_at_its_end(store: Store) -> None:
+    run = train(CONFIG, store=store, device="cpu")
+    assert run.data is not None
+    assert (run.data.train.images, run.data.test.images) == (50, 20)
+    assert len(run.data.classes) == len(run.predicted) == 10
+    assert sum(run.predicted) == 20
+    probes = store.probes(run.key)
+    assert probes is not None
+    assert probes.signals is not None
+    assert (probes.signals.steps, probes.signals.images) == ((8,), 50)
+    ratios = dict(zip(probes.signals.layers, probes.signals.quantities["update_ratio"][0], strict=True))
+    assert all(ratios[name] > 0 for name in ("conv", "linear", "head"))
+
+
+@pytest.mark.parametrize("every", [3, 4])
+def test_probes_of_signals_look_at_the_end_too_and_once(store: Store, every: int) -> None:
+    run = train(CONFIG, store=store, device="cpu", probe_every=every, probes="signals")
+    probes = store.probes(run.key)
+    assert probes is not None
+    assert probes.signals is not None
+    assert probes.signals.steps == {3: (0, 3, 6, 8), 4: (0, 4, 8)}[every]
+
+
+def test_what_a_network_refuses_to_show_fails_no_training(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Probing, "look_at_end", lambda *_: 1 / 0)
+    run = train(CONFIG, store=store, device="cpu")
+    assert run.status == "finished"
+    assert store.probes(run.key) is None
+
+
 def test_without_a_store_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ARCHLAB_STORE", str(tmp_path / "store"))
@@ -69,7 +100,7 @@ def test_events_come_in_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_steps_of_a_run_that_goes_can_be_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "REPORT_SECONDS", 0)
-    monkeypatch.setattr(session, "KEEP_SECONDS", 0)
+    monkeypatch.setattr("archlab.training.recorder.KEEP_SECONDS", 0)
     seen: list[list[float]] = []
     run = train(
         CONFIG,
@@ -157,7 +188,11 @@ def test_a_loss_that_stays_finite_far_above_guessing_has_diverged(store: Store) 
     assert np.isfinite(losses).all()
     assert (run.status, len(run.epochs)) == ("diverged", 2)
     assert "ten times that of guessing, ln(10)" in run.error
-    assert store.probes(run.key) is None  # nobody looks around such weights
+    probes = store.probes(run.key)
+    assert probes is not None
+    assert probes.landscape is None  # nobody looks around such weights
+    assert probes.signals is not None
+    assert probes.signals.steps == (8,)
 
 
 def test_failing_network_is_kept_as_failed(store: Store) -> None:

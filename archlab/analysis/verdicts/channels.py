@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archlab.analysis.verdicts.group import EPSILON, Array, Group, LayerEnd, Worst, worst
+from archlab.analysis.verdicts.group import Array, Group, LayerEnd, Worst, worst
 from archlab.analysis.wording import counted, range_text
 from archlab.records import Verdict
 from archlab.records.verdict import Level
@@ -31,7 +31,7 @@ CHANNEL_KINDS = {
         LIU_2017,
     ),
     "collapsed": (
-        f"a precise variance of at most {EPSILON:g}, BatchNorm's eps, which then decides their scale",
+        "a precise variance of at most BatchNorm's eps, which then decides their scale",
         "Look at the layer before: weights near 0, saturated activations, or an input that is constant there.",
         IOFFE_SZEGEDY_2015,
     ),
@@ -44,20 +44,19 @@ def channels(group: Group) -> list[Verdict]:
 
     *Counting semantics.* At the end of the last epoch, a channel is dead if |gamma| and |beta| are below
     `NEGLIGIBLE_WEIGHT`: it passes on 0. It is constant if |gamma| is, and |beta| is not: it passes on beta, which is no
-    loss of the layer after it. It is collapsed if its precise variance is at most `EPSILON`, BatchNorm's default:
+    loss of the layer after it. It is collapsed if its precise variance is at most eps (1e-5 where it isn't recorded):
     its input is all but the same everywhere, and normalising gives less than 0.71 of the deviation that gamma promises.
     """
     shares = {"dead": _dead, "constant": _constant, "collapsed": _collapsed}
     found = {name: worst(group, share, NOTE_SHARE) for name, share in shares.items()}
     verdicts = [_verdict(name, item, group) for name, item in found.items() if item and item.score >= NOTE_SHARE]
     if not verdicts and (dead := found["dead"]) is not None:
-        ends = group.layers[group.recorded[0].key]
-        total = counted(sum(end.channels for end in ends), "channel")
-        collapse = f" or a variance of at most {EPSILON:g}" if found["collapsed"] else ""
+        total = counted(sum(end.channels for end in next(iter(group.ends.values()))), "channel")
+        collapse = " or a variance of at most eps" if found["collapsed"] else ""
         limits = f"|gamma| below {NEGLIGIBLE_WEIGHT:g}{collapse}"
         text = (
             f"No BatchNorm layer has more than {100 * NOTE_SHARE:.0f} % of channels with {limits} ({total} in "
-            f"{counted(len(ends), 'layer')}, {counted(dead.recorded, 'recorded run')})."
+            f"{dead.whole})."
         )
         return [Verdict("channels", "good", text, group.variant)]
     return verdicts
@@ -110,4 +109,4 @@ def _constant(end: LayerEnd) -> float:
 
 
 def _collapsed(end: LayerEnd) -> float | None:
-    return None if end.variance is None else float((end.variance <= EPSILON).mean())
+    return None if end.variance is None else float((end.variance <= end.epsilon).mean())

@@ -9,7 +9,7 @@ from typing import Any
 
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.wording import counted
-from archlab.records import Difference, NormRecording, Run
+from archlab.records import Difference, LayerSeries, NormRecording, NormUse, Run
 
 Array = Any  # a NumPy array; naming its type would import NumPy
 
@@ -37,7 +37,8 @@ class LayerEnd:
     first: Mapping[str, Array]
     """Running statistics, gamma and beta before the first step, by the names in `STATE`."""
     momentum: float | None
-    """Weight of the newest batch, from the records; None where it can't be seen or isn't constant."""
+    """Weight of the newest step, as the layer was seen to have it or else from the records; None where it can't be told
+    or isn't constant."""
     is_cumulative: bool
     """Whether the weight falls with the steps, as in an average over all of them."""
     mean: Array | None
@@ -46,6 +47,7 @@ class LayerEnd:
     batch_mean: Array
     """(rows, channels) of the last epoch's recorded batches, `NOISE_STEPS` at most, the epoch's last batch left out."""
     batch_var: Array
+    epsilon: float = EPSILON
 
     @property
     def channels(self) -> int:
@@ -55,7 +57,7 @@ class LayerEnd:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """The runs of one variant."""
+    """The runs of one variant; or one trained network, which has layers and no run."""
 
     variant: str
     runs: tuple[Run, ...]
@@ -63,6 +65,10 @@ class Group:
     """Run key -> layers, of the finished runs that have a recording."""
     losses: Mapping[str, Array] = field(default_factory=dict)
     """Run key -> (steps,) training loss of each batch."""
+    signals: Mapping[str, LayerSeries] = field(default_factory=dict)
+    """Run key -> what its layers gave and got back when they were last looked at, of runs that finished or diverged."""
+    uses: Mapping[str, tuple[NormUse, ...]] = field(default_factory=dict)
+    """Run key -> how each BatchNorm layer was used, of the runs that have ended and were observed."""
 
     @property
     def finished(self) -> tuple[Run, ...]:
@@ -74,10 +80,15 @@ class Group:
         """The finished runs whose BatchNorm layers were recorded."""
         return tuple(run for run in self.finished if self.layers.get(run.key))
 
+    @property
+    def ends(self) -> dict[str, tuple[LayerEnd, ...]]:
+        """Run key -> layers, of the recorded runs in order; of a trained network its layers under their only key."""
+        return {run.key: self.layers[run.key] for run in self.recorded} if self.runs else dict(self.layers)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Worst:
-    """The layer with the highest score, over the recorded runs."""
+    """The layer with the highest score, over the recorded runs or in a trained network."""
 
     layer: str
     ends: tuple[LayerEnd, ...]
@@ -86,7 +97,7 @@ class Worst:
     runs: tuple[Run, ...]
     """Those in which some layer reaches the limit."""
     recorded: int
-    """Runs that have a score at all."""
+    """Runs that have a score at all; 0 for a trained network."""
     touched: int
     """Layers that reach the limit in some run."""
     looked_at: int
@@ -106,30 +117,41 @@ class Worst:
     def basis(self) -> str:
         """How many layers and runs it holds for: `3 of 4 BatchNorm layers, in 2 of 6 recorded runs`."""
         layers = f"{self.touched} of {counted(self.looked_at, 'BatchNorm layer')}"
+        if not self.recorded:
+            return layers
         if self.recorded == 1:
             return f"{layers} of the recorded run"
         return f"{layers}, in {len(self.runs)} of {counted(self.recorded, 'recorded run')}"
 
+    @property
+    def whole(self) -> str:
+        """What was looked at: `4 layers, 2 recorded runs`."""
+        runs = f", {counted(self.recorded, 'recorded run')}" if self.recorded else ""
+        return f"{counted(self.looked_at, 'layer')}{runs}"
+
 
 def worst(group: Group, score: Callable[[LayerEnd], float | None], limit: float) -> Worst | None:
-    """The layer whose mean score over the recorded runs is the highest; None where no layer has a score."""
-    found: dict[str, list[tuple[Run, LayerEnd, float]]] = {}
-    for run in group.recorded:
-        for end in group.layers[run.key]:
+    """The layer whose mean score over the recorded runs is the highest; None where no layer has a score.
+
+    In a trained network a layer's score is its mean.
+    """
+    found: dict[str, list[tuple[str, LayerEnd, float]]] = {}
+    for key, ends in group.ends.items():
+        for end in ends:
             value = score(end)
             if value is not None:
-                found.setdefault(end.path, []).append((run, end, value))
+                found.setdefault(end.path, []).append((key, end, value))
     if not found:
         return None
     path, entries = max(found.items(), key=lambda item: sum(value for *_, value in item[1]) / len(item[1]))
-    reached = [run.key for members in found.values() for run, _, value in members if value >= limit]
-    having = {run.key for members in found.values() for run, *_ in members}
+    reached = [key for members in found.values() for key, _, value in members if value >= limit]
+    having = {key for members in found.values() for key, *_ in members}
     return Worst(
         layer=path,
         ends=tuple(end for _, end, _ in entries),
         scores=tuple(value for *_, value in entries),
         runs=tuple(run for run in group.recorded if run.key in reached),
-        recorded=len(having),
+        recorded=len(having) if group.runs else 0,
         touched=sum(any(value >= limit for *_, value in members) for members in found.values()),
         looked_at=len(found),
     )
@@ -148,6 +170,7 @@ def condense(run: Run, recording: NormRecording) -> tuple[LayerEnd, ...]:
     follows = np.flatnonzero(np.diff(steps) == 1).tolist()
     pairs = [follows[0], follows[-1]] if follows else []
     layers = []
+    uses = {use.path: use for use in recording.uses}
     for path, arrays in recording.layers.items():
         population = recording.population.get(path, {})
         mean, variance = (
@@ -156,7 +179,10 @@ def condense(run: Run, recording: NormRecording) -> tuple[LayerEnd, ...]:
             else None
             for name in ("mean", "variance")
         )
-        momentum, is_cumulative = _momentum([(int(steps[at + 1]), *_pair(arrays, at)) for at in pairs])
+        if path in uses:
+            momentum, is_cumulative = uses[path].step_weight, uses[path].momentum is None
+        else:
+            momentum, is_cumulative = _momentum([(int(steps[at + 1]), *_pair(arrays, at)) for at in pairs])
         layers.append(
             LayerEnd(
                 path=path,

@@ -2,7 +2,7 @@
 
 Channels are counted in a layer at the end of the last epoch. Where several runs were recorded, the layer that is
 named is the one with the highest score on average, and numbers with `to` are its least and greatest over the runs.
-Nothing but the noise that `EPSILON` itself brings depends on the unit of a channel.
+Nothing but the noise that eps itself brings depends on the unit of a channel.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from statistics import fmean
 from archlab.analysis.chance import tested_images
 from archlab.analysis.metrics import EVALUATION, PRECISE, SHARE
 from archlab.analysis.statistics import paired_difference
+from archlab.analysis.verdicts.data import shifted_channel
 from archlab.analysis.verdicts.group import (
-    EPSILON,
     Array,
     Group,
     LayerEnd,
@@ -23,6 +23,7 @@ from archlab.analysis.verdicts.group import (
     is_settled,
     worst,
 )
+from archlab.analysis.verdicts.uses import breaks_averages
 from archlab.analysis.wording import counted, range_text
 from archlab.records import Run, Verdict
 from archlab.records.verdict import Level
@@ -57,8 +58,11 @@ def running_statistics(group: Group) -> list[Verdict]:
     last epoch, on the same images and weights. It counts where it is above 0 beyond the noise of the seeds and of the
     test images (`is_settled`), and the level then follows from its mean over the runs. A channel is off if its
     running mean is `MEAN_SHIFT` from the precise one, or its running variance a factor of `VARIANCE_FACTOR`. Channels
-    don't decide the level, since small errors add up through a deep network and large ones may cost nothing.
+    don't decide the level, since small errors add up through a deep network and large ones may cost nothing. Nothing is
+    said where the averages are wrong by how their layers are used, of which `uses` speaks.
     """
+    if breaks_averages(group):
+        return []
     evaluated = [run for run in group.finished if run.metric("test_accuracy_running") is not None]
     if not evaluated:
         return []
@@ -66,10 +70,12 @@ def running_statistics(group: Group) -> list[Verdict]:
     running = [run.metric("test_accuracy_running") or 0.0 for run in evaluated]
     lost = paired_difference(running, precise)
     cost = lost.mean
-    off = worst(group, _off_share, OFF_SHARE)
+    off = worst(group, off_share, OFF_SHARE)
     images = tested_images(evaluated[0].config.dataset, evaluated[0].config.test_samples)
     settled = is_settled(lost, images)
     level: Level = "good"
+    if any(run.data is not None and shifted_channel(run.data) is not None for run in evaluated):
+        return []  # other data, of which no statistics of the training images need be right: `test_scale` says so
     if cost >= WARNING_COST:
         level = "note" if not settled else "problem" if cost >= PROBLEM_COST else "warning"
     gains = is_settled(paired_difference(precise, running), images) and -cost >= WARNING_COST
@@ -87,7 +93,7 @@ def running_statistics(group: Group) -> list[Verdict]:
     if unsettled:
         text += " That may be the noise of so few runs or images."
     if off is not None:
-        text += f" {_off_sentence(off)}"
+        text += f" {off_sentence(off)}"
     if level == "good":
         return [Verdict("running-statistics", level, text, group.variant)]
     lossy = tuple(run.config.seed for run, cost in zip(evaluated, lost.values, strict=True) if cost >= WARNING_COST)
@@ -133,23 +139,22 @@ def off_by(end: LayerEnd) -> Array | None:
         shift = np.abs(end.running_mean - end.mean) / np.sqrt(end.variance) / MEAN_SHIFT
         stretch = np.abs(np.log(end.running_var / end.variance)) / math.log(VARIANCE_FACTOR)
     distance = np.nan_to_num(np.maximum(shift, stretch), nan=np.inf, posinf=np.inf)  # what is no number is not right
-    return np.where(end.variance > EPSILON, distance, 0.0)
+    return np.where(end.variance > end.epsilon, distance, 0.0)
 
 
-def _off_share(end: LayerEnd) -> float | None:
+def off_share(end: LayerEnd) -> float | None:
     """The share of a layer's channels whose running statistics are off."""
     distances = off_by(end)
     return None if distances is None else float((distances >= 1).mean())
 
 
-def _off_sentence(off: Worst) -> str:
+def off_sentence(off: Worst) -> str:
     end = off.ends[0]
     channels = range_text([round(score * end.channels) for score in off.scores], ",d")
     if not off.touched:
         return (
             f"At most {channels} of {counted(end.channels, 'channel')} of a layer are off by {MEAN_SHIFT:g} standard "
-            f"deviations or a factor of {VARIANCE_FACTOR:g} in variance ({counted(off.looked_at, 'layer')}, "
-            f"{counted(off.recorded, 'recorded run')})."
+            f"deviations or a factor of {VARIANCE_FACTOR:g} in variance ({off.whole})."
         )
     return (
         f"In the worst layer {channels} of {counted(end.channels, 'channel')} are off by {MEAN_SHIFT:g} standard "
@@ -212,14 +217,14 @@ def _moved(end: LayerEnd) -> tuple[Array, Array]:
     _, left = _left(end)
     assert end.mean is not None
     assert end.variance is not None
-    varying = end.variance > EPSILON
+    varying = end.variance > end.epsilon
     mean, variance = end.mean[varying], end.variance[varying]
     shift = left * np.abs(end.first["running_mean"][varying] - mean) / np.sqrt(variance)
     return shift, 1 + left * (end.first["running_var"][varying] / variance - 1)
 
 
 def _start_share(end: LayerEnd) -> float | None:
-    if end.mean is None or end.variance is None or end.is_cumulative:
+    if end.mean is None or end.variance is None or end.is_cumulative or end.momentum == 0:
         return None
     shift, factor = _moved(end)
     moved = (shift >= MEAN_SHIFT) | (factor >= VARIANCE_FACTOR) | (factor <= 1 / VARIANCE_FACTOR)
@@ -234,7 +239,7 @@ def _steps_needed(end: LayerEnd) -> int:
     if not 0 < momentum < 1:
         return end.steps + 1
     assert end.variance is not None
-    varying = end.variance > EPSILON
+    varying = end.variance > end.epsilon
     ratio = float(np.median(end.first["running_var"][varying] / end.variance[varying]))
     needed = math.log((VARIANCE_FACTOR - 1) / max(ratio, VARIANCE_FACTOR)) / math.log(1 - momentum)
     return max(end.steps + 1, math.ceil(needed))
@@ -286,12 +291,12 @@ def batch_noise(group: Group) -> list[Verdict]:
 def _mean_noise(end: LayerEnd) -> float | None:
     import numpy as np
 
-    return None if end.variance is None else _noise(end.batch_mean, np.sqrt(end.variance), end.variance > EPSILON)
+    return None if end.variance is None else _noise(end.batch_mean, np.sqrt(end.variance), end.variance > end.epsilon)
 
 
 def _variance_noise(end: LayerEnd) -> float:
     assert end.variance is not None
-    return _noise(end.batch_var, end.variance, end.variance > EPSILON) or 0.0
+    return _noise(end.batch_var, end.variance, end.variance > end.epsilon) or 0.0
 
 
 def _noise(rows: Array, unit: Array, varying: Array) -> float | None:

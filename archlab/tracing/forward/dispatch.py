@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -154,6 +155,6 @@ def held_tensors(network: nn.Module | None, *, everywhere: bool) -> dict[int, Te
     if everywhere:
         objects = gc.get_objects()  # half a million where libraries are loaded, of a few thousand classes
         kinds = {kind for kind in set(map(type, objects)) if issubclass(kind, Tensor)}
-        return {id(item): item for item in objects if type(item) in kinds}
+        return {id(item): item for item in compress(objects, map(kinds.__contains__, map(type, objects)))}
     held = modules(network) if network is not None else ()
     return {id(tensor): tensor for module in held for tensor in tensors(vars(module))}

@@ -244,10 +244,13 @@ class Rows:
 
 
 def _weights(module: nn.Module) -> tuple[Weight, ...]:
+    held = module._parameters.items()
     return tuple(
-        Weight(name, shape_of(parameter))
-        for name, parameter in module._parameters.items()
-        if parameter is not None and not isinstance(parameter, UninitializedParameter)
+        [
+            Weight(name, shape_of(parameter))
+            for name, parameter in held
+            if parameter is not None and not isinstance(parameter, UninitializedParameter)
+        ]
     )
 
 

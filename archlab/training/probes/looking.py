@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Set
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archlab.records import GradientCorrelation, Landscape, LayerSeries, Probes, Similarity, TrainingConfig
+from archlab.records import GradientCorrelation, Landscape, Probes, Similarity, TrainingConfig
 from archlab.training.datasets import Split
 from archlab.training.probes import correlation, landscape, shift
 from archlab.training.probes.features import MOST_LAYERS, SIMILAR_IMAGES, Features, alignment, spread
@@ -16,6 +15,7 @@ from archlab.training.probes.listening import Listener, has_weights, listening
 from archlab.training.probes.signals import Signals
 from archlab.training.probes.smoothness import SmoothnessProbe
 from archlab.training.probes.surface import Surface, TrainingLoss
+from archlab.training.probes.table import LayerTable
 
 
 class Probing:
@@ -26,13 +26,19 @@ class Probing:
         forward: from images to logits through the network.
         split: the training images.
         config: what is probed, and how often.
+        images: how many training images are looked at; by default `surface.PROBED_IMAGES`.
     """
 
     def __init__(
-        self, network: nn.Module, forward: Callable[[Tensor], Tensor], split: Split, config: TrainingConfig
+        self,
+        network: nn.Module,
+        forward: Callable[[Tensor], Tensor],
+        split: Split,
+        config: TrainingConfig,
+        images: int | None = None,
     ) -> None:
         self._network = network
-        self._loss = TrainingLoss(forward, split, config.seed)
+        self._loss = TrainingLoss(forward, split, config.seed, images)
         self._surface = Surface(network, self._loss, len(self._loss.labels))
         self._config = config
         self._chosen = set(config.probed)
@@ -42,10 +48,10 @@ class Probing:
         self._order: dict[str, nn.Module] = {}  # the layers, as they are first called
         self._weighted: set[str] = set()  # names of calls of layers with weights
         self._signals, self._branches, self._shift, self._rank = (
-            _Table(names) for names in (Probes.SIGNALS, Probes.BRANCHES, Probes.SHIFT, Probes.RANK)
+            LayerTable(names) for names in (Probes.SIGNALS, Probes.BRANCHES, Probes.SHIFT, Probes.RANK)
         )
         self._similarity = _Similarities()
-        self._correlation = _Table(("correlation",))
+        self._correlation = LayerTable(("correlation",))
         self.looks = 0
         """How often it has looked."""
 
@@ -63,7 +69,7 @@ class Probing:
         if self._smoothness is not None:
             self._smoothness.look(step)
         if self._chosen & {"signals", "rank", "similarity"} or ("shift" in self._chosen and not self._order):
-            self._pass_through(step)
+            self._pass_through(step, self._chosen)
         if "shift" in self._chosen and self._before is not None:
             self._measure_shift(step, self._before)
         if "correlation" in self._chosen:
@@ -72,6 +78,13 @@ class Probing:
             self._correlation.add(step, {str(place): [value] for place, value in enumerate(found)})
         self._before = None
         self.looks += 1
+
+    def look_at_end(self, step: int) -> None:
+        """Measure the signals at the weights as they are after the last step, if that has had no look."""
+        if step not in self._signals.steps:
+            self._pass_through(step, {"signals"})
+            self._before = None
+            self.looks += 1
 
     def measure_landscape(self, on_point: Callable[[int], None]) -> None:
         """Measure the landscape around the weights as they are."""
@@ -92,9 +105,9 @@ class Probing:
         )
         return None if probes == Probes() else probes
 
-    def _pass_through(self, step: int) -> None:
+    def _pass_through(self, step: int, chosen: Set[str]) -> None:
         """One forward pass, and a backward pass where gradients are wanted."""
-        chosen, surface, loss = self._chosen, self._surface, self._loss
+        surface, loss = self._surface, self._loss
         signals = Signals(self._network, surface.parameters, self._before if step else None)
         features = Features("rank" in chosen, "similarity" in chosen)
         order = _Order()
@@ -160,35 +173,6 @@ class _Order(Listener):
         if module not in self._seen:
             self._seen.add(module)
             self.layers[name] = module
-
-
-class _Table:
-    """Rows of numbers of layers, look by look. They stay on the device until they are asked for."""
-
-    def __init__(self, quantities: Sequence[str]) -> None:
-        self._quantities = quantities
-        self._looks: list[tuple[int, list[str], Tensor]] = []
-
-    def add(self, step: int, rows: Mapping[str, Sequence[Tensor]]) -> None:
-        """Add a look, if it saw anything: of each layer its quantities, 0-dimensional."""
-        if rows:
-            self._looks.append((step, list(rows), torch.stack([torch.stack(list(row)) for row in rows.values()])))
-
-    def series(self, images: int, weighted: Set[str]) -> LayerSeries | None:
-        """Everything so far; a layer that wasn't there in some look has NaN. None where there is nothing."""
-        if not self._looks:
-            return None
-        names = list(dict.fromkeys(name for _, seen, _ in self._looks for name in seen))
-        values = torch.full((len(self._looks), len(names), len(self._quantities)), torch.nan)
-        for place, (_, seen, found) in enumerate(self._looks):
-            values[place, [names.index(name) for name in seen]] = found.to("cpu", torch.float32)
-        return LayerSeries(
-            steps=tuple(step for step, *_ in self._looks),
-            layers=tuple(names),
-            quantities={name: values[:, :, place].numpy() for place, name in enumerate(self._quantities)},
-            images=images,
-            weighted=np.array([name in weighted for name in names]),
-        )
 
 
 class _Similarities:

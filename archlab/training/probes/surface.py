@@ -30,10 +30,11 @@ class TrainingLoss:
         forward: from images to logits through the network.
         split: the training images.
         seed: of the run; it decides which images are taken, and what dropout draws.
+        images: how many are taken, if there are so many; by default `PROBED_IMAGES`.
     """
 
-    def __init__(self, forward: Callable[[Tensor], Tensor], split: Split, seed: int) -> None:
-        chosen = seeding.order(seed, 0, len(split))[:PROBED_IMAGES].to(split.labels.device)
+    def __init__(self, forward: Callable[[Tensor], Tensor], split: Split, seed: int, images: int | None = None) -> None:
+        chosen = seeding.order(seed, 0, len(split))[: images or PROBED_IMAGES].to(split.labels.device)
         self.images, self.labels = split.batch(chosen)
         self._forward = forward
         self._draws = seeding.derive(seed, "probe")
