@@ -305,7 +305,8 @@ def _new_key(config: TrainingConfig) -> str:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-.")[-48:] or "x"
+    # A long name may be cut before a dot, which would hide the folder.
+    return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-.")[-48:].lstrip(".") or "x"
 
 
 def _is_hidden(path: Path) -> bool:

@@ -15,7 +15,7 @@ from archlab.analysis.variants import by_variant
 from archlab.analysis.wording import spoken_time
 from archlab.records import NormRecording, Probes, Run, Smoothness, TrainingConfig
 from archlab.records.settings import phrases, varying
-from archlab.reports.charts.depth import QUANTITY, Look, depth_chart, latest
+from archlab.reports.charts.depth import QUANTITY, Look, depth_chart, latest, map_chart, variant_control
 from archlab.reports.charts.lag import latest_lag_chart
 from archlab.reports.charts.probing import beta_chart
 from archlab.reports.charts.training import SMOOTHING, training_panel
@@ -276,8 +276,9 @@ def _norm_panel(experiment: Experiment, anchor: str, read: ReadRecording) -> Pan
 
 
 def _probe_panel(experiment: Experiment, anchor: str, read: ReadProbes) -> Panel | None:
-    """Signals by depth at the latest look, and the smoothness; None where no run has been looked at with either."""
+    """Signals by depth, at the latest look and over training, and the smoothness; None where nothing was looked at."""
     looks: dict[str, Look] = {}
+    looked: dict[str, dict[int, Probes]] = {}
     smoothness: dict[str, dict[int, Smoothness]] = {}
     images = 0
     for variant, runs in experiment.variants.items():
@@ -285,15 +286,18 @@ def _probe_panel(experiment: Experiment, anchor: str, read: ReadProbes) -> Panel
             probes = read(run) if run.config.probed or run.watched else None
             if probes is not None and probes.signals is not None and variant not in looks:
                 looks[variant] = latest(probes.signals, run.config.seed)
+                looked[variant] = {run.config.seed: Probes(signals=probes.signals)}
                 images = max(images, probes.signals.images)
             if probes is not None and probes.smoothness is not None:
                 smoothness.setdefault(variant, {})[run.config.seed] = probes.smoothness
-    charts = []
+    charts, controls = [], []
     if looks:
         charts.append(depth_chart(looks, experiment.places, images))
+        charts.append(map_chart(looked))
+        controls += [QUANTITY, variant_control(looked)]
     if smoothness:
         charts.append(beta_chart(smoothness, experiment.places))
-    return Panel(f"{anchor}-probes", tuple(charts), (QUANTITY,) if looks else ()) if charts else None
+    return Panel(f"{anchor}-probes", tuple(charts), tuple(controls)) if charts else None
 
 
 def _live(panel: Panel) -> Panel:
@@ -305,7 +309,7 @@ def _live(panel: Panel) -> Panel:
 
     def identity(trace: Mapping[str, Any]) -> str:
         known = trace.get("uid", trace["name"])
-        return _short(str([trace.get("legendgroup"), known, trace["line"].get("dash")]))
+        return _short(str([trace.get("legendgroup"), known, trace.get("line", {}).get("dash")]))
 
     charts = (
         replace(

@@ -163,3 +163,18 @@ def test_cumulative_average() -> None:
         recorder.after(step)
     means = recorder.recording().layers["0"]["batch_mean"][1:]
     np.testing.assert_allclose(means, torch.stack([part.mean(0) for part in parts]), atol=1e-6)
+
+
+def test_two_updates_of_a_step_are_solved_for_together() -> None:
+    layer = nn.BatchNorm1d(2)
+    recorder = Recorder(norm_layers(nn.Sequential(layer)), 1, epochs=1, steps_per_epoch=3)
+    batch = torch.randn(8, 2)
+    for step, updates in enumerate((1, 2, 0), 1):
+        layer.train(updates > 0)
+        recorder.before()
+        for _ in range(updates):
+            layer(batch)
+        recorder.after(step)
+    means = recorder.recording().layers["0"]["batch_mean"]
+    np.testing.assert_allclose(means[1:3], np.stack([batch.mean(0)] * 2), atol=1e-6)
+    assert np.isnan(means[[0, 3]]).all()  # no batch went in
