@@ -79,8 +79,8 @@ class NormObserver:
             return
         network = self._network
         self._handles = [
-            network.register_forward_pre_hook(lambda *_: self._begin_pass()),
-            network.register_forward_hook(lambda *_: self._end_pass(), always_call=True),
+            network.register_forward_pre_hook(lambda *_: None if _compiles() else self._begin_pass()),
+            network.register_forward_hook(lambda *_: None if _compiles() else self._end_pass(), always_call=True),
         ]
         for seen in self._seen:
             self._handles += [
@@ -144,6 +144,8 @@ class NormObserver:
 
     def _before(self, seen: LayerSeen) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if _compiles():  # nothing of this gets into the code that torch.compile makes
+                return
             held = seen.statistics()
             with torch.no_grad():
                 seen.before = None if held is None else (held[0].clone(), held[1].clone())
@@ -159,6 +161,8 @@ class NormObserver:
 
     def _after(self, seen: LayerSeen) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: object) -> None:
+            if _compiles():
+                return
             given = args[0] if args else next(iter(kwargs.values()), None)
             if isinstance(given, Tensor) and isinstance(output, Tensor) and given.dim() > 1:
                 with torch.no_grad():
@@ -276,6 +280,11 @@ def _is_observed(module: nn.Module) -> bool:
     if isinstance(module, nn.modules.instancenorm._InstanceNorm):
         return module.track_running_stats
     return isinstance(module, (_NormBase, BatchNorm))
+
+
+def _compiles() -> bool:
+    compiles: bool = torch.compiler.is_compiling()
+    return compiles
 
 
 def _in_backward() -> bool:

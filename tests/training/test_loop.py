@@ -236,7 +236,7 @@ def test_random_state_of_the_caller_stays() -> None:
 def test_a_training_ends_at_its_target_as_a_longer_one_goes_on() -> None:
     def epochs(until: str | None) -> tuple[Trainer, list[float]]:
         trainer = Trainer(seeding.build(make_network, 0), DATA, replace(CONFIG, epochs=6, until=until))
-        return trainer, [epoch.train_accuracy for epoch in trainer.epochs()]
+        return trainer, [epoch.train_accuracy or 0.0 for epoch in trainer.epochs()]
 
     whole = epochs(None)[1]
     target = sorted(whole)[3]
