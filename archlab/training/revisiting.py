@@ -74,6 +74,8 @@ def measure_landscape(
         raise InputError(f"points is {points}, expected an odd number from 3 on: the trained weights are in the middle")
     home, tell = execution.home, progress or (lambda event: None)
     found = home.run(run)
+    if found.watched is not None:
+        raise InputError(f"run {run} was watched: archlab can't train it again, and keeps no weights to look around of")
     if found.status != "finished":
         raise InputError(f"run {run} is {found.status}: only of a finished run are there weights to look around of")
     probes = None if execution.fresh else home.probes(run)

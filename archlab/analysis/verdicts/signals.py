@@ -63,7 +63,7 @@ def dead_units(group: Group) -> list[Verdict]:
 
     *Counting semantics.* A unit, a channel or a feature, is dead if it gives exactly 0 for every image of the last look
     and at every place: no gradient goes through it. A layer counts from `DEAD_SHARE` of its units on; that with the
-    largest share is named. Only activations that are modules are seen (`nn.ReLU`), not `F.relu`.
+    largest share is named.
     """
     seen, found = _worst(group, "activation_dead", DEAD_SHARE)
     if not seen:
@@ -289,8 +289,8 @@ def _is_blocked(series: LayerSeries) -> bool:
 
 def _is_far(run: Run) -> bool:
     """Whether the training loss is far above what training reaches, as far as the records say what guessing gives."""
-    classes = len(run.data.classes) if run.data is not None else 0
-    return classes > 1 and bool(run.epochs) and run.epochs[-1].train_loss > LEARNING_LOSS_SHARE * math.log(classes)
+    classes, loss = len(run.data.classes) if run.data is not None else 0, run.metric("train_loss")
+    return classes > 1 and loss is not None and loss > LEARNING_LOSS_SHARE * math.log(classes)
 
 
 def _images(group: Group) -> str:
