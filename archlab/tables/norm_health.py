@@ -1,5 +1,4 @@
-"""A trained network's BatchNorm as tables: its answers, its layers, its worst channels, and what was loaded and "
-"written."""
+"""A trained network's BatchNorm as tables: its answers, layers and worst channels, what was loaded and written."""
 
 from __future__ import annotations
 
