@@ -26,17 +26,9 @@ if TYPE_CHECKING:
     from archlab.reports.material import Item
     from archlab.store import Store
 
-EXAMINING = ("key", "data_dir", "download", "batch_size", "images", "size", "normalise", "recalibrate", "fold", "device")
-    "key",
-    "data_dir",
-    "download",
-    "batch_size",
-    "images",
-    "size",
-    "normalise",
-    "recalibrate",
-    "fold",
-    "device",
+EXAMINING = (
+    *("key", "data_dir", "download", "batch_size", "images", "size"),
+    *("normalise", "recalibrate", "fold", "device"),
 )
 """Options of an examination, which a stored run has behind it."""
 
