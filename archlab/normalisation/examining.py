@@ -56,6 +56,7 @@ def examine(
         InputError: the network, the weights or the data can't be used, or a file can't be written.
         ForwardError: the network doesn't take the images.
 
+    >>> from torch import nn
     >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
     >>> health = examine(network, "digits", images=200)
     >>> [layer.path for layer in health.layers], health.verdicts[0].check
