@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from archlab.reports.material import Item
     from archlab.store import Store
 
-EXAMINING = ("key", "data_dir", "download", "batch_size", "images", "size", "recalibrate", "fold", "device")
+EXAMINING = (
+    *("key", "data_dir", "download", "batch_size", "images", "size"),
+    *("normalise", "recalibrate", "fold", "device"),
+)
 """Options of an examination, which a stored run has behind it."""
 
 
@@ -91,6 +94,10 @@ def bn(
             help="Height and width of the images. Default: what the network was made for.",
         ),
     ] = None,
+    normalise: Annotated[
+        str,
+        typer.Option(metavar="none|data|imagenet", help="How the images were normalised in the training."),
+    ] = "none",
     recalibrate: Annotated[
         Path | None,
         typer.Option(metavar="FILE", show_default=False, help="Write the weights with precise statistics there."),
@@ -156,6 +163,7 @@ def bn(
                 batch_size=batch_size,
                 images=images,
                 size=size,
+                normalise=normalise,
                 data_dir=data_dir,
                 download=download,
                 device=device,
