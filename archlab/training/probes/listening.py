@@ -26,9 +26,7 @@ from archlab.training.probes.surface import has_filters, is_matrix
 
 ADDITIONS = frozenset({torch.add, torch.Tensor.add, torch.Tensor.add_})
 """What `x + y`, `x += y` and `torch.add(x, y)` call."""
-RECTIFIERS = frozenset(
-    {F.relu, F.relu_, F.relu6, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_}  # type: ignore[attr-defined]
-)
+RECTIFIERS = frozenset({F.relu, F.relu_, F.relu6, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_})
 """What a network calls that has no modules for its ReLUs."""
 RESHAPING = (nn.Identity, nn.Flatten, nn.Unflatten)
 
