@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from archlab.training import Execution as Execution
     from archlab.training import measure_landscape as measure_landscape
     from archlab.training import train as train
+    from archlab.training import watching as watching
+    from archlab.training.watching import watch as watch
 
 __version__ = "0.1.0"
 
@@ -43,6 +45,7 @@ _HOMES = {
     "profile": "archlab.profiling",
     "trace": "archlab.tracing",
     "train": "archlab.training",
+    "watch": "archlab.training.watching",
 }
 _ROOMS = (
     "analysis",
@@ -58,7 +61,10 @@ _ROOMS = (
     "tracing",
     "training",
 )
-_MODULES = {name: f"archlab.{name}" for name in _ROOMS} | {"_drawing": "archlab.tables.display"}
+_MODULES = {name: f"archlab.{name}" for name in _ROOMS} | {
+    "_drawing": "archlab.tables.display",
+    "watching": "archlab.training.watching",
+}
 """Attribute -> module. This file alone knows every room, so records ask it what draws them (`records.display`)."""
 
 __all__ = [*_HOMES, "__version__"]

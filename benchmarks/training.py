@@ -53,8 +53,11 @@ def archlab_side(configs: Sequence[TrainingConfig], data_dir: str, images: int, 
     for run in runs:
         last = run.epochs[-1]
         norm = str(run.config.options["norm"])
+        evaluated = last.test_accuracy if last.test_accuracy_running is None else last.test_accuracy_running
+        assert last.train_accuracy is not None
+        assert evaluated is not None
         train[norm].append(last.train_accuracy)
-        test[norm].append(last.test_accuracy if last.test_accuracy_running is None else last.test_accuracy_running)
+        test[norm].append(evaluated)
     return Side(images / seconds, train, test)
 
 

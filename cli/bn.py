@@ -23,6 +23,7 @@ from archlab.errors import InputError
 if TYPE_CHECKING:
     from archlab.records import Verdict
     from archlab.records.norm_health import NormHealth
+    from archlab.reports.material import Item
     from archlab.store import Store
 
 EXAMINING = ("key", "data_dir", "download", "batch_size", "images", "size", "recalibrate", "fold", "device")
@@ -37,7 +38,8 @@ def bn(
         typer.Argument(
             metavar="NETWORK|RUN",
             show_default=False,
-            help="A network's source, as for archlab shapes, with --weights; or a stored run: its key, the start of it, "
+            help="A network's source, as for archlab shapes, with --weights; or a stored run: its key, the start "
+            "of it, "
             "or newest.",
             autocompletion=names_or_keys,
         ),
@@ -47,7 +49,8 @@ def bn(
         typer.Option(
             metavar="FILE",
             show_default=False,
-            help="Trained weights: .safetensors, or a checkpoint of torch.save that holds tensors alone. Where they lie "
+            help="Trained weights: .safetensors, or a checkpoint of torch.save that holds tensors alone. Where "
+            "they lie "
             "in it, and what stands before their names, is found out.",
         ),
     ] = None,
@@ -194,7 +197,7 @@ def _show(found: NormHealth, full: bool, store: Store, target: Output) -> None:
     if target.form is Format.html:
         from archlab.reports import page
 
-        items = [found, *([store.run(found.run)] if found.run else [])]
+        items: list[Item] = [found, *([store.run(found.run)] if found.run else [])]
         write(page(items, store=store, command=shlex.join(["archlab", *sys.argv[1:]])), target.path)
         if target.path is not None:
             message(f"wrote {target.path}")

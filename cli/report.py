@@ -217,9 +217,9 @@ def _record_in(path: Path) -> Shown:
         raise InputError(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path} is no JSON that archlab wrote: expected an object with a schema") from error
-    kinds: dict[str, type[Trace] | type[Profile] | type[Run] | type[Comparison] | type[ExperimentResult] | type[NormHealth]] = {
-        kind.SCHEMA: kind for kind in (Trace, Profile, Run, Comparison, ExperimentResult, NormHealth)
-    }
+    kinds: dict[
+        str, type[Trace] | type[Profile] | type[Run] | type[Comparison] | type[ExperimentResult] | type[NormHealth]
+    ] = {kind.SCHEMA: kind for kind in (Trace, Profile, Run, Comparison, ExperimentResult, NormHealth)}
     if schema not in kinds:
         raise InputError(f"{path} has schema {schema!r}: expected {', '.join(kinds)}")
     return kinds[schema].read(path)
@@ -247,7 +247,8 @@ def _networks_of(items: Sequence[Shown], store: Store, data_dir: Path | None) ->
         if isinstance(item, Comparison):
             runs = store.available(item.runs)
         for run in runs:
-            configs.setdefault(run.config.dataset, []).append(run.config)
+            if run.watched is None:  # else nobody knows how its network is built
+                configs.setdefault(run.config.dataset, []).append(run.config)
     found: list[Trace] = []
     for dataset, trained in configs.items():
         try:

@@ -131,8 +131,6 @@ def shapes(
         _verify(target, subject)
         return
     if several:
-        if limit == 0:
-            chosen = tuple(name for name in chosen if name != "kind")
         traces = [one.trace(measured) for one in subjects.each]
         _show_several(target, traces, limit, chosen, unfold, sort)
     else:

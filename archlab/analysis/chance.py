@@ -55,19 +55,14 @@ def tested_images(dataset: str, chosen: Value | None) -> int:
     return min(number or there or FEWEST_IMAGES, there or number or FEWEST_IMAGES)
 
 
-def best_accuracy(run: Run) -> float:
-    """What a run ended at, by precise or by running statistics, whichever is better."""
-    last = run.epochs[-1]
-    return max(last.test_accuracy, last.test_accuracy_running or 0.0)
-
-
 def has_learnt(run: Run) -> bool | None:
-    """Whether a run ended above chance; None where it has no epoch or nobody knows what chance is."""
+    """Whether a run ended above chance; None where it has no accuracy or nobody knows what chance is."""
     chance = 1 / len(run.data.classes) if run.data is not None else chance_of([run.config])
-    if chance is None or not run.epochs:
+    accuracy = run.epochs[-1].best_accuracy if run.epochs else None
+    if chance is None or accuracy is None:
         return None
     images = run.data.test.images if run.data else tested_images(run.config.dataset, run.config.test_samples)
-    return is_above_chance(best_accuracy(run), chance, images)
+    return is_above_chance(accuracy, chance, images)
 
 
 def variant_has_learnt(variant: VariantResult, comparison: Comparison) -> bool | None:

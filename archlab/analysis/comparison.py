@@ -45,7 +45,7 @@ def summarise(
         raise InputError(f"the runs were trained on {', '.join(sorted(datasets))}: only runs on the same data compare")
     variants = _by_variant(runs)
     seeds = tuple(dict.fromkeys(run.config.seed for run in runs))
-    settings = {name: next(iter(group.values())).config.deciding for name, group in variants.items()}
+    settings = {name: next(iter(group.values())).deciding for name, group in variants.items()}
     shared = shared_items(list(settings.values()))
     results = tuple(
         _condense(name, group, seeds, {key: value for key, value in settings[name].items() if key not in shared})
@@ -82,7 +82,7 @@ def _by_variant(runs: Sequence[Run]) -> dict[str, dict[int, Run]]:
                     f"{name} has two runs of seed {seed} ({group[seed].key}, {run.key}): leave one of them out"
                 )
             group[seed] = run
-            if run.config.deciding != first.config.deciding:
+            if run.deciding != first.deciding:
                 raise InputError(
                     f"the runs {first.key} and {run.key} are both called {name!r}, but differ in more than the seed: "
                     "runs of one variant must share their settings"

@@ -27,6 +27,12 @@ NORMS = {
     "group": "with GroupNorm",
     "layer": "with LayerNorm",
     "instance": "with InstanceNorm",
+    "frozen": "with frozen BatchNorm",
+}
+IMAGES = {
+    "none": "with images as they are",
+    "data": "with normalised images",
+    "imagenet": "with images normalised as ImageNet's",
 }
 SKIPS = {"on": "with skip connections", "off": "without skip connections"}
 FACTORS = {"norm": "the normalisation", "skip": "skip connections"}
@@ -70,7 +76,11 @@ def runs_headline(runs: Sequence[Run]) -> Headline | None:
         return None
     title = network_title(ended[0].config.network)
     last = [run.epochs[-1] for run in ended]
-    precise = [epoch.test_accuracy for epoch in last]
+    precise = [epoch.test_accuracy for epoch in last if epoch.test_accuracy is not None]
+    if not precise:
+        losses = [epoch.train_loss for epoch in last if epoch.train_loss is not None]
+        reached = f"{title} reaches a training loss of {range_text(losses, '.4g')} nats" if losses else f"{title} ran"
+        return Headline(f"{reached}, {_after(ended)}")
     running = [epoch.test_accuracy_running for epoch in last if epoch.test_accuracy_running is not None]
     text = f"{range_text([100 * value for value in precise], '.1f')} % test accuracy"
     if all(has_learnt(run) is False for run in ended):
@@ -82,8 +92,14 @@ def runs_headline(runs: Sequence[Run]) -> Headline | None:
         running = []
     if running:
         sentence += f" with {PRECISE}, {range_text([100 * value for value in running], '.1f')} % in {EVALUATION}"
-    basis = "one run, which says nothing of other seeds" if len(ended) == 1 else counted(len(ended), "run")
-    return Headline(f"{sentence}, after {_epochs(ended)}: {basis}.")
+    return Headline(f"{sentence}, {_after(ended)}")
+
+
+def _after(runs: Sequence[Run]) -> str:
+    """The end of a sentence about what runs ended at."""
+    told = ", as the loop that was watched told it" if all(run.watched for run in runs) else ""
+    basis = "one run, which says nothing of other seeds" if len(runs) == 1 else counted(len(runs), "run")
+    return f"after {_epochs(runs)}{told}: {basis}."
 
 
 def _epochs(runs: Sequence[Run]) -> str:
@@ -174,6 +190,8 @@ def _phrase(options: Mapping[str, Value], word: str) -> str:
             said.append(NORMS[str(value)])
         elif name == "skip":
             said.append(SKIPS["off" if value in (False, "off") else "on"])
+        elif name == "normalise":
+            said.append(IMAGES[str(value)])
         elif name != "network":
             said.append(f"{word} {name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}")
     return " and ".join(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from archlab.store import Store
 
 TAGS = ("key", "status", "created", "error", "network", "variant", "dataset")
-STEP_CURVES = ("train_loss", "train_accuracy")
+STEP_CURVES = ("train_loss", "train_accuracy", "learning_rate")
 MEASURED = tuple(item.name for item in fields(Epoch) if item.name not in ("epoch", "step"))
 
 
@@ -30,10 +31,11 @@ class History:
     tags: dict[str, str]
     """`TAGS`, and `environment.NAME`."""
     parameters: dict[str, Value | None]
-    """Every setting of the configuration, `option.NAME` for those of the network, and its number of `parameters`."""
+    """Every setting of the configuration, `option.NAME` for those of the network, and its number of `parameters`; of a
+    watched training the seed, and `setting.NAME` for what is known of it."""
     epochs: tuple[Epoch, ...]
-    steps: tuple[tuple[int, float, float], ...]
-    """Step, training loss and accuracy of its batch."""
+    steps: tuple[tuple[int, *tuple[float | None, ...]], ...]
+    """Step, and its `STEP_CURVES`; None where that isn't known."""
     probes: tuple[ProbeRow, ...] = ()
 
     def metrics(self, epoch: Epoch) -> dict[str, float]:
@@ -63,6 +65,7 @@ class History:
             (f"{prefix}{name}", step, value)
             for step, *values in self.steps
             for name, value in zip(STEP_CURVES, values, strict=True)
+            if value is not None
         )
         every = [*curves, *scalars(self.probes)]
         times = self.seconds_at([step for _, step, _ in every])
@@ -77,8 +80,11 @@ def history(run: Run, store: Store | None) -> History:
     """
     config = asdict(run.config)
     options = config.pop("options")
+    named = {name: str(config.pop(name)) for name in ("network", "variant", "dataset")}
+    if run.watched is not None:  # whose configuration has no settings
+        config = {"seed": run.config.seed} | {f"setting.{name}": value for name, value in run.watched.settings.items()}
     tags = {"key": run.key, "status": run.status, "created": run.created, "error": run.error}
-    tags |= {name: str(config.pop(name)) for name in ("network", "variant", "dataset")}
+    tags |= named
     tags |= {f"environment.{name}": str(value) for name, value in run.environment.items()}
     return History(
         key=run.key,
@@ -99,15 +105,20 @@ def union(columns: Sequence[Sequence[str]]) -> list[str]:
     return list(dict.fromkeys(name for names in columns for name in names))
 
 
-def _steps(run: Run, store: Store | None) -> tuple[tuple[int, float, float], ...]:
+def _steps(run: Run, store: Store | None) -> tuple[tuple[int, *tuple[float | None, ...]], ...]:
     try:
         curves = store.curves(run.key) if store else {}
     except InputError:  # a run that the store does not hold
         curves = {}
     if not curves:
         return ()
-    rows = zip(curves["step"].tolist(), *(curves[name].tolist() for name in STEP_CURVES), strict=True)
-    return tuple((int(step), float(loss), float(accuracy)) for step, loss, accuracy in rows)
+    steps = curves["step"].tolist()
+    columns: list[list[float | None]] = []
+    for name in STEP_CURVES:
+        values = curves[name].tolist() if name in curves else [None] * len(steps)
+        untold = run.watched is not None or name == "learning_rate"
+        columns.append([None if value is None or (untold and math.isnan(value)) else value for value in values])
+    return tuple((int(step), *values) for step, *values in zip(steps, *columns, strict=True))
 
 
 def _probes(run: Run, store: Store | None) -> tuple[ProbeRow, ...]:

@@ -16,7 +16,15 @@ from archlab.tables.markup import inert
 
 Rows = list[list[Value | None]]
 
-COLUMN_TYPES = get_type_hints(TrainingConfig) | get_type_hints(Epoch) | get_type_hints(ProbeRow) | {"parameters": int}
+COLUMN_TYPES = (
+    get_type_hints(TrainingConfig)
+    | get_type_hints(Epoch)
+    | get_type_hints(ProbeRow)
+    | {
+        "parameters": int,
+        "learning_rate": float,
+    }
+)
 """What the columns hold that are no text."""
 
 
@@ -82,7 +90,7 @@ def write_parquet(histories: Iterable[History], folder: Path, target: Path) -> N
 
 def _kind(column: str, values: Sequence[Value | None]) -> type[Value]:
     """What a column holds, also where all of it is empty; an option that is a number here and a name there is text."""
-    if column.startswith("option."):
+    if column.startswith(("option.", "setting.")):
         kinds = {type(value) for value in values if value is not None}
         return kinds.pop() if len(kinds) == 1 else float if kinds == {int, float} else str
     declared = COLUMN_TYPES.get(column, str)

@@ -11,8 +11,8 @@ from archlab.records.document import Document
 from archlab.records.graph import Graph, GraphEdge, GraphNode
 from archlab.records.growth import Growth, Stage
 from archlab.records.memory import MemoryEstimate, MemoryParts
-from archlab.records.norm_use import NormUse
 from archlab.records.norm_health import NormHealth
+from archlab.records.norm_use import NormUse
 from archlab.records.probe import GradientCorrelation, Landscape, LayerSeries, Probes, Similarity, Smoothness
 from archlab.records.profile import LayerTime, Machine, Profile, Rate, Timing
 from archlab.records.run import Epoch, NormRecording, Run
@@ -20,6 +20,7 @@ from archlab.records.surgery import Cut, Surgery
 from archlab.records.trace import Failure, Layer, ReceptiveField, Shape, Totals, Trace, Weight, Window
 from archlab.records.verdict import Examination, Verdict
 from archlab.records.verification import Discrepancy, Verification
+from archlab.records.watched import Watched
 
 __all__ = [
     "Change",
@@ -76,6 +77,7 @@ __all__ = [
     "VariantResult",
     "Verdict",
     "Verification",
+    "Watched",
     "Weight",
     "Window",
 ]

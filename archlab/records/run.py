@@ -10,6 +10,7 @@ from archlab.records.config import TrainingConfig, Value
 from archlab.records.data import DataSummary
 from archlab.records.display import Displayed, Shown
 from archlab.records.norm_use import NormUse
+from archlab.records.watched import Watched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,12 +32,13 @@ class Epoch(Shown):
     """Optimiser steps so far."""
     seconds: float
     """Training time of all epochs up to this one, evaluation left out; the other two times are this epoch's alone."""
-    train_loss: float
-    """Mean over the epoch's batches as they were trained on: with label smoothing, where there was any."""
-    train_accuracy: float
-    test_loss: float
-    """With precise statistics where the network has BatchNorm."""
-    test_accuracy: float
+    train_loss: float | None = None
+    """Mean over the epoch's batches as they were trained on: with label smoothing, where there was any. This and the
+    next three are None where a watched training did not tell them."""
+    train_accuracy: float | None = None
+    test_loss: float | None = None
+    """With precise statistics where the network has BatchNorm; of a watched training, as it told it."""
+    test_accuracy: float | None = None
     test_loss_running: float | None = None
     """With running statistics, as `model.eval()` gives it; None where the network has no BatchNorm."""
     test_accuracy_running: float | None = None
@@ -47,6 +49,15 @@ class Epoch(Shown):
     test_batch: int | None = None
     """Images per batch of the test, where some BatchNorm layer normalised by that batch, so that another size gives
     another accuracy; None where an image's output does not depend on the images beside it."""
+    peak_memory_bytes: int | None = None
+    """The most memory that was in use at a time since the process began: of the accelerator that torch allocated, else
+    of the process."""
+
+    @property
+    def best_accuracy(self) -> float | None:
+        """The higher of the test accuracies, with precise and with running statistics; None where there is none."""
+        known = (self.test_accuracy, self.test_accuracy_running)
+        return max((accuracy for accuracy in known if accuracy is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +101,15 @@ class Run(Displayed):
     predicted: tuple[int, ...] = ()
     """How many test images the network puts into each class in its last evaluation, the one that `test_accuracy` is
     of; empty where nobody counted."""
+    watched: Watched | None = None
+    """Of a training in somebody else's loop. Its configuration then names its network and its data, and no settings."""
+
+    @property
+    def deciding(self) -> dict[str, Value]:
+        """What was chosen of all that decides the training, as far as it is known; no seed, no None."""
+        if self.watched is None:
+            return self.config.deciding
+        return {"network": self.config.network, "dataset": self.config.dataset, **self.watched.settings}
 
     def metric(self, name: str) -> float | None:
         """A measurement at the end of the last epoch: a field of `Epoch`; None where there is none."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from archlab import files
-from archlab.records import Epoch, NormRecording, Probes, Run
+from archlab.records import Epoch, NormRecording, Probes, Run, Watched
+from archlab.records.run import Status
 from archlab.store import lock
 from archlab.store.arrays import write_arrays
 from archlab.store.measurements import write_probes, write_recording
@@ -47,6 +48,12 @@ class RunWriter:
         """The run's name in the store."""
         return self._run.key
 
+    def settle(self, watched: Watched) -> None:
+        """Have the run say how it was watched, which is known better now."""
+        self._run = replace(self._run, watched=watched)
+        with files.writing(self._folder):
+            files.replace_text(self._folder / RUN, self._run.to_json())
+
     def append(self, epoch: Epoch) -> None:
         """Add the measurements of one epoch."""
         with files.writing(self._folder), (self._folder / EPOCHS).open("a", encoding="utf-8") as file:
@@ -79,7 +86,7 @@ class RunWriter:
         self, curves: Mapping[str, Array], recording: NormRecording | None = None, probes: Probes | None = None
     ) -> Run:
         """The finished run, now under its final name."""
-        return self._end(replace(self._run, status="finished"), curves, recording, probes)
+        return self.end("finished", "", curves, recording, probes)
 
     def diverge(
         self,
@@ -89,7 +96,7 @@ class RunWriter:
         probes: Probes | None = None,
     ) -> Run:
         """The diverged run with the reason, kept as far as it got."""
-        return self._end(replace(self._run, status="diverged", error=reason), curves, recording, probes)
+        return self.end("diverged", reason, curves, recording, probes)
 
     def fail(
         self,
@@ -99,11 +106,18 @@ class RunWriter:
         probes: Probes | None = None,
     ) -> Run:
         """The failed run with the reason, kept as far as it got."""
-        return self._end(replace(self._run, status="failed", error=error), curves, recording, probes)
+        return self.end("failed", error, curves, recording, probes)
 
-    def _end(
-        self, run: Run, curves: Mapping[str, Array], recording: NormRecording | None, probes: Probes | None
+    def end(
+        self,
+        status: Status,
+        error: str,
+        curves: Mapping[str, Array],
+        recording: NormRecording | None = None,
+        probes: Probes | None = None,
     ) -> Run:
+        """The run, which has ended so, under its final name and kept as far as it got."""
+        run = replace(self._run, status=status, error=error)
         with files.writing(self._folder):
             write_arrays(self._folder / CURVES, curves)
             (self._folder / STEPS).unlink(missing_ok=True)
@@ -116,8 +130,13 @@ class RunWriter:
         lock.release(self._lock)
         return run
 
+    def leave(self) -> Run:
+        """The run as it is, which stays behind as interrupted."""
+        lock.release(self._lock)
+        return replace(self._run, status="interrupted")
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        lock.release(self._lock)
+        self.leave()

@@ -21,6 +21,7 @@ import json
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from archlab import files
 from archlab.errors import InputError, StoreError, nearest
-from archlab.records import Comparison, DataSummary, NormRecording, Probes, Run, TrainingConfig, Value
+from archlab.records import Comparison, DataSummary, NormRecording, Probes, Run, TrainingConfig, Value, Watched
 from archlab.records.contents import Contents
 from archlab.records.display import Shown
 from archlab.records.run import RESULTS
@@ -219,21 +220,25 @@ class Store(Shown):
         environment: Mapping[str, Value],
         parameters: int = 0,
         data: DataSummary | None = None,
+        watched: Watched | None = None,
     ) -> RunWriter:
         """A writer for one run, which holds its folder until it ends; use it in a `with` statement.
+
+        A watched training is a run of its own each time: nobody knows what decided it.
 
         Raises:
             StoreError: the folder can't be written.
         """
         created = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
         run = Run(
-            key=run_key(config, environment),
+            key=run_key(config, environment) if watched is None else _new_key(config),
             config=config,
             status="running",
             environment=dict(environment),
             created=created,
             parameters=parameters,
             data=data,
+            watched=watched,
         )
         return RunWriter(self.path / RUNS, run, self._publish)
 
@@ -292,6 +297,11 @@ class Store(Shown):
             if known is None or order.get(run.status, 2) >= order.get(known.status, 2):
                 runs[run.key] = run
         return sorted(runs.values(), key=lambda run: (run.created, run.key)), problems
+
+
+def _new_key(config: TrainingConfig) -> str:
+    names = [config.network, config.variant, "watched", uuid.uuid4().hex[:12]]
+    return "-".join(_slug(name) for name in names if name)
 
 
 def _slug(text: str) -> str:

@@ -42,6 +42,8 @@ class Measure:
 
 
 DEFAULT_COLUMNS = ("kind", "layer", "output-shape", "parameters", "macs")
+OF_LAYERS_ALONE = ("kind", "layer")
+"""Columns in which a network as a whole has nothing."""
 SPARED_COLUMNS = ("layer",)
 """Default columns that are left out of text where they have no room, or say nothing."""
 NOTEBOOK_COLUMNS = ("kind", "output-shape", "parameters", "bar-parameters", "macs", "bar-macs")

@@ -7,6 +7,7 @@ grew or shrank, as its geometric mean.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +25,21 @@ CURVE_WIDTH = 32
 """Characters of a curve."""
 SHOWN_LAYERS = 20
 """BatchNorm layers that are shown."""
-CURVE_TITLES = {"train_loss": ("train loss", ".4f"), "train_accuracy": ("train accuracy", ".1%")}
+CURVE_TITLES = {
+    "train_loss": ("train loss", ".4f"),
+    "train_accuracy": ("train accuracy", ".1%"),
+    "learning_rate": ("learning rate", ".3g"),
+}
+"""The learning rate is shown where it changes."""
 
 
 def curves_table(curves: Mapping[str, Array], *, plain: bool = False) -> Table:
     """One row per curve by step: its first and last value, and its course; `plain` draws in ASCII."""
     rows = []
     for name, (title, form) in CURVE_TITLES.items():
-        values: Sequence[float] = curves[name].tolist()
+        values = _told(curves, name)
+        if not values or (name == "learning_rate" and len(set(values)) == 1):
+            continue
         rows.append(
             Row((title, format(values[0], form), sparkline(values, CURVE_WIDTH, plain=plain), format(values[-1], form)))
         )
@@ -60,6 +68,8 @@ def courses_table(variants: Mapping[str, Sequence[Mapping[str, Array]]], *, plai
     rows: list[Row] = []
     lengths = {len(curves["step"]) for runs in variants.values() for curves in runs}
     for name, (title, form) in CURVE_TITLES.items():
+        if name == "learning_rate":
+            continue
         means = {}
         for variant, runs in variants.items():
             means[variant] = band(stacked([curves[name] for curves in runs])).mean
@@ -86,6 +96,12 @@ def courses_table(variants: Mapping[str, Sequence[Mapping[str, Array]]], *, plai
         rows=tuple(rows),
         title="By step, mean over the runs, each batch as it was trained on",
     )
+
+
+def _told(curves: Mapping[str, Array], name: str) -> list[float]:
+    """The values of a curve, without the steps of which a watched training told none."""
+    values: list[float] = curves[name].tolist() if name in curves else []
+    return [value for value in values if not math.isnan(value)]
 
 
 def norms_table(recording: NormRecording, *, plain: bool = False, title: str = "") -> Table:

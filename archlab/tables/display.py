@@ -6,6 +6,7 @@ Beside its tables, `html` draws a small chart of a run and of a comparison, and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -119,9 +120,16 @@ def _sentences(record: object) -> tuple[str, ...]:
 
 def _chart(record: records.Run | records.Comparison) -> str:
     if isinstance(record, records.Run):
-        curves = {"training": [epoch.train_accuracy for epoch in record.epochs]}
-        curves |= {"test": [epoch.test_accuracy for epoch in record.epochs]}
-        return picture(curves, "accuracy by epoch", _ACCURACY.written, chance_of([record.config]))
+        told = {
+            "training": [epoch.train_accuracy for epoch in record.epochs],
+            "test": [epoch.test_accuracy for epoch in record.epochs],
+        }
+        curves = {
+            name: [math.nan if value is None else value for value in values]
+            for name, values in told.items()
+            if any(value is not None for value in values)
+        }
+        return picture(curves, "accuracy by epoch", _ACCURACY.written, chance_of([record.config])) if curves else ""
     estimates = {item.name: item.metrics[_ACCURACY.name] for item in record.variants if _ACCURACY.name in item.metrics}
     title, chance = _ACCURACY.titled(record.has_running), comparison_chance(record)
     return intervals(estimates, title, _ACCURACY.written, chance)

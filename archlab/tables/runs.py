@@ -30,7 +30,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
                 (
                     run.key,
                     run.status,
-                    f"{len(run.epochs)}/{run.config.epochs}",
+                    str(len(run.epochs)) if run.watched else f"{len(run.epochs)}/{run.config.epochs}",
                     run.metric("test_accuracy"),
                     _minute(run),
                 ),
@@ -82,7 +82,12 @@ def run_table(run: Run) -> Table:
         (Column("test_accuracy_running", "running acc.", "right", _SHARE), "test_accuracy_running"),
         (Column("seconds", "seconds", "right", ".2f"), "seconds"),
     ]
-    shown = [(column, field) for column, field in columns if has_running or field != "test_accuracy_running"]
+    shown = [
+        (column, field)
+        for column, field in columns
+        if (has_running or field != "test_accuracy_running")
+        and not (run.watched and all(getattr(epoch, field) is None for epoch in run.epochs))
+    ]
     return Table(
         columns=tuple(column for column, _ in shown),
         rows=tuple(Row(tuple(getattr(epoch, field) for _, field in shown)) for epoch in run.epochs),
@@ -93,6 +98,8 @@ def run_table(run: Run) -> Table:
 
 def _run_title(run: Run) -> str:
     config = run.config
+    if run.watched:
+        return f"{config.label} on {Path(config.dataset).name}: a watched training"
     named = [config.variant or " ".join(f"{name}={value}" for name, value in config.options.items())]
     settings = {name: value for name, value in config.deciding.items() if name != "epochs"}  # those are the rows
     named += [f"seed {config.seed}", *phrases(TrainingConfig, settings)]
@@ -101,6 +108,9 @@ def _run_title(run: Run) -> str:
 
 def _run_notes(run: Run, has_running: bool) -> tuple[str, ...]:
     notes = [f"{run.parameters:,d} parameters." if run.parameters else ""]
+    if run.watched:
+        told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in run.watched.settings.items())
+        notes += [f"Known of its settings: {told}." if told else "", *run.watched.notes]
     if batch := next((epoch.test_batch for epoch in run.epochs if epoch.test_batch), None):
         notes.append(
             f"{'All test accuracies and losses' if has_running else 'test acc., test loss'}: in batches of "

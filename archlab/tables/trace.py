@@ -11,6 +11,7 @@ from archlab.tables.columns import (
     BARS,
     COLUMNS,
     DEFAULT_COLUMNS,
+    OF_LAYERS_ALONE,
     SPARED_COLUMNS,
     Measure,
     network_text,
@@ -78,6 +79,8 @@ def traces_table(
         unfold: as for `trace_table`.
         flat: a column of its own for the network, as programs want it; a row of totals has no path.
     """
+    if depth == 0:
+        columns = [name for name in columns if name not in OF_LAYERS_ALONE]
     parts = [trace_table(trace, depth, columns, unfold=unfold) for trace in traces]
     rows: list[Row] = []
     for trace, part in zip(traces, parts, strict=True):

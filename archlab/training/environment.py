@@ -27,6 +27,15 @@ def describe(device: torch.device, network: nn.Module, data: str) -> dict[str, V
         network: with its first weights.
         data: hash of the data set.
     """
+    return machine(device) | {
+        "data": data,
+        "network": network_fingerprint(network),
+        "command": command(),
+    }
+
+
+def machine(device: torch.device) -> dict[str, Value]:
+    """Everything about this machine that decides a run's result."""
     return {
         "archlab": __version__,
         "python": platform.python_version(),
@@ -35,10 +44,27 @@ def describe(device: torch.device, network: nn.Module, data: str) -> dict[str, V
         "processor": f"{processor_name()} {torch.backends.cpu.get_cpu_capability()}",
         "device": device_name(device),
         "threads": torch.get_num_threads(),
-        "data": data,
-        "network": network_fingerprint(network),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
+
+
+def command() -> str:
+    """The command that this process was started with."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes in use at a time since the process began: of the device that torch allocated, else of the process.
+
+    None where the system doesn't say it.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def network_fingerprint(network: nn.Module) -> str:

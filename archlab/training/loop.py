@@ -27,13 +27,13 @@ from archlab.records import Epoch, NormRecording, Probes, TrainingConfig
 from archlab.training import population, seeding
 from archlab.training.augmentation import Augmentation
 from archlab.training.datasets import Dataset, Split
-from archlab.training.divergence import divergence
 from archlab.training.norm_uses import NormObserver, is_looked_at, with_recorded
 from archlab.training.norms import evaluating, kept_statistics, norm_layers
 from archlab.training.optimizers import optimizer
 from archlab.training.probes.looking import Probing
 from archlab.training.probes.surface import PROBED_IMAGES
-from archlab.training.recording import Recorder
+from archlab.training.recorder import RunRecorder
+from archlab.training.recording import NormRecorder
 from archlab.training.schedules import learning_rates
 
 if TYPE_CHECKING:
@@ -72,13 +72,21 @@ class Trainer:
         self.steps_per_epoch = math.ceil(len(dataset.train) / config.batch_size)
         self._rates = learning_rates(config, self.steps_per_epoch)
         steps = config.epochs * self.steps_per_epoch
-        self._losses = torch.empty(steps, device=self._device)
-        self._accuracies = torch.empty(steps, device=self._device)
-        self._step = self._measured = 0  # steps so far, and those of them whose accuracy is known
+        self._steps = steps
+        self._measured = 0  # steps whose accuracy is known
         self._order = self._predictions = torch.empty(0, dtype=torch.int64, device=self._device)  # of this epoch
-        self._recorder: Recorder | None = None
+        norms: NormRecorder | None = None
         if self._norms and config.record_every:
-            self._recorder = Recorder(self._norms, config.record_every, config.epochs, self.steps_per_epoch)
+            norms = NormRecorder(self._norms, config.record_every, config.epochs, self.steps_per_epoch)
+        self.recorder = RunRecorder(
+            self._device,
+            norms,
+            steps=steps,
+            probes=self.probes,
+            looks=lambda: 0 if self._probing is None else self._probing.looks,
+            uses=self._with_uses,
+            settle=self._measure_accuracies,
+        )
         self._probing: Probing | None = None
         self._ending: Probing | None = None  # looks once, at the end
         self._probing_seconds = 0.0
@@ -120,30 +128,21 @@ class Trainer:
                 return
 
     def curves(self, since: int = 0) -> dict[str, Array]:
-        """Loss and accuracy of the batch at each step so far: arrays `step`, `train_loss`, `train_accuracy`.
-
-        Waits for the device.
-
-        Args:
-            since: how many of the first steps to leave out.
-        """
-        self._measure_accuracies()
-        return {
-            "step": torch.arange(since + 1, self._step + 1).numpy(),
-            "train_loss": self._losses[since : self._step].cpu().numpy(),
-            "train_accuracy": self._accuracies[since : self._step].cpu().numpy(),
-        }
+        """Arrays by step so far; `StepCurves.arrays` says which. Waits for the device."""
+        return self.recorder.curves(since)
 
     def divergence(self) -> str:
         """Why the training, which came to its end, has diverged; empty where it hasn't."""
-        return divergence(self._losses[: self._step].cpu().numpy(), len(self._dataset.classes))
+        return self.recorder.divergence(len(self._dataset.classes))
 
     def recording(self) -> NormRecording | None:
         """What the BatchNorm layers held, and how they were used; None where there are none."""
+        return self.recorder.recording()
+
+    def _with_uses(self, held: NormRecording | None) -> NormRecording | None:
         if not self._uses:
             return None
-        held = NormRecording((), {}) if self._recorder is None else self._recorder.recording()
-        return with_recorded(held, self._uses.uses(), self._left_out)
+        return with_recorded(held or NormRecording((), {}), self._uses.uses(), self._left_out)
 
     def measure_landscape(self, on_point: Callable[[int], None] = lambda point: None) -> None:
         """Measure the landscape around the weights as they are, where the configuration asks for it.
@@ -177,9 +176,9 @@ class Trainer:
                 self._ending.look_at_end(0)
 
     @property
-    def looks(self) -> int:
-        """How often the probes have looked."""
-        return 0 if self._probing is None else self._probing.looks
+    def _step(self) -> int:
+        """Steps so far."""
+        return len(self.recorder.steps)
 
     def probes(self) -> Probes | None:
         """What was probed so far; None where nothing was."""
@@ -191,8 +190,8 @@ class Trainer:
 
     def _train(self, epoch: int, on_step: Callable[[int], None]) -> tuple[float, float]:
         """Train for one epoch; mean loss and accuracy over its images, each as it was when its batch was trained on."""
-        network, optimizer, recorder, split = self._network, self._optimizer, self._recorder, self._dataset.train
-        config, losses, size, first = self._config, self._losses, self._config.batch_size, self._step
+        network, optimizer, recorder, split = self._network, self._optimizer, self.recorder, self._dataset.train
+        config, size, first = self._config, self._config.batch_size, self._step
         order = seeding.order(config.seed, epoch, len(split)).to(self._device)
         augmented = Augmentation(config, epoch, len(split), self._device)
         predictions = torch.empty_like(order)
@@ -201,23 +200,19 @@ class Trainer:
         for start in range(0, len(split), size):
             indices = order[start : start + size]
             images, labels = split.batch(indices, augmented)
-            recorded = recorder is not None and recorder.due(self._step + 1)
-            if recorder is not None and recorded:
-                recorder.before()
+            recorder.before()
             self._probe(self._step + 1, ended=False)
             if is_looked_at(self._step + 1, self.steps_per_epoch):
                 self._uses.attach()
             logits = self._forward(network, images)
             loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
             loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step(self._rates[self._step])
-            losses[self._step] = loss.detach()
+            rate = self._rates[self._step]
+            optimizer.step(rate)
             predictions[start : start + size] = logits.detach().argmax(1)
-            self._step += 1
+            recorder.after(loss, rate)
             self._uses.step(self._step)
             self._uses.detach()
-            if recorder is not None and recorded:
-                recorder.after(self._step)
             self._probe(self._step, ended=True)
             if self._step - checked == CHECK_STEPS:
                 self._check(checked)
@@ -227,7 +222,7 @@ class Trainer:
         self._measure_accuracies()
         correct = (predictions == split.labels.index_select(0, order)).to(torch.float32)
         counts = torch.tensor([len(batch) for batch in torch.split(order, size)], device=self._device)
-        mean_loss = (losses[first : self._step] * counts).sum() / len(split)
+        mean_loss = (recorder.steps.losses[first:] * counts).sum() / len(split)
         return mean_loss.item(), correct.mean().item()
 
     def _measure_accuracies(self) -> None:
@@ -239,12 +234,12 @@ class Trainer:
         labels = self._dataset.train.labels.index_select(0, self._order[images])
         correct = (self._predictions[images] == labels).to(torch.float32)
         means = [batch.mean() for batch in torch.split(correct, size)]
-        self._accuracies[self._measured : self._step] = torch.stack(means)
+        self.recorder.steps.accuracies[self._measured :] = torch.stack(means)
         self._measured = self._step
 
     def _probe(self, step: int, *, ended: bool) -> None:
         """Do what the probes have to before a step, and look after it, if there is a look after so many steps."""
-        may_be_last = step == len(self._losses) or self._config.target is not None
+        may_be_last = step == self._steps or self._config.target is not None
         if may_be_last and not ended and step % self.steps_per_epoch == 0:
             self._ending = self._ending or self._last_look()
             self._ending.before()
@@ -283,12 +278,13 @@ class Trainer:
         return logits
 
     def _check(self, first: int) -> None:
-        finite = torch.isfinite(self._losses[first : self._step])
+        losses = self.recorder.steps.losses
+        finite = torch.isfinite(losses[first:])
         if not finite.all():
             step = first + int((~finite).nonzero()[0]) + 1
             raise DivergedError(
                 f"the loss at step {step} (epoch {(step - 1) // self.steps_per_epoch + 1}) is "
-                f"{self._losses[step - 1].item()}: lower the learning rate, now {self._config.learning_rate:g}"
+                f"{losses[step - 1].item()}: lower the learning rate, now {self._config.learning_rate:g}"
             )
 
     def _test(self, epoch: int) -> dict[str, Any]:
@@ -312,8 +308,7 @@ class Trainer:
         with population.applied(precise, moments):
             loss, accuracy = self._evaluate()
         self._check_test(epoch, loss)
-        if self._recorder is not None:
-            self._recorder.add_population(moments)
+        self.recorder.add_population(moments)
         return tested | {
             "test_loss": loss,
             "test_accuracy": accuracy,

@@ -36,17 +36,17 @@ class StepSeen:
     calls: int = 0
     recomputed: int = 0
     idle: int = 0
-    moved: list[Tensor] = field(default_factory=list)
-    """Per call, whether the running statistics changed."""
-    counted: Tensor | None = None
-    """The counter at the step's beginning."""
-    moments: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    """Mean and variance of each call's input."""
+    moved: int = 0
+    """Calls that changed the running statistics."""
+    counted: int = 0
+    """The layer's counter at the step's beginning."""
+    inputs: list[Tensor] = field(default_factory=list)
+    """Of each call some values."""
 
 
 @dataclass(eq=False, slots=True)
 class LayerSeen:
-    """What was seen of one layer."""
+    """What was seen of one layer; numbers are the most of any step or evaluation."""
 
     path: str
     module: Any
@@ -58,17 +58,18 @@ class LayerSeen:
     calls: int = 0
     recomputed: int = 0
     idle: int = 0
-    updates: list[Tensor] = field(default_factory=list)
-    moves: list[Tensor] = field(default_factory=list)
-    apart: list[Tensor] = field(default_factory=list)
+    updates: int = 0
+    moves: bool = False
+    shift: float = 0.0
+    stretch: float = 1.0
     fewest: tuple[int, int] = (0, 0)
     """Values per channel, and images."""
     most: int = 0
     evaluation_images: int = 0
     evaluation_calls: int = 0
-    evaluation_moved: list[Tensor] = field(default_factory=list)
+    """Of the evaluation that goes on."""
+    evaluation_moved: int = 0
     evaluation_updates: int = 0
-    finite: list[tuple[int, Tensor]] = field(default_factory=list)
     not_finite_step: int | None = None
 
     @property
@@ -82,44 +83,51 @@ class LayerSeen:
         return "batch" if self.module.training or not self.tracks else "running"
 
     def statistics(self) -> tuple[Tensor, Tensor] | None:
-        """Running mean and variance, (channels,) each, as they are; None where the layer keeps none."""
+        """Running mean and variance, (channels,) each, as they are; None where there are no values."""
         module = self.module
-        if not self.tracks or is_lazy(module.running_mean):
+        if not self.tracks or is_lazy(module.running_mean) or module.running_mean.is_meta:
             return None
         return module.running_mean, module.running_var
 
+    def has_moved(self) -> bool:
+        """Whether the call that has ended changed the running statistics."""
+        held = self.statistics()
+        if held is None or self.before is None:
+            return False
+        pairs = zip(self.before, held, strict=True)
+        # Not a number is no other number than itself here, as it is for `equal`.
+        return not all(torch.equal(old, new) or torch.equal(old.nan_to_num(), new.nan_to_num()) for old, new in pairs)
+
+    def begin(self) -> None:
+        """Begin a step."""
+        self.now = StepSeen(counted=self._counter())
+
     def close(self, step: int) -> None:
         """Add what a step did to what was seen before."""
-        now, counter = self.now, getattr(self.module, "num_batches_tracked", None)
+        now = self.now
         self.calls, self.recomputed = max(self.calls, now.calls), max(self.recomputed, now.recomputed)
         # The first call of a block that is recomputed records no gradient, where torch's reentrant checkpoint makes it.
         self.idle = max(self.idle, now.idle - now.recomputed)
-        if now.moved:
-            moved = torch.stack(now.moved).sum()
-            counted = counter - now.counted if isinstance(counter, Tensor) and now.counted is not None else 0
-            self.updates.append(torch.maximum(moved, torch.as_tensor(counted, device=moved.device)))
-            self.moves.append(moved > 0)
-        if len(now.moments) > 1:
-            means, variances = (torch.stack(values) for values in zip(*now.moments, strict=True))
+        self.updates = max(self.updates, now.moved, self._counter() - now.counted)
+        self.moves = self.moves or now.moved > 0
+        if len(now.inputs) > 1:
+            means, variances = (torch.stack(parts) for parts in zip(*map(moments_of, now.inputs), strict=True))
             shift = (means.amax(0) - means.amin(0)) / variances.mean(0).sqrt()
             stretch = variances.amax(0) / variances.amin(0)
-            apart = torch.stack([shift, stretch]).nanmedian(dim=1).values
-            self.apart.append(apart.nan_to_num(nan=0.0, posinf=0.0))
-        if (held := self.statistics()) is not None:
-            self.finite.append((step, torch.stack([part.isfinite().all() for part in held]).all()))
+            apart = torch.stack([shift, stretch]).nanmedian(dim=1).values.nan_to_num(nan=0.0, posinf=0.0).tolist()
+            self.shift, self.stretch = max(self.shift, apart[0]), max(self.stretch, apart[1])
+        held = self.statistics()
+        if self.not_finite_step is None and held is not None and not all(bool(part.isfinite().all()) for part in held):
+            self.not_finite_step = step
 
-    def settle_evaluation(self) -> None:
-        """Read how often the evaluation that has ended changed the running statistics."""
-        moved = int(torch.stack(self.evaluation_moved).sum()) if self.evaluation_moved else 0
-        self.evaluation_updates = max(self.evaluation_updates, moved)
-        self.evaluation_moved = []
+    def end_evaluation(self) -> None:
+        """Add what an evaluation did."""
+        self.evaluation_updates = max(self.evaluation_updates, self.evaluation_moved)
+        self.evaluation_calls = self.evaluation_moved = 0
 
-    def resolve(self) -> None:
-        """Read what still lies on the device."""
-        self.settle_evaluation()
-        if self.not_finite_step is None:
-            self.not_finite_step = next((step for step, finite in self.finite if not finite), None)
-        self.finite = []
+    def _counter(self) -> int:
+        counter = getattr(self.module, "num_batches_tracked", None)
+        return int(counter) if isinstance(counter, Tensor) and not counter.is_meta and not is_lazy(counter) else 0
 
 
 def is_readable(given: Tensor, output: Tensor) -> bool:
@@ -190,7 +198,7 @@ def moments_of(values: Tensor) -> tuple[Tensor, Tensor]:
 def sampled(values: Tensor) -> Tensor:
     """Some images, and some places of each: enough for means to be compared."""
     places = (slice(None, None, max(1, size // PLACES)) for size in values.shape[2:])
-    return values[(slice(SAMPLED_IMAGES), slice(None), *places)]
+    return values[(slice(SAMPLED_IMAGES), slice(None), *places)].clone()  # an operation in place may follow
 
 
 def _distances(seen: LayerSeen, given: Tensor, output: Tensor) -> tuple[float, float]:

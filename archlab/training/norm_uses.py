@@ -34,10 +34,8 @@ from archlab.records import NormRecording, NormUse
 from archlab.training.norm_seen import (
     LayerSeen,
     Phase,
-    StepSeen,
     is_readable,
     mode_of,
-    moments_of,
     sampled,
     word_for,
 )
@@ -81,8 +79,8 @@ class NormObserver:
             return
         network = self._network
         self._handles = [
-            network.register_forward_pre_hook(lambda *_: self._begin_pass()),
-            network.register_forward_hook(lambda *_: self._end_pass(), always_call=True),
+            network.register_forward_pre_hook(lambda *_: None if _compiles() else self._begin_pass()),
+            network.register_forward_hook(lambda *_: None if _compiles() else self._end_pass(), always_call=True),
         ]
         for seen in self._seen:
             self._handles += [
@@ -114,8 +112,6 @@ class NormObserver:
         """A context that is looked at, and in which every pass is an evaluation."""
         attached, phase = bool(self._handles), self._phase
         self._phase = "evaluation"
-        for seen in self._seen:
-            seen.evaluation_calls, seen.evaluation_moved = 0, []
         self.attach()
         try:
             yield
@@ -124,7 +120,7 @@ class NormObserver:
             if not attached:
                 self.detach()
             for seen in self._seen:
-                seen.resolve()
+                seen.end_evaluation()
 
     def uses(self) -> tuple[NormUse, ...]:
         """How the layers were used so far, in the order of `named_modules()`. Waits for the device."""
@@ -141,14 +137,15 @@ class NormObserver:
     def _begin_step(self) -> None:
         self._passes = 0
         for seen in self._seen:
-            counter = getattr(seen.module, "num_batches_tracked", None)
-            seen.now = StepSeen(counted=counter.clone() if isinstance(counter, Tensor) else None)
+            seen.begin()
 
     def _now(self) -> Phase:
         return self._phase or self._pass or ("training" if self._network.training else "evaluation")
 
     def _before(self, seen: LayerSeen) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if _compiles():  # nothing of this gets into the code that torch.compile makes
+                return
             held = seen.statistics()
             with torch.no_grad():
                 seen.before = None if held is None else (held[0].clone(), held[1].clone())
@@ -164,6 +161,8 @@ class NormObserver:
 
     def _after(self, seen: LayerSeen) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: object) -> None:
+            if _compiles():
+                return
             given = args[0] if args else next(iter(kwargs.values()), None)
             if isinstance(given, Tensor) and isinstance(output, Tensor) and given.dim() > 1:
                 with torch.no_grad():
@@ -173,22 +172,16 @@ class NormObserver:
 
     def _look(self, seen: LayerSeen, given: Tensor, output: Tensor) -> None:
         """Note what a call did."""
-        phase, held = self._now(), seen.statistics()
+        phase, again = self._now(), _in_backward()
         images, values = given.shape[0], given.numel() // max(1, given.shape[1])
-        moved = None
-        if held is not None and seen.before is not None:
-            pairs = zip(seen.before, held, strict=True)
-            moved = torch.stack([((old != new) & ~(old.isnan() & new.isnan())).any() for old, new in pairs]).any()
         if phase == "evaluation":
             seen.evaluation_images = max(seen.evaluation_images, images)
             seen.evaluation_calls += 1
-            if moved is not None:
-                seen.evaluation_moved.append(moved)
+            seen.evaluation_moved += seen.has_moved()
             if seen.evaluation_calls > EVALUATED_CALLS and seen.by_mode == "running":
                 return
-        elif not _in_backward():
-            if moved is not None:
-                seen.now.moved.append(moved)
+        elif not again:
+            seen.now.moved += seen.has_moved()
             seen.fewest = min(seen.fewest, (values, images)) if seen.fewest[0] else (values, images)
             seen.most = max(seen.most, values)
         is_per_image = isinstance(seen.module, nn.modules.instancenorm._InstanceNorm)
@@ -196,16 +189,14 @@ class NormObserver:
             seen.modes[phase].add(seen.by_mode)
             return
         seen.modes[phase].add(mode_of(seen, given, output))
-        if phase == "training" and not _in_backward():
-            seen.now.moments.append(moments_of(sampled(given)))
+        if phase == "training" and not again:
+            seen.now.inputs.append(sampled(given))
 
     def _use(self, seen: LayerSeen) -> NormUse:
-        seen.resolve()
         module = seen.module
         gamma, beta = getattr(module, "weight", None), getattr(module, "bias", None)
         affine = [parameter for parameter in (gamma, beta) if parameter is not None]
         held = seen.statistics()
-        apart = torch.stack(seen.apart).cpu().amax(0).tolist() if seen.apart else [0.0, 1.0]
         return NormUse(
             path=seen.path,
             kind=type(module).__name__,
@@ -225,15 +216,15 @@ class NormObserver:
             passes=self._most_passes,
             recomputed=seen.recomputed,
             idle=seen.idle,
-            updates=max((int(count) for count in seen.updates), default=0),
-            moves=any(bool(moved) for moved in seen.moves),
-            shift=apart[0],
-            stretch=apart[1],
+            updates=seen.updates,
+            moves=seen.moves,
+            shift=seen.shift,
+            stretch=seen.stretch,
             fewest_values=seen.fewest[0],
             most_values=seen.most,
             fewest_images=seen.fewest[1],
             evaluation_images=seen.evaluation_images,
-            evaluation_updates=seen.evaluation_updates,
+            evaluation_updates=max(seen.evaluation_updates, seen.evaluation_moved),
             not_finite_step=seen.not_finite_step,
         )
 
@@ -289,6 +280,11 @@ def _is_observed(module: nn.Module) -> bool:
     if isinstance(module, nn.modules.instancenorm._InstanceNorm):
         return module.track_running_stats
     return isinstance(module, (_NormBase, BatchNorm))
+
+
+def _compiles() -> bool:
+    compiles: bool = torch.compiler.is_compiling()
+    return compiles
 
 
 def _in_backward() -> bool:

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from archlab.records import NormRecording
 from archlab.training.norms import NormLayer
@@ -31,16 +32,27 @@ ROW_BYTES = 16 * 2**20
 """Of all rows of a run, on the device."""
 
 
-class Recorder:
-    """Fills rows while a network trains."""
+class NormRecorder:
+    """Fills rows while a network trains.
 
-    def __init__(self, layers: Sequence[NormLayer], every: int, epochs: int, steps_per_epoch: int) -> None:
+    Args:
+        layers: which layers.
+        every: how many steps lie between two rows.
+        epochs: how many there will be; None where nobody knows, nor how long they are: `end_epoch` tells.
+        steps_per_epoch: of each.
+    """
+
+    def __init__(
+        self, layers: Sequence[NormLayer], every: int, epochs: int | None = None, steps_per_epoch: int | None = None
+    ) -> None:
         self._layers = layers
         self._every = every
         self._epoch = steps_per_epoch
         self._channels = sum(layer.channels for layer in layers)
-        wanted = 1 + epochs * (1 + steps_per_epoch // every)
-        self._limit = min(wanted, max(ROW_BYTES // (6 * 4 * self._channels), 2 * (epochs + 1)))
+        self._ends: set[int] = set()  # of epochs, where their length isn't known
+        self._limit = max(ROW_BYTES // (6 * 4 * self._channels), 2 * ((epochs or 0) + 1))
+        if epochs is not None and steps_per_epoch is not None:
+            self._limit = min(1 + epochs * (1 + steps_per_epoch // every), self._limit)
         device = layers[0].statistics()[0].device
         self._rows = torch.empty(self._limit + 1, 6 * self._channels, device=device)
         self._steps: list[int] = []
@@ -52,27 +64,43 @@ class Recorder:
 
     def due(self, step: int) -> bool:
         """Whether the optimiser step of that number, from 1, gets a row."""
+        if self._epoch is None:
+            return step % self._every == 0 or step == 1 or step in self._ends
         return step % self._every == 0 or step % self._epoch == 0
 
     def before(self) -> None:
         """Note the running statistics before a step that is due."""
-        row = self._rows[len(self._steps)]
-        torch.cat([tensor for layer in self._layers for tensor in layer.statistics()], out=row[: 2 * self._channels])
+        row = self._row()
+        _join([tensor for layer in self._layers for tensor in layer.statistics()], row[: 2 * self._channels])
         self._count(0)
 
     def after(self, step: int) -> None:
         """Complete the row of a step."""
-        row = self._rows[len(self._steps)]
+        row = self._row()
         held = [tensor for layer in self._layers for tensor in (*layer.statistics(), *layer.affine())]
-        torch.cat(held, out=row[2 * self._channels :])
+        _join(held, row[2 * self._channels :])
         self._count(1)
         self._steps.append(step)
         self._frozen.append([layer.is_frozen for layer in self._layers])
         if len(self._steps) > self._limit:
             self._thin()
 
+    def end_epoch(self, step: int) -> None:
+        """Have a row of an epoch's last step; if it wasn't due, nobody knows its batch's statistics: they are NaN."""
+        self._ends.add(step)
+        if self._steps[-1] != step:
+            self.before()
+            self.after(step)
+
+    def _row(self) -> Tensor:
+        device = self._layers[0].statistics()[0].device
+        if self._rows.device != device:  # the network was moved
+            self._rows, self._counts = self._rows.to(device), self._counts.to(device)
+        return self._rows[len(self._steps)]
+
     def _count(self, place: int) -> None:
-        torch.stack([layer.counter() for layer in self._layers], out=self._counts[place, len(self._steps)])
+        counts = self._counts[place, len(self._steps)]
+        _join([layer.counter()[None] for layer in self._layers], counts)
 
     def add_population(self, moments: Mapping[str, Moments]) -> None:
         """Note the precise statistics at the end of an epoch."""
@@ -101,7 +129,7 @@ class Recorder:
             start += width
         return NormRecording(tuple(self._steps), layers, self._population_arrays())
 
-    def _updates(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _updates(self) -> tuple[Tensor, Tensor]:
         """(rows, layers) each: batches that the running statistics held before the step, and updates in it.
 
         A layer that does not count its batches is taken to be updated once per step, unless it is frozen.
@@ -122,6 +150,11 @@ class Recorder:
         return {path: {quantity: column(path, quantity) for quantity in ("mean", "variance")} for path in paths}
 
     def _thin(self) -> None:
+        if 2 * len(self._ends) > self._limit:
+            self._limit *= 2
+            self._rows = torch.cat([self._rows, torch.empty_like(self._rows)])
+            self._counts = torch.cat([self._counts, torch.zeros_like(self._counts)], dim=1)
+            return
         kept: list[int] = []
         while not kept or len(kept) == len(self._steps):
             self._every *= 2
@@ -130,3 +163,10 @@ class Recorder:
         self._counts[:, : len(kept)] = self._counts[:, kept]
         self._steps = [self._steps[index] for index in kept]
         self._frozen = [self._frozen[index] for index in kept]
+
+
+def _join(tensors: Sequence[Tensor], out: Tensor) -> None:
+    """Write vectors one behind the other, wherever they lie."""
+    if any(tensor.device != out.device for tensor in tensors):
+        tensors = [tensor.to(out.device) for tensor in tensors]
+    torch.cat([*tensors], out=out)

@@ -20,7 +20,6 @@ from archlab.errors import DivergedError, InputError
 from archlab.records import Landscape, Run, TrainingConfig
 from archlab.records.settings import divided, settled
 from archlab.training import seeding
-from archlab.training.environment import describe
 from archlab.training.execution import Execution
 from archlab.training.loop import Trainer
 from archlab.training.preparation import Preparer
@@ -75,6 +74,8 @@ def measure_landscape(
         raise InputError(f"points is {points}, expected an odd number from 3 on: the trained weights are in the middle")
     home, tell = execution.home, progress or (lambda event: None)
     found = home.run(run)
+    if found.watched is not None:
+        raise InputError(f"run {run} was watched: archlab can't train it again, and keeps no weights to look around of")
     if found.status != "finished":
         raise InputError(f"run {run} is {found.status}: only of a finished run are there weights to look around of")
     probes = None if execution.fresh else home.probes(run)
@@ -85,7 +86,7 @@ def measure_landscape(
     with home.landscape_draft(run) as draft, _as_trained(found, preparer.device):
         prepared = preparer.prepare(config)
         dataset, network = preparer.dataset(prepared), prepared.network()
-        differences = _differences(found, describe(preparer.device, network, dataset.fingerprint))
+        differences = _differences(found, prepared.environment(preparer.device, network))
         network.to(preparer.device).train()
         if execution.fresh or not draft.weights:
             tell(Progress(config, "started", run, steps=found.epochs[-1].step))

@@ -15,7 +15,6 @@ from archlab.records import DataSummary, Run, TrainingConfig, Value
 from archlab.records.config import consistent
 from archlab.records.settings import divided, settled
 from archlab.store import Store, run_key
-from archlab.training.environment import describe
 from archlab.training.execution import Execution
 from archlab.training.last_batch import check_last_batch
 from archlab.training.loop import Trainer
@@ -25,10 +24,6 @@ from archlab.training.progress import Pace, Progress
 
 REPORT_SECONDS = 0.1
 """Seconds between two `step` events."""
-KEEP_SECONDS = 1.0
-"""Seconds between two readings of the step curves, for which the device is waited for, into the store."""
-RECORDING_SECONDS = 10.0
-"""The same of what BatchNorm layers held, up to 16 MiB, at ends of epochs."""
 
 
 def train(
@@ -84,7 +79,7 @@ def run(config: TrainingConfig, preparer: Preparer, progress: Callable[[Progress
         prepared, device, store = preparer.prepare(config), preparer.device, preparer.execution.home
         dataset = preparer.dataset(prepared)
         network = prepared.network()
-        environment = describe(device, network, prepared.images.fingerprint)
+        environment = prepared.environment(device, network)
         key = run_key(config, environment)
         known = None if preparer.execution.fresh else store.result(key)
         if known is not None:
@@ -119,7 +114,7 @@ def _is_there(config: TrainingConfig, preparer: Preparer, stored: Sequence[str])
         return False
     try:
         prepared = preparer.prepare(config)
-        environment = describe(preparer.device, prepared.network(), prepared.images.fingerprint)
+        environment = prepared.environment(preparer.device, prepared.network())
     except Exception:  # whatever a stranger's network may raise
         return False
     return preparer.execution.home.result(run_key(config, environment)) is not None
@@ -135,36 +130,23 @@ def _run(
 ) -> Run:
     config = prepared.config
     steps = config.epochs * trainer.steps_per_epoch
-    reports, keeps, recordings = Pace(REPORT_SECONDS), Pace(KEEP_SECONDS), Pace(RECORDING_SECONDS)
-    written = looks = 0
+    reports, recorder = Pace(REPORT_SECONDS), trainer.recorder
 
     def on_step(step: int) -> None:
         if reports.is_due():
             tell(Progress(config, "step", writer.key, (step - 1) // trainer.steps_per_epoch, step, steps))
-        if keeps.is_due():
-            keep(step)
+        recorder.keep()
 
     def on_point(point: int) -> None:
         if reports.is_due():
             tell(Progress(config, "landscape", writer.key, config.epochs, point, config.landscape**2))
 
-    def keep(step: int) -> None:
-        nonlocal written, looks
-        if trainer.looks > looks and (probes := trainer.probes()) is not None:
-            writer.keep_probes(probes)
-            looks = trainer.looks
-        writer.append_steps(trainer.curves(since=written))
-        written = step
-        keeps.restart()
-
     with store.writer(config, environment, trainer.parameters, data) as writer:
+        recorder.keep_in(writer)
         tell(Progress(config, "started", writer.key, steps=steps))
         try:
             for epoch in trainer.epochs(on_step):
-                keep(epoch.step)
-                if recordings.is_due() and (recording := trainer.recording()) is not None:
-                    writer.keep_recording(recording)
-                writer.append(epoch)
+                recorder.add_epoch(epoch)
                 writer.answer(trainer.predicted)
                 tell(Progress(config, "epoch", writer.key, epoch.epoch, epoch.step, steps, metrics=epoch))
             trainer.look_at_end()
@@ -173,15 +155,15 @@ def _run(
             trainer.measure_landscape(on_point)
         except DivergedError as error:
             trainer.look_at_start(prepared.network())
-            diverged = writer.diverge(error.reason, trainer.curves(), trainer.recording(), trainer.probes())
+            diverged = recorder.end("diverged", error.reason)
             done = len(diverged.epochs)
             tell(Progress(config, "diverged", writer.key, done, steps=steps, run=diverged, error=error.reason))
             return diverged
         except Exception as error:  # whatever a stranger's network may raise
             reason = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
-            failed = writer.fail(reason, trainer.curves(), trainer.recording(), trainer.probes())
+            failed = recorder.end("failed", reason)
             tell(Progress(config, "failed", writer.key, len(failed.epochs), steps=steps, run=failed, error=reason))
             raise RunError(reason) from error
-        finished = writer.finish(trainer.curves(), trainer.recording(), trainer.probes())
+        finished = recorder.end("finished")
     tell(Progress(config, "finished", writer.key, len(finished.epochs), steps, steps, run=finished))
     return finished

@@ -39,8 +39,7 @@ function fill(element, control, panel) {
 function startControls(root) {
   for (const form of root.querySelectorAll("form.controls[data-panel]")) {
     const panel = page.panels[form.dataset.panel];
-    const pairs = panel.controls.map((control) => [form.elements.namedItem(control.name), control]);
-    const refill = () => pairs.forEach(([element, control]) => fill(element, control, panel));
+    const refill = () => panel.controls.forEach((control) => fill(form.elements.namedItem(control.name), control, panel));
     let shown = null; // the state that the charts were drawn with; none while they are drawn anew
     refill();
     panel.start = { ...panel.state };

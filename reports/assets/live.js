@@ -94,7 +94,11 @@ async function take(board) {
     return;
   }
   const goal = parsed(`<div class="standing">${board.standing}</div>`).body.firstChild;
-  for (const [name, news] of named) page.panels[name].charts = inlined(news.charts, board.pool);
+  for (const [name, news] of named) {
+    page.panels[name].charts = inlined(news.charts, board.pool);
+    page.panels[name].controls = inlined(news.controls, board.pool); // a variant may have come
+    page.panels[name].refill?.();
+  }
   steadily(() => {
     become(section.querySelector(".standing"), goal);
     for (const [name, news] of named) {

@@ -20,6 +20,11 @@ FEWEST_LOOKS = 6
 """Before fewer looks than these are drawn, seeds are left out."""
 
 
+UPDATE_RATIO = (1e-4, 1e-2)
+"""A factor of ten on both sides of 0.001, around which it should lie (Stanford CS231n, Neural networks 3, Ratio of
+weights to updates)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Quantity:
     """Something that is measured of each layer."""
@@ -30,6 +35,8 @@ class Quantity:
     """Among the choices."""
     axis: str
     scale: Literal["log", "linear", "share", "cosine"] = "log"
+    usual: tuple[float, float] | None = None
+    """Where it lies in trainings that go well, if that is known."""
 
 
 QUANTITIES = (
@@ -40,7 +47,7 @@ QUANTITIES = (
     Quantity("activation_zeros", "signals", "activation: share of zeros", "share that is exactly 0", "share"),
     Quantity("activation_saturated", "signals", "activation: share saturated", "share that is saturated", "share"),
     Quantity("weight_gradient_norm", "signals", "weights: norm of the gradient", "norm of the weights’ gradient"),
-    Quantity("update_ratio", "signals", "weights: update ratio", "change in a step / norm of the weights"),
+    Quantity("update_ratio", "signals", "weights: update ratio", "change per step / weight norm", usual=UPDATE_RATIO),
     Quantity("effective_rank", "rank", "features: effective rank", "dimensions that features use", "linear"),
     Quantity("feature_saturation", "rank", "features: saturation", "share of dimensions for 99 %", "share"),
     Quantity("shift", "shift", "internal covariate shift", "change of the gradient, |G − G′|"),
@@ -126,17 +133,18 @@ class Layered:
             )
         )
 
-    def _names(self, quantity: Quantity, places: list[int]) -> list[str]:
+    def names(self, quantity: Quantity, places: list[int]) -> list[str]:
+        """The layers at some places."""
         return [self.layers[quantity.probe][place] for place in places]
 
     @cached_property
     def labels(self) -> Switch:
         """The names of the layers that are shown."""
-        return self.by_layers(lambda quantity, places: [*map(layer_label, self._names(quantity, places))])
+        return self.by_layers(lambda quantity, places: [*map(layer_label, self.names(quantity, places))])
 
     def axis(self, title: str) -> Switch:
         """An axis of the layers that are shown."""
-        return self.by_layers(lambda quantity, places: layer_axis(self._names(quantity, places), title))
+        return self.by_layers(lambda quantity, places: layer_axis(self.names(quantity, places), title))
 
     @cached_property
     def _shown(self) -> dict[str, Switch]:

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from archlab.analysis import layers, probing
 from archlab.records import Probes
 from archlab.reports import palette
-from archlab.reports.charts.layered import VALUE_BUDGET, Layered, Quantity
+from archlab.reports.charts.layer_map import USUAL_TEXT, coloured, extent, layer_map, map_layout
+from archlab.reports.charts.layered import UPDATE_RATIO, VALUE_BUDGET, Layered, Quantity
 from archlab.reports.charts.parts import (
-    BAR_ROOM,
-    STEP_AXIS,
-    color_bar,
     layer_axis,
     layer_label,
     line,
     log_axis,
     seed_control,
+    usual_band,
 )
 from archlab.reports.panel import (
     Chart,
     Color,
     Control,
     Exact,
-    Logarithm,
     Panel,
-    Scale,
     Slice,
     State,
     Switch,
@@ -60,15 +57,17 @@ def layers_panel(
         "seed": seeds.start,
         "step": len(view.steps) - 1,
     }
-    controls = [
-        Control("quantity", "Quantity", "select", quantities, state["quantity"]),
-        Control("step", "Step", "range", list(view.steps), state["step"]),
-        seeds,
-        Control("variant", "Variant of the map", "select", variants, state["variant"]),
-    ]
+    controls = [Control("quantity", "Quantity", "select", quantities, state["quantity"])]
+    if len(view.steps) > 1:
+        controls.append(Control("step", "Step", "range", list(view.steps), state["step"]))
+    controls.append(seeds)
+    if len(view.steps) > 1:
+        controls.append(Control("variant", "Variant of the map", "select", variants, state["variant"]))
     if view.has_more():
         controls.append(Control("layers", "all layers", "toggle", start="off"))
-    charts = [_depth_chart(view, state, places), _heat_map(view, state)]
+    charts = [_depth_chart(view, state, places)]
+    if len(view.steps) > 1:
+        charts.append(_heat_map(view, state))
     if view.blocks:
         charts.append(_branch_chart(view, state, places))
     return Panel(name, tuple(charts), tuple(controls), tuple(view.notes()))
@@ -84,7 +83,15 @@ _READING = (
 _FADING = "Gradients that fade from top to bottom vanish on their way to the first layers. "
 
 
+_USUAL = (
+    f"Shaded, for the update ratio: {UPDATE_RATIO[0]:g} to {UPDATE_RATIO[1]:g}, a factor of ten around what is usual "
+    "(Stanford CS231n); below, weights hardly move, above, a step may undo what others learnt. "
+)
+
+
 def _depth_chart(view: Layered, state: State, places: Mapping[str, int]) -> Chart:
+    when = "the slider’s step" if len(view.steps) > 1 else f"step {view.steps[0]:,}, the only look"
+    ratio = _USUAL if any(quantity.usual for quantity in view.quantities) else ""
     data = {
         str(seed): [
             line(
@@ -105,14 +112,15 @@ def _depth_chart(view: Layered, state: State, places: Mapping[str, int]) -> Char
     return Chart(
         name="depth",
         title="Every layer at one step",
-        description="One line per variant: the chosen quantity of each layer at the slider’s step, from the first "
-        f"layer (left) to the last. {_READING if view.layers['signals'] else ''}One run per variant (n = 1), of the "
-        f"chosen seed; the same {view.images:,} training images at every step.",
+        description=f"One line per variant: the chosen quantity of each layer at {when}, from the first "
+        f"layer (left) to the last. {_READING if view.layers['signals'] else ''}{ratio}One run per variant (n = 1), of "
+        f"the chosen seed; the same {view.images:,} training images at every step.",
         data=Switch("seed", data),
         layout={
             "xaxis": view.axis("layer, in the order of the forward pass"),
             "yaxis": view.by_layers(lambda quantity, places: _axis(quantity, view.every(quantity)[places])),
             "hovermode": "closest",
+            "shapes": view.by_quantity(lambda quantity: [usual_band(quantity.usual)] if quantity.usual else []),
         },
         height=420,
         wide=True,
@@ -125,94 +133,50 @@ def _values(view: Layered, variant: str, seed: int) -> Switch:
     return view.by_quantity(lambda quantity: Slice(view.matrix(variant, seed, quantity), "step", 1))
 
 
-def _range(quantity: Quantity, values: Any) -> tuple[float, float]:
-    """The least and the greatest value on a linear axis; below 0 only where there is something below."""
-    import numpy as np
-
-    if quantity.scale != "linear":
-        return (-1.0, 1.0) if quantity.scale == "cosine" else (0.0, 1.0)
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return 0.0, 1.0
-    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
-    return (low, high) if high > low else (low - 1, high + 1)
-
-
 def _axis(quantity: Quantity, values: Any) -> dict[str, Any]:
     if quantity.scale == "log":
         return log_axis(quantity.axis, probing.log_scale([values], room=0.1, least=0))
-    low, high = _range(quantity, values)
+    low, high = extent(quantity, values)
     room = 0.03 * (high - low)
     share = {"tickformat": ".0%"} if quantity.scale == "share" else {}
     return {"title": {"text": quantity.axis}, "type": "linear", "range": [low - room, high + room], **share}
 
 
 def _heat_map(view: Layered, state: State) -> Chart:
-    def chosen(quantity: Quantity, part: Callable[[Any], Any] = lambda node: node) -> Switch:
-        """A node for the values of the chosen run, or for a part of them."""
+    def chosen(quantity: Quantity) -> Switch:
+        """A node for the values of the chosen run."""
         return Switch(
             "variant",
             {
-                variant: Switch("seed", {str(seed): part(view.matrix(variant, seed, quantity)) for seed in view.seeds})
+                variant: Switch("seed", {str(seed): view.matrix(variant, seed, quantity) for seed in view.seeds})
                 for variant in view.found
             },
         )
 
-    def colours(part: Callable[[Quantity, Any], Any]) -> Switch:
-        """A node for something that follows from the values of the layers that are shown, in all runs."""
-        return view.by_layers(lambda quantity, places: part(quantity, view.every(quantity)[places]))
-
     here = Slice(list(view.steps), "step")
+    ratio = f"{USUAL_TEXT} " if any(quantity.usual for quantity in view.quantities) else ""
     edge = {"type": "line", "line": {"color": Color("text"), "width": 2, "dash": "dot"}}
     return Chart(
         name="heat",
         title="Every layer over training",
         description="One row per layer, the first at the bottom, one column per look; colour for the chosen quantity "
         "of the chosen variant and seed (n = 1 run), the same for all variants and seeds. "
-        f"{_FADING if view.layers['signals'] else ''}The dotted line is the slider’s step. Blank: not measured, not "
-        "finite, or exactly 0 where the scale is logarithmic.",
-        data=[
-            {
-                "type": "heatmap",
-                "x": list(view.steps),
-                "y": view.labels,
-                "z": view.by_quantity(
-                    lambda quantity: chosen(quantity, Logarithm) if quantity.scale == "log" else chosen(quantity)
-                ),
-                "customdata": view.by_quantity(chosen),
-                "colorscale": colours(
-                    lambda quantity, values: Scale("diverging" if _range(quantity, values)[0] < 0 else "sequential")
-                ),
-                "zmin": colours(lambda quantity, values: _colours(quantity, values)[0]),
-                "zmax": colours(lambda quantity, values: _colours(quantity, values)[1]),
-                "colorbar": colours(lambda quantity, values: _colours(quantity, values)[2]),
-                "hoverongaps": False,
-                "hovertemplate": "step %{x}<br>%{y}<br>%{customdata:.4g}<extra></extra>",
-            }
-        ],
+        f"{_FADING if view.layers['signals'] else ''}{ratio}The dotted line is the slider’s step. Blank: not "
+        "measured, not finite, or exactly 0 where the scale is logarithmic.",
+        data=layer_map(
+            view,
+            view.by_layers,
+            view.by_quantity(lambda quantity: coloured(quantity, chosen(quantity))),
+            view.by_quantity(chosen),
+        ),
         layout={
-            "margin": BAR_ROOM,
-            "xaxis": {**STEP_AXIS, "showgrid": False, "zeroline": False},
-            "yaxis": view.axis("layer"),
+            **map_layout(view, view.by_layers),
             "shapes": [{**edge, "x0": here, "x1": here, "y0": 0, "y1": 1, "yref": "paper"}],
         },
         height=460,
         wide=True,
         state=state,
     )
-
-
-def _colours(quantity: Quantity, values: Any) -> tuple[float, float, dict[str, Any]]:
-    """Where the colours of a heat map start and end, and the bar beside it."""
-    bar = color_bar(quantity.axis)
-    if quantity.scale == "log":
-        scale = probing.log_scale([values], least=0)
-        ticks = {"tickvals": list(scale.ticks.values()), "ticktext": [f"{number:.3g}" for number in scale.ticks]}
-        return scale.start, scale.end, bar | ticks
-    low, high = _range(quantity, values)
-    if low < 0:
-        low, high = min(low, -high), max(high, -low)
-    return low, high, bar | ({"tickformat": ".0%"} if quantity.scale == "share" else {})
 
 
 def _branch_chart(view: Layered, state: State, places: Mapping[str, int]) -> Chart:

@@ -186,6 +186,21 @@ def log_axis(title: str, scale: LogScale) -> dict[str, Any]:
     }
 
 
+def usual_band(usual: tuple[float, float]) -> dict[str, Any]:
+    """A shape that shades what is usual along an upright axis."""
+    return {
+        "type": "rect",
+        "x0": 0,
+        "x1": 1,
+        "xref": "paper",
+        "y0": usual[0],
+        "y1": usual[1],
+        "fillcolor": Color("muted", 0.14),
+        "line": {"width": 0},
+        "layer": "below",
+    }
+
+
 def layer_label(name: str) -> str:
     """A layer's whole name, for plotly; the network itself has none."""
     return label(name or "network", 300)

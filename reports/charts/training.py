@@ -50,12 +50,18 @@ def training_panel(experiment: Experiment, read: Callable[[Run], Mapping[str, An
             variant: _train_series(runs, recorded[variant], f"train_{metric}") for variant, runs in variants.items()
         }
         kind = "Of each batch as it was trained on." if stepwise else "Mean over each epoch's batches."
-        charts.append(_chart(f"train-{metric}", title, metric, series, kind, places, chance=chance, smooth=stepwise))
+        if _is_told(experiment, series):
+            charts.append(
+                _chart(f"train-{metric}", title, metric, series, kind, places, chance=chance, smooth=stepwise)
+            )
     for metric, title in (("loss", "Test loss"), ("accuracy", "Test accuracy")):
         series = {variant: _epoch_series(runs, f"test_{metric}") for variant, runs in variants.items()}
         running = {variant: _epoch_series(runs, f"test_{metric}_running") for variant, runs in variants.items()}
         kind = f"After each epoch, with {PRECISE} where there is BatchNorm; dashed: in {EVALUATION}."
-        charts.append(_chart(f"test-{metric}", title, metric, series, kind, places, chance=chance, running=running))
+        if all(run.watched for run in experiment.runs):
+            kind = "After each epoch, as the watched loop told it."
+        if _is_told(experiment, series):
+            charts.append(_chart(f"test-{metric}", title, metric, series, kind, places, chance=chance, running=running))
     controls = [
         Control(
             "x", "Horizontal axis", "select", (("step", "step"), ("epoch", "epoch"), ("seconds", "second")), "step"
@@ -75,6 +81,14 @@ def training_panel(experiment: Experiment, read: Callable[[Run], Mapping[str, An
     return Panel(name, tuple(charts), tuple(controls), tuple(notes))
 
 
+def _is_told(experiment: Experiment, series: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether there is something to draw, or may come: a watched loop that ended an epoch without it won't tell it."""
+    import numpy as np
+
+    ended = all(run.watched and run.epochs for run in experiment.runs)
+    return not (experiment.runs and ended) or any(np.isfinite(one["values"]).any() for one in series.values())
+
+
 def _train_series(runs: Sequence[Run], recorded: Sequence[Mapping[str, Any] | None], metric: str) -> dict[str, Any]:
     """Values by step where the store has them, else by epoch."""
     import numpy as np
@@ -84,6 +98,9 @@ def _train_series(runs: Sequence[Run], recorded: Sequence[Mapping[str, Any] | No
         return _epoch_series(runs, metric)
     values = curves.stacked([curve[metric] for _, curve in found])
     steps = np.asarray(max((curve["step"] for _, curve in found), key=len), dtype=np.int64)
+    if len(found) == 1 and found[0][0].watched:  # which may have told it now and then
+        told = np.isfinite(values[0])
+        steps, values = steps[told], values[:, told]
     return _series([run for run, _ in found], steps, values)
 
 

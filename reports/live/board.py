@@ -15,7 +15,7 @@ from archlab.analysis.variants import by_variant
 from archlab.analysis.wording import spoken_time
 from archlab.records import NormRecording, Probes, Run, Smoothness, TrainingConfig
 from archlab.records.settings import phrases, varying
-from archlab.reports.charts.depth import QUANTITY, Look, depth_chart, latest
+from archlab.reports.charts.depth import QUANTITY, Look, depth_chart, latest, map_chart, variant_control
 from archlab.reports.charts.lag import latest_lag_chart
 from archlab.reports.charts.probing import beta_chart
 from archlab.reports.charts.training import SMOOTHING, training_panel
@@ -62,7 +62,8 @@ class RunRow:
     """A run's status, or `waiting`."""
     done: int
     """Epochs that have ended."""
-    epochs: int
+    epochs: int | None
+    """How many there will be; None where nobody knows."""
     step: int
     """Optimiser steps so far; 0 where they are not known."""
     share: float
@@ -102,6 +103,8 @@ class Board:
     """The curves; then, once there is something of them, BatchNorm and the probes."""
     left: str = ""
     """How long all runs together will go on; empty where none does, or nobody knows."""
+    watched: bool = False
+    """Whether its runs are trained by loops of others."""
 
     @property
     def brief(self) -> str:
@@ -137,10 +140,12 @@ def groups(runs: Iterable[Run]) -> list[RunSet]:
     """
     together: dict[str, list[Run]] = {}
     for run in runs:
-        together.setdefault(_shared(run.config), []).append(run)
+        shared = _shared(run.config) if run.watched is None else f"{run.config.network} on {run.config.dataset}"
+        together.setdefault(shared, []).append(run)
     found: list[RunSet] = []
     for shared, members in together.items():
-        newest = {_identity(run.config): run for run in members}  # of two machines' runs the later one
+        # Of two machines' runs the later one.
+        newest = {run.key if run.watched else _identity(run.config): run for run in members}
         anchor = f"{slug(f'{members[0].config.network} {members[0].config.dataset}')}-{_short(shared)}"
         found.append(RunSet(anchor, tuple((run.config, run) for run in newest.values())))
     return sorted(found, key=_latest, reverse=True)
@@ -178,6 +183,7 @@ def board(
     """How an experiment stands, now or at another time."""
     members = group.members
     config = members[0][0]
+    watched = any(run is not None and run.watched for _, run in members)
     variants = by_variant(members, lambda member: member[0])
     names = list(variants)
     experiment = Experiment(
@@ -190,7 +196,8 @@ def board(
     return Board(
         anchor=group.anchor,
         title=experiment.title,
-        facts=", ".join(phrases(TrainingConfig, config.deciding)),
+        facts=", ".join(phrases(TrainingConfig, config.deciding)) if not watched else "watched",
+        watched=watched,
         rows=tuple(replace(row, left=time) for row, time in zip(rows, left, strict=True)),
         left=whole,
         standings=tuple(_standing(experiment, name, names, len(found)) for name, found in variants.items()),
@@ -269,24 +276,28 @@ def _norm_panel(experiment: Experiment, anchor: str, read: ReadRecording) -> Pan
 
 
 def _probe_panel(experiment: Experiment, anchor: str, read: ReadProbes) -> Panel | None:
-    """Signals by depth at the latest look, and the smoothness; None where no run has been looked at with either."""
+    """Signals by depth, at the latest look and over training, and the smoothness; None where nothing was looked at."""
     looks: dict[str, Look] = {}
+    looked: dict[str, dict[int, Probes]] = {}
     smoothness: dict[str, dict[int, Smoothness]] = {}
     images = 0
     for variant, runs in experiment.variants.items():
         for run in sorted(runs, key=lambda run: run.config.seed):
-            probes = read(run) if run.config.probed else None
+            probes = read(run) if run.config.probed or run.watched else None
             if probes is not None and probes.signals is not None and variant not in looks:
                 looks[variant] = latest(probes.signals, run.config.seed)
+                looked[variant] = {run.config.seed: Probes(signals=probes.signals)}
                 images = max(images, probes.signals.images)
             if probes is not None and probes.smoothness is not None:
                 smoothness.setdefault(variant, {})[run.config.seed] = probes.smoothness
-    charts = []
+    charts, controls = [], []
     if looks:
         charts.append(depth_chart(looks, experiment.places, images))
+        charts.append(map_chart(looked))
+        controls += [QUANTITY, variant_control(looked)]
     if smoothness:
         charts.append(beta_chart(smoothness, experiment.places))
-    return Panel(f"{anchor}-probes", tuple(charts), (QUANTITY,) if looks else ()) if charts else None
+    return Panel(f"{anchor}-probes", tuple(charts), tuple(controls)) if charts else None
 
 
 def _live(panel: Panel) -> Panel:
@@ -298,7 +309,7 @@ def _live(panel: Panel) -> Panel:
 
     def identity(trace: Mapping[str, Any]) -> str:
         known = trace.get("uid", trace["name"])
-        return _short(str([trace.get("legendgroup"), known, trace["line"].get("dash")]))
+        return _short(str([trace.get("legendgroup"), known, trace.get("line", {}).get("dash")]))
 
     charts = (
         replace(
@@ -320,7 +331,7 @@ def _row(
     error = run.error if run else ""
     if run and run.status == "interrupted":
         error = "its process is gone"
-    done = len(run.epochs) if run else 0
+    done, epochs = len(run.epochs) if run else 0, config.epochs if run is None or run.watched is None else None
     curves = read(run) if run else None
     step = len(curves["step"]) if curves else 0
     within = min(step / steps_per_epoch - done, 1.0) if steps_per_epoch and step > done * steps_per_epoch else 0.0
@@ -330,9 +341,9 @@ def _row(
         seed=config.seed,
         state=run.status if run else "waiting",
         done=done,
-        epochs=config.epochs,
+        epochs=epochs,
         step=step,
-        share=1.0 if run and run.status == "finished" else min((done + within) / config.epochs, 1.0),
+        share=1.0 if run and run.status == "finished" else min((done + within) / epochs, 1.0) if epochs else 0.0,
         accuracy="" if accuracy is None else ACCURACY.written(accuracy),
         seconds="" if seconds is None else f"{seconds:.1f} s",
         error=error,
@@ -341,9 +352,10 @@ def _row(
 
 def _standing(experiment: Experiment, name: str, names: Sequence[str], total: int) -> Standing:
     ended = [run for run in experiment.variants[name] if run.status == "finished" and run.epochs]
+    reached = [accuracy for run in ended if (accuracy := run.metric("test_accuracy")) is not None]
     mean = basis = ""
-    if ended:
-        found = ACCURACY.unit.limited(estimate([run.epochs[-1].test_accuracy for run in ended]))
+    if reached:
+        found = ACCURACY.unit.limited(estimate(reached))
         mean = ACCURACY.written(found.mean)
         basis = ", ".join(text for text in (ACCURACY.unit.interval(found), f"n = {found.n}") if text)
     diverged = sum(run.status == "diverged" for run in experiment.variants[name])

@@ -61,6 +61,7 @@ def message(board: Board) -> str:
             "panels": {
                 panel.name: {
                     "charts": document["panels"][panel.name]["charts"],
+                    "controls": document["panels"][panel.name]["controls"],
                     "notes": panel.notes,
                     "descriptions": {chart.name: chart.description for chart in panel.charts},
                 }

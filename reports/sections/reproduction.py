@@ -39,5 +39,5 @@ def _recipe(experiment: Experiment) -> Recipe:
         command=comparison.command if comparison and comparison.command else command,
         environment=environment,
         runs=runs,
-        configuration=runs[0].config.to_json() if runs else "",
+        configuration=runs[0].config.to_json() if runs and not runs[0].watched else "",
     )

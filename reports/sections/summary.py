@@ -177,7 +177,7 @@ def facts(experiment: Experiment) -> dict[str, str]:
     """What was run, as pairs of a name and a value."""
     comparison, runs = experiment.comparison, experiment.runs
     if comparison is None:
-        settings = shared_items([run.config.deciding for run in runs])
+        settings = shared_items([run.deciding for run in runs])
         count, seeds = len(runs), tuple(sorted({run.config.seed for run in runs}))
         parameters = {name: found[0].parameters for name, found in experiment.variants.items() if found}
         last = {"started": moment(runs[0].created)}

@@ -135,5 +135,12 @@ def test_runs_that_nobody_compares(runs: list[Run], text: str) -> None:
     assert runs_headline([replace(runs[0], epochs=())]) is None
 
 
+def test_an_accuracy_by_test_batches_is_called_so() -> None:
+    batched = replace(Epoch(1, 6, 0.5, 2.3, 0.1, 0.6, 0.8), test_batch=256)
+    found = runs_headline([Run("a", TrainingConfig(epochs=1), "finished", (batched,))])
+    assert found is not None
+    assert found.text.startswith("LeNet reaches 80.0 % test accuracy by the statistics of test batches of 256 images, ")
+
+
 def test_without_two_variants_there_is_none() -> None:
     assert headline(compared([(WITH, 0.9)])) is None

@@ -39,6 +39,7 @@ def test_several_networks_are_one_table() -> None:
     lines = run("shapes", "lenet", "resnet20", "--sort", "parameters").out.splitlines()
     assert [line.split()[0] for line in lines[:4] if not line.startswith("---")] == ["network", "resnet20", "lenet"]
     # resnet20: 269,722 parameters (Table 6 of He et al. says 0.27M); lenet 44,878
+    assert lines[0].split() == ["network", "output", "shape", "parameters", "MACs"]  # no column that says nothing
     assert "269,722" in lines[2]
     assert "44,878" in lines[3]
     inner = run("shapes", "lenet", "resnet20", "--depth", "1", "--sort", "macs").out.splitlines()

@@ -30,6 +30,9 @@ def test_an_unknown_name_is_refused() -> None:
 
 def test_the_options_of_a_source() -> None:
     table = run("networks", "torchvision:resnet18").out
+    assert max(map(len, table.splitlines())) <= 120  # its documentation has paragraphs, of which one sentence is shown
+    assert ":class:" not in table
+    assert "The pretrained weights to use." in table
     assert "num_classes" in table
     assert "Made for inputs of 3x224x224." in table
     refused = run("networks", "lenet", "--option", "a=1")

@@ -135,6 +135,30 @@ def test_the_map_has_a_row_per_layer_and_logarithms_as_colours() -> None:
     assert (cosine.zmin, cosine.zmax, list(cosine.z[0])[1:]) == (-1, 1, [-0.5, -0.5])
 
 
+def test_one_look_is_dots_and_no_map() -> None:
+    panel = layers_panel({"a": {0: layer_probes(steps=(7,))}}, "layers")
+    assert [one.name for one in panel.charts] == ["depth", "branches"]
+    assert {"step", "variant"}.isdisjoint(control.name for control in panel.controls)
+    depth = chart(panel, "depth")
+    assert (depth.data[0].mode, list(depth.data[0].x)) == ("lines+markers", ["conv", "head"])
+    np.testing.assert_allclose(depth.data[0].y, [0.001, 1], rtol=1e-6)
+    assert "at step 7, the only look" in panel.charts[0].description
+
+
+def test_the_usual_range_of_the_update_ratio_is_marked() -> None:
+    (heat,) = chart(PANEL, "heat", quantity="update_ratio").data
+    # 0.5 is 2.7 powers of ten above 0.001, the middle of 0.0001 to 0.01: so the colours reach to both sides.
+    reach = np.log10(0.5) + 3
+    assert (heat.zmin, heat.zmax) == (pytest.approx(-3 - reach), pytest.approx(-3 + reach))
+    bar = dict(zip(heat.colorbar.ticktext, heat.colorbar.tickvals, strict=True))
+    assert bar == {"▸ 0.0001": -4, "0.001": -3, "0.01 ◂": -2}
+    assert heat.hovertemplate.endswith("usual: 0.0001 to 0.01<extra></extra>")
+    (band,) = chart(PANEL, "depth", quantity="update_ratio").layout.shapes
+    assert (band.type, band.y0, band.y1) == ("rect", 1e-4, 1e-2)
+    assert not chart(PANEL, "depth").layout.shapes
+    assert "usual" not in chart(PANEL, "heat").data[0].hovertemplate
+
+
 def test_branch_over_skip_and_who_has_none() -> None:
     assert lines("branches") == {"a": [0.25]}  # 2 / 8
     assert chart(PANEL, "branches").layout.yaxis.range[0] < np.log10(0.25)

@@ -419,8 +419,18 @@ def test_probes_are_shown_from_the_first_look_on(store: Store) -> None:
         for writer in (first, second, later):
             writer.append_steps(steps(1))
         (board,) = watch.shown().boards
-        depth, beta = board.panels[1].charts
-        assert (depth.name, beta.name) == ("depth", "beta")
+        depth, heat, beta = board.panels[1].charts
+        assert (depth.name, heat.name, beta.name) == ("depth", "heat", "beta")
+        (seen,) = evaluate(heat.data, {"quantity": "gradient_norm", "variant": "norm=none"})
+        # a row per layer with weights, in the order of both variants; a column per look, as a logarithm
+        assert (seen["x"], seen["y"]) == ([0, 6], ["conv", "norm", "head"])
+        np.testing.assert_allclose(seen["customdata"], [[1, 7], [1, 6], [1, 5]])
+        np.testing.assert_allclose(seen["z"], np.log10([[1, 7], [1, 6], [1, 5]]), atol=1e-6)
+        (other,) = evaluate(heat.data, {"quantity": "gradient_norm", "variant": "norm=batch"})
+        np.testing.assert_allclose(other["customdata"], [[4, np.nan], [np.nan, np.nan], [2, np.nan]])
+        assert (seen["zmin"], seen["zmax"]) == (other["zmin"], other["zmax"]) == (0, pytest.approx(np.log10(7)))
+        (choice,) = (control for control in board.panels[1].controls if control.name == "variant")
+        assert [name for name, _ in choice.options] == ["norm=batch", "norm=none"]
         drawn = [evaluate(trace, depth.state) for trace in depth.data]  # type: ignore[union-attr]
         # Of norm=batch, the first seed; its layers with weights. Where a variant has no such layer, nothing.
         assert [trace["name"] for trace in drawn] == ["norm=batch, step 0", "norm=none, step 6"]
@@ -431,7 +441,7 @@ def test_probes_are_shown_from_the_first_look_on(store: Store) -> None:
         message = json.loads(page.message(board))["panels"]
         assert {name: list(panel["charts"]) for name, panel in message.items()} == {
             "experiment-training": ["train-loss", "train-accuracy", "test-loss", "test-accuracy"],
-            "experiment-probes": ["depth", "beta"],
+            "experiment-probes": ["depth", "heat", "beta"],
         }
 
         first.keep_probes(Probes(signals=signals(40, 30, 20, steps=(0, 6)), smoothness=smoothness(0, 6)))
@@ -444,7 +454,7 @@ def test_probes_are_shown_from_the_first_look_on(store: Store) -> None:
         assert uids[0][0] != uids[0][1]
         first.finish({}, None, Probes(smoothness=smoothness(0, 6)))
     (board,) = watch.shown().boards  # it has ended, and holds no signals: its other seed is drawn
-    depth, beta = board.panels[1].charts
+    depth, _, beta = board.panels[1].charts
     assert [evaluate(trace, depth.state)["name"] for trace in depth.data] == [  # type: ignore[union-attr]
         "norm=batch, step 0",
         "norm=none, step 6",

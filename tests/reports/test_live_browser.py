@@ -186,6 +186,10 @@ def test_a_chart_of_the_layers_comes_with_the_first_look(browser: Browser, store
             ["norm=batch, step 0", "conv,head", "4,2"],
             ["norm=none, step 0", "conv,head", "7,5"],
         ]
+        heat = depth.replace("depth", "heat")
+        reader.page.locator("figure[data-chart='heat']").scroll_into_view_if_needed()
+        reader.until(f"{heat}?.data?.[0]?.type === 'scatter'")  # one look is no map of one column
+        assert reader.evaluate(f"Array.from({heat}.data[0].x).join()") == "4,2"
         assert reader.evaluate(f"{depth}.layout.yaxis.type") == "log"
         assert reader.evaluate("document.querySelector('form.controls [name=x]').value") == "epoch"
         # What was chosen stays while looks come: what the legend hides, and the quantity.
@@ -202,6 +206,14 @@ def test_a_chart_of_the_layers_comes_with_the_first_look(browser: Browser, store
         reader.until(f"{depth}.layout.yaxis.title.text.includes('weights')")
         assert reader.evaluate(told)[0][2] == "1,1"
         reader.page.locator("figure[data-chart='beta']").scroll_into_view_if_needed()
+        assert reader.evaluate(f"{heat}.data[0].type") == "heatmap"
+        assert reader.evaluate(f"[Array.from({heat}.data[0].x), {heat}.data[0].y]") == [[0, 6], ["conv", "head"]]
+        reader.page.locator("form.controls [name=quantity]").select_option("gradient_norm")
+        values = f"Array.from({heat}.data[0].customdata, (row) => Array.from(row))"
+        reader.until(f"{values}[0][1] === 40")
+        assert reader.evaluate(values) == [[1, 40], [1, 20]]
+        reader.page.locator("form.controls [name=variant]").select_option("norm=none")
+        reader.until(f"{values}[0][0] === 7")
         beta = depth.replace("depth", "beta")
         reader.until(f"{beta}?.data?.[0]?.y.length === 2")
         assert reader.problems == []

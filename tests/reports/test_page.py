@@ -335,7 +335,8 @@ def test_index_links_every_report(tmp_path: Path) -> None:
     assert plotly().packed not in text
     assert "1 comparison and 1 other run" in reader.text
     assert "lenet on digits: norm=batch against norm=none" in reader.text  # links differ in what they say
-    ends = [epoch.test_accuracy for run in store.runs() for epoch in run.epochs if run.config.variant == "norm=group"]
+    runs = [run for run in store.runs() if run.config.variant == "norm=group"]
+    ends = [epoch.test_accuracy or 0.0 for run in runs for epoch in run.epochs]
     assert (
         f"Test accuracy by epoch, {100 * min(ends):.2f} % to {100 * max(ends):.2f} %; dotted: chance, 10.00 %"
         in reader.text

@@ -27,6 +27,7 @@ from archlab.records import (
     Landscape,
     LayerSeries,
     NormRecording,
+    NormUse,
     Probes,
     Run,
     Similarity,
@@ -56,6 +57,9 @@ FIRST_SETTINGS = {
 """What the keys of the first runs were made from; a setting that came later leaves them as they were."""
 
 
+USES = (NormUse(""), NormUse("block.0/norm", momentum=None, in_training="both", not_finite_step=3))
+
+
 def epoch(number: int) -> Epoch:
     return Epoch(number, 10 * number, 1.0, 0.5, 0.25, 0.125, 0.75, test_loss_running=None)
 
@@ -63,7 +67,8 @@ def epoch(number: int) -> Epoch:
 def recording() -> NormRecording:
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     layer = {quantity: values + place for place, quantity in enumerate(NormRecording.QUANTITIES)}
-    return NormRecording((0, 7), {"block.0/norm": layer, "": layer}, {"": {"mean": values[:1], "variance": values[:1]}})
+    population = {"": {"mean": values[:1], "variance": values[:1]}}
+    return NormRecording((0, 7), {"block.0/norm": layer, "": layer}, population, USES)
 
 
 def write(store: Store, config: TrainingConfig = CONFIG, epochs: int = 2) -> Run:
@@ -93,6 +98,7 @@ def test_written_run_is_read_back(store: Store) -> None:
     kept, expected = store.recording(run.key), recording()
     assert kept is not None
     assert kept.steps == (0, 7)
+    assert kept.uses == USES
     for mine, theirs in ((kept.layers, expected.layers), (kept.population, expected.population)):
         assert mine.keys() == theirs.keys()
         for path in theirs:
@@ -102,6 +108,23 @@ def test_written_run_is_read_back(store: Store) -> None:
     assert sorted(item.name for item in (store.path / "runs" / run.key).iterdir()) == (
         ["curves.safetensors", "metrics.jsonl", "norms.safetensors", "run.json"]
     )
+
+
+@pytest.mark.parametrize("last", [None, 3])
+def test_uses_are_kept_without_a_row(store: Store, last: int | None) -> None:
+    with store.writer(CONFIG, ENVIRONMENT) as writer:
+        run = writer.finish(CURVES, NormRecording((), {}, uses=USES))
+    kept = store.recording(run.key, last)
+    assert kept == NormRecording((), {}, {}, USES)
+
+
+def test_a_recording_of_an_older_archlab_has_no_uses(store: Store) -> None:
+    run = write(store)
+    path = store.path / "runs" / run.key / "norms.safetensors"
+    write_arrays(path, read_arrays(path))
+    kept = store.recording(run.key)
+    assert kept is not None
+    assert kept.uses == ()
 
 
 @pytest.mark.parametrize(("last", "steps"), [(3, (0, 1, 7, 8, 9)), (8, tuple(range(10))), (20, tuple(range(10)))])
@@ -223,6 +246,7 @@ def test_key_is_a_safe_file_name(network: str, store: Store) -> None:
     run = write(store, replace(CONFIG, network=network))
     assert len(run.key) < 200
     assert (store.path / "runs" / run.key).is_dir()
+    assert store.runs() == [run]
     assert store.run(run.key).config.network == network
 
 

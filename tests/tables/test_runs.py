@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from archlab.analysis.comparison import summarise
 from archlab.tables import text
 from archlab.tables.runs import run_table, runs_table, store_table
@@ -62,3 +64,14 @@ def test_a_long_key_keeps_its_last_letters_at_80_columns() -> None:
     assert max(map(len, drawn)) <= 80
     assert len(drawn) == 5  # title, blank, heads, rule, the run: no second block
     assert "-98e1aabff349 " in drawn[-1]
+
+
+@pytest.mark.parametrize(
+    ("running", "beginning"), [(None, "test acc., test loss: in"), (0.5, "All test accuracies and losses: in")]
+)
+def test_an_accuracy_by_test_batches_says_so(running: float | None, beginning: str) -> None:
+    made = run("norm=batch", 0, 0.5, running=running)
+    batched = replace(made, epochs=tuple(replace(epoch, test_batch=256) for epoch in made.epochs))
+    (note,) = (note for note in run_table(batched).footer if "256 images" in note)
+    assert note.startswith(beginning)
+    assert not any("256" in note for note in run_table(made).footer)

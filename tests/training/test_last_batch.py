@@ -41,9 +41,10 @@ def test_more_images_are_fine(images: int, batch_size: int) -> None:
     [
         make_network("none"),
         nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10)),
+        nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.BatchNorm1d(5).eval(), nn.Linear(5, 10)),
         nn.Linear(1, 1),  # takes no such images: training says so
     ],
-    ids=["no BatchNorm", "BatchNorm over maps", "failing"],
+    ids=["no BatchNorm", "BatchNorm over maps", "frozen", "failing"],
 )
 def test_networks_that_take_a_single_image_are_left_alone(network: nn.Module) -> None:
     check_last_batch(network, SHAPE, 33, 32)

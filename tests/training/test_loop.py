@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from archlab.errors import RunError
+from archlab.errors import DivergedError, RunError
 from archlab.networks import resolve
 from archlab.records import TrainingConfig
 from archlab.training import datasets, images, loop, seeding
@@ -236,7 +236,7 @@ def test_random_state_of_the_caller_stays() -> None:
 def test_a_training_ends_at_its_target_as_a_longer_one_goes_on() -> None:
     def epochs(until: str | None) -> tuple[Trainer, list[float]]:
         trainer = Trainer(seeding.build(make_network, 0), DATA, replace(CONFIG, epochs=6, until=until))
-        return trainer, [epoch.train_accuracy for epoch in trainer.epochs()]
+        return trainer, [epoch.train_accuracy or 0.0 for epoch in trainer.epochs()]
 
     whole = epochs(None)[1]
     target = sorted(whole)[3]
@@ -246,3 +246,22 @@ def test_a_training_ends_at_its_target_as_a_longer_one_goes_on() -> None:
     assert found == whole[: first + 1]
     assert len(trainer.curves()["step"]) == 4 * (first + 1)
     assert epochs("accuracy=1")[1] == whole  # nothing reaches it
+
+
+@pytest.mark.parametrize("poisoned", [True, False])
+def test_a_test_loss_that_is_not_finite_has_its_cause(poisoned: bool) -> None:
+    class Side(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head, self.side = nn.Linear(64, 10), nn.BatchNorm2d(1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.head(x.flatten(1))
+            if self.training:
+                self.side(x / 0 if poisoned else x)  # never finite, nor are precise statistics of it
+                return logits
+            return logits + (self.side(x / 0).mean() if poisoned else torch.inf)
+
+    cause = "though every training loss is finite: the running statistics of side are not$"
+    with pytest.raises(DivergedError, match=cause if poisoned else "lower the learning rate, now 0.01$"):
+        list(Trainer(Side(), DATA, CONFIG).epochs())

@@ -127,6 +127,55 @@ def test_layer_that_is_not_called_keeps_its_own() -> None:
     assert list(moments) == ["used"]
 
 
+def test_layer_that_is_called_twice_counts_with_all_its_values() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm1d(4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            first, second = self.norm(x), self.norm(10 * x + 30)
+            return first + second  # type: ignore[no-any-return]
+
+    network, x = Twice().train(), torch.randn(50, 4)
+    moments = population.measure(network, norm_layers(network), iter([x[:20], x[20:]]))["norm"]
+    values = torch.cat([x, 10 * x + 30]).to(torch.float64)
+    torch.testing.assert_close(moments.mean, values.mean(0), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(moments.variance, values.var(0, correction=0), rtol=1e-5, atol=1e-5)
+
+
+def test_infinite_running_statistics_leave_no_trace() -> None:
+    network = nn.Sequential(nn.BatchNorm1d(4)).train()
+    clean = population.measure(network, norm_layers(network), iter([x := torch.randn(50, 4)]))["0"]
+    held = norm_layers(network)[0].statistics()
+    held[0][1], held[1][2] = torch.inf, torch.nan
+    moments = population.measure(network, norm_layers(network), iter([x]))["0"]
+    assert torch.equal(moments.mean, clean.mean)
+    assert torch.equal(moments.variance, clean.variance)
+    assert held[0].isinf().tolist() == [False, True, False, False]  # as it was
+
+
+def test_an_infinite_batch_is_left_out_and_counted() -> None:
+    network, x = nn.Sequential(nn.BatchNorm1d(4)).train(), torch.randn(60, 4)
+    x[25, 1] = torch.inf
+    moments = population.measure(network, norm_layers(network), iter(torch.split(x, 20)))["0"]
+    values = torch.cat([x[:20], x[40:]]).to(torch.float64)
+    assert moments.left_out == 1
+    torch.testing.assert_close(moments.mean, values.mean(0), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(moments.variance, values.var(0, correction=0), rtol=1e-5, atol=1e-6)
+    assert population.measure(network, norm_layers(network), iter([x[20:40]])) == {}
+
+
+def test_layer_that_its_network_freezes_keeps_its_own() -> None:
+    class Freezing(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            self[0].eval()
+            return super().forward(x)  # type: ignore[no-any-return, no-untyped-call]
+
+    network = Freezing(nn.BatchNorm1d(4), nn.BatchNorm1d(4)).train()
+    assert list(population.measure(network, norm_layers(network), iter([torch.randn(5, 4)]))) == ["1"]
+
+
 def test_norm_layers_are_found_where_they_track() -> None:
     network = nn.Sequential(
         nn.BatchNorm2d(2),

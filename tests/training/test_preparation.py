@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from archlab.errors import InputError
 from archlab.records import TrainingConfig
 from archlab.training import Execution, estimate_time, images, train
 from archlab.training.preparation import Preparer
@@ -82,3 +85,43 @@ def test_what_a_factory_shares_is_trained_by_no_run(tmp_path: Path) -> None:
     first, second = (train(config, device="cpu") for _ in range(2))
     assert first.key == second.key
     assert first.epochs[0].train_loss == second.epochs[0].train_loss
+
+
+LAZY = """
+from torch import nn
+
+def make(kernel: int = 3, lazy: bool = True) -> nn.Module:
+    return nn.Sequential(
+        nn.LazyConv2d(4, kernel) if lazy else nn.Conv2d(1, 4, kernel),
+        nn.LazyBatchNorm2d() if lazy else nn.BatchNorm2d(4),
+        nn.Flatten(),
+        nn.LazyLinear(10) if lazy else nn.Linear(144, 10),
+    )
+"""
+
+
+@pytest.fixture
+def lazy(tmp_path: Path) -> TrainingConfig:
+    path = tmp_path / "lazy.py"
+    path.write_text(LAZY)
+    return TrainingConfig(f"{path}:make", size=8, epochs=1, train_samples=64, test_samples=20)
+
+
+def test_lazy_layers_get_their_sizes_from_an_image_and_the_weights_of_others(lazy: TrainingConfig) -> None:
+    states = [
+        Preparer(Execution(device="cpu")).prepare(replace(lazy, options={"lazy": value})).network().state_dict()
+        for value in (True, False)
+    ]
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name
+    assert train(lazy).parameters == 40 + 8 + 1450  # 4 * 9 + 4, 2 * 4, 144 * 10 + 10
+    assert Preparer(Execution(device="cpu")).prepare(lazy).network("meta")[3].in_features == 144  # type: ignore[index]
+
+
+def test_lazy_layers_that_no_image_fits_are_an_error(lazy: TrainingConfig) -> None:
+    config = replace(lazy, options={"kernel": 9})
+    with pytest.raises(
+        InputError, match=r"has lazy layers, .* fails on an image of shape \(1, 1, 8, 8\): RuntimeError"
+    ):
+        Preparer(Execution(device="cpu")).prepare(config).network()

@@ -10,7 +10,7 @@ from archlab.records import NormRecording, TrainingConfig
 from archlab.training import recording, seeding
 from archlab.training.loop import Trainer
 from archlab.training.norms import norm_layers
-from archlab.training.recording import Recorder
+from archlab.training.recording import NormRecorder
 from tests.training.tiny import make_data, make_network
 
 DATA = make_data(50)  # batches of 16, 16, 16, 2
@@ -126,7 +126,7 @@ def test_full_rows_are_thinned_and_ends_of_epochs_stay(monkeypatch: pytest.Monke
     layers = norm_layers(nn.Sequential(layer))
     row = 6 * 4 * 2  # quantities x bytes x channels
     monkeypatch.setattr(recording, "ROW_BYTES", 11 * row)
-    recorder = Recorder(layers, 1, epochs=4, steps_per_epoch=10)
+    recorder = NormRecorder(layers, 1, epochs=4, steps_per_epoch=10)
     for step in range(1, 41):
         if recorder.due(step):
             recorder.before()
@@ -143,7 +143,7 @@ def test_full_rows_are_thinned_and_ends_of_epochs_stay(monkeypatch: pytest.Monke
 
 def test_more_epochs_than_the_bound_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "ROW_BYTES", 1)
-    recorder = Recorder(norm_layers(nn.Sequential(nn.BatchNorm1d(2))), 1, epochs=7, steps_per_epoch=3)
+    recorder = NormRecorder(norm_layers(nn.Sequential(nn.BatchNorm1d(2))), 1, epochs=7, steps_per_epoch=3)
     for step in range(1, 22):
         if recorder.due(step):
             recorder.before()
@@ -154,7 +154,7 @@ def test_more_epochs_than_the_bound_has_room_for(monkeypatch: pytest.MonkeyPatch
 
 def test_cumulative_average() -> None:
     network = nn.Sequential(nn.BatchNorm1d(3, momentum=None))
-    recorder = Recorder(norm_layers(network), 1, epochs=1, steps_per_epoch=4)
+    recorder = NormRecorder(norm_layers(network), 1, epochs=1, steps_per_epoch=4)
     torch.manual_seed(0)
     parts = [torch.randn(5, 3) for _ in range(4)]
     for step, part in enumerate(parts, start=1):
@@ -163,3 +163,18 @@ def test_cumulative_average() -> None:
         recorder.after(step)
     means = recorder.recording().layers["0"]["batch_mean"][1:]
     np.testing.assert_allclose(means, torch.stack([part.mean(0) for part in parts]), atol=1e-6)
+
+
+def test_two_updates_of_a_step_are_solved_for_together() -> None:
+    layer = nn.BatchNorm1d(2)
+    recorder = Recorder(norm_layers(nn.Sequential(layer)), 1, epochs=1, steps_per_epoch=3)
+    batch = torch.randn(8, 2)
+    for step, updates in enumerate((1, 2, 0), 1):
+        layer.train(updates > 0)
+        recorder.before()
+        for _ in range(updates):
+            layer(batch)
+        recorder.after(step)
+    means = recorder.recording().layers["0"]["batch_mean"]
+    np.testing.assert_allclose(means[1:3], np.stack([batch.mean(0)] * 2), atol=1e-6)
+    assert np.isnan(means[[0, 3]]).all()  # no batch went in

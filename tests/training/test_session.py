@@ -100,7 +100,7 @@ def test_events_come_in_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_steps_of_a_run_that_goes_can_be_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "REPORT_SECONDS", 0)
-    monkeypatch.setattr(session, "KEEP_SECONDS", 0)
+    monkeypatch.setattr("archlab.training.recorder.KEEP_SECONDS", 0)
     seen: list[list[float]] = []
     run = train(
         CONFIG,

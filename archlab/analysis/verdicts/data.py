@@ -251,14 +251,14 @@ def _is_above_guessing(run: Run) -> bool:
     guess = max(max(counts) / images, 1 / max(1, len(run.data.classes)))
     error = math.sqrt(guess * (1 - guess) / images)
     last = run.epochs[-1]
-    return max(last.test_accuracy or 0.0, last.test_accuracy_running or 0.0) > guess + CHANCE_ERRORS * error
+    return (last.best_accuracy or 0.0) > guess + CHANCE_ERRORS * error
 
 
 def _learnt_something(run: Run) -> bool:
     """Whether the training loss is below that of guessing."""
     assert run.data is not None
-    classes = len(run.data.classes)
-    return classes > 1 and run.epochs[-1].train_loss < 0.9 * math.log(classes)
+    classes, loss = len(run.data.classes), run.metric("train_loss")
+    return classes > 1 and loss is not None and loss < 0.9 * math.log(classes)
 
 
 def _collapsed_class(run: Run) -> int | None:
@@ -273,13 +273,18 @@ def _collapsed_class(run: Run) -> int | None:
 def _falls_short(group: Group, by: float) -> bool:
     """Whether test accuracy is so far below train accuracy in every finished run."""
     ends = [run.epochs[-1] for run in group.finished]
-    gaps = [end.train_accuracy - end.test_accuracy for end in ends if end.test_accuracy is not None]
+    gaps = [
+        end.train_accuracy - end.test_accuracy
+        for end in ends
+        if end.train_accuracy is not None and end.test_accuracy is not None
+    ]
     return bool(gaps) and min(gaps) > by
 
 
 def _accuracy_text(group: Group) -> str:
     last = group.finished[0].epochs[-1]
-    return f"{SHARE.number(last.train_accuracy)} % in training, {SHARE.number(last.test_accuracy)} % in the test"
+    shown = [0.0 if value is None else value for value in (last.train_accuracy, last.test_accuracy)]
+    return f"{SHARE.number(shown[0])} % in training, {SHARE.number(shown[1])} % in the test"
 
 
 def _first(group: Group) -> tuple[Run, DataSummary] | None:

@@ -46,6 +46,8 @@ DESIGN_CHECKS: tuple[Callable[[Sequence[Group], Comparison | None], list[Verdict
     design.unrecorded,
 )
 """What is asked of all variants together."""
+OPTIONS = re.compile(r" \(--[^()]*\)")
+"""What remedies say to archlab's own trainings alone."""
 CAUSES = frozenset(
     {
         "constant-labels",
@@ -98,6 +100,8 @@ def examine(
     groups = _groups(runs, recording, curves, probes)
     found = _explained([verdict for check in CHECKS for group in groups for verdict in check(group)])
     found += [verdict for design in DESIGN_CHECKS for verdict in design(groups, comparison)]
+    if all(run.watched for run in runs):  # whose loops have no options of archlab
+        found = [replace(verdict, remedy=OPTIONS.sub("", verdict.remedy)) for verdict in found]
     found = _shared(found)
     return Examination(
         tuple(sorted(found, key=lambda verdict: LEVELS.index(verdict.level))), tuple(run.key for run in runs)
@@ -165,7 +169,9 @@ def _groups(
             if held is not None and held.layers and held.steps and run.status == "finished":
                 layers[run.key] = condense(run, held)
             found = curves(run.key) or {}
-            if len(found.get("train_loss", ())):
-                losses[run.key] = found["train_loss"]
+            told = found.get("train_loss", ())
+            # What a watched loop told now and then is no curve.
+            if len(told) and not (run.watched and any(value != value for value in told)):
+                losses[run.key] = told
         groups.append(Group(variant, tuple(members), layers, losses, looks, observed))
     return groups

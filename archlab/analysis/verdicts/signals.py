@@ -307,8 +307,8 @@ def _is_blocked(series: LayerSeries) -> bool:
 
 def _is_far(run: Run) -> bool:
     """Whether the training loss is far above what training reaches, as far as the records say what guessing gives."""
-    classes = len(run.data.classes) if run.data is not None else 0
-    return classes > 1 and bool(run.epochs) and run.epochs[-1].train_loss > LEARNING_LOSS_SHARE * math.log(classes)
+    classes, loss = len(run.data.classes) if run.data is not None else 0, run.metric("train_loss")
+    return classes > 1 and loss is not None and loss > LEARNING_LOSS_SHARE * math.log(classes)
 
 
 def _images(group: Group) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from archlab.analysis.chance import best_accuracy, class_count, has_learnt
+from archlab.analysis.chance import class_count, has_learnt
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.statistics import paired_difference
 from archlab.analysis.verdicts.group import Array, Group, interval_text
@@ -88,8 +88,9 @@ def failures(group: Group) -> list[Verdict]:
                 check="interrupted-runs",
                 level="warning",
                 text=f"{len(stopped)} of {counted(len(group.runs), 'run')} were interrupted after "
-                f"{range_text([len(run.epochs) for run in stopped], 'd')} of "
-                f"{counted(stopped[0].config.epochs, 'epoch')}: they are in no mean.",
+                f"{range_text([len(run.epochs) for run in stopped], 'd')} "
+                + ("epochs" if stopped[0].watched else f"of {counted(stopped[0].config.epochs, 'epoch')}")
+                + ": they are in no mean.",
                 variant=group.variant,
                 seeds=tuple(run.config.seed for run in stopped),
                 remedy="Run the same command again: it trains what is missing.",
@@ -106,7 +107,8 @@ def _reasons(runs: Sequence[Run]) -> str:
 
 
 def _is_infinite(run: Run) -> bool:
-    return any(not math.isfinite(value) for epoch in run.epochs[-1:] for value in (epoch.train_loss, epoch.test_loss))
+    losses = [loss for epoch in run.epochs[-1:] for loss in (epoch.train_loss, epoch.test_loss) if loss is not None]
+    return not all(map(math.isfinite, losses))
 
 
 def progress(group: Group) -> list[Verdict]:
@@ -123,8 +125,9 @@ def progress(group: Group) -> list[Verdict]:
         losses = group.losses.get(run.key, ())
         if reference is None and len(losses) > 2 * BLOCK_STEPS:
             reference = float(losses[:BLOCK_STEPS].mean())
-        if reference is not None and reference > 0 and not _is_infinite(run):
-            judged.append((run, run.epochs[-1].train_loss, reference))
+        loss = run.epochs[-1].train_loss
+        if loss is not None and reference is not None and reference > 0 and not _is_infinite(run):
+            judged.append((run, loss, reference))
     stuck = [entry for entry in judged if entry[1] >= UNLEARNT_LOSS_SHARE * entry[2] and not has_learnt(entry[0])]
     if not judged:
         return []
@@ -169,9 +172,10 @@ def _guessing(run: Run) -> float | None:
 def _at_chance(runs: Sequence[Run]) -> str:
     """What the accuracies of runs that did not learn are, for a sentence; empty where nobody knows what chance is."""
     classes = _classes(runs[0])
-    if classes is None:
+    known = [accuracy for run in runs if (accuracy := run.epochs[-1].best_accuracy) is not None]
+    if classes is None or not known:
         return ""
-    accuracies = range_text([100 * best_accuracy(run) for run in runs], ".1f")
+    accuracies = range_text([100 * accuracy for accuracy in known], ".1f")
     return f"; test accuracy is {accuracies} %, where chance is {100 / classes:.3g} %"
 
 
@@ -247,9 +251,10 @@ def gap(group: Group) -> list[Verdict]:
     """
     if breaks_averages(group):
         return []
-    last = [run.epochs[-1] for run in group.finished]
-    train, test = [epoch.train_accuracy for epoch in last], [epoch.test_accuracy for epoch in last]
-    if not last or not all(map(math.isfinite, (*train, *test))):
+    last = [(run, run.epochs[-1].train_accuracy, run.epochs[-1].test_accuracy) for run in group.finished]
+    told = [(run, one, other) for run, one, other in last if one is not None and other is not None]
+    train, test = [one for _, one, _ in told], [other for *_, other in told]
+    if not told or not all(map(math.isfinite, (*train, *test))):
         return []
     found = paired_difference(test, train)
     if found.mean < ACCURACY_GAP or (found.low is not None and found.low <= 0):
@@ -260,7 +265,7 @@ def gap(group: Group) -> list[Verdict]:
             level="note",
             text=f"Train accuracy is {SHARE.number(found.mean)} points above test accuracy ({interval_text(found)}).",
             variant=group.variant,
-            seeds=tuple(run.config.seed for run in group.finished),
+            seeds=tuple(run.config.seed for run, *_ in told),
             remedy="More training images, fewer epochs or a smaller network narrow it; alone it is no fault.",
             source=GOODFELLOW_2016,
         )

@@ -224,6 +224,5 @@ def _has_small_batch(use: NormUse) -> bool:
 
 def _loses(run: Run | None) -> bool:
     """Whether evaluation is far below training."""
-    if run is None or not run.epochs or run.epochs[-1].test_accuracy_running is None:
-        return False
-    return run.epochs[-1].train_accuracy - run.epochs[-1].test_accuracy_running >= PROBLEM_GAP
+    train, test = (run.metric(name) if run else None for name in ("train_accuracy", "test_accuracy_running"))
+    return train is not None and test is not None and train - test >= PROBLEM_GAP

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Set
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archlab.records import GradientCorrelation, Landscape, LayerSeries, Probes, Similarity, TrainingConfig
+from archlab.records import GradientCorrelation, Landscape, Probes, Similarity, TrainingConfig
 from archlab.training.datasets import Split
 from archlab.training.probes import correlation, landscape, shift
 from archlab.training.probes.features import MOST_LAYERS, SIMILAR_IMAGES, Features, alignment, spread
@@ -16,6 +15,7 @@ from archlab.training.probes.listening import Listener, has_weights, listening
 from archlab.training.probes.signals import Signals
 from archlab.training.probes.smoothness import SmoothnessProbe
 from archlab.training.probes.surface import Surface, TrainingLoss
+from archlab.training.probes.table import LayerTable
 
 
 class Probing:
@@ -48,10 +48,10 @@ class Probing:
         self._order: dict[str, nn.Module] = {}  # the layers, as they are first called
         self._weighted: set[str] = set()  # names of calls of layers with weights
         self._signals, self._branches, self._shift, self._rank = (
-            _Table(names) for names in (Probes.SIGNALS, Probes.BRANCHES, Probes.SHIFT, Probes.RANK)
+            LayerTable(names) for names in (Probes.SIGNALS, Probes.BRANCHES, Probes.SHIFT, Probes.RANK)
         )
         self._similarity = _Similarities()
-        self._correlation = _Table(("correlation",))
+        self._correlation = LayerTable(("correlation",))
         self.looks = 0
         """How often it has looked."""
 
@@ -173,40 +173,6 @@ class _Order(Listener):
         if module not in self._seen:
             self._seen.add(module)
             self.layers[name] = module
-
-
-class _Table:
-    """Rows of numbers of layers, look by look. They stay on the device until they are asked for."""
-
-    def __init__(self, quantities: Sequence[str]) -> None:
-        self._quantities = quantities
-        self._looks: list[tuple[int, list[str], Tensor]] = []
-
-    @property
-    def steps(self) -> list[int]:
-        """Of its looks."""
-        return [step for step, *_ in self._looks]
-
-    def add(self, step: int, rows: Mapping[str, Sequence[Tensor]]) -> None:
-        """Add a look, if it saw anything: of each layer its quantities, 0-dimensional."""
-        if rows:
-            self._looks.append((step, list(rows), torch.stack([torch.stack(list(row)) for row in rows.values()])))
-
-    def series(self, images: int, weighted: Set[str]) -> LayerSeries | None:
-        """Everything so far; a layer that wasn't there in some look has NaN. None where there is nothing."""
-        if not self._looks:
-            return None
-        names = list(dict.fromkeys(name for _, seen, _ in self._looks for name in seen))
-        values = torch.full((len(self._looks), len(names), len(self._quantities)), torch.nan)
-        for place, (_, seen, found) in enumerate(self._looks):
-            values[place, [names.index(name) for name in seen]] = found.to("cpu", torch.float32)
-        return LayerSeries(
-            steps=tuple(step for step, *_ in self._looks),
-            layers=tuple(names),
-            quantities={name: values[:, :, place].numpy() for place, name in enumerate(self._quantities)},
-            images=images,
-            weighted=np.array([name in weighted for name in names]),
-        )
 
 
 class _Similarities:

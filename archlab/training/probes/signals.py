@@ -45,15 +45,23 @@ class Signals(Listener):
     Args:
         network: whose passes they are.
         parameters: all that is trained, by name.
-        before: copies of them from before the step; None where there was no step.
+        before: `Signals.before`.
+        prefix: path of the network among several, with which names begin.
     """
 
     def __init__(
-        self, network: nn.Module, parameters: Mapping[str, Tensor], before: Mapping[str, Tensor] | None
+        self,
+        network: nn.Module,
+        parameters: Mapping[str, Tensor],
+        before: Mapping[str, Tensor] | None = None,
+        prefix: str = "",
     ) -> None:
-        self._names = {module: path for path, module in network.named_modules()}
+        self._names = {module: path for path, module in network.named_modules(prefix=prefix)}
         self._parameters = parameters
-        self._before = before
+        self.before = before
+        """Copies of the parameters from before the step; None where there was no step."""
+        self.has_gradients = False
+        """Whether a gradient has come back to some layer."""
         self.layers: dict[str, list[Tensor]] = {}
         """Name -> its `Probes.SIGNALS`, 0-dimensional; NaN for what it has not."""
         self.joins: dict[str, tuple[Tensor, Tensor]] = {}
@@ -88,16 +96,34 @@ class Signals(Listener):
 
             def note(gradient: Tensor) -> None:
                 row[first : first + 4] = moments(gradient.detach())
+                self.has_gradients = True
 
             output.register_hook(note)  # type: ignore[no-untyped-call]
         return row
+
+    def unheard(self, name: str, module: nn.Module) -> None:
+        """Note a layer of which nothing but its weights is known."""
+        held = next(module.parameters(recurse=False))
+        self.layers[name] = [torch.full((), torch.nan, device=held.device)] * len(SIGNALS)
+        self._owners[name] = module
+
+    def unscale(self, factor: float) -> None:
+        """Take out a factor by which the loss was multiplied before it was sent backwards."""
+        if factor != 1:
+            place = SIGNALS["gradient_norm"]
+            for row in self.layers.values():
+                row[place : place + 3] = [row[place] / factor, row[place + 1] / factor, row[place + 2] / factor**2]
 
     def joining(self, name: str, branch: Tensor, skip: Tensor) -> None:
         """Note the variances of what is added."""
         self.joins[name] = variance(branch.detach().float()), variance(skip.detach().float())
 
     def note_weights(self, gradients: Mapping[str, Tensor]) -> None:
-        """Note the weights of all layers, after the backward pass that gave these gradients, by parameter."""
+        """Note the weights of all layers, after the backward pass.
+
+        Args:
+            gradients: what it gave by parameter, or the norms of that; a layer without any has no norm.
+        """
         for name, module in self._owners.items():
             path = self._names[module]
             own = [f"{path}.{held}" if path else held for held, _ in module.named_parameters(recurse=False)]
@@ -106,10 +132,11 @@ class Signals(Listener):
                 continue
             row = self.layers[name]
             row[SIGNALS["weight_norm"]] = joint_norm([self._parameters[held].detach() for held in own])
-            row[SIGNALS["weight_gradient_norm"]] = joint_norm([gradients[held] for held in own])
-            if self._before is not None:
-                moved = joint_norm([self._parameters[held].detach() - self._before[held] for held in own])
-                row[SIGNALS["update_ratio"]] = moved / joint_norm([self._before[held] for held in own])
+            if all(held in gradients for held in own):
+                row[SIGNALS["weight_gradient_norm"]] = joint_norm([gradients[held] for held in own])
+            if self.before is not None and all(held in self.before for held in own):
+                moved = joint_norm([self._parameters[held].detach() - self.before[held] for held in own])
+                row[SIGNALS["update_ratio"]] = moved / joint_norm([self.before[held] for held in own])
 
 
 def moments(values: Tensor) -> list[Tensor]:
