@@ -23,8 +23,8 @@ from archlab.analysis.verdicts.group import (
     is_settled,
     worst,
 )
-from archlab.analysis.verdicts.uses import breaks_averages
 from archlab.analysis.verdicts.signals import moves_fast
+from archlab.analysis.verdicts.uses import breaks_averages
 from archlab.analysis.wording import counted, range_text
 from archlab.records import Run, Verdict
 from archlab.records.verdict import Level
