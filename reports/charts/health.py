@@ -13,12 +13,14 @@ from archlab.analysis.verdicts.norms import MEAN_SHIFT, PROBLEM_VALUES, VARIANCE
 from archlab.analysis.wording import counted
 from archlab.records.norm_health import Channels, NormHealth, NormLayerHealth
 from archlab.reports.charts.parts import layer_axis, layer_label, line, points
+from archlab.reports.charts.recorded import PRECISE_COLOR, RUNNING_COLOR
 from archlab.reports.panel import Chart, Color, Control, Density, Panel, Switch, series_color
 from archlab.reports.text import label
 
 LAYER = "layer"
 """The control that chooses a layer."""
 NAMES = {"running": EVALUATION, "precise": PRECISE, "batch": "batch statistics"}
+COLORS = {"running": RUNNING_COLOR, "precise": PRECISE_COLOR, "batch": Color("muted")}
 REACH, PLACES = 6, 121
 """Where the axis of normalised activations ends on both sides, and how many places along it are drawn."""
 Drawn = Callable[[NormHealth, Sequence[NormLayerHealth]], Chart | None]
@@ -68,7 +70,7 @@ def answers_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
                 "orientation": "h",
                 "x": shares,
                 "y": [NAMES[one.statistics] for one in health.outcomes],
-                "marker": {"color": [series_color(place) for place in (0, 1, 2)[: len(shares)]]},
+                "marker": {"color": [COLORS[one.statistics] for one in health.outcomes]},
                 "text": [f"{100 * share:.2f} %" for share in shares],
                 "textposition": "auto",
                 "hovertemplate": "%{y}: %{x:.2%}<extra></extra>",
@@ -132,8 +134,8 @@ def density_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
         description=f"Channel {one.channel} of {one.layer}: a normal density with the mean and deviation that the channel "
         "has after normalising. By precise statistics that is 0 and 1, what the next layer has learnt from.",
         data=[
-            line(f"by {PRECISE}", places, Density(places, 0.0, 0.0), series_color(1)),
-            line(f"in {EVALUATION}", places, Density(places, ratio, shift), series_color(0), 2.5),
+            line(f"by {PRECISE}", places, Density(places, 0.0, 0.0), PRECISE_COLOR),
+            line(f"in {EVALUATION}", places, Density(places, ratio, shift), RUNNING_COLOR, 2.5),
         ],
         layout={
             "xaxis": {"title": {"text": "normalised activation"}},
@@ -146,7 +148,7 @@ def profile_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
     """Running means beside precise ones, channel by channel."""
     if not any(layer.mean and layer.running_mean for layer in layers):
         return None
-    diamond = {"color": series_color(1), "size": 7, "symbol": "diamond-open"}
+    diamond = {"color": PRECISE_COLOR, "size": 7, "symbol": "diamond-open"}
     return Chart(
         name="means",
         title="Means of all channels",
@@ -161,7 +163,7 @@ def profile_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
                 error_y={
                     "type": "data",
                     "array": _by(layers, lambda one: [None if value is None else value**0.5 for value in one.variance]),
-                    "color": series_color(1, 0.5),
+                    "color": Color("text", 0.5),
                     "thickness": 1,
                     "width": 0,
                 },
@@ -170,7 +172,7 @@ def profile_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
                 "running",
                 _by(layers, lambda one: list(range(one.channels))),
                 _by(layers, lambda one: list(one.running_mean)),
-                {"color": series_color(0), "size": 6},
+                {"color": RUNNING_COLOR, "size": 6},
             ),
         ],
         layout={"xaxis": {"title": {"text": "channel"}, "zeroline": False}, "yaxis": {"title": {"text": "mean"}}},
