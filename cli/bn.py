@@ -12,7 +12,7 @@ import typer
 from archlab.cli.common.completion import names_or_keys
 from archlab.cli.common.console import emit, message, prints_aside, progress, show, write, write_item, write_line
 from archlab.cli.common.groups import grouped
-from archlab.cli.common.idle import refuse_idle
+from archlab.cli.common.idle import refuse_data_options, refuse_idle
 from archlab.cli.common.options import NetworkOptions
 from archlab.cli.common.output import Format, Output, writable
 from archlab.cli.common.settings import DataDirOption, DownloadDataOption, StoreOption
@@ -23,10 +23,12 @@ from archlab.errors import InputError
 if TYPE_CHECKING:
     from archlab.records import Verdict
     from archlab.records.norm_health import NormHealth
+    from archlab.reports.material import Item
     from archlab.store import Store
 
 EXAMINING = ("key", "data_dir", "download", "batch_size", "images", "size", "recalibrate", "fold", "device")
 """Options of an examination, which a stored run has behind it."""
+OF_IMAGES = ("data_dir", "download", "batch_size", "images", "size")
 
 
 @grouped
@@ -37,7 +39,8 @@ def bn(
         typer.Argument(
             metavar="NETWORK|RUN",
             show_default=False,
-            help="A network's source, as for archlab shapes, with --weights; or a stored run: its key, the start of it, "
+            help="A network's source, as for archlab shapes, with --weights; or a stored run: its key, the start "
+            "of it, "
             "or newest.",
             autocompletion=names_or_keys,
         ),
@@ -47,7 +50,8 @@ def bn(
         typer.Option(
             metavar="FILE",
             show_default=False,
-            help="Trained weights: .safetensors, or a checkpoint of torch.save that holds tensors alone. Where they lie "
+            help="Trained weights: .safetensors, or a checkpoint of torch.save that holds tensors alone. Where "
+            "they lie "
             "in it, and what stands before their names, is found out.",
         ),
     ] = None,
@@ -126,12 +130,20 @@ def bn(
     """
     from archlab.store import open_store
 
+    if target.form in (Format.json, Format.html):
+        refuse_idle(context, ("full",), f"is for tables, and {target.form} holds everything")
     home = open_store(store)
     run = _run_key(subject, home) if weights is None and dataset is None else None
     if run is not None:
         refuse_idle(context, (*EXAMINING, "options", "bn", "skip"), "is for a network, and a run was named")
         found = _of_run(run, home)
     else:
+        if weights is None:
+            refuse_idle(context, ("key",), "names weights in a file, and --weights was not given")
+        if dataset is None:
+            refuse_idle(context, OF_IMAGES, "is for images, and --dataset was not given")
+        else:
+            refuse_data_options(context, dataset)
         for path, flag in ((recalibrate, "--recalibrate"), (fold, "--fold")):
             if path is not None:
                 writable(path, called=flag)
@@ -194,7 +206,7 @@ def _show(found: NormHealth, full: bool, store: Store, target: Output) -> None:
     if target.form is Format.html:
         from archlab.reports import page
 
-        items = [found, *([store.run(found.run)] if found.run else [])]
+        items: list[Item] = [found, *([store.run(found.run)] if found.run else [])]
         write(page(items, store=store, command=shlex.join(["archlab", *sys.argv[1:]])), target.path)
         if target.path is not None:
             message(f"wrote {target.path}")

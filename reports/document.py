@@ -38,7 +38,9 @@ def page(items: Sequence[Item], *, store: Store | None = None, title: str | None
     True
     """
     if not items:
-        raise InputError("a page needs at least one Trace, Profile, Run, Comparison, ExperimentResult or NormHealth, got none")
+        raise InputError(
+            "a page needs at least one Trace, Profile, Run, Comparison, ExperimentResult or NormHealth, got none"
+        )
     material = gather(items, store, command)
     parts = sections(material)
     every = [section for part in parts for section in part.walk()]

@@ -101,7 +101,8 @@ def gather(items: Sequence[Item], store: Store | None = None, command: str = "")
     for item in items:
         if not isinstance(item, Item):
             raise InputError(
-                f"a page shows Trace, Profile, Run, Comparison, ExperimentResult and NormHealth records, got {type(item).__name__}"
+                "a page shows Trace, Profile, Run, Comparison, ExperimentResult and NormHealth records, got "
+                f"{type(item).__name__}"
             )
     results = _unique(item for item in items if isinstance(item, ExperimentResult))
     named = [comparison for result in results for comparison in result.comparisons]

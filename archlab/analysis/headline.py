@@ -27,6 +27,12 @@ NORMS = {
     "group": "with GroupNorm",
     "layer": "with LayerNorm",
     "instance": "with InstanceNorm",
+    "frozen": "with frozen BatchNorm",
+}
+IMAGES = {
+    "none": "with images as they are",
+    "data": "with normalised images",
+    "imagenet": "with images normalised as ImageNet's",
 }
 SKIPS = {"on": "with skip connections", "off": "without skip connections"}
 FACTORS = {"norm": "the normalisation", "skip": "skip connections"}
@@ -184,6 +190,8 @@ def _phrase(options: Mapping[str, Value], word: str) -> str:
             said.append(NORMS[str(value)])
         elif name == "skip":
             said.append(SKIPS["off" if value in (False, "off") else "on"])
+        elif name == "normalise":
+            said.append(IMAGES[str(value)])
         elif name != "network":
             said.append(f"{word} {name.replace('_', ' ')} {f'{value:g}' if isinstance(value, float) else value}")
     return " and ".join(said)

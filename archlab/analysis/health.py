@@ -1,4 +1,5 @@
-"""What a table and a picture of a trained network's BatchNorm show: each layer in a few numbers, and the worst first."""
+"""What a table and a picture of a trained network's BatchNorm show: each layer in a few numbers, and the worst "
+"first."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ def run_health(run: Run, recording: NormRecording | None, curves: Mapping[str, A
     """
     if recording is None or not recording.layers:
         raise InputError(
-            f"nothing was recorded of the BatchNorm layers of run {run.key}: train it with --record-every 1, or a network "
+            f"nothing was recorded of the BatchNorm layers of run {run.key}: train it with --record-every 1, or a "
+            "network "
             "that has such layers"
         )
     ends = condense(run, recording)

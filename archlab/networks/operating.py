@@ -46,7 +46,9 @@ class Operation:
         return {name: getattr(self, name) for name in self.given}
 
     def perform(self, network: nn.Module, known: object) -> tuple[nn.Module, tuple[str, ...]]:
-        """The network changed in place, or another in its stead; and sentences that say what was changed.
+        """A changed copy of the network, and sentences that say what was changed.
+
+        A copy, since a factory may give what lies in its module, the same each time.
 
         Args:
             network: it, just built.
@@ -55,16 +57,17 @@ class Operation:
         Raises:
             InputError: that can't be done, and why.
         """
-        from archlab.networks.surgery.norms import replace_in_place
-        from archlab.networks.surgery.skips import switch_off_in_place
+        from archlab.networks.surgery.norms import replace_norms
+        from archlab.networks.surgery.skips import skips_off
 
         said: list[str] = []
         inputs = known if self.inputs is None else self.inputs
         if self.norm != "batch":
-            network, done = replace_in_place(network, self.norm, inputs=inputs)
+            network, done = replace_norms(network, self.norm, inputs=inputs)
             said.extend(sentences(done))
         if self.skip == "off":
-            said.extend(sentences(switch_off_in_place(network, guessed(network) if inputs is None else inputs)))
+            network, done = skips_off(network, guessed(network) if inputs is None else inputs)
+            said.extend(sentences(done))
         return network, tuple(said)
 
 

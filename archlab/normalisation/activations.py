@@ -37,7 +37,7 @@ class ZeroCounter(TorchFunctionMode):
         ]
 
     def __exit__(self, *reason: Any) -> None:
-        super().__exit__(*reason)
+        super().__exit__(*reason)  # type: ignore[no-untyped-call]
         for handle in self._handles:
             handle.remove()
         self._outputs.clear()

@@ -14,10 +14,10 @@ from archlab.normalisation import weights as files_of_weights
 from archlab.normalisation.feeding import Feed, feed
 from archlab.normalisation.layers import described, numbers
 from archlab.normalisation.measuring import Measured, Passes, Tell
-from archlab.normalisation.patient import Patient, admit
+from archlab.normalisation.patient import Patient, admit, quicken
 from archlab.normalisation.terms import BATCH_SIZE, Terms
 from archlab.normalisation.weights import WeightsFile
-from archlab.normalisation.writing import check_folding, write_folded, write_recalibrated
+from archlab.normalisation.writing import check_folding, example, write_folded, write_recalibrated
 from archlab.records import Value
 from archlab.records.norm_health import ExaminedData, NormHealth, NormLayerHealth
 from archlab.training.seeding import preserved
@@ -66,9 +66,7 @@ def examine(
     held = None if weights is None else files_of_weights.read_weights(weights)
     if held is None and key is not None:
         raise InputError(f"key is {key!r}, but no weights are given that it could be in: leave it out")
-    targets = {
-        kind: Path(path) for kind, path in (("recalibrate", recalibrate), ("fold", fold)) if path is not None
-    }
+    targets = {kind: Path(path) for kind, path in (("recalibrate", recalibrate), ("fold", fold)) if path is not None}
     _check_targets(targets, held, data)
     with preserved():
         patient = admit(source, held, key, data, chosen)
@@ -84,7 +82,9 @@ def examine(
         if data is None:
             health = replace(health, folding=check_folding(patient, None, None, tell))
         else:
-            health = _on_images(health, patient, feed(data, patient.source, patient.network, chosen), chosen, targets, tell)
+            health = _on_images(
+                health, patient, feed(data, patient.source, patient.network, chosen), chosen, targets, tell
+            )
     return replace(health, verdicts=judged(health))
 
 
@@ -104,6 +104,7 @@ def _on_images(
     health: NormHealth, patient: Patient, given: Feed, terms: Terms, targets: Mapping[str, Path], tell: Tell
 ) -> NormHealth:
     batch_size = terms.batch_size or BATCH_SIZE
+    quicken(patient, example(patient, given))
     measured = Passes(patient.network, patient.device, tell).measure(given, batch_size)
     makers = {"recalibrate": write_recalibrated, "fold": write_folded}
     fitting = given.fitting
@@ -132,7 +133,7 @@ def _on_images(
 
 def _with_measured(layer: NormLayerHealth, measured: Measured) -> NormLayerHealth:
     moments, noise = measured.moments.get(layer.path), measured.noise.get(layer.path)
-    found = {}
+    found: dict[str, Any] = {}
     if moments is not None:
         found |= {"mean": numbers(moments.mean), "variance": numbers(moments.variance)}
     if noise is not None:

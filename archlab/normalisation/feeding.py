@@ -97,8 +97,8 @@ def _of_images(name: str, source: Source, network: nn.Module, terms: Terms) -> F
     made_for = shape[-1] if len(shape) == 4 else getattr(getattr(network, "config", None), "image_size", None)
     size = terms.size or (made_for if isinstance(made_for, int) else None)
     each = max(2, terms.images // 2)
-    counts = [min(each, len(part.labels)) for part in (found.train, found.test)]
-    dataset = datasets.prepare(found, size, *counts)
+    train, test = (min(each, len(part.labels)) for part in (found.train, found.test))
+    dataset = datasets.prepare(found, size, train, test)
     fitting = []
     side = dataset.image_shape[-1]
     if found.size != side:
@@ -111,10 +111,8 @@ def _of_images(name: str, source: Source, network: nn.Module, terms: Terms) -> F
                 "expected grey images, or a network of so many channels (--option in_channels=3)"
             )
         fitting.append(f"Grey images are repeated into {channels} channels.")
-    parts = [
-        Stack(*_shuffled(split.images, split.labels), channels) for split in (dataset.train, dataset.test)
-    ]
-    return Feed(found.name, *parts, classes=len(found.classes), is_split=True, fitting=tuple(fitting))
+    parts = [Stack(*_shuffled(split.images, split.labels), channels) for split in (dataset.train, dataset.test)]
+    return Feed(found.name, parts[0], parts[1], len(found.classes), is_split=True, fitting=tuple(fitting))
 
 
 def _of_batches(name: str, data: Any, terms: Terms) -> Feed:
@@ -125,7 +123,9 @@ def _of_batches(name: str, data: Any, terms: Terms) -> Feed:
         chosen = None if labels is None else labels[start::2]
         halves.append(Stack(*_shuffled(given[start::2], chosen), given.shape[1]))
     classes = 0 if labels is None else int(labels.max()) + 1
-    return Feed(name, *halves, classes=classes, is_split=True, fitting=("Images are taken as the data gives them.",))
+    return Feed(
+        name, halves[0], halves[1], classes, is_split=True, fitting=("Images are taken as the data gives them.",)
+    )
 
 
 def _shuffled(given: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -152,7 +152,9 @@ def _loader(name: str) -> Any:
 
 
 def _called(name: str, found: Any) -> Any:
-    if isinstance(found, type) or (callable(found) and not hasattr(found, "__iter__") and not hasattr(found, "__getitem__")):
+    if isinstance(found, type) or (
+        callable(found) and not hasattr(found, "__iter__") and not hasattr(found, "__getitem__")
+    ):
         try:
             return found()
         except Exception as error:

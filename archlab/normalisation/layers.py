@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -43,25 +42,25 @@ def described(network: nn.Module, missing: frozenset[str] = frozenset()) -> list
 
 def _described(path: str, module: Any, missing: frozenset[str]) -> NormLayerHealth:
     counter = getattr(module, "num_batches_tracked", None)
-    statistics: Mapping[str, Tensor] = {
-        name: value
-        for name in ("running_mean", "running_var")
-        if isinstance(value := getattr(module, name, None), Tensor)
-    }
     channels = int(getattr(module, "num_features", 0) or getattr(module, "channels", 0))
     ones, zeros = torch.ones(channels), torch.zeros(channels)
-    own = BatchNorm  # archlab's own keeps the other share
     return NormLayerHealth(
         path=path,
         kind=type(module).__name__,
         epsilon=float(module.eps),
-        momentum=1 - module.momentum if isinstance(module, own) else module.momentum,
+        momentum=1 - module.momentum if isinstance(module, BatchNorm) else module.momentum,  # the share that is kept
         gamma=numbers(ones if module.weight is None else module.weight),
         beta=numbers(zeros if module.bias is None else module.bias),
-        **{name: numbers(value) for name, value in statistics.items()},
+        running_mean=_held(module, "running_mean"),
+        running_var=_held(module, "running_var"),
         batches=int(counter) if isinstance(counter, Tensor) and f"{path}.num_batches_tracked" not in missing else None,
         loaded=not any(f"{path}.{name}" in missing for name in ("running_mean", "running_var")),
     )
+
+
+def _held(module: Any, name: str) -> Channels:
+    value = getattr(module, name, None)
+    return numbers(value) if isinstance(value, Tensor) else ()
 
 
 def numbers(values: Tensor | Any) -> Channels:

@@ -2,11 +2,11 @@
 
 Measuring semantics: four passes. (1) The tested images in evaluation mode, as `model.eval()` gives it; there the zeros
 behind activations are counted. (2) The images for statistics, in training mode of the BatchNorm layers, from which the
-precise statistics come (`archlab.training.population`) and the noise of batches: the deviation of the batches' own means
-and variances, which for batches of independent images falls with the root of their size, so that it is taken in batches
-of `STATISTICS_BATCH` and scaled to those of the training. (3) The tested images with the precise statistics. (4) The
-same with each batch's own, in batches of the training's size. Weights, statistics, counters and modes are afterwards
-what they were.
+precise statistics come (`archlab.training.population`) and the noise of batches: the deviation of the batches' own
+means and variances, which for batches of independent images falls with the root of their size, so that it is taken in
+batches of `STATISTICS_BATCH` and scaled to those of the training. (3) The tested images with the precise statistics.
+(4) The same with each batch's own, in batches of the training's size. Weights, statistics, counters and modes are
+afterwards what they were.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class Passes:
             done += len(batch)
             self._tell(what, done, len(stack))
 
-    def answers(self, stack: Stack, what: str, size: int = EVALUATION_BATCH, layers: Sequence[NormLayer] = ()) -> Tensor:
+    def answers(
+        self, stack: Stack, what: str, size: int = EVALUATION_BATCH, layers: Sequence[NormLayer] = ()
+    ) -> Tensor:
         """(images, values) what the network gives, with its running statistics or, in `layers`, those of the batch.
 
         Raises:
@@ -102,7 +104,8 @@ class Passes:
         layers = tracking(self._network)
         found = normalisations(self._network)
         with observing_uses(self._network) as observer, ZeroCounter(found) as zeros:
-            running = self.answers(feed.tested, "evaluation (running statistics)")
+            size = EVALUATION_BATCH if layers else batch_size  # which decides where there are no running statistics
+            running = self.answers(feed.tested, "evaluation", size)
         uses = observer.uses()
         moments, noise = self._statistics(feed.statistics, layers, batch_size) if layers else ({}, {})
         with population.applied(layers, moments):
@@ -111,8 +114,8 @@ class Passes:
         labels = feed.tested.labels
         if labels is not None and running.shape[1] < max(feed.classes, 2):
             labels = None
-        made: tuple[tuple[Statistics, Tensor], ...] = (("running", running), ("precise", precise), ("batch", by_batch))
-        outcomes = tuple(outcome(name, given, precise, labels) for name, given in made) if layers else ()
+        made: list[tuple[Statistics, Tensor]] = [("running", running), ("precise", precise), ("batch", by_batch)]
+        outcomes = tuple(outcome(name, given, precise, labels) for name, given in made[0 if layers else 2 :])
         return Measured(outcomes, moments, noise, zeros.shares(), zeros.functions, labels is not None, running, uses)
 
     def _statistics(
@@ -187,4 +190,6 @@ def _tensor_of(output: Any) -> Tensor:
     for part in parts:
         if isinstance(part, Tensor):
             return part
-    raise ForwardError(f"the network gives {type(output).__name__}, expected a tensor of scores, or one in a dictionary")
+    raise ForwardError(
+        f"the network gives {type(output).__name__}, expected a tensor of scores, or one in a dictionary"
+    )

@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from archlab.errors import InputError
 from archlab.networks.devices import find_device
 from archlab.networks.sources import Source
 from archlab.normalisation import weights
 from archlab.normalisation.feeding import is_loader
+from archlab.normalisation.layers import tracking
 from archlab.normalisation.terms import Terms
 from archlab.normalisation.weights import Fit, WeightsFile
 from archlab.records import Value
 from archlab.training.images import load_images
+from archlab.training.norms import evaluating, kept_statistics
 
+LARGE = 64
+"""Height and width from which on the layout of weights makes a difference."""
 CLASSES_OPTIONS = ("num_classes", "classes", "num_labels")
 """What factories call the number of classes."""
 
@@ -41,6 +45,26 @@ class Patient:
         network = self.source.build()
         weights.load(network, held, weights.fit(network, held, self.found.key))
         return network.to(self.device)
+
+
+def quicken(patient: Patient, images: Tensor) -> None:
+    """Lay the network's weights out with channels last, where it takes large images on a processor and still runs so.
+
+    ResNet-18 then takes two thirds of the time. A network that calls `view` on what a convolution gives fails with it,
+    and is put back.
+
+    Args:
+        patient: whose network is laid out anew; its numbers stay.
+        images: a few, to try it on.
+    """
+    if patient.device.type != "cpu" or min(images.shape[-2:]) < LARGE:
+        return
+    patient.network.to(memory_format=torch.channels_last)
+    try:
+        with torch.no_grad(), evaluating(patient.network), kept_statistics(tracking(patient.network)):
+            patient.network(images)
+    except RuntimeError:
+        patient.network.to(memory_format=torch.contiguous_format)
 
 
 def admit(source: Source, held: WeightsFile | None, key: str | None, data: Any, terms: Terms) -> Patient:

@@ -32,6 +32,10 @@ class Terms:
     """Where the network runs; None for the accelerator if there is one."""
 
     def __post_init__(self) -> None:
-        for name, value, least in (("batch_size", self.batch_size, 2), ("images", self.images, 16), ("size", self.size, 1)):
+        for name, value, least in (
+            ("batch_size", self.batch_size, 2),
+            ("images", self.images, 16),
+            ("size", self.size, 1),
+        ):
             if value is not None and value < least:
                 raise InputError(f"{name} is {value}, expected {least} or more")

@@ -108,7 +108,9 @@ def _torch(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        wanted = next((line.strip() for line in str(error).splitlines() if "Unsupported" in line or "GLOBAL" in line), "")
+        wanted = next(
+            (line.strip() for line in str(error).splitlines() if "Unsupported" in line or "GLOBAL" in line), ""
+        )
         raise InputError(
             f"{path} holds more than weights, which reading it would execute, so that it is not read"
             + (f" ({wanted})" if wanted else "")

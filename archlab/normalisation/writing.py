@@ -17,9 +17,7 @@ from archlab.normalisation import weights
 from archlab.normalisation.feeding import Feed
 from archlab.normalisation.measuring import Measured, Passes, Tell, finite
 from archlab.normalisation.patient import Patient
-from archlab.normalisation.weights import WeightsFile
 from archlab.records.norm_health import FoldingCheck, WrittenWeights
-from archlab.training.norms import NormLayer
 
 FOLDED_IMAGES = 64
 """That the outputs of a folded network are compared on, where no checkpoint is written."""
@@ -65,7 +63,7 @@ def write_folded(patient: Patient, path: Path, feed: Feed, measured: Measured, t
     for name, value in state.items():
         stored = _stored_name(patient, name)
         like = original.get(stored, original.get(_stored_name(patient, f"{name.rpartition('.')[0]}.weight")))
-        tensors[stored] = value.cpu() if like is None else value.cpu().to(like.dtype)
+        tensors[stored] = value.cpu().contiguous().to(value.dtype if like is None else like.dtype)
     weights.save(patient.held, patient.found.key, tensors, path)
     bare, _ = fold(patient.source.build().to(patient.device), example(patient, feed))  # the same layers, other weights
     written = weights.read_weights(path)
@@ -74,7 +72,8 @@ def write_folded(patient: Patient, path: Path, feed: Feed, measured: Measured, t
 
 
 def check_folding(patient: Patient, feed: Feed | None, measured: Measured | None, tell: Tell) -> FoldingCheck | None:
-    """What folding would do to the answers; without images, which layers can be folded. None where that can't be told."""
+    """What folding would do to the answers; without images, which layers can be folded. None where that can't be "
+    "told."""
     from archlab.errors import InputError
 
     try:

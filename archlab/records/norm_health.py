@@ -129,7 +129,7 @@ class NormLayerHealth:
 
     @property
     def scale(self) -> Channels:
-        """gamma / sqrt(running variance + eps): what folding multiplies each filter by."""
+        """Of each filter, gamma / sqrt(running variance + eps): what folding multiplies it by."""
         return tuple(
             None if gamma is None or variance is None or variance + self.epsilon <= 0
             else gamma / (variance + self.epsilon) ** 0.5

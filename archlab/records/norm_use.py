@@ -102,7 +102,8 @@ class NormUse:
     @property
     def is_frozen(self) -> bool:
         """Whether training normalises by the running statistics, which then stay."""
-        return self.in_training == "running"
+        # A layer whose input is 0 everywhere, behind dead ReLUs, gives the same by either, and its statistics move.
+        return self.in_training == "running" and not self.moves
 
     @property
     def mixes(self) -> bool:

@@ -305,7 +305,7 @@ def _new_key(config: TrainingConfig) -> str:
 
 
 def _slug(text: str) -> str:
-    # A folder whose name begins with a dot is hidden, also where the cut makes it so.
+    # A long name may be cut before a dot, which would hide the folder.
     return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-.")[-48:].lstrip(".") or "x"
 
 

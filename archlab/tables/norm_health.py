@@ -1,10 +1,12 @@
-"""A trained network's BatchNorm as tables: its answers, its layers, its worst channels, and what was loaded and written."""
+"""A trained network's BatchNorm as tables: its answers, its layers, its worst channels, and what was loaded and "
+"written."""
 
 from __future__ import annotations
 
 from archlab.analysis.health import LayerState, layer_states, worst_channels, worst_layers
 from archlab.analysis.metrics import EVALUATION, PRECISE
-from archlab.analysis.verdicts.norms import OFF_SHARE
+from archlab.analysis.verdicts.channels import NEGLIGIBLE_WEIGHT
+from archlab.analysis.verdicts.norms import MEAN_SHIFT, OFF_SHARE, VARIANCE_FACTOR
 from archlab.analysis.wording import counted, shape_text
 from archlab.records.norm_health import LoadedWeights, NormHealth, Outcome, WrittenWeights
 from archlab.tables.columns import count_column
@@ -14,6 +16,11 @@ WORST_LAYERS, WORST_CHANNELS = 8, 5
 """That are shown where not all are."""
 NAMES = 8
 """Names of tensors of a kind that are shown where not all are."""
+LAYER_NOTES = (
+    f"off: channels {MEAN_SHIFT:g} standard deviations or a factor of {VARIANCE_FACTOR:g} in variance from precise.",
+    f"dead: |gamma| and |beta| below {NEGLIGIBLE_WEIGHT:g}. always 0: on every image behind the activation.",
+    "noise: of batch means, in standard deviations. scale: largest over smallest gamma / sqrt(variance + eps).",
+)
 TITLES = {"running": EVALUATION, "precise": PRECISE, "batch": "batch statistics"}
 
 
@@ -67,13 +74,9 @@ def layers_table(health: NormHealth, full: bool) -> Table:
     """One row per layer: all in the network's order, or the worst first."""
     states = layer_states(health) if full else worst_layers(health, WORST_LAYERS)
     left = len(health.layers) - len(states)
-    which = "BatchNorm layers" if full or not left else f"The {len(states)} worst of {len(health.layers)} BatchNorm layers"
-    footer = [
-        "off: channels whose running mean is 0.2 standard deviations or whose variance is a factor of 1.2 from the "
-        "precise one; beside it the furthest.",
-        "dead: |gamma| and |beta| below 0.05; always 0: on every image behind the activation. noise: of batch means, in "
-        "standard deviations. scale: largest over smallest gamma / sqrt(variance + eps).",
-    ]
+    which = (
+        "BatchNorm layers" if full or not left else f"The {len(states)} worst of {len(health.layers)} BatchNorm layers"
+    )
     return Table(
         columns=(
             Column("layer", "layer", shrinks=True),
@@ -91,7 +94,7 @@ def layers_table(health: NormHealth, full: bool) -> Table:
         ),
         rows=tuple(Row(_layer(state), emphasis=_emphasis(state)) for state in states),
         title=f"{which} of {health.network}",
-        footer=tuple(footer if any(state.off is not None for state in states) else footer[1:]),
+        footer=LAYER_NOTES if any(state.off is not None for state in states) else LAYER_NOTES[1:],
     )
 
 
@@ -134,7 +137,19 @@ def channels_table(health: NormHealth, count: int | None) -> Table:
             Column("beta", "beta", "right", ".3g", optional=True),
         ),
         rows=tuple(
-            Row((one.layer, one.channel, one.distance, one.running_mean, one.mean, one.running_var, one.variance, one.gamma, one.beta))
+            Row(
+                (
+                    one.layer,
+                    one.channel,
+                    one.distance,
+                    one.running_mean,
+                    one.mean,
+                    one.running_var,
+                    one.variance,
+                    one.gamma,
+                    one.beta,
+                )
+            )
             for one in found
         ),
         title="All channels, the worst first" if count is None else f"The {len(found)} worst of {whole:,} channels",
@@ -156,7 +171,10 @@ def loading_table(weights: LoadedWeights, full: bool = False) -> Table:
     rows: list[Row] = []
     for kind, found in kinds.items():
         shown = found if full else found[:NAMES]
-        rows += [Row((name, kind, stored, expected), emphasis="" if kind == "unexpected" else "changed") for name, stored, expected in shown]
+        rows += [
+            Row((name, kind, stored, expected), emphasis="" if kind == "unexpected" else "changed")
+            for name, stored, expected in shown
+        ]
         if len(shown) < len(found):
             rows.append(Row((f"and {len(found) - len(shown)} more", kind, "", ""), emphasis="dim"))
     return Table(
@@ -186,13 +204,15 @@ def written_table(written: tuple[WrittenWeights, ...]) -> Table:
             Column("agreement", "same answer", "right", ".1%"),
         ),
         rows=tuple(
-            Row((one.path, one.kind, one.layers, one.accuracy_before, one.accuracy_after, one.difference, one.agreement))
+            Row(
+                (one.path, one.kind, one.layers, one.accuracy_before, one.accuracy_after, one.difference, one.agreement)
+            )
             for one in written
         ),
         title="Written, and read again",
         footer=(
-            f"{counted(first.images, 'image')}, in {EVALUATION}. The SHA-256 of the original, taken afterwards, is "
-            f"{first.original_sha256[:16]}….",
+            f"{counted(first.images, 'image')}, in {EVALUATION}.",
+            f"The SHA-256 of the original, taken afterwards, is {first.original_sha256[:16]}….",
         ),
     )
 

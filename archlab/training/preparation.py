@@ -23,6 +23,7 @@ from archlab.records import DataSummary, TrainingConfig, Value
 from archlab.records.settings import settled
 from archlab.training import datasets, images, seeding
 from archlab.training.datasets import Dataset
+from archlab.training.environment import describe
 from archlab.training.execution import Execution
 from archlab.training.images import Images
 from archlab.training.norms import evaluating
@@ -50,12 +51,24 @@ class Preparation:
         return self.channels, size, size
 
     @property
+    def is_repeated(self) -> bool:
+        """Whether grey images are repeated in the channels that the network takes."""
+        return self.channels != self.images.channels
+
+    @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on what was done to the network and its images so that they go together; the network is built."""
-        self.network("meta")
+        """Sentences on what was done to the network and its images so that they go together."""
+        if self.source.operation:
+            with seeding.preserved():
+                self.source.build()
         grey = f"The grey images of {self.config.dataset} are repeated in the {self.channels} channels that "
         grey += f"{self.config.network} takes."
-        return (*self.source.notes, *([grey] if self.channels != self.images.channels else []))
+        return (*self.source.notes, *([grey] if self.is_repeated else []))
+
+    def environment(self, device: torch.device, network: nn.Module) -> dict[str, Value]:
+        """What decides the run's result beside its configuration, for its record; the network has its first weights."""
+        found = describe(device, network, self.images.fingerprint)
+        return found | ({"images": f"grey, repeated in {self.channels} channels"} if self.is_repeated else {})
 
     @property
     def samples(self) -> tuple[int, int]:
@@ -210,7 +223,9 @@ def _channels(source: Source, found: Images) -> int:
     if source.input_shapes:
         taken = source.input_shapes[0][1] if len(source.input_shapes[0]) == 4 else 1
     else:
-        layers = source.untouched("meta").modules()
+        with seeding.preserved():
+            # With weights: a factory may give what lies in its module, and building without them would take them off.
+            layers = list(source.untouched().modules())
         taken = next((layer.in_channels for layer in layers if isinstance(layer, nn.Conv2d)), 1)
     return 3 if taken == 3 else 1
 

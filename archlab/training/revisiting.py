@@ -20,7 +20,6 @@ from archlab.errors import DivergedError, InputError
 from archlab.records import Landscape, Run, TrainingConfig
 from archlab.records.settings import divided, settled
 from archlab.training import seeding
-from archlab.training.environment import describe
 from archlab.training.execution import Execution
 from archlab.training.loop import Trainer
 from archlab.training.preparation import Preparer
@@ -87,7 +86,7 @@ def measure_landscape(
     with home.landscape_draft(run) as draft, _as_trained(found, preparer.device):
         prepared = preparer.prepare(config)
         dataset, network = preparer.dataset(prepared), prepared.network()
-        differences = _differences(found, describe(preparer.device, network, dataset.fingerprint))
+        differences = _differences(found, prepared.environment(preparer.device, network))
         network.to(preparer.device).train()
         if execution.fresh or not draft.weights:
             tell(Progress(config, "started", run, steps=found.epochs[-1].step))

@@ -15,7 +15,6 @@ from archlab.records import DataSummary, Run, TrainingConfig, Value
 from archlab.records.config import consistent
 from archlab.records.settings import divided, settled
 from archlab.store import Store, run_key
-from archlab.training.environment import describe
 from archlab.training.execution import Execution
 from archlab.training.last_batch import check_last_batch
 from archlab.training.loop import Trainer
@@ -80,7 +79,7 @@ def run(config: TrainingConfig, preparer: Preparer, progress: Callable[[Progress
         prepared, device, store = preparer.prepare(config), preparer.device, preparer.execution.home
         dataset = preparer.dataset(prepared)
         network = prepared.network()
-        environment = describe(device, network, prepared.images.fingerprint)
+        environment = prepared.environment(device, network)
         key = run_key(config, environment)
         known = None if preparer.execution.fresh else store.result(key)
         if known is not None:
@@ -115,7 +114,7 @@ def _is_there(config: TrainingConfig, preparer: Preparer, stored: Sequence[str])
         return False
     try:
         prepared = preparer.prepare(config)
-        environment = describe(preparer.device, prepared.network(), prepared.images.fingerprint)
+        environment = prepared.environment(preparer.device, prepared.network())
     except Exception:  # whatever a stranger's network may raise
         return False
     return preparer.execution.home.result(run_key(config, environment)) is not None

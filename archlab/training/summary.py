@@ -63,8 +63,9 @@ def _part(split: Split, classes: int) -> tuple[PartSummary, Tensor]:
     means, squares, rows, labels = [], [], [], []
     for places in torch.split(chosen, PIECE):
         images, found = split.batch(places)
-        means.append(images.mean((2, 3)).double().cpu())
-        squares.append(images.square().mean((2, 3)).double().cpu())
+        exact = images.cpu().double()
+        means.append(exact.mean((2, 3)))
+        squares.append(exact.square().mean((2, 3)))
         small = F.adaptive_avg_pool2d(images, SIDE) if images.shape[-1] > SIDE else images
         rows.append(small.flatten(1).cpu())
         labels.append(found.cpu())

@@ -29,8 +29,22 @@ Build = Callable[[], nn.Module]
 SYMPTOMS = ("learning", "diverged-runs", "loss-jumps", "generalisation-gap")
 """Checks that say what a fault leads to; they are no false alarms, as no cause is named where one is known."""
 HOUSES: dict[str, dict[str, Any]] = {
-    "LeNet": {"size": 28, "train_samples": 2000, "test_samples": 1000, "batch_size": 32, "epochs": 4},
-    "ResNet-20": {"size": 16, "train_samples": 640, "test_samples": 300, "batch_size": 32, "epochs": 4},
+    "LeNet": {
+        "size": 28,
+        "train_samples": 2000,
+        "test_samples": 1000,
+        "batch_size": 32,
+        "epochs": 4,
+        "schedule": "cosine",
+    },
+    "ResNet-20": {
+        "size": 16,
+        "train_samples": 640,
+        "test_samples": 300,
+        "batch_size": 32,
+        "epochs": 4,
+        "schedule": "cosine",
+    },
 }
 """How each network is trained, unless a fault says otherwise."""
 DIGITS: dict[str, Any] = {"train_samples": 1437, "test_samples": 359}

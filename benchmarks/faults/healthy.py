@@ -34,16 +34,15 @@ def densenet() -> nn.Module:
 
 def faults() -> list[Fault]:
     """All of them; none is expected to be found anything in."""
-    falling = {"schedule": "cosine"}
-    small = {**HOUSES["ResNet-20"], **falling}
+    small = HOUSES["ResNet-20"]
     return [
-        Fault("healthy: sigmoids, BatchNorm", "LeNet", lenet, settings=falling),
-        Fault("healthy: ReLUs, BatchNorm", "LeNet", lambda: lenet(activation="relu"), settings=falling),
+        Fault("healthy: sigmoids, BatchNorm", "LeNet", lenet),
+        Fault("healthy: ReLUs, BatchNorm", "LeNet", lambda: lenet(activation="relu")),
         Fault("healthy: ReLUs, no normalisation", "LeNet", lambda: lenet(activation="relu", norm="none")),
         Fault("healthy: tanh, no normalisation", "LeNet", lambda: lenet(activation="tanh", norm="none")),
-        Fault("healthy: GroupNorm", "LeNet", lambda: lenet(activation="relu", norm="group"), settings=falling),
-        Fault("healthy", "ResNet-20", resnet20, settings=falling),
-        Fault("healthy: plain, 20 layers", "ResNet-20", lambda: resnet20(skip="off"), settings=falling),
+        Fault("healthy: GroupNorm", "LeNet", lambda: lenet(activation="relu", norm="group")),
+        Fault("healthy", "ResNet-20", resnet20),
+        Fault("healthy: plain, 20 layers", "ResNet-20", lambda: resnet20(skip="off")),
         Fault("healthy", "DenseNet", densenet, settings={**small, "size": 32}),
         Fault("healthy", "torchvision ResNet-18", resnet18, settings={**small, "size": 32}),
     ]

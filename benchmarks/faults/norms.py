@@ -137,7 +137,6 @@ FAULTS: dict[str, tuple[Callable[[nn.Module], nn.Module], tuple[str, ...], dict[
     "one BatchNorm for two inputs": (lambda network: wrapped(network, Twice, 1), ("shared-layer",), {}),
     "updated twice by checkpointing": (lambda network: wrapped(network, Recomputed), ("recomputed-layers",), {}),
     "further forward passes in training mode": (Looking, ("extra-passes",), {}),
-    "last batch of one image": (lambda network: network, ("small-batch",), {"train_samples": 641}),
     "an infinity in one batch": (Poisoned, ("statistics-not-finite",), {}),
 }
 """What is done -> how, the checks of which one should say so, and settings."""
@@ -146,8 +145,14 @@ FAULTS: dict[str, tuple[Callable[[nn.Module], nn.Module], tuple[str, ...], dict[
 def faults() -> list[Fault]:
     """All of them, on both networks."""
     networks: dict[str, Callable[[], nn.Module]] = {"LeNet": lambda: lenet(activation="relu"), "ResNet-20": resnet20}
-    return [
+    found = [
         Fault(name, network, lambda change=change, build=build: change(build()), checks, settings=settings)  # type: ignore[misc]
         for network, build in networks.items()
         for name, (change, checks, settings) in FAULTS.items()
+    ]
+    # A last batch of one gives a feature of LeNet one value, which archlab refuses before the training.
+    odd = {"LeNet": ("last batch of two images", 642), "ResNet-20": ("last batch of one image", 641)}
+    return found + [
+        Fault(name, network, networks[network], ("small-batch",), settings={"train_samples": images})
+        for network, (name, images) in odd.items()
     ]

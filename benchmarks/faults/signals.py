@@ -57,7 +57,13 @@ def faults() -> list[Fault]:
             lambda: shifted(relu(norm="none"), -3, nn.Conv2d, nn.Linear),
             "dead-units",
         ),
-        _fault("BatchNorm's beta at -8", "ResNet-20", lambda: shifted(resnet20(), -8, nn.BatchNorm2d), "dead-units"),
+        _fault(
+            "BatchNorm's beta at -8",
+            "ResNet-20",
+            lambda: shifted(resnet20(), -8, nn.BatchNorm2d),
+            "dead-units",
+            ("collapsed-channels",),
+        ),
         _fault("rate of 0.1 without BatchNorm", "LeNet", lambda: relu(norm="none"), "dead-units", learning_rate=0.1),
         _fault("weights times 30, sigmoids", "LeNet", lambda: scaled(lenet(norm="none"), 30), "saturated-units"),
         _fault("rate of 1, sigmoids", "LeNet", lenet, "saturated-units", ("running-statistics",), learning_rate=1.0),
@@ -74,8 +80,8 @@ def faults() -> list[Fault]:
         _fault("weights times 6, plain", "ResNet-20", lambda: scaled(plain(), 6), "exploding-gradients"),
         _fault("detach() behind the second pooling", "LeNet", lambda: detached(relu(), "pool_2"), "cut-gradients"),
         _fault("detach() behind the second stage", "ResNet-20", _cut_resnet, "cut-gradients"),
-        _fault("rate of 1e-7", "LeNet", relu, "update-ratios", learning_rate=1e-7),
-        _fault("rate of 1e-8", "ResNet-20", resnet20, "update-ratios", learning_rate=1e-8),
+        _fault("rate of 1e-7", "LeNet", relu, "update-ratios", learning_rate=1e-7, schedule="constant"),
+        _fault("rate of 1e-8", "ResNet-20", resnet20, "update-ratios", learning_rate=1e-8, schedule="constant"),
         _fault(
             "AdamW's weight decay of 9 at a rate of 0.1",
             "LeNet",
@@ -85,6 +91,7 @@ def faults() -> list[Fault]:
             optimizer="adamw",
             learning_rate=0.1,
             weight_decay=9.0,
+            schedule="constant",
         ),
     ]
 

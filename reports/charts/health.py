@@ -1,24 +1,21 @@
-"""Charts of a trained network's BatchNorm: for each finding the picture that shows it, and all layers to choose from."""
+"""Charts of a trained network's BatchNorm: for each finding the picture that shows it, and all layers to choose."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from archlab.analysis.health import LayerState, layer_states, shifts_and_factors, worst_channels
+from archlab.analysis.health import LayerState, layer_states, shifts_and_factors, worst_channels, worst_layers
 from archlab.analysis.metrics import EVALUATION, PRECISE
-from archlab.analysis.verdicts.health import NEAR_EPSILON
 from archlab.analysis.verdicts.norms import MEAN_SHIFT, PROBLEM_VALUES, VARIANCE_FACTOR, WARNING_VALUES
 from archlab.analysis.wording import counted
-from archlab.records.norm_health import Channels, NormHealth, NormLayerHealth
-from archlab.reports.charts.parts import layer_axis, layer_label, line, points
+from archlab.records.norm_health import NormHealth, NormLayerHealth
+from archlab.reports.charts.channels import LAYER, affine_chart, profile_chart, scale_chart, variance_chart
+from archlab.reports.charts.parts import layer_axis, layer_label, line
 from archlab.reports.charts.recorded import PRECISE_COLOR, RUNNING_COLOR
-from archlab.reports.panel import Chart, Color, Control, Density, Panel, Switch, series_color
+from archlab.reports.panel import Chart, Color, Control, Density, Panel, series_color
 from archlab.reports.text import label
 
-LAYER = "layer"
-"""The control that chooses a layer."""
 NAMES = {"running": EVALUATION, "precise": PRECISE, "batch": "batch statistics"}
 COLORS = {"running": RUNNING_COLOR, "precise": PRECISE_COLOR, "batch": Color("muted")}
 REACH, PLACES = 6, 121
@@ -35,7 +32,7 @@ def finding_panel(health: NormHealth, check: str, layer: str, name: str) -> Pane
         layer: that the verdict names; empty for the worst.
         name: the panel's.
     """
-    chosen = [one for one in health.layers if one.path == layer] or [_worst(health).layer]
+    chosen = [one for one in health.layers if one.path == layer] or [worst_layers(health, 1)[0].layer]
     charts = [drawn(health, chosen) for drawn in PICTURES.get(check, ())]
     found = tuple(chart for chart in charts if chart is not None)
     return Panel(name, found) if found else None
@@ -43,7 +40,7 @@ def finding_panel(health: NormHealth, check: str, layer: str, name: str) -> Pane
 
 def layers_panel(health: NormHealth, name: str) -> Panel:
     """Every layer, for the reader to choose from."""
-    layers, start = health.layers, _worst(health).layer.path
+    layers, start = health.layers, worst_layers(health, 1)[0].layer.path
     drawn = (profile_chart, variance_chart, affine_chart, scale_chart)
     charts = tuple(chart for draw in drawn if (chart := draw(health, layers)) is not None)
     options = tuple((layer.path, label(layer.path)) for layer in layers)
@@ -62,7 +59,8 @@ def answers_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
     return Chart(
         name="answers",
         title="What the network answers" if labelled else "Answers that stay",
-        description=f"{what.capitalize()} on the same {counted(health.outcomes[0].images, 'image')} with running statistics, as "
+        description=f"{what.capitalize()} on the same {counted(health.outcomes[0].images, 'image')} with running "
+        "statistics, as "
         f"model.eval() has it, with precise ones and with those of each batch{batches}. Weights are the same.",
         data=[
             {
@@ -98,14 +96,20 @@ def off_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Chart | 
     data = []
     for place, (name, values) in enumerate(measures):
         color = series_color(place)
-        data.append(line(f"{name}: median channel", names, [_middle(one) for one in values], color, mode="lines+markers"))
-        data.append(line(f"{name}: worst channel", names, [max(one) for one in values], color, 1, "dot", mode="lines+markers"))
+        data.append(
+            line(f"{name}: median channel", names, [_middle(one) for one in values], color, mode="lines+markers")
+        )
+        data.append(
+            line(f"{name}: worst channel", names, [max(one) for one in values], color, 1, "dot", mode="lines+markers")
+        )
     data.append(line("off from here on", names, [1.0] * len(names), Color("muted"), 1.5, "dash"))
     return Chart(
         name="off",
         title="How far running statistics are off",
-        description=f"By layer, in the order of the network. 1 is where a channel counts as off: {MEAN_SHIFT:g} standard "
-        f"deviations of the mean, or a factor of {VARIANCE_FACTOR:g} in variance. Solid: the median channel of the layer; "
+        description=f"By layer, in the order of the network. 1 is where a channel counts as off: {MEAN_SHIFT:g} "
+        "standard "
+        f"deviations of the mean, or a factor of {VARIANCE_FACTOR:g} in variance. Solid: the median channel of the "
+        "layer; "
         "dotted: its worst.",
         data=data,
         layout={
@@ -131,7 +135,8 @@ def density_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
     return Chart(
         name="density",
         title="What evaluation makes of the worst channel",
-        description=f"Channel {one.channel} of {one.layer}: a normal density with the mean and deviation that the channel "
+        description=f"Channel {one.channel} of {one.layer}: a normal density with the mean and deviation that the "
+        "channel "
         "has after normalising. By precise statistics that is 0 and 1, what the next layer has learnt from.",
         data=[
             line(f"by {PRECISE}", places, Density(places, 0.0, 0.0), PRECISE_COLOR),
@@ -141,151 +146,6 @@ def density_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
             "xaxis": {"title": {"text": "normalised activation"}},
             "yaxis": {"title": {"text": "density, over its greatest"}, "rangemode": "tozero"},
         },
-    )
-
-
-def profile_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Chart | None:
-    """Running means beside precise ones, channel by channel."""
-    if not any(layer.mean and layer.running_mean for layer in layers):
-        return None
-    diamond = {"color": PRECISE_COLOR, "size": 7, "symbol": "diamond-open"}
-    return Chart(
-        name="means",
-        title="Means of all channels",
-        description="Running and precise mean of every channel of the layer; the line is one precise standard deviation "
-        "to both sides.",
-        data=[
-            points(
-                PRECISE,
-                _by(layers, lambda one: list(range(one.channels))),
-                _by(layers, lambda one: list(one.mean)),
-                diamond,
-                error_y={
-                    "type": "data",
-                    "array": _by(layers, lambda one: [None if value is None else value**0.5 for value in one.variance]),
-                    "color": Color("text", 0.5),
-                    "thickness": 1,
-                    "width": 0,
-                },
-            ),
-            points(
-                "running",
-                _by(layers, lambda one: list(range(one.channels))),
-                _by(layers, lambda one: list(one.running_mean)),
-                {"color": RUNNING_COLOR, "size": 6},
-            ),
-        ],
-        layout={"xaxis": {"title": {"text": "channel"}, "zeroline": False}, "yaxis": {"title": {"text": "mean"}}},
-        state=_state(layers, health),
-    )
-
-
-def variance_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Chart | None:
-    """Running variances over precise ones, with eps; without precise ones over the channels."""
-    tracking = [layer for layer in layers if layer.running_var]
-    if not tracking:
-        return None
-    measured = any(layer.variance for layer in layers)
-    across = (lambda one: list(one.variance)) if measured else (lambda one: list(range(one.channels)))
-    ends = _by(layers, lambda one: _ends(one.variance or one.running_var) if measured else [0, one.channels - 1])
-    data = [
-        points(
-            "channels",
-            _by(layers, across),
-            _by(layers, lambda one: list(one.running_var)),
-            {"color": series_color(0, 0.75), "size": 7},
-            hovertemplate=("precise %{x:.4g}<br>" if measured else "channel %{x}<br>") + "running %{y:.4g}<extra></extra>",
-        )
-    ]
-    if measured:
-        data.append(line("equal", ends, ends, Color("muted"), 1.5, "dash"))
-    near = _by(layers, lambda one: [NEAR_EPSILON * one.epsilon] * 2)
-    data.append(line(f"{NEAR_EPSILON} eps", ends, near, series_color(2), 1.5, "dot"))
-    x_title = "precise variance" if measured else "channel"
-    return Chart(
-        name="variances",
-        title="Variances of all channels",
-        description=f"Each point is a channel of the layer. Below the dotted line at {NEAR_EPSILON} eps, eps takes 5 % and "
-        "more off its scale."
-        + (" On the dashed line the running variance is the precise one." if measured else ""),
-        data=data,
-        layout={
-            "xaxis": {"title": {"text": x_title}, **({"type": "log", "exponentformat": "power"} if measured else {})},
-            "yaxis": {"title": {"text": "running variance"}, "type": "log", "exponentformat": "power"},
-        },
-        state=_state(layers, health),
-    )
-
-
-def affine_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Chart | None:
-    """Gamma and beta of each channel; those that are always off apart."""
-
-    def of(name: str, off: bool) -> Any:
-        def values(one: NormLayerHealth) -> list[float | None]:
-            shares = one.zeros or (None,) * one.channels
-            return [value for value, share in zip(getattr(one, name), shares, strict=True) if (share == 1) is off]
-
-        return _by(layers, values)
-
-    data = [
-        points(
-            "channels",
-            of("gamma", False),
-            of("beta", False),
-            {"color": series_color(0, 0.75), "size": 7},
-            hovertemplate="gamma %{x:.4g}<br>beta %{y:.4g}<extra></extra>",
-        )
-    ]
-    if any(1 in layer.zeros for layer in layers):
-        data.append(
-            points(
-                "0 on every image behind the activation",
-                of("gamma", True),
-                of("beta", True),
-                {"color": series_color(1), "size": 9, "symbol": "x"},
-                hovertemplate="gamma %{x:.4g}<br>beta %{y:.4g}<extra></extra>",
-            )
-        )
-    return Chart(
-        name="affine",
-        title="Gamma and beta",
-        description="Each point is a channel of the layer: its scale gamma across, its shift beta upwards. At the origin it "
-        "passes on nothing; far below 0 for its gamma, a ReLU behind it stays off.",
-        data=data,
-        layout={
-            "xaxis": {"title": {"text": "gamma"}, "exponentformat": "power"},
-            "yaxis": {"title": {"text": "beta"}, "exponentformat": "power"},
-        },
-        state=_state(layers, health),
-    )
-
-
-def scale_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Chart | None:
-    """What folding multiplies each filter by."""
-    if not any(any(layer.scale) for layer in layers):
-        return None
-
-    def sizes(one: NormLayerHealth) -> list[float]:
-        return sorted((abs(value) for value in one.scale if value), reverse=True)
-
-    return Chart(
-        name="scale",
-        title="Scale of each channel",
-        description="|gamma| / sqrt(running variance + eps) of the layer's channels, the largest first: what folding "
-        "multiplies each filter by. With one step size for all, 8-bit weights have 127 steps from the first to 0.",
-        data=[
-            points(
-                "channels",
-                _by(layers, lambda one: list(range(1, len(sizes(one)) + 1))),
-                _by(layers, sizes),
-                {"color": series_color(0), "size": 6},
-            )
-        ],
-        layout={
-            "xaxis": {"title": {"text": "channel, by its scale"}},
-            "yaxis": {"title": {"text": "|scale|"}, "type": "log", "exponentformat": "power"},
-        },
-        state=_state(layers, health),
     )
 
 
@@ -300,7 +160,8 @@ def noise_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Chart 
     return Chart(
         name="noise",
         title="Noise of batch means",
-        description=f"By layer, for batches of {size} images: the deviation of a batch's mean in standard deviations of the "
+        description=f"By layer, for batches of {size} images: the deviation of a batch's mean in standard "
+        "deviations of the "
         "channel, median over the channels. The lines are the noise of 12 and of 6 independent values per channel.",
         data=[
             line("noise", names, [noise for _, noise in found], series_color(0), mode="lines+markers"),
@@ -373,29 +234,10 @@ PICTURES: dict[str, tuple[Drawn, ...]] = {
     "variance-near-eps": (variance_chart,),
     "scale-range": (scale_chart,),
     "folding": (scale_chart,),
-    "test-batch": (answers_chart,),
+    "evaluation-mode": (answers_chart,),
+    "no-running-statistics": (answers_chart,),
 }
 """Check -> the pictures that show what it found."""
-
-
-def _by(layers: Sequence[NormLayerHealth], values: Callable[[NormLayerHealth], Any]) -> Any:
-    """The values of the layer, or of the one that is chosen."""
-    if len(layers) == 1:
-        return values(layers[0])
-    return Switch(LAYER, {layer.path: values(layer) for layer in layers})
-
-
-def _state(layers: Sequence[NormLayerHealth], health: NormHealth) -> dict[str, str | int]:
-    return {LAYER: _worst(health).layer.path} if len(layers) > 1 else {}
-
-
-def _worst(health: NormHealth) -> LayerState:
-    return max(layer_states(health), key=lambda state: state.rank)
-
-
-def _ends(values: Channels) -> list[float]:
-    known = [value for value in values if value is not None and value > 0]
-    return [min(known), max(known)] if known else [1e-5, 1.0]
 
 
 def _stretch(factor: float) -> float:

@@ -28,7 +28,8 @@ def health_sections(healths: Sequence[NormHealth]) -> list[Section]:
 def _section(health: NormHealth, anchor: str) -> Section:
     bad = [verdict for verdict in health.verdicts if verdict.level != "good"]
     good = [verdict for verdict in health.verdicts if verdict.level == "good"]
-    parts, links = [], {}
+    parts: list[Section] = []
+    links: dict[Verdict, str] = {}
     for verdict in bad:
         name = slug(f"{anchor}-{verdict.check}", [part.anchor for part in parts])
         parts.append(_finding(health, verdict, name))
@@ -46,9 +47,16 @@ def _section(health: NormHealth, anchor: str) -> Section:
         good=good,
         worst=bad[0] if bad and bad[0].level in LEVELS[:2] else None,
         names=STATISTICS,
+        headline=_headline(bad[0].text) if bad else "",
         loaded=loaded_sentence(health.weights) if health.weights else "",
     )
     return Section(anchor, f"BatchNorm of {health.network}", body, parts=tuple(parts))
+
+
+def _headline(text: str) -> str:
+    """The beginning of a verdict, up to its first colon or the end of its first sentence."""
+    first = text.split(". ", 1)[0].removesuffix(".")
+    return first.split(": ", 1)[0] + "."
 
 
 def _finding(health: NormHealth, verdict: Verdict, anchor: str) -> Section:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archlab.errors import InputError
-from archlab.networks import BatchNorm
+from archlab.networks.batchnorm import BatchNorm
 from archlab.networks.surgery import fold
 
 

@@ -21,6 +21,7 @@ from archlab.training.probes import correlation, surface
 from archlab.training.probes.features import alignment, centred_kernel, dimensions, spread
 from archlab.training.probes.listening import has_weights, listening
 from archlab.training.probes.shift import covariate_shift
+from archlab.training.probes.signals import dead_share
 from archlab.training.probes.surface import Surface
 from tests.training.tiny import make_data, make_network
 
@@ -142,6 +143,53 @@ def test_saturation(activation: nn.Module, value: float, saturated: float) -> No
     nn.init.constant_(layer.bias, value)
     found = series(flat(layer, activation), "signals").quantities["activation_saturated"]
     assert found[0].tolist() == pytest.approx([math.nan, saturated, math.nan], nan_ok=True)
+
+
+class Functional(nn.Module):
+    """A layer of 64 units and a ReLU: three in four of them are never above 0, the others always."""
+
+    def __init__(self, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 64)
+        nn.init.constant_(self.linear.bias[:48].detach(), -5)
+        nn.init.constant_(self.linear.bias[48:].detach(), 5)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden: Tensor = self.activation(self.linear(x))
+        return hidden
+
+
+@pytest.mark.parametrize(
+    ("activation", "layers"),
+    [
+        (nn.ReLU(), ("1.linear", "1.activation", "2")),
+        (nn.ReLU6(), ("1.linear", "1.activation", "2")),
+        (torch.relu, ("1.linear", "1.relu()", "2")),
+        (Tensor.relu, ("1.linear", "1.relu()", "2")),
+        (F.relu, ("1.linear", "1.relu()", "2")),
+        (lambda x: F.relu(x, inplace=True), ("1.linear", "1.relu()", "2")),
+    ],
+)
+def test_dead_units_of_relus_that_are_modules_and_that_are_none(
+    activation: Callable[[Tensor], Tensor], layers: tuple[str, ...]
+) -> None:
+    found = series(flat(Functional(activation)), "signals")
+    assert found.layers == layers
+    dead, gradients = (found.quantities[name][0].tolist() for name in ("activation_dead", "gradient_norm"))
+    assert dead == pytest.approx([math.nan, 48 / 64, math.nan], nan_ok=True)
+    assert all(gradient > 0 for gradient in gradients)
+
+
+@pytest.mark.parametrize(
+    ("shape", "silent", "dead"),
+    [((2, 4), 1, 0.25), ((2, 4, 3, 3), 2, 0.5), ((2, 5, 4), 3, 0.75)],  # features; channels of a grid; of a sequence
+)
+def test_units_are_channels_of_grids_and_features_of_the_rest(shape: tuple[int, ...], silent: int, dead: float) -> None:
+    units = torch.ones(shape)
+    units.narrow(2 if len(shape) == 3 else 1, 0, silent).zero_()
+    units[0, -1] = 0  # one image's is not silent for all
+    assert dead_share(units).item() == dead
 
 
 def test_in_place_activations_and_layers_called_twice() -> None:

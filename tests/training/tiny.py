@@ -41,7 +41,7 @@ class Linear(nn.Sequential):
 
 
 def make_others(num_classes: int = 1000) -> nn.Module:
-    """A linear layer with an option that archlab doesn't know."""
+    """A linear layer with an option for its classes that others have."""
     return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))
 
 

@@ -32,7 +32,8 @@ MUCH_LEFT = 0.5
 FAR = 2.0
 """Factor that a precise variance must lie from 1 to tell how much of the initial 1 is left."""
 AGREEING = 0.25
-"""Range of the middle half of channels within which they agree on what is left."""
+"""Range of the middle half of channels, as a share of their median, within which they agree on what is left. Where
+variances are off for another reason, by a common factor for instance, it is as wide as the variances themselves."""
 FEW = 4
 """Channels that must tell."""
 
@@ -43,10 +44,11 @@ def running_statistics(health: NormHealth) -> list[Verdict]:
     *Counting semantics.* With labels: accuracy with precise statistics minus that with running ones, on the same
     images. Its interval is that of paired answers: if a share d of them changes, the difference c has a deviation of
     sqrt((d - c^2) / n) (McNemar 1947). Without: the share of answers that change. Where neither is, how far outputs
-    drift. Channels are off as in `norms.running_statistics`, and decide a note alone.
+    drift. Nothing where evaluation normalises by the test batch, so that it has no running statistics. Channels are off
+    as in `norms.running_statistics`, and decide a note alone.
     """
     running, precise = health.outcome("running"), health.outcome("precise")
-    if running is None or precise is None:
+    if running is None or precise is None or any(use.tracks and use.depends_on_test_batch for use in health.uses):
         return []
     off = worst(group_of(health, tracking=True), off_share, OFF_SHARE)
     level, text = _by_accuracy(health, running, precise) if running.accuracy is not None else _by_answers(running)
@@ -59,7 +61,8 @@ def running_statistics(health: NormHealth) -> list[Verdict]:
         return [Verdict("running-statistics", level, text)]
     first = health.layers[0]
     remedy = (
-        "This is the averages' error, not the weights': write precise statistics into the checkpoint (--recalibrate OUT). "
+        "This is the averages' error, not the weights': write precise statistics into the checkpoint (--recalibrate "
+        "OUT). "
         if level != "note"
         else ""
     )
@@ -67,7 +70,8 @@ def running_statistics(health: NormHealth) -> list[Verdict]:
         remedy += "What is left of the initial values explains it."
     elif level != "note" and _is_off(first, health):
         remedy += (
-            f"The first layer, {first.path}, is off already: make sure that the images have the size and the scale that "
+            f"The first layer, {first.path}, is off already: make sure that the images have the size and the scale "
+            "that "
             "the network was trained on."
         )
     return [Verdict("running-statistics", level, text, layer=layer, remedy=remedy.strip(), source=WU_JOHNSON_2021)]
@@ -131,9 +135,9 @@ def _is_off(layer: NormLayerHealth, health: NormHealth) -> bool:
 def initial_values(health: NormHealth) -> list[Verdict]:
     """Whether the running variances look as if much of the initial 1 were left in them.
 
-    *Counting semantics.* If a share s of the start is left, a running variance is s + (1 - s) v, v being the precise one:
-    so s = (running - v) / (1 - v). Channels with v at least a factor of `FAR` from 1 tell it; a layer counts if
-    `FEW` or more do, their median is `LEFT` or more, and their middle half agrees within `AGREEING`. Half of the layers
+    *Counting semantics.* If a share s of the start is left, a running variance is s + (1 - s) v, v being the precise
+    one: so s = (running - v) / (1 - v). Channels with v at least a factor of `FAR` from 1 tell it; a layer counts if
+    `FEW` or more do, their middle half agrees within `AGREEING`, and their median is `LEFT` or more. Half of the layers
     must count. Momentum is not in a checkpoint, so this is how a small one is seen.
     """
     found = {
@@ -175,7 +179,7 @@ def is_initial(layer: NormLayerHealth) -> bool:
 
 
 def _left(layer: NormLayerHealth) -> float | None:
-    """The share of the initial variance that seems to be left; None where channels can't tell or don't agree."""
+    """The share of the initial variance that seems left, 0 where channels don't agree; None where they can't tell."""
     shares = [
         (running - precise) / (1 - precise)
         for running, precise in zip(layer.running_var, layer.variance, strict=False)
@@ -184,14 +188,14 @@ def _left(layer: NormLayerHealth) -> float | None:
     if len(shares) < FEW:
         return None
     low, middle, high = quantiles(shares, n=4)
-    return middle if high - low <= AGREEING and middle <= 1 + AGREEING else None
+    return middle if high - low <= AGREEING * abs(middle) and middle <= 1 + AGREEING else 0.0
 
 
 def batch_dependence(health: NormHealth) -> list[Verdict]:
     """Whether each batch's own statistics give better answers than any fixed ones.
 
-    *Counting semantics.* Accuracy with the statistics of batches of the training's size, minus that with precise ones, on
-    the same images; its interval as in `running_statistics`.
+    *Counting semantics.* Accuracy with the statistics of batches of the training's size minus that with precise ones,
+    on the same images; its interval as in `running_statistics`.
     """
     batch, precise = health.outcome("batch"), health.outcome("precise")
     if batch is None or precise is None or batch.accuracy is None or precise.accuracy is None or health.data is None:
@@ -206,9 +210,11 @@ def batch_dependence(health: NormHealth) -> list[Verdict]:
             "batch-dependence",
             "problem" if lost >= PROBLEM_COST else "warning",
             f"Statistics of batches of {health.data.batch_size} give {SHARE.number(lost)} points more accuracy than "
-            f"{PRECISE} (95 % interval {SHARE.number(lost - half, '+')} to {SHARE.number(min(1.0, lost + half), '+')}, n = "
+            f"{PRECISE} (95 % interval {SHARE.number(lost - half, '+')} to "
+            f"{SHARE.number(min(1.0, lost + half), '+')}, n = "
             f"{counted(batch.images, 'image')}): no fixed statistics fit what the network has learnt.",
-            remedy="It has learnt with batches that are unlike each other (one class, one domain or one device each), or one "
+            remedy="It has learnt with batches that are unlike each other (one class, one domain or one device "
+            "each), or one "
             "layer serves inputs of different kinds: mix the batches, or give each kind a layer of its own.",
             source=WU_JOHNSON_2021.replace("section 3", "section 5"),
         )

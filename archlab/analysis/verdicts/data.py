@@ -28,8 +28,11 @@ SCALE_ERRORS = 5
 RANDOM_SEPARATION = 2.0
 """Between-class over within-class variance, below which labels may be drawn at random: those are 1, with an error of
 0.1 for ten classes of digits. 359 digits have 36, 50 of them 6, 4,096 images of Fashion-MNIST 390."""
-CONSTANT_SHARE = 0.99
-"""Of the training labels that are one class, or of the test images that are put into one."""
+CONSTANT_SHARE = 0.999
+"""Of the training labels that are one class. With fewer there is something to learn, though not much: `collapse`."""
+COLLAPSED_SHARE = 0.9
+"""Of the test images that are put into one class. Healthy networks put up to 0.16 into one of ten classes that have 0.1
+each; those that saw little but one class in training, or were stuck, 0.9 to 1."""
 MOVED_CLASSES = 0.5
 """Share of the classes whose test images look most like the training images of another one."""
 FAR_ABOVE = 0.3
@@ -203,7 +206,7 @@ def labels(group: Group) -> list[Verdict]:
 def collapse(group: Group) -> list[Verdict]:
     """Whether one class is the answer to everything, though the training loss fell.
 
-    *Counting semantics.* `CONSTANT_SHARE` of the test images or more are put into one class by the last evaluation,
+    *Counting semantics.* `COLLAPSED_SHARE` of the test images or more are put into one class by the last evaluation,
     while fewer than half are of it. (A network that did not learn at all may answer so too: `learning` says that.)
     """
     runs = [run for run in group.finished if run.data is not None and run.predicted and _learnt_something(run)]
@@ -260,7 +263,7 @@ def _collapsed_class(run: Run) -> int | None:
     assert run.data is not None
     place = run.predicted.index(max(run.predicted))
     images = sum(run.predicted)
-    collapsed = run.predicted[place] >= CONSTANT_SHARE * images and run.data.test.counts[place] < images / 2
+    collapsed = run.predicted[place] >= COLLAPSED_SHARE * images and run.data.test.counts[place] < images / 2
     return place if collapsed else None
 
 

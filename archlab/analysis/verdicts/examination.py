@@ -24,13 +24,13 @@ CHECKS: tuple[Callable[[Group], list[Verdict]], ...] = (
     data.test_scale,
     data.shared_images,
     data.missing_classes,
-    training.failures,
-    training.progress,
-    data.collapse,
     signals.dead_units,
     signals.saturated_units,
     signals.gradients,
     signals.update_ratios,
+    training.failures,
+    training.progress,
+    data.collapse,
     uses.uses,
     norms.running_statistics,
     norms.initial_values,
@@ -39,7 +39,7 @@ CHECKS: tuple[Callable[[Group], list[Verdict]], ...] = (
     training.jumps,
     training.gap,
 )
-"""What is asked of each variant; within a level, verdicts stand in this order."""
+"""What is asked of each variant; within a level, verdicts stand in this order: causes before what they lead to."""
 DESIGN_CHECKS: tuple[Callable[[Sequence[Group], Comparison | None], list[Verdict]], ...] = (
     design.missing,
     design.seeds,

@@ -24,6 +24,7 @@ from archlab.analysis.verdicts.norms import (
     WU_HE_2018,
 )
 from archlab.analysis.verdicts.trained import group_of
+from archlab.analysis.verdicts.uses import verdicts_on
 from archlab.analysis.wording import counted
 from archlab.records import Verdict
 from archlab.records.norm_health import NormHealth, NormLayerHealth
@@ -65,7 +66,8 @@ def loading(health: NormHealth) -> list[Verdict]:
             Verdict(
                 "weights-without-statistics",
                 "problem",
-                f"The file lacks the running statistics of {len(bare)} of {counted(len(health.layers), 'BatchNorm layer')}: "
+                f"The file lacks the running statistics of {len(bare)} of "
+                f"{counted(len(health.layers), 'BatchNorm layer')}: "
                 "they are the initial ones, mean 0 and variance 1.",
                 layer=bare[0],
                 remedy="Save the whole state_dict, buffers and all (torch.save(model.state_dict(), FILE)); or take "
@@ -114,8 +116,10 @@ def not_finite(health: NormHealth) -> list[Verdict]:
         Verdict(
             "statistics-not-finite",
             "problem",
-            f"{bad[worst]:,} of {counted(layer.channels, 'channel')} hold an infinity or NaN, in running statistics, gamma "
-            f"or beta; so {'does' if count == 1 else 'do'} {count} of {counted(len(bad), 'BatchNorm layer')}. An average "
+            f"{bad[worst]:,} of {counted(layer.channels, 'channel')} hold an infinity or NaN, in running statistics, "
+            "gamma "
+            f"or beta; so {'does' if count == 1 else 'do'} {count} of {counted(len(bad), 'BatchNorm layer')}. An "
+            "average "
             "keeps an infinity for ever, whatever the training loss was.",
             layer=worst,
             remedy="Look at what the layer was given: an overflow, a division by 0, a broken image. Then take the "
@@ -143,7 +147,8 @@ def never_updated(health: NormHealth) -> list[Verdict]:
         Verdict(
             "never-updated",
             "problem",
-            f"The running statistics of {len(initial)} of {counted(len(tracking), 'BatchNorm layer')} are the initial ones, mean "
+            f"The running statistics of {len(initial)} of {counted(len(tracking), 'BatchNorm layer')} are the "
+            "initial ones, mean "
             f"0 and variance 1, to the last digit: evaluation does not normalise.{counter}",
             layer=first.path,
             remedy=(
@@ -161,8 +166,8 @@ def never_updated(health: NormHealth) -> list[Verdict]:
 def near_epsilon(health: NormHealth) -> list[Verdict]:
     """Whether eps decides the scale of channels, by the running variances that evaluation divides by.
 
-    *Counting semantics.* Channels whose running variance is below `NEAR_EPSILON` times the layer's eps, in the layer with
-    the largest share of them.
+    *Counting semantics.* Channels whose running variance is below `NEAR_EPSILON` times the layer's eps, in the layer
+    with the largest share of them.
     """
     found = [
         (sum(value is not None and value < NEAR_EPSILON * layer.epsilon for value in layer.running_var), layer)
@@ -182,10 +187,12 @@ def near_epsilon(health: NormHealth) -> list[Verdict]:
             "variance-near-eps",
             "warning" if share >= WARNING_SHARE else "note",
             f"In the worst layer {count:,} of {counted(layer.channels, 'channel')} have a running variance below "
-            f"{NEAR_EPSILON} eps ({layer.epsilon:g}), the least {least:.3g}: there eps takes 5 % and more off the scale. "
+            f"{NEAR_EPSILON} eps ({layer.epsilon:g}), the least {least:.3g}: there eps takes 5 % and more off the "
+            "scale. "
             f"{100 * NOTE_SHARE:.0f} % or more are so in {touched} of {counted(len(found), 'BatchNorm layer')}.",
             layer=layer.path,
-            remedy="Another framework's eps (TensorFlow has 1e-3) would give other answers: keep it with the weights. In "
+            remedy="Another framework's eps (TensorFlow has 1e-3) would give other answers: keep it with the "
+            "weights. In "
             "half precision such variances are rounded to 0.",
             source=IOFFE_SZEGEDY_2015,
         )
@@ -213,7 +220,8 @@ def always_off(health: NormHealth) -> list[Verdict]:
             Verdict(
                 "always-off",
                 "good",
-                f"No BatchNorm layer has more than {100 * NOTE_SHARE:.0f} % of channels that are 0 on every image behind "
+                f"No BatchNorm layer has more than {100 * NOTE_SHARE:.0f} % of channels that are 0 on every image "
+                "behind "
                 f"the activation ({whole}).",
             )
         ]
@@ -228,7 +236,8 @@ def always_off(health: NormHealth) -> list[Verdict]:
             f"In the worst layer {len(off[layer.path]):,} of {counted(layer.channels, 'channel')} are 0 on every image "
             f"behind {layer.activation} ({reasons}). {100 * NOTE_SHARE:.0f} % or more are so in {touched} of {whole}.",
             layer=layer.path,
-            remedy="They can be cut out without a change. In a new training: a lower learning rate or a warm-up, no weight "
+            remedy="They can be cut out without a change. In a new training: a lower learning rate or a warm-up, "
+            "no weight "
             "decay on gamma and beta.",
             source=LIU_2017,
         )
@@ -260,7 +269,8 @@ def batch_noise(health: NormHealth) -> list[Verdict]:
     values = max(1, round(noise**-2)) if noise else "endless"
     assumed = "" if health.data.batch_size_given else ", as nobody says which size the training had"
     text = (
-        f"In the noisiest of {counted(len(known), 'BatchNorm layer')}, means of batches of {health.data.batch_size} images "
+        f"In the noisiest of {counted(len(known), 'BatchNorm layer')}, means of batches of {health.data.batch_size} "
+        "images "
         f"scatter by {noise:.2f} standard deviations, as if a batch had {values} independent values per channel, and "
         f"variances by {100 * variances:.0f} % (medians of {counted(count, 'channel')}{assumed})."
     )
@@ -270,7 +280,8 @@ def batch_noise(health: NormHealth) -> list[Verdict]:
     if level != "good" and not health.data.batch_size_given:
         level = "note"
     remedy = "" if level == "good" else (
-        "Train with larger batches, with SyncBatchNorm over several devices, or with a normalisation that does not depend "
+        "Train with larger batches, with SyncBatchNorm over several devices, or with a normalisation that does not "
+        "depend "
         "on the batch (GroupNorm)."
     )  # fmt: skip
     return [
@@ -309,7 +320,8 @@ def scale_range(health: NormHealth) -> list[Verdict]:
             "note",
             f"Folded into the convolution before, the worst layer scales its filters by factors that differ up to "
             f"{ranges[worst]:,.0f} times; {LEVELS_OF_8_BITS} times or more in {wide} of "
-            f"{counted(len(ranges), 'BatchNorm layer')}. With one step size for the whole tensor, 8-bit weights round the "
+            f"{counted(len(ranges), 'BatchNorm layer')}. With one step size for the whole tensor, 8-bit weights "
+            "round the "
             "smallest filters to 0.",
             layer=worst,
             remedy="Quantise weights per channel, or equalise channels across layers first.",
@@ -335,11 +347,13 @@ def folding(health: NormHealth) -> list[Verdict]:
         return []
     share = check.difference / check.largest if check.largest else 0.0
     text = (
-        f"Folding {len(check.folded)} of {counted(len(check.folded) + len(check.left), 'BatchNorm layer')} changes no output "
+        f"Folding {len(check.folded)} of {counted(len(check.folded) + len(check.left), 'BatchNorm layer')} changes "
+        "no output "
         f"by more than {check.difference:.2g} (the largest is {check.largest:.3g})"
     )
     stays = check.agreement is None or check.agreement == 1
-    text += f", and the answer to {'all' if stays else f'{100 * (check.agreement or 0):.2f} % of'} {counted(check.images, 'image')} stays."
+    share_kept = "all" if stays else f"{100 * (check.agreement or 0):.2f} % of"
+    text += f", and the answer to {share_kept} {counted(check.images, 'image')} stays."
     if share < 1e-3 and stays:
         return [Verdict("folding", "good", text)]
     return [
@@ -353,6 +367,11 @@ def folding(health: NormHealth) -> list[Verdict]:
     ]
 
 
+def usage(health: NormHealth) -> list[Verdict]:
+    """How the layers were used in the evaluation: modes and settings, as outputs and counters show."""
+    return [verdict for verdict in verdicts_on(health.uses) if verdict.level != "good"]
+
+
 def channel_checks(health: NormHealth) -> list[Verdict]:
     """The checks of channels that trainings have."""
     return channels(group_of(health))
@@ -362,6 +381,7 @@ CHECKS: tuple[Callable[[NormHealth], list[Verdict]], ...] = (
     loading,
     not_finite,
     never_updated,
+    usage,
     answers.running_statistics,
     answers.initial_values,
     answers.batch_dependence,

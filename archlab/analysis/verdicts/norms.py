@@ -149,6 +149,7 @@ def off_share(end: LayerEnd) -> float | None:
 
 
 def off_sentence(off: Worst) -> str:
+    """How many channels of the worst layer are off, and in how many layers a quarter or more are."""
     end = off.ends[0]
     channels = range_text([round(score * end.channels) for score in off.scores], ",d")
     if not off.touched:

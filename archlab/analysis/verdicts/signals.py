@@ -63,7 +63,7 @@ def dead_units(group: Group) -> list[Verdict]:
 
     *Counting semantics.* A unit, a channel or a feature, is dead if it gives exactly 0 for every image of the last look
     and at every place: no gradient goes through it. A layer counts from `DEAD_SHARE` of its units on; that with the
-    largest share is named. Only activations that are modules are seen (`nn.ReLU`), not `F.relu`.
+    largest share is named.
     """
     seen, found = _worst(group, "activation_dead", DEAD_SHARE)
     if not seen:

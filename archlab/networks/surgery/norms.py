@@ -129,25 +129,18 @@ def replace_norms(
     >>> record.biases, list(changed.state_dict())
     (('0',), ['0.weight', '0.bias'])
     """
-    changed = copy.deepcopy(network)
-    return replace_in_place(changed, to, groups=groups, inputs=inputs)
-
-
-def replace_in_place(
-    network: nn.Module, to: str, *, groups: int | None = None, inputs: object = None
-) -> tuple[nn.Module, Surgery]:
-    """As `replace_norms`, of the network itself; another one is given back only where it is a BatchNorm layer."""
     kind = NORMS.get(to, to)
     if kind not in KINDS:
         raise InputError(f"BatchNorm is to be replaced by {to!r}, expected one of {', '.join(('off', *KINDS))}")
     if groups is not None and (kind != "group" or groups < 1):
         raise InputError(f"groups is {groups!r} for {to}, expected 1 or more, for group alone")
+    network = copy.deepcopy(network)
     layers = norm_layers(network)
     name = type(network).__name__
     if not layers:
         others = {type(module).__name__ for module in network.modules() if "Norm" in type(module).__name__}
         has = f"; its normalisations are {', '.join(sorted(others))}" if others else ""
-        raise InputError(f"{name} has no BatchNorm layer that could be replaced by {to}{has}")
+        raise InputError(f"{name} has no BatchNorm layer, so that there is nothing for norm={kind} to replace{has}")
     before, paths = count(network), {id(module): path for path, module in network.named_modules()}
     flow, notes = _flow(network, inputs)
     places = [_place(layer, flow) for layer in layers]
@@ -172,7 +165,9 @@ def replace_in_place(
         put(network, layer.module, put_in)
         cuts.append(Cut(layer.path, layer.kind, layer.channels, into=_described(new), reason=said))
     if not any(cut.done for cut in cuts):
-        raise InputError(f"no BatchNorm layer of {name} can be replaced by {to}: {cuts[0].path} {cuts[0].reason}")
+        raise InputError(
+            f"norm={kind} can replace no BatchNorm layer of {name}: {cuts[0].path} ({cuts[0].kind}), {cuts[0].reason}"
+        )
     return network, Surgery("norm", name, kind, tuple(cuts), tuple(biases), (), (before, count(network)), tuple(notes))
 
 

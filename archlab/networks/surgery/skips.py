@@ -60,12 +60,7 @@ def skips_off(network: nn.Module, inputs: object) -> tuple[nn.Module, Surgery]:
     >>> len(record.done), record.removed
     (8, ('layer2.0.downsample', 'layer3.0.downsample', 'layer4.0.downsample'))
     """
-    changed = copy.deepcopy(network)
-    return changed, switch_off_in_place(changed, inputs)
-
-
-def switch_off_in_place(network: nn.Module, inputs: object) -> Surgery:
-    """As `skips_off`, of the network itself."""
+    network = copy.deepcopy(network)
     name = type(network).__name__
     before, paths = count(network), {id(module): path for path, module in network.named_modules()}
     flow = observe(network, inputs)
@@ -92,7 +87,7 @@ def switch_off_in_place(network: nn.Module, inputs: object) -> Surgery:
     removed, notes = _remove_unused(network, flow, inputs, paths)
     if joined:
         notes.append(f"Its {len(joined)} concatenations stay: the layers behind them take all of their channels.")
-    return Surgery("skip", name, "", tuple(cuts), (), removed, (before, count(network)), tuple(notes))
+    return network, Surgery("skip", name, "", tuple(cuts), (), removed, (before, count(network)), tuple(notes))
 
 
 class _Answering(TorchFunctionMode):

@@ -1,10 +1,11 @@
 """What passes through a network's layers and its skip connections in one forward pass.
 
 A layer is a module that has parameters of its own or no modules within; the network as a whole is none, nor are those
-that only reshape. A join is
-an addition of two tensors of one shape, both made from the images, of which one went through more layers with weights
-than the other: the branch and the skip connection. That is read off autograd's graph, whatever the network calls its
-blocks. For example, in `relu(norm2(conv2(relu(norm1(conv1(x))))) + conv3(x))` the left side went through two more
+that only reshape. A ReLU that is called as a function is heard too, as `PATH.relu()` of the module that calls it.
+
+A join is an addition of two tensors of one shape, both made from the images, of which one went through more layers with
+weights than the other: the branch and the skip connection. That is read off autograd's graph, whatever the network
+calls its blocks. For example, in `relu(norm2(conv2(relu(norm1(conv1(x))))) + conv3(x))` the left side went through two more
 layers than x, and the right side through one.
 """
 
@@ -18,12 +19,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from archlab.training.probes.surface import has_filters, is_matrix
 
 ADDITIONS = frozenset({torch.add, torch.Tensor.add, torch.Tensor.add_})
 """What `x + y`, `x += y` and `torch.add(x, y)` call."""
+RECTIFIERS = frozenset(
+    {F.relu, F.relu_, F.relu6, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_}  # type: ignore[attr-defined]
+)
+"""What a network calls that has no modules for its ReLUs."""
 RESHAPING = (nn.Identity, nn.Flatten, nn.Unflatten)
 
 
@@ -32,6 +38,9 @@ class Listener:
 
     def layer(self, name: str, module: nn.Module, output: Tensor) -> None:
         """A layer has given this."""
+
+    def rectified(self, name: str, output: Tensor) -> None:
+        """A ReLU that is no module has given this."""
 
     def joining(self, name: str, branch: Tensor, skip: Tensor) -> None:
         """A branch is about to be added to its skip connection, perhaps in place."""
@@ -78,6 +87,14 @@ class _Hearing(TorchFunctionMode):
         super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in RECTIFIERS:
+            result = func(*args, **(kwargs or {}))
+            path = self._open[-1] if self._open else ""
+            if not isinstance(self._network.get_submodule(path), (nn.ReLU, nn.ReLU6)):  # these call it themselves
+                name = self._named("layer", f"{path}.relu()" if path else "relu()")
+                for listener in self._listeners:
+                    listener.rectified(name, result)
+            return result
         if func not in ADDITIONS or len(args) < 2:
             return func(*args, **(kwargs or {}))
         pair = self._pair(*args[:2])

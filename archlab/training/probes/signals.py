@@ -70,9 +70,7 @@ class Signals(Listener):
 
     def layer(self, name: str, module: nn.Module, output: Tensor) -> None:
         """Note what a layer gives, and have the gradient noted that comes back to it."""
-        values = output.detach()
-        row = [torch.full((), torch.nan, device=values.device)] * len(SIGNALS)
-        row[:4] = moments(values)
+        values, row = output.detach(), self._row(name, output)
         bounds = RANGES.get(type(module))
         if bounds is not None:
             margin = MARGIN * (bounds[1] - bounds[0])
@@ -80,9 +78,19 @@ class Signals(Listener):
             row[SIGNALS["activation_saturated"]] = 1 - torch.count_nonzero(inside) / inside.numel()
         if isinstance(module, RECTIFIERS):
             row[SIGNALS["activation_dead"]] = dead_share(values)
-        self.layers[name] = row
         if module not in self._owners.values():  # a layer that is called twice has its weights once
             self._owners[name] = module
+
+    def rectified(self, name: str, output: Tensor) -> None:
+        """Note what a ReLU gives that is no module, and the gradient that comes back to it."""
+        self._row(name, output)[SIGNALS["activation_dead"]] = dead_share(output.detach())
+
+    def _row(self, name: str, output: Tensor) -> list[Tensor]:
+        """A new row, with the moments of the output, and those of its gradient as soon as they are known."""
+        values = output.detach()
+        row = [torch.full((), torch.nan, device=values.device)] * len(SIGNALS)
+        row[:4] = moments(values)
+        self.layers[name] = row
         if output.requires_grad:
             first = SIGNALS["gradient_norm"]
 
@@ -91,6 +99,7 @@ class Signals(Listener):
                 self.has_gradients = True
 
             output.register_hook(note)  # type: ignore[no-untyped-call]
+        return row
 
     def unheard(self, name: str, module: nn.Module) -> None:
         """Note a layer of which nothing but its weights is known."""

@@ -15,7 +15,7 @@ EVEN = tuple([100] * 10)
 
 
 def part(counts: tuple[int, ...] = EVEN, **changed: Any) -> PartSummary:
-    known = {"mean": (0.3,), "deviation": (0.35,), "spread": (0.1,), "separation": 50.0}
+    known: dict[str, Any] = {"mean": (0.3,), "deviation": (0.35,), "spread": (0.1,), "separation": 50.0}
     return PartSummary(counts, **(known | changed))
 
 
@@ -99,7 +99,7 @@ FAULTS: dict[str, tuple[Fault, str, str, str]] = {
     "one label for all": (
         lambda: verdicts(
             healthy().ending(train_accuracy=1.0, train_loss=0.0, test_accuracy=0.1, test_accuracy_running=0.1),
-            data(part(counts(c4=99_900), separation=None)),
+            data(part(counts(c4=999_999), separation=None)),
         ),
         "constant-labels",
         "problem",
@@ -109,8 +109,10 @@ FAULTS: dict[str, tuple[Fault, str, str, str]] = {
         lambda: verdicts(ending(0.9, 0.1), data(part(separation=1.05))),
         "shuffled-labels",
         "problem",
-        "The training labels have nothing to do with the images, as far as means show: the classes' mean images "
-        "differ 1.1 times",
+        (
+            "The training labels have nothing to do with the images, as far as means show: the classes' mean images "
+            "differ 1.1 times"
+        ),
     ),
     "test labels that mean nothing": (
         lambda: verdicts(ending(0.9, 0.1), data(test=part(separation=0.9), nearest=(3, 1, 2, 0, 5, 4, 7, 6, 9, 8))),

@@ -178,8 +178,8 @@ def test_a_diverged_run_is_looked_at_and_its_cause_named() -> None:
 
 def test_two_layers_have_no_depth() -> None:
     layers = ("conv", "head")
-    rows = {name: np.array([[values[0], values[-1]]]) for name, values in HEALTHY.items()}
-    rows["gradient_norm"] = np.array([[1e-7, 1.0]])
+    ends = {name: (values[0], values[-1]) for name, values in HEALTHY.items()} | {"gradient_norm": (1e-7, 1.0)}
+    rows: dict[str, Any] = {name: np.array([values]) for name, values in ends.items()}
     found = verdicts(healthy(), LayerSeries((120,), layers, rows, 64))
     assert found.headline == ""
 
