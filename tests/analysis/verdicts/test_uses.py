@@ -165,7 +165,7 @@ FAULTS: dict[str, tuple[Callable[[], Trained], str, str, tuple[str, ...]]] = {
         lambda: costly(fewest_values=1, fewest_images=1),
         "small-batch",
         "warning",
-        ("1 image, 1 value per channel, against 64 in the largest", "weight of 0.1"),
+        ("statistics of 1 image: 1 value per channel, against 64 in the largest", "weight of 0.1"),
     ),
     "SyncBatchNorm alone": (
         lambda: observed(kind="SyncBatchNorm"),
