@@ -40,7 +40,8 @@ FAR_ABOVE = 0.3
 MISSING_PROBLEM = 0.05
 """Share of the test images whose class was never trained."""
 ENOUGH_PER_CLASS = 10
-"""Images per class on average, from which on a class is not missing by chance: of so many, once in 20,000 (e^-10)."""
+"""Images per class on average, from which on a class is not missing by chance: of so many, once in 20,000 (e^-10). And
+images of a class, in both parts, from which on its mean says something: its error is then a third of one image's."""
 
 BARZ_2020 = "Barz and Denzler, Do We Train on Test Data?, Journal of Imaging, 2020, section 4"
 ZHANG_2017 = "Zhang et al., Understanding Deep Learning Requires Rethinking Generalization, 2017, section 2.2"
@@ -155,8 +156,9 @@ def labels(group: Group) -> list[Verdict]:
     *Counting semantics.* Training labels are constant if `CONSTANT_SHARE` of them are one class. Labels may be random
     if the classes' mean images are hardly more apart than chance would have them (`PartSummary.separation` below
     `RANDOM_SEPARATION`); that is said where the test is at guessing too, since classes may differ in what a mean
-    does not show. Test labels are in another order if the mean test image of `MOVED_CLASSES` of the classes or more is
-    nearest to that of another class in training, and train accuracy is `FAR_ABOVE` test accuracy.
+    does not show. Test labels are in another order if the mean test image of `MOVED_CLASSES` or more of the classes
+    that have enough images is nearest to that of another class in training, and train accuracy is `FAR_ABOVE` the
+    test's.
     """
     found = _first(group)
     if found is None:
@@ -189,7 +191,8 @@ def labels(group: Group) -> list[Verdict]:
                 return [_verdict("shuffled-labels", "problem", text, remedy, ZHANG_2017, group)]
     if shifted_channel(data) is not None:
         return []  # means of another scale are near to none of the training images' for a reason of their own
-    there = [(place, near) for place, near in enumerate(data.nearest) if near >= 0]
+    fewest = [min(pair) for pair in zip(data.train.counts, data.test.counts, strict=True)]
+    there = [(place, near) for place, near in enumerate(data.nearest) if fewest[place] >= ENOUGH_PER_CLASS]
     moved = [(place, near) for place, near in there if place != near]
     if there and len(moved) >= MOVED_CLASSES * len(there) and _falls_short(group, FAR_ABOVE):
         example = f"{data.classes[moved[0][0]]!r} like the training images of {data.classes[moved[0][1]]!r}"

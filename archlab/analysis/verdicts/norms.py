@@ -23,6 +23,7 @@ from archlab.analysis.verdicts.group import (
     is_settled,
     worst,
 )
+from archlab.analysis.verdicts.signals import moves_fast
 from archlab.analysis.verdicts.uses import breaks_averages
 from archlab.analysis.wording import counted, range_text
 from archlab.records import Run, Verdict
@@ -255,6 +256,8 @@ def batch_noise(group: Group) -> list[Verdict]:
     median over the channels. Noise d is that of 1 / d^2 independent values per channel. The last batch of the epoch,
     which may be smaller, is left out.
     """
+    if moves_fast(group):
+        return []  # neighbouring batches then differ by the weights, and `update_ratios` says so
     found = worst(group, _mean_noise, WARNING_VALUES**-0.5)
     if found is None:
         return []

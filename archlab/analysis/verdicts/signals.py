@@ -197,21 +197,16 @@ def update_ratios(group: Group) -> list[Verdict]:
     where the rate is constant and the training loss above `LEARNING_LOSS_SHARE` of that of guessing: whoever has
     learnt makes small steps. Runs whose gradients don't arrive are left out; they have a verdict of their own.
     """
-    import numpy as np
-
     seen, slow, fast = [], [], []
     for run, series in _looks(group):
-        ratios = _row(series, "update_ratio")[_weighted(series)]
-        ratios = ratios[np.isfinite(ratios)]
-        norms = _row(series, "gradient_norm")[_weighted(series)]
-        reached = bool(np.isfinite(norms).all()) and (len(norms) < 2 or _ratio(norms) >= VANISHING)
-        if not len(ratios) or _is_blocked(series) or not reached:
+        value, layers = _median_update(series)
+        if not layers or _is_blocked(series) or not _is_reached(series):
             continue
-        one = _Found(run, "", float(np.median(ratios)), len(ratios), len(ratios))
+        one = _Found(run, "", value, layers, layers)
         seen.append(one)
-        if one.value > FAST_UPDATES:
+        if value > FAST_UPDATES:
             fast.append(one)
-        elif one.value < SLOW_UPDATES and run.config.schedule == "constant" and _is_far(run):
+        elif value < SLOW_UPDATES and run.config.schedule == "constant" and _is_far(run):
             slow.append(one)
     found = slow or fast
     if not seen:
@@ -224,10 +219,33 @@ def update_ratios(group: Group) -> list[Verdict]:
     )
     if not found:
         return [Verdict("update-ratios", "good", text, group.variant)]
-    remedy = (
-        "Raise the learning rate (--lr), by a factor of 10 at a time." if slow else "Lower the learning rate (--lr)."
-    )
+    remedy = "Raise the learning rate (--lr), by a factor of 10 at a time."
+    if not slow:
+        decayed = any(one.run.config.weight_decay for one in fast)
+        remedy = f"Lower the learning rate (--lr){' or the weight decay (--weight-decay)' if decayed else ''}."
     return [_verdict("update-ratios", found, text, remedy, GOODFELLOW_2016, group)]
+
+
+def moves_fast(group: Group) -> bool:
+    """Whether the last step of some run moved the weights so far that the next batch saw another network."""
+    return any(_median_update(series)[0] > FAST_UPDATES for _, series in _looks(group))
+
+
+def _median_update(series: LayerSeries) -> tuple[float, int]:
+    """The update ratio, the median over the layers with weights that have one, and their number; NaN for none."""
+    import numpy as np
+
+    ratios = _row(series, "update_ratio")[_weighted(series)]
+    ratios = ratios[np.isfinite(ratios)]
+    return (float(np.median(ratios)), len(ratios)) if len(ratios) else (math.nan, 0)
+
+
+def _is_reached(series: LayerSeries) -> bool:
+    """Whether a gradient of some size comes back to all layers with weights."""
+    import numpy as np
+
+    norms = _row(series, "gradient_norm")[_weighted(series)]
+    return bool(np.isfinite(norms).all()) and (len(norms) < 2 or _ratio(norms) >= VANISHING)
 
 
 def _verdict(check: str, found: Sequence[_Found], text: str, remedy: str, source: str, group: Group) -> Verdict:

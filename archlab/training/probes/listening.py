@@ -5,8 +5,8 @@ that only reshape. A ReLU that is called as a function is heard too, as `PATH.re
 
 A join is an addition of two tensors of one shape, both made from the images, of which one went through more layers with
 weights than the other: the branch and the skip connection. That is read off autograd's graph, whatever the network
-calls its blocks. For example, in `relu(norm2(conv2(relu(norm1(conv1(x))))) + conv3(x))` the left side went through two more
-layers than x, and the right side through one.
+calls its blocks. For example, in `relu(norm2(conv2(relu(norm1(conv1(x))))) + conv3(x))` the left side went through two
+more layers than x, and the right side through one.
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ from archlab.training.probes.surface import has_filters, is_matrix
 
 ADDITIONS = frozenset({torch.add, torch.Tensor.add, torch.Tensor.add_})
 """What `x + y`, `x += y` and `torch.add(x, y)` call."""
-RECTIFIERS = frozenset(
-    {F.relu, F.relu_, F.relu6, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_}  # type: ignore[attr-defined]
-)
+RECTIFIERS = frozenset({F.relu, F.relu_, F.relu6, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_})
 """What a network calls that has no modules for its ReLUs."""
 RESHAPING = (nn.Identity, nn.Flatten, nn.Unflatten)
 

@@ -177,6 +177,9 @@ HEALTHY: dict[str, Callable[[], Examination]] = {
     "so few images that a class is missing": lambda: verdicts(
         healthy(), data(test=part((2, 1, 0, 1, 2, 1, 1, 1, 2, 1)))
     ),
+    "classes of too few images to know their means": lambda: verdicts(
+        ending(0.9, 0.55), data(part(tuple([1000] + [9] * 9)), nearest=(0,) * 10)
+    ),
     "classes whose means are alike, and learnt": lambda: verdicts(healthy(), data(part(separation=1.1))),
     "classes whose means are near to each other, and learnt": lambda: verdicts(
         healthy(), data(nearest=(1, 0, 3, 2, 5, 4, 7, 6, 9, 8))

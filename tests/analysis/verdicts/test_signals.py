@@ -135,6 +135,15 @@ def test_who_has_learnt_or_slows_down_may_make_small_steps() -> None:
     assert "update-ratios" not in {one.check for one in verdicts(falling, small).alarming}
 
 
+def test_batches_are_not_called_small_where_the_weights_move_from_one_to_the_next() -> None:
+    noisy = healthy(noise=3**-0.5)
+    assert [one.check for one in verdicts(noisy, looked()).alarming] == ["batch-noise"]
+    moving = looked(update_ratio=FAULTS["steps that move a tenth"][0]["update_ratio"])
+    assert [one.check for one in verdicts(noisy, moving).alarming] == ["update-ratios"]
+    decayed = only(verdicts(noisy.configured(weight_decay=9.0), moving), "update-ratios")
+    assert decayed.remedy == "Lower the learning rate (--lr) or the weight decay (--weight-decay)."
+
+
 def test_lenet_of_sigmoids_on_its_plateau_has_no_vanishing_gradient() -> None:
     plateau = looked(gradient_norm=(7e-4, 1e-3, 2e-3, 1e-2, 0.1, 1.0))
     assert [one.check for one in verdicts(stuck(), plateau).alarming] == ["learning"]
@@ -185,7 +194,7 @@ def test_two_layers_have_no_depth() -> None:
 
 
 def test_records_without_these_quantities_say_nothing() -> None:
-    old = LayerSeries((120,), LAYERS, {"activation_norm": np.ones((1, 6))}, 64, np.array(WEIGHTED))
+    old = LayerSeries((120,), LAYERS, {"activation_norm": np.ones((1, 6), dtype=np.float32)}, 64, np.array(WEIGHTED))
     found = verdicts(healthy(), old)
     assert not {"dead-units", "saturated-units", "gradients-by-depth", "update-ratios"} & {
         one.check for one in found.verdicts
