@@ -12,7 +12,7 @@ import typer
 from archlab.cli.common.completion import names_or_keys
 from archlab.cli.common.console import emit, message, prints_aside, progress, show, write, write_item, write_line
 from archlab.cli.common.groups import grouped
-from archlab.cli.common.idle import refuse_idle
+from archlab.cli.common.idle import refuse_data_options, refuse_idle
 from archlab.cli.common.options import NetworkOptions
 from archlab.cli.common.output import Format, Output, writable
 from archlab.cli.common.settings import DataDirOption, DownloadDataOption, StoreOption
@@ -26,8 +26,12 @@ if TYPE_CHECKING:
     from archlab.reports.material import Item
     from archlab.store import Store
 
-EXAMINING = ("key", "data_dir", "download", "batch_size", "images", "size", "recalibrate", "fold", "device")
+EXAMINING = (
+    *("key", "data_dir", "download", "batch_size", "images", "size"),
+    *("normalise", "recalibrate", "fold", "device"),
+)
 """Options of an examination, which a stored run has behind it."""
+OF_IMAGES = ("data_dir", "download", "batch_size", "images", "size")
 
 
 @grouped
@@ -91,6 +95,10 @@ def bn(
             help="Height and width of the images. Default: what the network was made for.",
         ),
     ] = None,
+    normalise: Annotated[
+        str,
+        typer.Option(metavar="none|data|imagenet", help="How the images were normalised in the training."),
+    ] = "none",
     recalibrate: Annotated[
         Path | None,
         typer.Option(metavar="FILE", show_default=False, help="Write the weights with precise statistics there."),
@@ -129,12 +137,20 @@ def bn(
     """
     from archlab.store import open_store
 
+    if target.form in (Format.json, Format.html):
+        refuse_idle(context, ("full",), f"is for tables, and {target.form} holds everything")
     home = open_store(store)
     run = _run_key(subject, home) if weights is None and dataset is None else None
     if run is not None:
         refuse_idle(context, (*EXAMINING, "options", "bn", "skip"), "is for a network, and a run was named")
         found = _of_run(run, home)
     else:
+        if weights is None:
+            refuse_idle(context, ("key",), "names weights in a file, and --weights was not given")
+        if dataset is None:
+            refuse_idle(context, OF_IMAGES, "is for images, and --dataset was not given")
+        else:
+            refuse_data_options(context, dataset)
         for path, flag in ((recalibrate, "--recalibrate"), (fold, "--fold")):
             if path is not None:
                 writable(path, called=flag)
@@ -156,6 +172,7 @@ def bn(
                 batch_size=batch_size,
                 images=images,
                 size=size,
+                normalise=normalise,
                 data_dir=data_dir,
                 download=download,
                 device=device,

@@ -162,7 +162,8 @@ def spread(values: Array) -> dict[str, Array]:
     import numpy as np
 
     shares = (0, 5, 25, 50, 75, 95, 100)
-    percentiles = np.percentile(np.asarray(values, dtype=np.float64), shares, axis=1)
+    with np.errstate(invalid="ignore"):  # between infinities nothing is known: NaN
+        percentiles = np.percentile(np.asarray(values, dtype=np.float64), shares, axis=1)
     return {f"p{share}": row for share, row in zip(shares, percentiles, strict=True)}
 
 

@@ -1,5 +1,4 @@
-"""What a table and a picture of a trained network's BatchNorm show: each layer in a few numbers, and the worst "
-"first."""
+"""What a table and a picture of a trained network's BatchNorm show: each layer in a few numbers, the worst first."""
 
 from __future__ import annotations
 

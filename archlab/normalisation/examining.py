@@ -11,7 +11,7 @@ from archlab.analysis.verdicts.health import judged
 from archlab.errors import InputError
 from archlab.networks.given import source_of
 from archlab.normalisation import weights as files_of_weights
-from archlab.normalisation.feeding import Feed, feed
+from archlab.normalisation.feeding import Feed, feed, prepared
 from archlab.normalisation.layers import described, numbers
 from archlab.normalisation.measuring import Measured, Passes, Tell
 from archlab.normalisation.patient import Patient, admit, quicken
@@ -56,6 +56,7 @@ def examine(
         InputError: the network, the weights or the data can't be used, or a file can't be written.
         ForwardError: the network doesn't take the images.
 
+    >>> from torch import nn
     >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
     >>> health = examine(network, "digits", images=200)
     >>> [layer.path for layer in health.layers], health.verdicts[0].check
@@ -69,7 +70,8 @@ def examine(
     targets = {kind: Path(path) for kind, path in (("recalibrate", recalibrate), ("fold", fold)) if path is not None}
     _check_targets(targets, held, data)
     with preserved():
-        patient = admit(source, held, key, data, chosen)
+        run = None if data is None else prepared(data, source, chosen)
+        patient = admit(run.source if run else source, held, key, tuple(options or ()), chosen.device)
         layers = described(patient.network, frozenset(patient.found.loaded.missing if patient.found else ()))
         if not layers:
             raise InputError(f"{source.name} has no BatchNorm layer, so that there is nothing to examine")
@@ -82,9 +84,7 @@ def examine(
         if data is None:
             health = replace(health, folding=check_folding(patient, None, None, tell))
         else:
-            health = _on_images(
-                health, patient, feed(data, patient.source, patient.network, chosen), chosen, targets, tell
-            )
+            health = _on_images(health, patient, feed(data, run, chosen), chosen, targets, tell)
     return replace(health, verdicts=judged(health))
 
 
@@ -117,7 +117,7 @@ def _on_images(
             name=given.name,
             statistics_images=len(given.statistics),
             tested_images=len(given.tested),
-            image_shape=(given.tested.channels, *given.tested.images.shape[2:]),
+            image_shape=tuple(given.tested.images.shape[1:]),
             batch_size=batch_size,
             batch_size_given=terms.batch_size is not None,
             labelled=measured.labelled,

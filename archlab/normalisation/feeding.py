@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from archlab.errors import DataError
 from archlab.networks import imports
 from archlab.networks.sources import Source
 from archlab.normalisation.terms import Terms
-from archlab.training import datasets, images
+from archlab.records import TrainingConfig
+from archlab.training.datasets import Scaling
+from archlab.training.execution import Execution
+from archlab.training.preparation import Preparation, Preparer
 
 LOADER = re.compile(r".+\.py:[\w.]+|[^\W\d]\w*(\.[^\W\d]\w*)*:[\w.]+")
 """`FILE.py:LOADER` or `package.module:LOADER`."""
@@ -26,19 +29,20 @@ IMAGE_NAMES, LABEL_NAMES = ("image", "images", "pixel_values", "img", "x", "inpu
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stack:
-    """Images in a fixed order, (images, channels, height, width): bytes, or numbers as the network takes them."""
+    """Images in a fixed order."""
 
     images: Tensor
-    labels: Tensor | None
-    channels: int
-    """That the network takes: grey images are repeated to fill them."""
+    """(images, channels, height, width): bytes, or numbers as the network takes them."""
+    labels: Tensor | None = None
+    scaling: Scaling | None = None
+    """What normalises bytes that have become numbers in [0, 1]."""
 
     def __len__(self) -> int:
         return len(self.images)
 
     def first(self, count: int) -> Stack:
         """The first so many images."""
-        return Stack(self.images[:count], None if self.labels is None else self.labels[:count], self.channels)
+        return Stack(self.images[:count], None if self.labels is None else self.labels[:count], self.scaling)
 
     def batches(self, size: int, device: torch.device) -> Iterator[Tensor]:
         """All images in batches of a size, as float32; a last one of a single image goes with the one before."""
@@ -46,9 +50,9 @@ class Stack:
         if len(starts) > 1 and len(self) - starts[-1] == 1:
             starts.pop()
         for start, end in zip(starts, [*starts[1:], len(self)], strict=True):
-            batch = self.images[start:end].to(device)
+            batch = self.images[start:end]
             batch = batch.to(torch.float32).div_(255) if batch.dtype == torch.uint8 else batch
-            yield batch.expand(-1, self.channels, -1, -1) if batch.shape[1] != self.channels else batch
+            yield (batch if self.scaling is None else self.scaling(batch)).to(device)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,26 +68,44 @@ class Feed:
     fitting: tuple[str, ...]
 
 
-def feed(data: Any, source: Source, network: nn.Module, terms: Terms) -> Feed:
+def prepared(data: Any, source: Source, terms: Terms) -> Preparation | None:
+    """A data set as a training has it, and the network fitted to it; None for data of another kind.
+
+    Raises:
+        InputError: there is no such data set, or the network's options don't go with it.
+    """
+    if not isinstance(data, str | Path) or is_loader(str(data)):
+        return None
+    where = Execution(data_dir=None if terms.data_dir is None else Path(terms.data_dir), download=terms.download)
+    config = TrainingConfig(
+        network=source.name,
+        options=dict(source.options),
+        dataset=str(data),
+        size=terms.size,
+        normalise=terms.normalise,
+    )
+    return Preparer(where, [source]).prepare(config)
+
+
+def feed(data: Any, run: Preparation | None, terms: Terms) -> Feed:
     """The images that data stands for, as the network takes them.
 
     Args:
         data: a data set's name, a folder, `FILE.py:LOADER`, a tensor of images, a pair of images and labels, what gives
             batches (or single images) one after the other, or a function that gives any of these.
-        source: of the network, which may know the size of its inputs.
-        network: whose first convolution may know their channels.
-        terms: how many, and of which size.
+        run: what `prepared` made of it.
+        terms: how many.
 
     Raises:
         DataError: there are none, or they can't be read.
     """
-    if isinstance(data, Path):
-        data = str(data)
-    if not isinstance(data, str):
-        return _of_batches(type(data).__name__, data, terms)
-    if is_loader(data):
-        return _of_batches(data, _loader(data), terms)
-    return _of_images(data, source, network, terms)
+    if run is not None:
+        return _of_images(run, terms)
+    if terms.size is not None or terms.normalise != "none":
+        raise DataError("size and normalise are for data sets: what a loader gives is taken as it is, leave them out")
+    if isinstance(data, str | Path):
+        return _of_batches(str(data), _loader(str(data)), terms)
+    return _of_batches(type(data).__name__, data, terms)
 
 
 def is_loader(data: str) -> bool:
@@ -91,27 +113,20 @@ def is_loader(data: str) -> bool:
     return LOADER.fullmatch(data) is not None and not Path(data).is_dir()
 
 
-def _of_images(name: str, source: Source, network: nn.Module, terms: Terms) -> Feed:
-    found = images.load_images(name, terms.data_dir, download=terms.download)
-    shape = source.input_shapes[0] if len(source.input_shapes) == 1 else ()
-    made_for = shape[-1] if len(shape) == 4 else getattr(getattr(network, "config", None), "image_size", None)
-    size = terms.size or (made_for if isinstance(made_for, int) else None)
-    each = max(2, terms.images // 2)
+def _of_images(run: Preparation, terms: Terms) -> Feed:
+    found, each = run.images, max(2, terms.images // 2)
     train, test = (min(each, len(part.labels)) for part in (found.train, found.test))
-    dataset = datasets.prepare(found, size, train, test)
+    dataset = run.dataset(train, test, torch.device("cpu"))
     fitting = []
     side = dataset.image_shape[-1]
     if found.size != side:
         fitting.append(f"Images are resized to {side} x {side}.")
-    channels = _channels(network) or found.channels
-    if channels != found.channels:
-        if found.channels != 1:
-            raise DataError(
-                f"the images of {name} have {found.channels} channels and the network takes {channels}: "
-                "expected grey images, or a network of so many channels (--option in_channels=3)"
-            )
-        fitting.append(f"Grey images are repeated into {channels} channels.")
-    parts = [Stack(*_shuffled(split.images, split.labels), channels) for split in (dataset.train, dataset.test)]
+    if run.channels != found.channels:
+        fitting.append(f"Grey images are repeated into {run.channels} channels.")
+    if terms.normalise != "none":
+        whose = "ImageNet" if terms.normalise == "imagenet" else "the data"
+        fitting.append(f"Images are normalised by the mean and deviation of {whose}.")
+    parts = [Stack(*_shuffled(split.images, split.labels), split.scaling) for split in (dataset.train, dataset.test)]
     return Feed(found.name, parts[0], parts[1], len(found.classes), is_split=True, fitting=tuple(fitting))
 
 
@@ -121,7 +136,7 @@ def _of_batches(name: str, data: Any, terms: Terms) -> Feed:
     halves = []
     for start in (0, 1):
         chosen = None if labels is None else labels[start::2]
-        halves.append(Stack(*_shuffled(given[start::2], chosen), given.shape[1]))
+        halves.append(Stack(*_shuffled(given[start::2], chosen)))
     classes = 0 if labels is None else int(labels.max()) + 1
     return Feed(
         name, halves[0], halves[1], classes, is_split=True, fitting=("Images are taken as the data gives them.",)
@@ -132,14 +147,6 @@ def _shuffled(given: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | No
     """In a fixed random order: batches of images that lie class by class would be no batches of a training."""
     order = torch.from_numpy(np.random.RandomState(0).permutation(len(given)))
     return given[order], None if labels is None else labels[order]
-
-
-def _channels(network: nn.Module) -> int | None:
-    """That the network's first convolution takes."""
-    for module in network.modules():
-        if isinstance(module, nn.modules.conv._ConvNd) and not isinstance(module, nn.modules.lazy.LazyModuleMixin):
-            return module.in_channels
-    return None
 
 
 def _loader(name: str) -> Any:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,18 +12,13 @@ from archlab.errors import InputError
 from archlab.networks.devices import find_device
 from archlab.networks.sources import Source
 from archlab.normalisation import weights
-from archlab.normalisation.feeding import is_loader
 from archlab.normalisation.layers import tracking
-from archlab.normalisation.terms import Terms
 from archlab.normalisation.weights import Fit, WeightsFile
-from archlab.records import Value
-from archlab.training.images import load_images
 from archlab.training.norms import evaluating, kept_statistics
+from archlab.training.preparation import CLASSES
 
 LARGE = 64
 """Height and width from which on the layout of weights makes a difference."""
-CLASSES_OPTIONS = ("num_classes", "classes", "num_labels")
-"""What factories call the number of classes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,8 +61,17 @@ def quicken(patient: Patient, images: Tensor) -> None:
         patient.network.to(memory_format=torch.contiguous_format)
 
 
-def admit(source: Source, held: WeightsFile | None, key: str | None, data: Any, terms: Terms) -> Patient:
+def admit(
+    source: Source, held: WeightsFile | None, key: str | None, given: Collection[str] = (), device: str | None = None
+) -> Patient:
     """The network of a source with the weights of a file, or with its own.
+
+    Args:
+        source: fitted to its data.
+        held: the file.
+        key: where in it the weights lie; None to look for them.
+        given: options that were chosen; those of the others that the weights decide follow them.
+        device: None for the network's own, or an accelerator.
 
     Raises:
         InputError: there are no weights, or none of them goes in.
@@ -78,12 +81,11 @@ def admit(source: Source, held: WeightsFile | None, key: str | None, data: Any, 
             f"{source.name} is built with random weights, of which there is nothing to say: name trained ones by "
             "--weights FILE (weights=)"
         )
-    source = _fitted(source, data, terms)
     network, notes = source.build(), list[str]()
     found = None
     if held is not None:
         found = weights.fit(network, held, key)
-        other = _with_classes(source, found)
+        other = _with_classes(source, found, given)
         if other is not None:
             name, classes = other
             source = source.with_options({**source.options, name: classes})
@@ -93,32 +95,16 @@ def admit(source: Source, held: WeightsFile | None, key: str | None, data: Any, 
         weights.load(network, held, found)
     first = next(network.parameters(), None)
     elsewhere = first is not None and first.device.type not in ("cpu", "meta")
-    device = first.device if first is not None and elsewhere and not terms.device else find_device(terms.device)
-    return Patient(source, network.to(device), device, held, found, (*notes, *source.notes))
+    place = first.device if first is not None and elsewhere and not device else find_device(device)
+    return Patient(source, network.to(place), place, held, found, (*notes, *source.notes))
 
 
-def _fitted(source: Source, data: Any, terms: Terms) -> Source:
-    """The source of a built-in network with what it takes from the data, as in a training: channels, classes, size."""
-    if not source.is_builtin or not isinstance(data, str | Path) or is_loader(str(data)):
-        return source
-    found = load_images(str(data), terms.data_dir, download=terms.download)
-    made_for = source.input_shapes[0][-1] if source.input_shapes else None
-    wanted: dict[str, Value | None] = {
-        "in_channels": found.channels,
-        "classes": len(found.classes),
-        "size": terms.size or made_for or found.size,
-    }
-    fitting = {name: value for name, value in wanted.items() if value is not None and name in source.available}
-    return source.with_options(fitting | dict(source.options))
-
-
-def _with_classes(source: Source, found: Fit) -> tuple[str, int] | None:
+def _with_classes(source: Source, found: Fit, given: Collection[str]) -> tuple[str, int] | None:
     """The option for the number of classes, and its value, where that alone keeps some tensors from going in."""
-    given = source.options
-    name = next((name for name in CLASSES_OPTIONS if name in source.available), None)
+    name = next((name for name in CLASSES if name in source.available), None)
     pairs = {(one.stored[:1], one.expected[:1]) for one in found.loaded.wrong}
     only_first = all(one.stored[1:] == one.expected[1:] for one in found.loaded.wrong)
-    if name is None or len(pairs) != 1 or not only_first or (name in given and not source.is_builtin):
+    if name is None or len(pairs) != 1 or not only_first or name in given:
         return None
     ((stored, _),) = pairs
     return (name, stored[0]) if stored else None

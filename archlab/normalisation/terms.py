@@ -24,6 +24,8 @@ class Terms:
     """Images that are looked at: half of them for precise statistics, half to be tested."""
     size: int | None = None
     """Height and width of the images; None for what the network was made for, else their own."""
+    normalise: str = "none"
+    """How images of a data set are normalised: `none`, `data`, `imagenet`, as in a training."""
     data_dir: str | Path | None = None
     """Where data sets lie."""
     download: bool = False

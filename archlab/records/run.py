@@ -40,7 +40,7 @@ class Epoch(Shown):
     """With precise statistics where the network has BatchNorm; of a watched training, as it told it."""
     test_accuracy: float | None = None
     test_loss_running: float | None = None
-    """With running statistics, as `model.eval()` gives it; None where the network has no BatchNorm."""
+    """With running statistics, as `model.eval()` gives it; None where there is no BatchNorm, or that is infinite."""
     test_accuracy_running: float | None = None
     evaluation_seconds: float = 0.0
     """Time of this epoch's evaluations."""

@@ -1,5 +1,4 @@
-"""A trained network's BatchNorm as tables: its answers, its layers, its worst channels, and what was loaded and "
-"written."""
+"""A trained network's BatchNorm as tables: its answers, layers and worst channels, what was loaded and written."""
 
 from __future__ import annotations
 
@@ -47,17 +46,16 @@ def answers_table(health: NormHealth) -> Table:
             f"{data.statistics_images:,} others. Batches of {data.batch_size}."
         )
         footer += data.fitting
-    footer.append(
-        "Drift: distance of the outputs from those with precise statistics, over the deviation of these. Same answer: "
-        "share of images with the same most probable class."
-    )
+    if any(one.drift is not None for one in health.outcomes):
+        footer.append("drift: distance of the outputs from those with precise statistics, over the deviation of these.")
+        footer.append("same answer: share of images with the same most probable class as with precise statistics.")
     return Table(
         columns=(
             Column("statistics", "normalised by"),
             Column("accuracy", "accuracy", "right", ".2%"),
             Column("loss", "loss", "right", ".4f"),
-            Column("drift", "drift", "right", ".3f"),
-            Column("agreement", "same answer", "right", ".1%"),
+            Column("drift", "drift", "right", ".3f", optional=True),
+            Column("agreement", "same answer", "right", ".1%", optional=True),
         ),
         rows=tuple(Row(_answer(one, data.batch_size if data else 0)) for one in health.outcomes),
         title=f"Answers of {health.network}",

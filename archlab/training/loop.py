@@ -301,7 +301,7 @@ class Trainer:
         if not self._norms or any(uses[layer.path].depends_on_test_batch for layer in self._norms):
             self._check_test(epoch, loss)
             return tested | {"test_loss": loss, "test_accuracy": accuracy, "evaluation_seconds": evaluated - started}
-        tested |= {"test_loss_running": loss, "test_accuracy_running": accuracy}
+        tested |= {"test_loss_running": loss if math.isfinite(loss) else None, "test_accuracy_running": accuracy}
         moments = population.measure(self._network, precise, self._precise_batches())
         self._left_out = {path: found.left_out for path, found in moments.items()}
         measured = self._now()

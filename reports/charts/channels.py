@@ -10,6 +10,7 @@ from archlab.analysis.metrics import PRECISE
 from archlab.analysis.verdicts.health import NEAR_EPSILON
 from archlab.records.norm_health import Channels, NormHealth, NormLayerHealth
 from archlab.reports.charts.parts import line, points
+from archlab.reports.charts.recorded import PRECISE_COLOR, RUNNING_COLOR
 from archlab.reports.panel import Chart, Color, Switch, series_color
 
 LAYER = "layer"
@@ -20,7 +21,7 @@ def profile_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
     """Running means beside precise ones, channel by channel."""
     if not any(layer.mean and layer.running_mean for layer in layers):
         return None
-    diamond = {"color": series_color(1), "size": 7, "symbol": "diamond-open"}
+    diamond = {"color": PRECISE_COLOR, "size": 7, "symbol": "diamond-open"}
     return Chart(
         name="means",
         title="Means of all channels",
@@ -36,7 +37,7 @@ def profile_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
                 error_y={
                     "type": "data",
                     "array": _by(layers, lambda one: [None if value is None else value**0.5 for value in one.variance]),
-                    "color": series_color(1, 0.5),
+                    "color": Color("text", 0.5),
                     "thickness": 1,
                     "width": 0,
                 },
@@ -45,7 +46,7 @@ def profile_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
                 "running",
                 _by(layers, lambda one: list(range(one.channels))),
                 _by(layers, lambda one: list(one.running_mean)),
-                {"color": series_color(0), "size": 6},
+                {"color": RUNNING_COLOR, "size": 6},
             ),
         ],
         layout={"xaxis": {"title": {"text": "channel"}, "zeroline": False}, "yaxis": {"title": {"text": "mean"}}},

@@ -12,10 +12,12 @@ from archlab.analysis.wording import counted
 from archlab.records.norm_health import NormHealth, NormLayerHealth
 from archlab.reports.charts.channels import LAYER, affine_chart, profile_chart, scale_chart, variance_chart
 from archlab.reports.charts.parts import layer_axis, layer_label, line
+from archlab.reports.charts.recorded import PRECISE_COLOR, RUNNING_COLOR
 from archlab.reports.panel import Chart, Color, Control, Density, Panel, series_color
 from archlab.reports.text import label
 
 NAMES = {"running": EVALUATION, "precise": PRECISE, "batch": "batch statistics"}
+COLORS = {"running": RUNNING_COLOR, "precise": PRECISE_COLOR, "batch": Color("muted")}
 REACH, PLACES = 6, 121
 """Where the axis of normalised activations ends on both sides, and how many places along it are drawn."""
 Drawn = Callable[[NormHealth, Sequence[NormLayerHealth]], Chart | None]
@@ -66,7 +68,7 @@ def answers_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
                 "orientation": "h",
                 "x": shares,
                 "y": [NAMES[one.statistics] for one in health.outcomes],
-                "marker": {"color": [series_color(place) for place in (0, 1, 2)[: len(shares)]]},
+                "marker": {"color": [COLORS[one.statistics] for one in health.outcomes]},
                 "text": [f"{100 * share:.2f} %" for share in shares],
                 "textposition": "auto",
                 "hovertemplate": "%{y}: %{x:.2%}<extra></extra>",
@@ -137,8 +139,8 @@ def density_chart(health: NormHealth, layers: Sequence[NormLayerHealth]) -> Char
         "channel "
         "has after normalising. By precise statistics that is 0 and 1, what the next layer has learnt from.",
         data=[
-            line(f"by {PRECISE}", places, Density(places, 0.0, 0.0), series_color(1)),
-            line(f"in {EVALUATION}", places, Density(places, ratio, shift), series_color(0), 2.5),
+            line(f"by {PRECISE}", places, Density(places, 0.0, 0.0), PRECISE_COLOR),
+            line(f"in {EVALUATION}", places, Density(places, ratio, shift), RUNNING_COLOR, 2.5),
         ],
         layout={
             "xaxis": {"title": {"text": "normalised activation"}},

@@ -109,6 +109,11 @@ def test_spread_is_the_percentiles_over_channels() -> None:
     )
 
 
+def test_spread_of_infinite_channels_warns_of_nothing() -> None:
+    found = curves.spread(np.array([[0.0, 10.0, np.inf], [np.inf, np.inf, np.inf]]))
+    assert found["p0"][0] == 0
+
+
 def test_lag_counts_standard_deviations_and_log_ratios() -> None:
     mean = curves.mean_lag(np.array([[1.0, 4.0]]), np.array([[0.0, 0.0]]), np.array([[1.0, 4.0]]))
     assert mean.tolist() == [1.5]  # (1 / 1 + 4 / 2) / 2

@@ -102,6 +102,10 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
         ("runs list --sort key --json", "--sort orders tables, and JSON keeps the order of the store"),
         ("report t.json --input 32", "--input is for a network, and none is named"),
         ("report lenet --data-dir data", "--data-dir is for the data of runs, and none is named"),
+        ("bn lenet --weights x.pt --images 100", "--images is for images, and --dataset was not given"),
+        ("bn lenet --dataset digits --key ema", "--key names weights in a file, and --weights was not given"),
+        ("bn lenet --weights x.pt --dataset digits --data-dir data", "and the data set is digits: leave it out"),
+        ("bn lenet --weights x.pt --full --json", "--full is for tables, and json holds everything"),
     ],
 )
 def test_a_call_is_refused_before_the_work(archlab: Call, tmp_path: Path, call: str, message: str) -> None:

@@ -9,10 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.models import densenet121, mobilenet_v3_small, resnet18
 
 from archlab.errors import InputError
 from archlab.networks.batchnorm import BatchNorm
 from archlab.networks.surgery import fold
+from archlab.training.datasets import prepare
+from archlab.training.images import load_images
 
 
 def perturbed(network: nn.Module) -> nn.Module:
@@ -185,3 +188,36 @@ def test_a_network_without_batchnorm_says_so() -> None:
     _, record = fold(nn.Sequential(nn.Linear(2, 2)))
     assert record.cuts == ()
     assert record.notes == ("Sequential has no BatchNorm layer.",)
+
+
+@pytest.mark.parametrize(
+    ("make", "layers", "reasons"),
+    [
+        (resnet18, 20, set()),
+        (mobilenet_v3_small, 34, set()),
+        # The first layer, and the second BatchNorm of each of 58 dense layers; the others come behind a concatenation.
+        (densenet121, 59, {f"cat comes before it, and {name} comes behind it" for name in ("relu", "ReLU")}),
+    ],
+)
+def test_networks_of_torchvision_answer_the_same_on_real_images(
+    make: Callable[..., nn.Module], layers: int, reasons: set[str]
+) -> None:
+    digits = prepare(load_images("digits"), 32, train_samples=64, test_samples=2, channels=3)
+    images, _ = digits.train.batch(torch.arange(64))
+    torch.manual_seed(0)
+    network = make(num_classes=10)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # so that one pass leaves the images' own statistics, off which the outputs spread
+            nn.init.uniform_(module.weight, 0.75, 1.25)
+            nn.init.normal_(module.bias, std=0.2)
+    with torch.no_grad():
+        network.train()(images)
+        expected = network.eval()(images)
+        folded, record = fold(network)
+        answers = folded(images)
+    assert len(record.done) == layers
+    assert {cut.reason for cut in record.left} == reasons
+    assert len(expected.argmax(1).unique()) > 1
+    assert torch.equal(answers.argmax(1), expected.argmax(1))
+    assert (answers - expected).abs().max() < 1e-4 * expected.abs().max()

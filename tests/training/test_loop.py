@@ -248,6 +248,28 @@ def test_a_training_ends_at_its_target_as_a_longer_one_goes_on() -> None:
     assert epochs("accuracy=1")[1] == whole  # nothing reaches it
 
 
+def test_infinite_running_statistics_end_no_training() -> None:
+    class Hurt(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head, self.side, self.steps = nn.Linear(64, 10), nn.BatchNorm2d(1), 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.head(x.flatten(1))
+            self.steps += self.training
+            side: Tensor = self.side(x / 0 if self.steps == 3 and self.training else x)
+            return logits if self.training else logits + side.mean()
+
+    trainer = Trainer(Hurt(), DATA, CONFIG)
+    *_, last = trainer.epochs()
+    assert (last.epoch, last.test_loss_running) == (CONFIG.epochs, None)
+    assert np.isfinite(last.test_loss)
+    recording = trainer.recording()
+    assert recording is not None
+    assert recording.uses[0].not_finite_step == 3
+    assert np.isfinite(recording.population["side"]["variance"]).all()
+
+
 @pytest.mark.parametrize("poisoned", [True, False])
 def test_a_test_loss_that_is_not_finite_has_its_cause(poisoned: bool) -> None:
     class Side(nn.Module):

@@ -167,7 +167,7 @@ def test_cumulative_average() -> None:
 
 def test_two_updates_of_a_step_are_solved_for_together() -> None:
     layer = nn.BatchNorm1d(2)
-    recorder = Recorder(norm_layers(nn.Sequential(layer)), 1, epochs=1, steps_per_epoch=3)
+    recorder = NormRecorder(norm_layers(nn.Sequential(layer)), 1, epochs=1, steps_per_epoch=3)
     batch = torch.randn(8, 2)
     for step, updates in enumerate((1, 2, 0), 1):
         layer.train(updates > 0)

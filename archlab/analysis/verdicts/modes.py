@@ -133,7 +133,7 @@ def changing(uses: Sequence[NormUse], run: Run | None) -> Found | None:
 
 def unsynchronised(uses: Sequence[NormUse], run: Run | None) -> Found | None:
     """SyncBatchNorm where there is nothing to synchronise with."""
-    layers = [use for use in uses if use.kind == "SyncBatchNorm" and use.processes == 1]
+    layers = [use for use in uses if use.kind == "SyncBatchNorm" and use.processes == 1 and use.in_training]
     if not layers:
         return None
     return Found(

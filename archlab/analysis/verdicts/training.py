@@ -181,7 +181,7 @@ def _at_chance(runs: Sequence[Run]) -> str:
 
 def _saturates(run: Run) -> bool:
     """Whether a network without BatchNorm has activations that saturate, as the course's LeNet has by default."""
-    usual = "sigmoid" if run.config.network == "lenet" else ""
+    usual = "sigmoid" if run.config.network == "lenet" and not run.watched else ""
     has_norm = run.epochs[-1].test_accuracy_running is not None
     return not has_norm and run.config.options.get("activation", usual) in ("sigmoid", "tanh")
 

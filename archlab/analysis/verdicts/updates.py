@@ -63,7 +63,7 @@ def _left_out_text(use: NormUse) -> str:
 
 def momentum(uses: Sequence[NormUse], run: Run | None) -> Found | None:
     """A momentum by which running statistics are no moving average: 0, 1, or None."""
-    averaging = [use for use in uses if use.tracks and not use.is_frozen]
+    averaging = [use for use in uses if use.tracks and (use.in_training in ("batch", "both") or _never_moved(use))]
     weighted = [(use, use.momentum) for use in averaging if use.momentum is not None]
     if zero := sorted((use for use, weight in weighted if weight < 1e-9), key=lambda use: not use.is_initial):
         start = "the initial ones, means of 0 and variances of 1" if zero[0].is_initial else "those that it began with"
@@ -215,6 +215,11 @@ def small_batch(uses: Sequence[NormUse], run: Run | None) -> Found | None:
         WU_JOHNSON_2021 + " 3",
         breaks_averages=True,
     )
+
+
+def _never_moved(use: NormUse) -> bool:
+    """Whether the layer shows without a training that its momentum of 0 kept the first statistics."""
+    return use.in_training == "" and use.momentum == 0 and use.is_initial
 
 
 def _has_small_batch(use: NormUse) -> bool:

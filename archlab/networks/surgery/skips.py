@@ -22,7 +22,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from archlab.analysis.skips import CONCATENATIONS, skip_edges
+from archlab.analysis.skips import JOINS, skip_edges
 from archlab.analysis.skips import SUMS as PROVEN
 from archlab.errors import InputError
 from archlab.networks.surgery.flow import (
@@ -66,7 +66,7 @@ def skips_off(network: nn.Module, inputs: object) -> tuple[nn.Module, Surgery]:
     flow = observe(network, inputs)
     edges = skip_edges(_as_trace(flow))
     rows = sorted({row for _, row in edges})
-    joined = [row for row in rows if re.fullmatch(CONCATENATIONS, flow.steps[row].name.lower())]
+    joined = [row for row in rows if flow.steps[row].name.lower() in JOINS]
     summed = [row for row in rows if re.fullmatch(PROVEN, flow.steps[row].name.lower())]
     found: dict[nn.Module, dict[int, int]] = {}
     cuts = []

@@ -27,6 +27,8 @@ from archlab.training.probes.table import LayerTable
 
 MOST_LOOKS = 512
 """When there are so many, every second one is dropped, and there are half as many from then on."""
+EARLY = frozenset({1, 10, 30})
+"""Steps that are looked at in any case, so that a short training has some looks."""
 COPIED_BYTES = 2**30
 """Of weights that a look copies at most, to say how far a step moves them."""
 
@@ -64,7 +66,7 @@ class LayerLooks:
 
     def due(self, step: int) -> bool:
         """Whether to look at the step of that number, from 1."""
-        return self._every > 0 and (step == 1 or step % self._every == 0)
+        return self._every > 0 and (step % self._every == 0 or step in EARLY)
 
     def open(self, *, copying: bool) -> None:
         """Begin to look at the step that comes.

@@ -54,7 +54,7 @@ def watch(
         name: what this run is called beside others of the same network.
         dataset: what its data are called.
         seed: which one it is; by default what torch was seeded with.
-        every: steps between two looks at the layers, beside the first step; 0 for none.
+        every: steps between two looks at the layers, beside the first, tenth and thirtieth; 0 for none.
         record_every: steps between two records of the BatchNorm layers; 0 for none.
         settings: what else to note of it: batch size, augmentation, ...
         precise: batches of training data, each a tensor or beginning with one: after each epoch, the precise statistics

@@ -269,7 +269,11 @@ def test_a_network_without_a_training_has_the_same_checks() -> None:
     (found,) = verdicts_on([evaluated])
     assert (found.check, found.level) == ("evaluation-mode", "problem")
     assert "(32 images here)" in found.text
-    assert verdicts_on([replace(evaluated, in_evaluation="running")]) == []  # training was not seen
+    running = replace(evaluated, in_evaluation="running")
+    for unseen in (running, replace(running, momentum=1.0), replace(running, kind="SyncBatchNorm")):
+        assert verdicts_on([unseen]) == []  # training was not seen
+    (found,) = verdicts_on([replace(running, momentum=0.0, is_initial=True)])
+    assert (found.check, found.level) == ("norm-momentum", "problem")
     assert verdicts_on([]) == []
 
 

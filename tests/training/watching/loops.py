@@ -62,7 +62,7 @@ def trained(
     torch.manual_seed(0)
     network = make()
     if frozen:
-        network.conv.requires_grad_(False)  # type: ignore[union-attr]
+        network.conv.requires_grad_(False)
     model = wrap(network)
     update = optimizer([held for held in network.parameters() if held.requires_grad], lr=0.01)
     run = (
@@ -88,7 +88,7 @@ def trained(
                     (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
                     return loss
 
-                loss = update.step(compute) if closure else compute()
+                loss = update.step(compute) if closure else compute()  # type: ignore[arg-type]
                 if not closure and place % accumulated == 0:
                     if scaler is None:
                         update.step()

@@ -125,14 +125,15 @@ def test_numbers_are_those_of_a_plain_computation(tmp_path: Path) -> None:
 
 
 def test_a_gradients_scale_is_taken_out(tmp_path: Path) -> None:
-    for name, options in {
+    cases: dict[str, dict[str, Any]] = {
         "plain": {},
         "scaled": {"scaler": torch.amp.GradScaler("cpu", init_scale=1024.0)},
         "fused": {
             "scaler": torch.amp.GradScaler("cpu", init_scale=1024.0),
             "optimizer": lambda held, lr: torch.optim.Adam(held, lr=lr, fused=True),
         },
-    }.items():
+    }
+    for name, options in cases.items():
         run = run_of(trained(str(tmp_path / name), **options))
         assert run.record is not None
         found = signals(run.record, tmp_path / name)
@@ -250,7 +251,8 @@ def test_without_an_optimiser_the_loop_tells_its_steps(tmp_path: Path) -> None:
         loss.backward()
         with torch.no_grad():
             for held in network.parameters():
-                held -= 0.1 * held.grad
+                if held.grad is not None:
+                    held.sub_(held.grad, alpha=0.1)
         run.step(loss=loss, accuracy=0.5)
     record = run.close()
     assert record is not None
@@ -287,8 +289,8 @@ def test_how_a_run_ends_when_the_loop_raises(name: str, tmp_path: Path) -> None:
     assert store.recording(record.key) is not None
     assert store.probes(record.key) is not None
     assert hooks(network) == 0
-    assert not optimizer._optimizer_step_post_hooks  # type: ignore[attr-defined]
-    assert not optimizer._optimizer_step_pre_hooks  # type: ignore[attr-defined]
+    assert not optimizer._optimizer_step_post_hooks
+    assert not optimizer._optimizer_step_pre_hooks
 
 
 @pytest.mark.parametrize(
