@@ -263,6 +263,7 @@ def test_infinite_running_statistics_end_no_training() -> None:
     trainer = Trainer(Hurt(), DATA, CONFIG)
     *_, last = trainer.epochs()
     assert (last.epoch, last.test_loss_running) == (CONFIG.epochs, None)
+    assert last.test_loss is not None
     assert np.isfinite(last.test_loss)
     recording = trainer.recording()
     assert recording is not None

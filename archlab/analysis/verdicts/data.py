@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from archlab.analysis.chance import CHANCE_ERRORS
 from archlab.analysis.metrics import SHARE
 from archlab.analysis.verdicts.group import Group
+from archlab.analysis.verdicts.uses import breaks_averages
 from archlab.analysis.wording import counted
 from archlab.records import DataSummary, Run, Verdict
 from archlab.records.verdict import Level
@@ -212,7 +213,10 @@ def collapse(group: Group) -> list[Verdict]:
 
     *Counting semantics.* `COLLAPSED_SHARE` of the test images or more are put into one class by the last evaluation,
     while fewer than half are of it. (A network that did not learn at all may answer so too: `learning` says that.)
+    Nothing is said where the test is spoilt by how BatchNorm layers are used, of which `uses` speaks.
     """
+    if breaks_averages(group):
+        return []
     runs = [run for run in group.finished if run.data is not None and run.predicted and _learnt_something(run)]
     found = [run for run in runs if _collapsed_class(run) is not None]
     if not found:

@@ -206,10 +206,10 @@ def small_batch(uses: Sequence[NormUse], run: Run | None) -> Found | None:
         "small-batch",
         "warning",
         layers,
-        "[has|have] next to nothing to normalise by in the smallest training batch: "
-        f"{counted(worst.fewest_images, 'image')}, {counted(worst.fewest_values, 'value')} per channel, against "
-        f"{worst.most_values:,} in the largest. As the last of an epoch it enters the running statistics{weight} just "
-        "before the evaluation." + accuracies(run, BOTH_ACCURACIES),
+        "[normalises|normalise] the smallest training batch by the statistics of "
+        f"{counted(worst.fewest_images, 'image')}: {counted(worst.fewest_values, 'value')} per channel, against "
+        f"{worst.most_values:,} in the largest. It enters the running statistics{weight} as any other, and just "
+        "before the evaluation where it is an epoch's last." + accuracies(run, BOTH_ACCURACIES),
         "Leave it out (drop_last=True), or take a batch size or a number of images that leaves more over "
         "(--batch-size, --train-samples).",
         WU_JOHNSON_2021 + " 3",

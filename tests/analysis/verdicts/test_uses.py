@@ -9,6 +9,7 @@ from archlab.analysis.verdicts import examine
 from archlab.analysis.verdicts.uses import verdicts_on
 from archlab.records import Examination, NormUse, Verdict
 from tests.analysis.recordings import CHANNELS, Trained, healthy, kept
+from tests.analysis.verdicts.test_data import data
 
 USUAL = NormUse(
     "stem.norm",
@@ -164,7 +165,7 @@ FAULTS: dict[str, tuple[Callable[[], Trained], str, str, tuple[str, ...]]] = {
         lambda: costly(fewest_values=1, fewest_images=1),
         "small-batch",
         "warning",
-        ("1 image, 1 value per channel, against 64 in the largest", "weight of 0.1"),
+        ("statistics of 1 image: 1 value per channel, against 64 in the largest", "weight of 0.1"),
     ),
     "SyncBatchNorm alone": (
         lambda: observed(kind="SyncBatchNorm"),
@@ -288,3 +289,13 @@ def test_a_momentum_is_taken_from_the_layer_where_it_was_seen() -> None:
     seen = only(observed(far, momentum=0.05, recomputed=1, updates=2), check="initial-values")
     assert "with momentum 0.0975" in seen.text
     assert not [one for one in verdicts(observed(far, momentum=0.0)).verdicts if one.check == "initial-values"]
+
+
+def test_a_collapsed_answer_of_a_misused_layer_has_one_cause() -> None:
+    alarms = {}
+    for shift in (0.0, 5.0):
+        trained = costly(running=0.1, precise=0.12, calls=2, updates=2, shift=shift)
+        run = replace(trained.run, data=data(), predicted=(1000, *[0] * 9))
+        alarms[shift] = {verdict.check for verdict in verdicts(replace(trained, run=run)).alarming}
+    assert alarms[5.0] == {"shared-layer"}
+    assert alarms[0.0] == {"collapsed-output"}
