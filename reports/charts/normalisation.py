@@ -13,8 +13,8 @@ from archlab.reports.charts.recorded import PRECISE_COLOR, RUNNING_COLOR, Choice
 from archlab.reports.panel import Chart, Color, Control, Panel, Slice, State, Switch
 from archlab.reports.text import label
 
-VALUE_BUDGET = 1_370_000
-"""Numbers of recordings that one panel embeds at most: about 3.6 MB."""
+VALUE_BUDGET = 1_260_000
+"""Numbers of recordings that one panel embeds at most: about 3.4 MB."""
 MOMENT_NAMES = (("mean", "mean", "mean"), ("var", "variance", "variance"))
 """How a moment is called in the recording, among the precise statistics, and on the page."""
 

@@ -13,7 +13,7 @@ from archlab.reports.panel import Color, Switch
 
 MOST_STEPS = 240
 """Steps of a recording that are drawn at most."""
-FEWEST_STEPS = 24
+FEWEST_STEPS = 22
 """Before fewer steps than these are drawn, channels are left out."""
 RUNNING_COLOR, PRECISE_COLOR = Color("evaluation"), Color("text")
 """What running and what precise statistics are drawn in: colours that are no variant's."""

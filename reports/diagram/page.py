@@ -23,7 +23,7 @@ from archlab.reports.diagram.colour import COLOURS, TITLES
 from archlab.reports.diagram.data import script_data
 from archlab.reports.diagram.drawing import embedded
 from archlab.reports.diagram.views import Depth, opened, view
-from archlab.reports.text import count, visible
+from archlab.reports.text import count, times, visible
 from archlab.tables.columns import COLUMNS
 from archlab.tables.trace import FOLDING_NOTE, marked
 
@@ -149,7 +149,9 @@ def _table_rows(trace: Trace) -> list[dict[str, Any]]:
                 "name": marked(visible(name), line.count),
                 "level": min(line.layer.depth, 8),
                 "count": line.count,
-                "cells": [count(value) if isinstance(value, int) else visible(str(value or "")) for value in values],
+                "cells": [
+                    count(value) if isinstance(value, int) else times(visible(str(value or ""))) for value in values
+                ],
             }
         )
     return rows
