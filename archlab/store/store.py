@@ -300,7 +300,8 @@ class Store(Shown):
 
 
 def _new_key(config: TrainingConfig) -> str:
-    names = [config.network, config.variant, "watched", uuid.uuid4().hex[:12]]
+    network = "" if config.variant.startswith(config.network) else config.network
+    names = [network, config.variant, "watched", uuid.uuid4().hex[:12]]
     return "-".join(_slug(name) for name in names if name)
 
 

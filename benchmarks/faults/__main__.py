@@ -4,7 +4,8 @@
 
 Each fault is planted into LeNet or ResNet-20 (or into its data, or its training), which is trained briefly on the CPU,
 one seed, and examined as `archlab runs show` does. It is a hit if a verdict (a problem, a warning or a note) names the
-right cause, and a false alarm if a problem or warning names another. Healthy networks must get neither problem nor
+right cause, and a false alarm if a problem or warning names another: neither the symptoms of `fault.SYMPTOMS`, which a
+fault may well have, nor what the fault's `also` says is true too. Healthy networks must get neither problem nor
 warning. Leaves with 1 where a fault is missed or there is a false alarm.
 """
 
@@ -14,6 +15,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from archlab.training.images import data_folder
@@ -49,9 +51,25 @@ def main() -> int:
         f"{sum(len(one.false_alarms) for one in outcomes)} false alarms in {len(wrong)} trainings; one seed each, "
         f"{given.dataset}, {time.perf_counter() - started:.0f} s"
     )
+    print("\ncheck | planted | found | false alarms")
+    for check, numbers in by_check(outcomes).items():
+        print(f"{check} | {' | '.join(map(str, numbers))}")
     if given.output:
         Path(given.output).write_text(json.dumps([_document(one) for one in outcomes], indent=2), encoding="utf-8")
     return 0 if all(one.is_hit for one in outcomes) and not wrong else 1
+
+
+def by_check(outcomes: Sequence[Outcome]) -> dict[str, tuple[int, int, int]]:
+    """Check -> faults that are its to find, how many of them it found, and trainings in which it was a false alarm."""
+    checks = dict.fromkeys(check for one in outcomes for check in (*one.fault.expected, *one.false_alarms))
+    return {
+        check: (
+            sum(check in one.fault.expected for one in outcomes),
+            sum(check in one.fault.expected and check in one.named for one in outcomes),
+            sum(check in one.false_alarms for one in outcomes),
+        )
+        for check in checks
+    }
 
 
 def _row(outcome: Outcome) -> list[str]:

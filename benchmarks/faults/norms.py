@@ -120,7 +120,7 @@ def without_statistics(norm: Any) -> None:
 
 FAULTS: dict[str, tuple[Callable[[nn.Module], nn.Module], tuple[str, ...], dict[str, Any]]] = {
     "training mode in evaluation": (AlwaysTraining, ("evaluation-mode",), {}),
-    "evaluation mode in training": (NeverTraining, ("half-frozen", "frozen-layers"), {}),
+    "evaluation mode in training": (NeverTraining, ("half-frozen",), {}),
     "gamma and beta frozen, statistics not": (
         lambda network: each(network, lambda norm: norm.requires_grad_(False)),
         ("half-frozen",),

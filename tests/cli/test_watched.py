@@ -31,7 +31,7 @@ def series(told: bool) -> dict[str, Any]:
     return {"step": np.arange(1, STEPS + 1), "train_loss": loss, "train_accuracy": nothing, "learning_rate": rate}
 
 
-def recorded(told: bool = True, **metrics: float) -> tuple[Store, Run]:
+def recorded(told: bool = True, **metrics: Any) -> tuple[Store, Run]:
     """A store with a watched run, and that run."""
     store = open_store()
     watched = Watched({"optimizer": "Lion", "learning_rate": 0.1}, 100, notes=("No layer was heard.",))
@@ -40,7 +40,7 @@ def recorded(told: bool = True, **metrics: float) -> tuple[Store, Run]:
     look = {name: np.ones((2, 1), dtype=np.float32) for name in Probes.SIGNALS}
     with store.writer(config, {"command": "train.py"}, 10, watched=watched) as writer:
         for number in (1, 2):
-            writer.append(Epoch(number, 4 * number, float(number), **metrics))
+            writer.append(Epoch(epoch=number, step=4 * number, seconds=float(number), **metrics))
         made = writer.finish(
             series(told),
             NormRecording((0, 4, 8), {"norm": layer}),
@@ -94,7 +94,7 @@ def test_its_verdicts_name_no_option_of_archlab() -> None:
 @pytest.mark.parametrize(
     ("metrics", "accuracy"), [({}, ""), ({"test_accuracy": 0.5}, "50.00 %")], ids=["no accuracy", "accuracy"]
 )
-def test_the_live_page_says_no_end_that_nobody_knows(metrics: dict[str, float], accuracy: str) -> None:
+def test_the_live_page_says_no_end_that_nobody_knows(metrics: dict[str, Any], accuracy: str) -> None:
     store, _ = recorded(**metrics)
     recorded(**metrics)
     (group,) = groups(store.runs())

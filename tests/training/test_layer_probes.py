@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archlab.errors import DivergedError
 from archlab.networks.batchnorm import BatchNorm
 from archlab.records import LayerSeries, Probes, TrainingConfig
 from archlab.training import seeding
@@ -143,6 +144,44 @@ def test_saturation(activation: nn.Module, value: float, saturated: float) -> No
     nn.init.constant_(layer.bias, value)
     found = series(flat(layer, activation), "signals").quantities["activation_saturated"]
     assert found[0].tolist() == pytest.approx([math.nan, saturated, math.nan], nan_ok=True)
+
+
+def test_the_look_at_the_end_leaves_the_network_and_random_states_as_they_were() -> None:
+    network = seeding.build(lambda: make_network(dropout=0.5), 0)
+    trainer = Trainer(network, DATA, replace(CONFIG, probe_every=0))
+    list(trainer.epochs())
+    held = {name: value.clone() for name, value in network.state_dict().items()}
+    gradients = [None if one.grad is None else one.grad.clone() for one in network.parameters()]
+    modes, random = [module.training for module in network.modules()], torch.get_rng_state()
+    assert trainer.probes() is None
+    trainer.look_at_end()
+    found = trainer.probes()
+    assert found is not None
+    assert found.signals is not None
+    assert (found.signals.steps, found.signals.images) == ((4,), 50)
+    assert all(torch.equal(value, held[name]) for name, value in network.state_dict().items())
+    after = [one.grad for one in network.parameters()]
+    assert all(
+        (one is None and other is None) or (one is not None and other is not None and torch.equal(one, other))
+        for one, other in zip(gradients, after, strict=True)
+    )
+    assert modes == [module.training for module in network.modules()]
+    assert torch.equal(random, torch.get_rng_state())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+
+
+def test_a_training_of_no_finite_loss_is_looked_at_in_its_first_weights() -> None:
+    network = make_network()
+    trainer = Trainer(network, DATA, replace(CONFIG, probe_every=0, learning_rate=1e30))
+    with pytest.raises(DivergedError):
+        list(trainer.epochs())
+    trainer.look_at_start(make_network())
+    found = trainer.probes()
+    assert found is not None
+    assert found.signals is not None
+    assert found.signals.steps == (0,)
+    assert np.isfinite(found.signals.quantities["gradient_norm"]).all()
+    assert np.isnan(found.signals.quantities["update_ratio"]).all()
 
 
 class Functional(nn.Module):

@@ -98,6 +98,7 @@ def test_scale(group: Group) -> list[Verdict]:
 def shifted_channel(data: DataSummary) -> int | None:
     """The first channel in which the test images have another scale than the training images; None for none.
 
+    >>> from archlab.records import PartSummary
     >>> grey = PartSummary((50, 50), mean=(0.3,), deviation=(0.35,), spread=(0.1,))
     >>> half = PartSummary((50, 50), mean=(0.15,), deviation=(0.175,), spread=(0.05,))
     >>> shifted_channel(DataSummary(("a", "b"), grey, grey, 0)), shifted_channel(DataSummary(("a", "b"), grey, half, 0))

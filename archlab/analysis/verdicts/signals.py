@@ -131,7 +131,7 @@ def gradients(group: Group) -> list[Verdict]:
         norms, own = _row(series, "gradient_norm")[weighted], _row(series, "weight_gradient_norm")[weighted]
         names = [name for name, is_weighted in zip(series.layers, weighted, strict=True) if is_weighted]
         lost = [place for place, (norm, held) in enumerate(zip(norms, own, strict=True)) if norm != norm and held == 0]
-        if lost:
+        if lost and len(lost) < len(names):  # else no gradient was looked at
             cut.append(_Found(run, names[lost[-1]], 0.0, len(lost), len(names)))
         elif len(names) >= FEWEST_LAYERS and math.isfinite(ratio := _ratio(norms)):
             one = _Found(run, names[0], ratio, 1, len(names))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from archlab.errors import InputError
+from archlab.errors import InputError, StoreError
 from archlab.records import TrainingConfig, Value, Watched
 from archlab.store import Store, open_store
 from archlab.training.environment import command, machine
@@ -97,19 +100,35 @@ def watch(
         )
     watched = Watched({**_optimizer_settings(optimizers), **(settings or {})}, every, processes, tuple(notes))
     chosen = torch.initial_seed() if seed is None else seed
+    if not first:
+        return WatchedRun(subject, optimizers, None, watched)
+    home = store if isinstance(store, Store) else open_store(store)
     config = TrainingConfig(
         network=subject.title,
         variant=name,
         dataset=dataset or "its own data",
         seed=chosen if chosen != UNSEEDED and chosen < 2**63 else 0,
     )
-    if not first:
-        return WatchedRun(subject, optimizers, None, watched)
-    home = store if isinstance(store, Store) else open_store(store)
+    config = replace(config, variant=_distinct(config, home))
     parameters = sum(held.numel() for held in subject.network.parameters())
     environment = machine(subject.device) | {"command": command()}
     writer = home.writer(config, environment, parameters, watched=watched)
     return WatchedRun(subject, optimizers, writer, watched, record_every=record_every, precise=precise)
+
+
+def _distinct(config: TrainingConfig, store: Store) -> str:
+    """The variant's name, with a number where the store has a watched run of that name, data and seed already."""
+    others = []
+    for folder in store.run_folders():
+        if "-watched-" in folder.key:  # as those of watched runs are; no other is read
+            with suppress(StoreError):
+                others.append(folder.run().config)
+    taken = {(other.network, other.dataset, other.seed, other.label) for other in others}
+    for number in itertools.count(1):
+        variant = config.variant if number == 1 else f"{config.label} #{number}"
+        if (config.network, config.dataset, config.seed, variant or config.network) not in taken:
+            return variant
+    raise AssertionError
 
 
 def _place() -> tuple[bool, int]:

@@ -193,6 +193,13 @@ def test_two_layers_have_no_depth() -> None:
     assert found.headline == ""
 
 
+def test_a_look_that_saw_no_gradient_says_nothing_of_one() -> None:
+    blind = looked(gradient_norm=(np.nan,) * 6, weight_gradient_norm=(0, np.nan, 0, np.nan, 0, 0))
+    found = verdicts(healthy(), blind)
+    assert found.headline == ""
+    assert not {"gradients-by-depth", "cut-gradients"} & {one.check for one in found.verdicts}
+
+
 def test_records_without_these_quantities_say_nothing() -> None:
     old = LayerSeries((120,), LAYERS, {"activation_norm": np.ones((1, 6), dtype=np.float32)}, 64, np.array(WEIGHTED))
     found = verdicts(healthy(), old)

@@ -362,6 +362,15 @@ def test_what_can_not_be_meant_is_said(change: dict[str, Any], message: str, tmp
     assert not list(tmp_path.iterdir())
 
 
+def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    for name in ("", "", "mine", "", "mine"):
+        archlab.watch(nn.Linear(1, 1), store=tmp_path, name=name).close()
+    archlab.watch(nn.Linear(1, 1), store=tmp_path, seed=6).close()
+    found = sorted((run.config.seed, run.config.label) for run in open_store(tmp_path).runs())
+    assert found == [(5, "Linear"), (5, "Linear #2"), (5, "Linear #3"), (5, "mine"), (5, "mine #2"), (6, "Linear")]
+
+
 def test_a_metric_that_there_is_not(tmp_path: Path) -> None:
     with archlab.watch(nn.Linear(1, 1), store=tmp_path) as run:
         with pytest.raises(InputError, match="did you mean test_accuracy"):
