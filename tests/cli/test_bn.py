@@ -48,7 +48,7 @@ def test_the_forms_of_what_was_found(archlab: Call, tmp_path: Path) -> None:
     [
         (["lenet"], "lenet is built with random weights"),
         (["lenet", "--weights", "missing.pt"], "there is no file missing.pt"),
-        (["lenet", "--key", "ema", "--dataset", "digits"], "no weights are given that it could be in"),
+        (["lenet", "--key", "ema", "--dataset", "digits"], "--weights was not given"),
         (["nothing"], "nothing"),
         (["lenet", "--weights", "w.pt", "-o", "x.svg"], "no suffix that says what to write"),
     ],

@@ -342,7 +342,7 @@ def test_index_page(browser: Browser, tmp_path: Path) -> None:
     target.write_text(index([(comparison, "one.html")], store.runs()), encoding="utf-8")
     for width in (375, 1440):
         with opened(browser, target, width=width) as page:
-            assert page.locator(".index svg polyline").count() == 2
+            assert page.locator(".index svg polyline").count() == 3  # two variants, and chance
             assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -383,6 +383,7 @@ def test_a_link_opens_the_part_that_it_leads_to(browser: Browser, tmp_path: Path
         figure = shown.locator("#network-net2-norm-batch figure.chart").first
         assert not figure.is_visible()
         shown.locator("nav a[href='#network-net2-norm-batch']").click()
+        figure.scroll_into_view_if_needed()
         shown.wait_for_selector("#network-net2-norm-batch figure.chart[data-drawn]")
         assert figure.is_visible()
         assert shown.locator("#network-net1-norm-batch figure.chart").first.is_visible() is False

@@ -278,6 +278,6 @@ def test_wrong_calls() -> None:
     with pytest.raises(InputError, match="no column 'savd' to measure: did you mean saved"):
         trace("lenet", columns=["savd"])
     with pytest.raises(InputError, match="belong to a source"):
-        trace(nn.Linear(3, 4), [(1, 3)], norm="none")
+        trace(nn.Linear(3, 4), [(1, 3)], classes=3)
     with pytest.raises(InputError, match="expected a source"):
         trace(3, [(1, 3)])  # type: ignore[arg-type]
