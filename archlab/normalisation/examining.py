@@ -14,7 +14,7 @@ from archlab.normalisation import weights as files_of_weights
 from archlab.normalisation.feeding import Feed, feed, prepared
 from archlab.normalisation.layers import described, numbers
 from archlab.normalisation.measuring import Measured, Passes, Tell
-from archlab.normalisation.patient import Patient, admit, quicken
+from archlab.normalisation.subject import Subject, choose_layout, subject_of
 from archlab.normalisation.terms import BATCH_SIZE, Terms
 from archlab.normalisation.weights import WeightsFile
 from archlab.normalisation.writing import check_folding, example, write_folded, write_recalibrated
@@ -71,20 +71,20 @@ def examine(
     _check_targets(targets, held, data)
     with preserved():
         run = None if data is None else prepared(data, source, chosen)
-        patient = admit(run.source if run else source, held, key, tuple(options or ()), chosen.device)
-        layers = described(patient.network, frozenset(patient.found.loaded.missing if patient.found else ()))
+        subject = subject_of(run.source if run else source, held, key, tuple(options or ()), chosen.device)
+        layers = described(subject.network, frozenset(subject.found.loaded.missing if subject.found else ()))
         if not layers:
             raise InputError(f"{source.name} has no BatchNorm layer, so that there is nothing to examine")
         health = NormHealth(
             network=source.name,
             layers=tuple(layers),
-            weights=patient.found.loaded if patient.found else None,
-            notes=patient.notes,
+            weights=subject.found.loaded if subject.found else None,
+            notes=subject.notes,
         )
         if data is None:
-            health = replace(health, folding=check_folding(patient, None, None, tell))
+            health = replace(health, folding=check_folding(subject, None, None, tell))
         else:
-            health = _on_images(health, patient, feed(data, run, chosen), chosen, targets, tell)
+            health = _on_images(health, subject, feed(data, run, chosen), chosen, targets, tell)
     return replace(health, verdicts=judged(health))
 
 
@@ -101,11 +101,11 @@ def _check_targets(targets: Mapping[str, Path], held: WeightsFile | None, data: 
 
 
 def _on_images(
-    health: NormHealth, patient: Patient, given: Feed, terms: Terms, targets: Mapping[str, Path], tell: Tell
+    health: NormHealth, subject: Subject, given: Feed, terms: Terms, targets: Mapping[str, Path], tell: Tell
 ) -> NormHealth:
     batch_size = terms.batch_size or BATCH_SIZE
-    quicken(patient, example(patient, given))
-    measured = Passes(patient.network, patient.device, tell).measure(given, batch_size)
+    choose_layout(subject, example(subject, given))
+    measured = Passes(subject.network, subject.device, tell).measure(given, batch_size)
     makers = {"recalibrate": write_recalibrated, "fold": write_folded}
     fitting = given.fitting
     if given.tested.labels is not None and not measured.labelled:
@@ -125,9 +125,9 @@ def _on_images(
             fitting=fitting,
         ),
         outcomes=measured.outcomes,
-        folding=check_folding(patient, given, measured, tell),
+        folding=check_folding(subject, given, measured, tell),
         uses=measured.uses,
-        written=tuple(makers[kind](patient, path, given, measured, tell) for kind, path in targets.items()),
+        written=tuple(makers[kind](subject, path, given, measured, tell) for kind, path in targets.items()),
     )
 
 

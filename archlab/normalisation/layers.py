@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from archlab.networks.batchnorm import BatchNorm
 from archlab.records.norm_health import Channels, NormLayerHealth
-from archlab.training.norms import NormLayer
 
 DIGITS = 7
 """Significant digits of a number per channel, which is a float32."""
@@ -19,15 +18,6 @@ def normalisations(network: nn.Module) -> dict[str, Any]:
     """Path -> layer, of all BatchNorm layers, those without running statistics among them."""
     kinds = (nn.modules.batchnorm._BatchNorm, BatchNorm)
     return {path: module for path, module in network.named_modules() if isinstance(module, kinds)}
-
-
-def tracking(network: nn.Module) -> list[NormLayer]:
-    """The layers that keep running statistics, also in evaluation mode, which a trained network is usually in."""
-    return [
-        NormLayer(path, module, len(module.running_mean))
-        for path, module in normalisations(network).items()
-        if isinstance(module.running_mean, Tensor)
-    ]
 
 
 def described(network: nn.Module, missing: frozenset[str] = frozenset()) -> list[NormLayerHealth]:

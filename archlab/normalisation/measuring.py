@@ -24,12 +24,12 @@ from archlab.errors import ForwardError
 from archlab.networks.imports import quote
 from archlab.normalisation.activations import ZeroCounter
 from archlab.normalisation.feeding import Feed, Stack
-from archlab.normalisation.layers import normalisations, tracking
+from archlab.normalisation.layers import normalisations
 from archlab.records import NormUse
 from archlab.records.norm_health import Outcome, Statistics
 from archlab.training import population
 from archlab.training.norm_uses import observing_uses
-from archlab.training.norms import NormLayer, evaluating, kept_statistics, showing_batches
+from archlab.training.norms import NormLayer, evaluating, kept_statistics, norm_layers, showing_batches
 from archlab.training.population import Moments
 
 EVALUATION_BATCH = 64
@@ -86,7 +86,7 @@ class Passes:
             ForwardError: the network doesn't take the images, or gives no tensor.
         """
         by_batch: AbstractContextManager[Any] = showing_batches(layers) if layers else nullcontext()
-        kept = kept_statistics(tracking(self._network))
+        kept = kept_statistics(norm_layers(self._network))
         found = []
         with torch.no_grad(), evaluating(self._network), kept, by_batch:
             for batch in self.batches(stack, size, what):
@@ -101,7 +101,7 @@ class Passes:
 
     def measure(self, feed: Feed, batch_size: int) -> Measured:
         """All four passes."""
-        layers = tracking(self._network)
+        layers = norm_layers(self._network)
         found = normalisations(self._network)
         with observing_uses(self._network) as observer, ZeroCounter(found) as zeros:
             size = EVALUATION_BATCH if layers else batch_size  # which decides where there are no running statistics

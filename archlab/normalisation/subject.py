@@ -12,9 +12,8 @@ from archlab.errors import InputError
 from archlab.networks.devices import find_device
 from archlab.networks.sources import Source
 from archlab.normalisation import weights
-from archlab.normalisation.layers import tracking
 from archlab.normalisation.weights import Fit, WeightsFile
-from archlab.training.norms import evaluating, kept_statistics
+from archlab.training.norms import evaluating, kept_statistics, norm_layers
 from archlab.training.preparation import CLASSES
 
 LARGE = 64
@@ -22,7 +21,7 @@ LARGE = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Patient:
+class Subject:
     """A network with its weights, on its device."""
 
     source: Source
@@ -41,29 +40,29 @@ class Patient:
         return network.to(self.device)
 
 
-def quicken(patient: Patient, images: Tensor) -> None:
+def choose_layout(subject: Subject, images: Tensor) -> None:
     """Lay the network's weights out with channels last, where it takes large images on a processor and still runs so.
 
     ResNet-18 then takes two thirds of the time. A network that calls `view` on what a convolution gives fails with it,
     and is put back.
 
     Args:
-        patient: whose network is laid out anew; its numbers stay.
+        subject: whose network is laid out anew; its numbers stay.
         images: a few, to try it on.
     """
-    if patient.device.type != "cpu" or min(images.shape[-2:]) < LARGE:
+    if subject.device.type != "cpu" or min(images.shape[-2:]) < LARGE:
         return
-    patient.network.to(memory_format=torch.channels_last)
+    subject.network.to(memory_format=torch.channels_last)
     try:
-        with torch.no_grad(), evaluating(patient.network), kept_statistics(tracking(patient.network)):
-            patient.network(images)
+        with torch.no_grad(), evaluating(subject.network), kept_statistics(norm_layers(subject.network)):
+            subject.network(images)
     except RuntimeError:
-        patient.network.to(memory_format=torch.contiguous_format)
+        subject.network.to(memory_format=torch.contiguous_format)
 
 
-def admit(
+def subject_of(
     source: Source, held: WeightsFile | None, key: str | None, given: Collection[str] = (), device: str | None = None
-) -> Patient:
+) -> Subject:
     """The network of a source with the weights of a file, or with its own.
 
     Args:
@@ -96,7 +95,7 @@ def admit(
     first = next(network.parameters(), None)
     elsewhere = first is not None and first.device.type not in ("cpu", "meta")
     place = first.device if first is not None and elsewhere and not device else find_device(device)
-    return Patient(source, network.to(place), place, held, found, (*notes, *source.notes))
+    return Subject(source, network.to(place), place, held, found, (*notes, *source.notes))
 
 
 def _with_classes(source: Source, found: Fit, given: Collection[str]) -> tuple[str, int] | None:
