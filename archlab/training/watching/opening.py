@@ -18,9 +18,9 @@ from archlab.training.environment import command, machine
 from archlab.training.watching.subject import optimizers_of, subject_of
 from archlab.training.watching.watched_run import WatchedRun
 
-EVERY = 100
+EVERY = 200
 """Steps between two looks at the layers: a look takes about as long as a step, so that it costs one percent."""
-RECORD_EVERY = 10
+RECORD_EVERY = 20
 """Steps between two records of the BatchNorm layers, each of which takes a few per cent of a small network's step."""
 UNSEEDED = 67280421310721
 """What torch.initial_seed() gives where nobody has set a seed."""

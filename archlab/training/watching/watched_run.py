@@ -86,7 +86,7 @@ class WatchedRun:
         writer: RunWriter | None,
         watched: Watched,
         *,
-        record_every: int = 10,
+        record_every: int = 20,
         precise: Iterable[Any] | None = None,
     ) -> None:
         self._subject, self._optimizers, self._writer = subject, optimizers, writer
