@@ -76,6 +76,7 @@ def test_lightning(tmp_path: Path) -> None:
 
 
 def test_lightning_that_fails(tmp_path: Path) -> None:
+    pytest.importorskip("lightning.pytorch")
     callback = archlab.watching.lightning_callback(store=tmp_path)
     with pytest.raises(ValueError, match="no more data"):
         lightning_fit(callback, fail=True)
