@@ -82,7 +82,7 @@ def bn(
     ] = None,
     images: Annotated[
         int,
-        typer.Option(metavar="N", min=16, help="Images: half for precise statistics, half to be tested."),
+        typer.Option(metavar="N", min=16, help="Images: two thirds for precise statistics, a third to be tested."),
     ] = 1000,
     size: Annotated[
         int | None,

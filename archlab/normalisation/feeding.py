@@ -114,8 +114,8 @@ def is_loader(data: str) -> bool:
 
 
 def _of_images(run: Preparation, terms: Terms) -> Feed:
-    found, each = run.images, max(2, terms.images // 2)
-    train, test = (min(each, len(part.labels)) for part in (found.train, found.test))
+    found, tested = run.images, terms.tested(terms.images)
+    train, test = min(terms.images - tested, len(found.train.labels)), min(tested, len(found.test.labels))
     dataset = run.dataset(train, test, torch.device("cpu"))
     fitting = []
     side = dataset.image_shape[-1]
@@ -131,16 +131,14 @@ def _of_images(run: Preparation, terms: Terms) -> Feed:
 
 
 def _of_batches(name: str, data: Any, terms: Terms) -> Feed:
-    """Every second image of what comes is for statistics, the others are tested."""
-    given, labels = _gathered(name, data, terms.images)
-    halves = []
-    for start in (0, 1):
-        chosen = None if labels is None else labels[start::2]
-        halves.append(Stack(*_shuffled(given[start::2], chosen)))
-    classes = 0 if labels is None else int(labels.max()) + 1
-    return Feed(
-        name, halves[0], halves[1], classes, is_split=True, fitting=("Images are taken as the data gives them.",)
+    """Of what comes, a fixed random part is for statistics, the rest is tested."""
+    given, labels = _shuffled(*_gathered(name, data, terms.images))
+    first = terms.tested(len(given))
+    tested, statistics = (
+        Stack(given[part], None if labels is None else labels[part]) for part in (slice(first), slice(first, None))
     )
+    classes = 0 if labels is None else int(labels.max()) + 1
+    return Feed(name, statistics, tested, classes, is_split=True, fitting=("Images are taken as the data gives them.",))
 
 
 def _shuffled(given: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:

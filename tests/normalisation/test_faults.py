@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from archlab.normalisation import examine
+from archlab.normalisation.activations import ZeroCounter
 from archlab.records.norm_health import NormHealth
 from tests.normalisation.trained import SOURCE, Forced, State, build, saved, trained
 
@@ -184,3 +185,14 @@ def test_without_labels_the_answers_that_change_are_counted(tmp_path: Path) -> N
     assert "% of the answers change" in verdict.text
     assert verdict.layer == "4"
     assert not examine(SOURCE, pixels, weights=saved(tmp_path), images=200).alarming
+
+
+@pytest.mark.parametrize("function", [nn.ReLU(), nn.ReLU6(), nn.Hardswish(), nn.ReLU(inplace=True)])
+def test_zeros_are_counted_behind_the_function_that_takes_the_layers_output(function: nn.Module) -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3), function, nn.Flatten(), nn.Linear(12, 2)).eval()
+    with torch.no_grad(), ZeroCounter({"0": network[0]}) as zeros:
+        # Channel 0 is at -9, where all of them give 0, channel 1 at 2, channel 2 at 0 in a quarter of its places.
+        x = torch.tensor([-9.0, 2.0, 1.0]).view(1, 3, 1, 1).expand(2, 3, 2, 2).clone()
+        x[:, 2, 0, 0] = 0
+        network(x)
+    assert zeros.shares()["0"].tolist() == [1, 0, 0.25]
