@@ -12,6 +12,8 @@ Parameters and buffers have torch's names and shapes, so that a `state_dict` fit
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -97,3 +99,21 @@ class BatchNorm(nn.Module):
     def extra_repr(self) -> str:
         """The constructor's arguments, for `repr`."""
         return f"{self.channels}, momentum={self.momentum}, eps={self.eps}"
+
+
+BATCH_NORMS = (nn.modules.batchnorm._BatchNorm, BatchNorm)
+"""What BatchNorm is, of torch's make, for any number of axes, and of archlab's."""
+
+
+def newest_share(layer: Any) -> float | None:
+    """The newest batch's weight in a layer's running averages, torch's `momentum`; None for a cumulative average.
+
+    >>> newest_share(nn.BatchNorm2d(4)), newest_share(nn.BatchNorm1d(4, momentum=None))
+    (0.1, None)
+    >>> round(newest_share(BatchNorm(4, momentum=0.8)), 6)
+    0.2
+    """
+    momentum = getattr(layer, "momentum", None)
+    if isinstance(layer, BatchNorm):
+        return 1.0 - layer.momentum
+    return None if momentum is None else float(momentum)

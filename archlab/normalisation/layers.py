@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archlab.networks.batchnorm import BatchNorm
+from archlab.networks.batchnorm import BATCH_NORMS, newest_share
 from archlab.records.norm_health import Channels, NormLayerHealth
 
 DIGITS = 7
@@ -16,8 +16,7 @@ DIGITS = 7
 
 def normalisations(network: nn.Module) -> dict[str, Any]:
     """Path -> layer, of all BatchNorm layers, those without running statistics among them."""
-    kinds = (nn.modules.batchnorm._BatchNorm, BatchNorm)
-    return {path: module for path, module in network.named_modules() if isinstance(module, kinds)}
+    return {path: module for path, module in network.named_modules() if isinstance(module, BATCH_NORMS)}
 
 
 def described(network: nn.Module, missing: frozenset[str] = frozenset()) -> list[NormLayerHealth]:
@@ -38,7 +37,7 @@ def _described(path: str, module: Any, missing: frozenset[str]) -> NormLayerHeal
         path=path,
         kind=type(module).__name__,
         epsilon=float(module.eps),
-        momentum=1 - module.momentum if isinstance(module, BatchNorm) else module.momentum,  # the share that is kept
+        momentum=newest_share(module),
         gamma=numbers(ones if module.weight is None else module.weight),
         beta=numbers(zeros if module.bias is None else module.bias),
         running_mean=_held(module, "running_mean"),

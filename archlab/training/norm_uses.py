@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from archlab.networks.batchnorm import BatchNorm
+from archlab.networks.batchnorm import BatchNorm, newest_share
 from archlab.records import NormRecording, NormUse
 from archlab.training.norm_seen import (
     LayerSeen,
@@ -128,7 +128,7 @@ class NormObserver:
 
     def _begin_pass(self) -> None:
         self._pass = "training" if self._network.training else "evaluation"
-        if self._now() == "training" and not _in_backward():
+        if self._now() == "training" and not in_backward():
             self._passes += 1
 
     def _end_pass(self) -> None:
@@ -151,7 +151,7 @@ class NormObserver:
                 seen.before = None if held is None else (held[0].clone(), held[1].clone())
             if self._now() == "training":
                 now = seen.now
-                if _in_backward():
+                if in_backward():
                     now.recomputed += 1
                 else:
                     now.calls += 1
@@ -172,7 +172,7 @@ class NormObserver:
 
     def _look(self, seen: LayerSeen, given: Tensor, output: Tensor) -> None:
         """Note what a call did."""
-        phase, again = self._now(), _in_backward()
+        phase, again = self._now(), in_backward()
         images, values = given.shape[0], given.numel() // max(1, given.shape[1])
         if phase == "evaluation":
             seen.evaluation_images = max(seen.evaluation_images, images)
@@ -202,7 +202,7 @@ class NormObserver:
             kind=type(module).__name__,
             paths=seen.paths,
             channels=int(getattr(module, "num_features", 0) or getattr(module, "channels", 0)),
-            momentum=_momentum(module),
+            momentum=newest_share(module),
             epsilon=float(module.eps),
             tracks=seen.tracks,
             affine=bool(affine),
@@ -287,16 +287,9 @@ def _compiles() -> bool:
     return compiles
 
 
-def _in_backward() -> bool:
+def in_backward() -> bool:
     """Whether a backward pass goes on in this thread: what is called then is called again (torch.utils.checkpoint)."""
     return torch._C._current_graph_task_id() != -1
-
-
-def _momentum(module: Any) -> float | None:
-    """Weight of the newest batch."""
-    if isinstance(module, BatchNorm):
-        return 1.0 - module.momentum
-    return None if module.momentum is None else float(module.momentum)
 
 
 def _processes() -> int:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from archlab.networks.batchnorm import BatchNorm
+from archlab.networks.batchnorm import BATCH_NORMS, BatchNorm
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def norm_layers(network: nn.Module) -> list[NormLayer]:
     """The layers in the order of `named_modules()`, also those that the network keeps frozen, in evaluation mode."""
     layers = []
     for path, module in network.named_modules():
-        known = isinstance(module, (nn.modules.batchnorm._BatchNorm, BatchNorm))
+        known = isinstance(module, BATCH_NORMS)
         mean = getattr(module, "running_mean", None)
         if known and isinstance(mean, Tensor) and not is_lazy(mean):
             layers.append(NormLayer(path, module, len(mean)))

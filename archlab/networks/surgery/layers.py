@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archlab.networks.batchnorm import BatchNorm
+from archlab.networks.batchnorm import BATCH_NORMS, newest_share
 
-_TORCH = nn.modules.batchnorm._BatchNorm
-_PLAIN_FORWARDS = {kind.forward for kind in (_TORCH, nn.SyncBatchNorm, BatchNorm)}
+_PLAIN_FORWARDS = {kind.forward for kind in (*BATCH_NORMS, nn.SyncBatchNorm)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +42,7 @@ class NormLayer:
     @property
     def share(self) -> float | None:
         """The newest batch's weight in the running averages: torch's `momentum`; None for a cumulative average."""
-        if isinstance(self.module, BatchNorm):
-            return 1.0 - self.module.momentum
-        momentum = getattr(self.module, "momentum", None)
-        return None if momentum is None else float(momentum)
+        return newest_share(self.module)
 
     @property
     def statistics(self) -> tuple[Tensor, Tensor] | None:
@@ -84,7 +80,7 @@ class NormLayer:
 
 def is_norm(module: nn.Module) -> bool:
     """Whether a module is BatchNorm, of whatever make."""
-    return isinstance(module, (_TORCH, BatchNorm)) or is_frozen(module)
+    return isinstance(module, BATCH_NORMS) or is_frozen(module)
 
 
 def is_frozen(module: nn.Module) -> bool:

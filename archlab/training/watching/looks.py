@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from archlab.records import LayerSeries, Probes
+from archlab.training.norm_uses import in_backward
 from archlab.training.probes.listening import first_tensor, has_weights, is_layer
 from archlab.training.probes.signals import Signals
 from archlab.training.probes.table import LayerTable
@@ -158,7 +159,7 @@ class LayerLooks:
 
         def begin(*_: Any) -> None:
             # A pass is the one that is looked at, unless another was sent backwards already.
-            if torch.compiler.is_compiling() or not torch.is_grad_enabled() or _in_backward():
+            if torch.compiler.is_compiling() or not torch.is_grad_enabled() or in_backward():
                 return
             if path in self._passes and not self._passes[path].signals.has_gradients:
                 del self._passes[path]
@@ -168,7 +169,7 @@ class LayerLooks:
             if tensor is None or not tensor.is_floating_point() or tensor.dim() < 2:
                 return
             known = self._passes.get(path)
-            if known is not None and (name in known.signals.layers if _in_backward() else known.signals.has_gradients):
+            if known is not None and (name in known.signals.layers if in_backward() else known.signals.has_gradients):
                 return  # one that checkpointing makes once more, or another pass
             if known is None:
                 known = self._passes[path] = _Pass(Signals(network, self._parameters, prefix=path), len(tensor))
@@ -205,8 +206,3 @@ class _Pass:
 
 def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path and name else path or name
-
-
-def _in_backward() -> bool:
-    """Whether a backward pass goes on in this thread: what is called then is called again (torch.utils.checkpoint)."""
-    return torch._C._current_graph_task_id() != -1
