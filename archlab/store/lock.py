@@ -6,7 +6,8 @@ says of its process (filelock's soft lock). In each case a process that was kill
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,35 @@ def release(lock: BaseFileLock) -> None:
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
+def claim(path: Path) -> BaseFileLock | None:
+    """The lock on a file that others may want too, until `disclaim` or the process's end; None while another has it.
+
+    Files are opened, locked and removed by whoever has the turn. Without it, say that A holds the lock and B has just
+    opened the file: A removes it and C makes a new one of that name; B would lock the old file and C the new one.
+
+    Raises:
+        OSError: the file can't be written, or the turn doesn't come.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, thread_local=False)
+    with _turn(path.parent), suppress(Timeout):
+        lock.acquire(blocking=False)
+        return lock
+    return None
+
+
+def disclaim(lock: BaseFileLock) -> None:
+    """Give up what `claim` gave, and remove its file if the turn comes: one that stays is only litter."""
+    path = Path(lock.lock_file)
+    try:
+        with _turn(path.parent):
+            release(lock)
+    except OSError:
+        lock.release()
+
+
 def is_held(path: Path, folder: Path) -> bool | None:
     """Whether a process, this one included, holds the lock; None where that can't be found out.
 
@@ -52,18 +82,18 @@ def is_held(path: Path, folder: Path) -> bool | None:
 
     If nobody holds it, a file in `folder`, that of the locks, is removed; an older archlab's lies elsewhere and stays.
     """
-    from filelock import FileLock, SoftFileLock, Timeout
+    from filelock import FileLock, SoftFileLock
 
     own = path.parent == folder
     if not path.exists() or (not own and issubclass(FileLock, SoftFileLock)):
         return False  # an older archlab's lock needed `flock`
     try:
         folder.mkdir(exist_ok=True)
-        with FileLock(folder / TURN).acquire(TURN_SECONDS, POLL_SECONDS):
+        with _turn(folder):
             lock = FileLock(path)
             try:
                 lock.acquire(blocking=False)
-            except Timeout:  # it is held, or was a dead process's soft lock, and is gone now
+            except TimeoutError:  # it is held, or was a dead process's soft lock, and is gone now
                 return path.exists()
             lock.release()
             if own:
@@ -71,3 +101,16 @@ def is_held(path: Path, folder: Path) -> bool | None:
     except OSError:  # a turn that doesn't come is a Timeout, and one too
         return None
     return False
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """A context in which no other process looks at the locks in a folder.
+
+    Raises:
+        OSError: it doesn't come, or its file can't be written.
+    """
+    from filelock import FileLock
+
+    with FileLock(folder / TURN).acquire(TURN_SECONDS, POLL_SECONDS):
+        yield

@@ -11,7 +11,8 @@
 A folder is called `KEY~TOKEN.partial` until the run has ended, then `KEY`. Its writer holds the lock `locks/TOKEN` of
 the store, which the system releases however the process goes: a `.partial` without a holder is an interrupted run. The
 lock lies outside the folder, since Windows renames no folder with an open file in it. A writer of an older
-archlab, which ran under POSIX alone, holds the file `lock` in the folder instead.
+archlab, which ran under POSIX alone, holds the file `lock` in the folder instead. Whoever trains a run holds
+`locks/KEY.training` too, from before it looks whether the store has the run.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,17 +35,20 @@ from archlab.records.contents import Contents
 from archlab.records.display import Shown
 from archlab.records.run import RESULTS
 from archlab.records.settings import keyed, settings
+from archlab.store import lock
 from archlab.store.comparison_folder import ComparisonFolder
 from archlab.store.landscape_draft import LandscapeDraft
 from archlab.store.measurements import KINDS, read_probes
 from archlab.store.problem import Problem
-from archlab.store.run_folder import RUN, RUNS, RunFolder
+from archlab.store.run_folder import LOCKS, RUN, RUNS, RunFolder
 from archlab.store.run_writer import RunWriter
 
 if TYPE_CHECKING:
     from archlab.store.arrays import Array
 
 DEFAULT_FOLDER = "archlab-runs"
+CLAIM = ".training"
+"""What the lock of a run that is being trained is called behind its key."""
 
 
 def open_store(path: str | Path | None = None) -> Store:
@@ -241,6 +244,33 @@ class Store(Shown):
             watched=watched,
         )
         return RunWriter(self.path / RUNS, run, self._publish)
+
+    @contextlib.contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """A context in which nobody else trains the run of that name; its value is False where another process does.
+
+        Whoever trains a run claims it before it looks whether the store has it: of two that want the same, the second
+        then finds what the first has trained. It ends with its process, however that goes.
+
+        Raises:
+            StoreError: the folder can't be written.
+        """
+        path = self._claim_path(key)
+        with files.writing(path):
+            held = lock.claim(path)
+        try:
+            yield held is not None
+        finally:
+            if held is not None:
+                lock.disclaim(held)
+
+    def is_claimed(self, key: str) -> bool:
+        """Whether a process trains the run of that name, as far as that can be found out."""
+        path = self._claim_path(key)
+        return bool(lock.is_held(path, path.parent))
+
+    def _claim_path(self, key: str) -> Path:
+        return self.path / LOCKS / f"{key}{CLAIM}"
 
     def fail(self, key: str, error: str) -> Run:
         """The interrupted run of that name, now failed: for a process that died of something known.

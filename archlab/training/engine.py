@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
-import pickle
 import queue
 import signal
-import subprocess
 import sys
-import tempfile
-import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO, TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self
 
 from archlab.errors import InputError, RunError
 from archlab.records import Run, TrainingConfig
@@ -31,20 +27,15 @@ from archlab.records.settings import settled
 from archlab.training import images
 from archlab.training.execution import Execution
 from archlab.training.progress import Progress
-from archlab.training.worker import BOOTSTRAP, Ended, Greeting, Ready
+from archlab.training.worker import Ended, Greeting, Ready
+from archlab.training.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     from archlab.networks import Source
     from archlab.training.preparation import Preparer
 
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    # glibc would give each large tensor back to the system and fetch it again, page by page, in the next step.
-    "MALLOC_MMAP_THRESHOLD_": str(2**32),
-    "MALLOC_TRIM_THRESHOLD_": str(2**32),
-}
-"""What workers find in their environment variables."""
+TICK_SECONDS = 1.0
+"""Between two looks at who is silent, and at runs that other processes train."""
 
 
 def train_all(
@@ -131,45 +122,6 @@ def _frames_within() -> int:
     return count
 
 
-@dataclass(eq=False, slots=True)
-class _Worker:
-    """A process, and what it is doing."""
-
-    process: subprocess.Popen[bytes]
-    errors: IO[bytes]
-    """The file that its standard error goes to."""
-    listener: threading.Thread | None = None
-    """Reads its events."""
-    ready: bool = False
-    job: int | None = None
-    """Index of its configuration."""
-    key: str = ""
-
-    def send(self, message: object) -> None:
-        """Hand it a setting or a configuration."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it died: the end of its output says so
-            pickle.dump(message, self.process.stdin)
-            self.process.stdin.flush()
-
-    def end(self) -> int:
-        """Its exit code, when it is gone and its files are closed."""
-        code = self.process.wait()
-        if self.listener is not None:
-            self.listener.join()
-        for stream in (self.process.stdin, self.process.stdout, self.errors):
-            with contextlib.suppress(BrokenPipeError):
-                assert stream is not None
-                stream.close()
-        return code
-
-    def last_error_line(self) -> str:
-        """The end of its standard error."""
-        self.errors.seek(0)
-        lines = self.errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else ""
-
-
 @dataclass(slots=True)
 class _Pool:
     """The workers, the jobs that wait, and the runs that came of them."""
@@ -177,9 +129,13 @@ class _Pool:
     execution: Execution
     configs: Sequence[TrainingConfig]
     tell: Callable[[Progress], None]
-    workers: list[_Worker] = field(default_factory=list)
-    events: queue.SimpleQueue[tuple[_Worker, object]] = field(default_factory=queue.SimpleQueue)
+    workers: list[WorkerProcess] = field(default_factory=list)
+    events: queue.SimpleQueue[tuple[WorkerProcess, object]] = field(default_factory=queue.SimpleQueue)
     waiting: deque[int] = field(default_factory=deque)
+    elsewhere: dict[int, str] = field(default_factory=dict)
+    """Keys of waiting jobs that other processes train: when those have ended, or died, they are looked at again."""
+    hung: set[int] = field(default_factory=set)
+    """Jobs whose process hung: each is tried again once."""
     runs: dict[int, Run] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -199,78 +155,102 @@ class _Pool:
             self.start()
         _check_last_batches(self.configs, self.execution)  # while they start
         while len(self.runs) < len(self.configs):
-            worker, event = self.events.get()
+            worker, event = self.next_event()
             match event:
                 case Ready(accelerator):
                     worker.ready = True
-                    if not (accelerator and wanted is None and worker is not self.workers[0]):
-                        self.assign(worker)
+                    worker.spare = accelerator and wanted is None and worker is not self.workers[0]
+                    self.assign(worker)
                 case Progress():
                     worker.key = event.key
                     if event.run is not None and worker.job is not None:
                         self.runs[worker.job] = event.run
                     self.tell(event)
-                case Ended(None):
+                case Ended(None, ""):
                     self.assign(worker)
+                case Ended(None, key):
+                    self.postpone(worker, key)
                 case Ended((kind, message)):
                     raise kind(message)
                 case None:
                     self.replace(worker)
         return self.runs
 
+    def next_event(self) -> tuple[WorkerProcess, object]:
+        """The next event and whose it is; who hangs meanwhile is ended, which is an event too."""
+        while True:
+            started = time.monotonic()
+            try:
+                worker, event = self.events.get(timeout=TICK_SECONDS)
+            except queue.Empty:
+                worker, event = None, None
+            # A stretch that was longer was none of waiting: this process was stopped, or the machine asleep.
+            waited = min(time.monotonic() - started, 2 * TICK_SECONDS)
+            for other in self.workers:
+                other.wait(waited)
+            if worker is not None:
+                worker.heard()
+                return worker, event
+            for silent in self.workers:
+                if not silent.hung and silent.hangs:
+                    silent.give_up()
+            for idle in self.workers:
+                if idle.ready and idle.job is None:
+                    self.assign(idle)
+
     def start(self) -> None:
         """Start a worker; it waits for a job."""
-        errors = tempfile.TemporaryFile()  # noqa: SIM115
-        process = subprocess.Popen(
-            [sys.executable, "-c", BOOTSTRAP, json.dumps(sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=os.environ | ENVIRONMENT,
-            start_new_session=True,
-        )
-        worker = _Worker(process, errors)
-        self.workers.append(worker)
-        worker.send(Greeting(self.execution, tuple(sys.argv)))
-        worker.listener = threading.Thread(target=self.listen, args=(worker,), daemon=True)
-        worker.listener.start()
-
-    def listen(self, worker: _Worker) -> None:
-        """Pass on a worker's events, and None when there are no more."""
-        assert worker.process.stdout is not None
+        greeting = Greeting(self.execution, tuple(sys.argv))
         try:
-            while True:
-                self.events.put((worker, pickle.load(worker.process.stdout)))
-        except (EOFError, pickle.UnpicklingError, OSError, ValueError):
-            self.events.put((worker, None))
+            self.workers.append(WorkerProcess.start(greeting, lambda worker, event: self.events.put((worker, event))))
+        except OSError as error:
+            if not self.workers:
+                raise RunError(f"a training process did not start: {error.strerror or error}") from error
 
-    def assign(self, worker: _Worker) -> None:
-        """Give a worker the next job."""
+    def assign(self, worker: WorkerProcess) -> None:
+        """Give a worker the next job that no other process is at."""
         worker.job, worker.key = None, ""
-        if self.waiting:
-            worker.job = self.waiting.popleft()
-            worker.send(self.configs[worker.job])
+        for _ in range(0 if worker.spare else len(self.waiting)):
+            job = self.waiting.popleft()
+            if job in self.elsewhere and self.execution.home.is_claimed(self.elsewhere[job]):
+                self.waiting.append(job)
+                continue
+            worker.begin(job, self.configs[job])
+            return
 
-    def replace(self, worker: _Worker) -> None:
+    def postpone(self, worker: WorkerProcess, key: str) -> None:
+        """Put a job whose run another process trains behind the others."""
+        if (job := worker.job) is not None:
+            if job not in self.elsewhere:
+                self.tell(Progress(self.configs[job], "waiting", key))
+            self.elsewhere[job] = key
+            self.waiting.append(job)
+        self.assign(worker)
+
+    def replace(self, worker: WorkerProcess) -> None:
         """Note the failure of what a worker was doing when it died, and start another in its place."""
         self.workers.remove(worker)
-        worker.process.wait()
-        line = worker.last_error_line()
-        reason = _describe_exit(worker.end(), line)
+        code = worker.end()
+        reason = worker.hung or _describe_exit(code, worker.last_error_line())
         if not worker.ready:
             raise RunError(f"a training process did not start: {reason}")
-        if worker.job is not None and worker.job not in self.runs:
-            config = self.configs[worker.job]
-            run = self.fail(config, worker.key, reason)
-            self.runs[worker.job] = run
-            self.tell(Progress(config, "failed", run.key, len(run.epochs), run=run, error=reason))
+        if (job := worker.job) is not None and job not in self.runs:
+            if worker.hung and job not in self.hung:
+                self.hung.add(job)
+                self.waiting.appendleft(job)
+                self.tell(Progress(self.configs[job], "again", worker.key, error=reason))
+            else:
+                run = self.fail(self.configs[job], worker.key, reason)
+                self.runs[job] = run
+                self.tell(Progress(self.configs[job], "failed", run.key, len(run.epochs), run=run, error=reason))
         if self.waiting:
             self.start()
 
     def fail(self, config: TrainingConfig, key: str, reason: str) -> Run:
         """The stored failure of a run whose process died."""
         if key:
-            return self.execution.home.fail(key, reason)
+            with contextlib.suppress(InputError):  # it had not begun to write, or another process did
+                return self.execution.home.fail(key, reason)
         with self.execution.home.writer(config, {}) as writer:
             return writer.fail(reason, {})
 

@@ -90,21 +90,26 @@ class Trainer:
         self._probing: Probing | None = None
         self._ending: Probing | None = None  # looks once, at the end
         self._probing_seconds = 0.0
+        self._on_batch: Callable[[], None] = lambda: None
         self.predicted: tuple[int, ...] = ()
         """Test images that the network put into each class when it was last evaluated."""
         if config.probe_every or config.landscape:
             self._probing = Probing(network, lambda images: self._forward(network, images), dataset.train, config)
 
-    def epochs(self, on_step: Callable[[int], None] = lambda step: None) -> Iterator[Epoch]:
+    def epochs(
+        self, on_step: Callable[[int], None] = lambda step: None, on_batch: Callable[[], None] = lambda: None
+    ) -> Iterator[Epoch]:
         """Train, and yield the measurements of each epoch as it ends, until the configuration's target is reached.
 
         Args:
             on_step: called after each step with the number of steps so far.
+            on_batch: called after each batch that is only measured on.
 
         Raises:
             DivergedError: the loss is not finite any more.
             RunError: the network fails on a batch.
         """
+        self._on_batch = on_batch
         try:
             yield from self._epochs(on_step)
         finally:
@@ -319,7 +324,7 @@ class Trainer:
     def _evaluate(self) -> tuple[float, float]:
         """As `evaluate`, and count what is predicted."""
         split = self._dataset.test
-        loss, predictions = answers(self._network, split)
+        loss, predictions = answers(self._network, split, self._on_batch)
         self.predicted = tuple(torch.bincount(predictions, minlength=len(self._dataset.classes)).tolist())
         return loss, (predictions == split.labels).sum().item() / len(split)
 
@@ -343,6 +348,7 @@ class Trainer:
         order = seeding.order(self._config.seed, 0, len(split)).to(self._device)[: self._config.precise_images]
         for indices in torch.split(order, max(self._config.batch_size, EVALUATION_IMAGES)):
             yield split.batch(indices)[0]
+            self._on_batch()
 
     def _now(self) -> float:
         if self._device.type != "cpu":
@@ -356,8 +362,14 @@ def evaluate(network: nn.Module, split: Split) -> tuple[float, float]:
     return loss, (predictions == split.labels).sum().item() / len(split)
 
 
-def answers(network: nn.Module, split: Split) -> tuple[float, Tensor]:
-    """Mean cross-entropy in nats and the class that each image is put into, (images,), in evaluation mode."""
+def answers(network: nn.Module, split: Split, on_batch: Callable[[], None] = lambda: None) -> tuple[float, Tensor]:
+    """Mean cross-entropy in nats and the class that each image is put into, (images,), in evaluation mode.
+
+    Args:
+        network: whose modes are put back.
+        split: the images.
+        on_batch: called after each batch.
+    """
     places = torch.arange(len(split), device=split.labels.device)
     losses, predictions = [], []
     with torch.inference_mode(), evaluating(network):
@@ -366,4 +378,5 @@ def answers(network: nn.Module, split: Split) -> tuple[float, Tensor]:
             logits = network(images)
             losses.append(F.cross_entropy(logits, labels, reduction="sum"))
             predictions.append(logits.argmax(1))
+            on_batch()
     return torch.stack(losses).sum().item() / len(split), torch.cat(predictions)

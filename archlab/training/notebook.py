@@ -19,6 +19,7 @@ Tell = Callable[[Progress], None]
 
 REDRAW_SECONDS = 0.25
 """Seconds between two drawings."""
+WAITS = {"waiting": "trained by another process", "again": "begun again, since its process hung"}
 STYLE = "text-align:left;font:13px/1.6 system-ui,sans-serif"
 
 
@@ -76,8 +77,8 @@ class NotebookBar:
         config = event.config
         place = (config.variant, config.seed)
         name = f"{config.label}, seed {config.seed}"
-        if event.state in ("started", "step", "epoch", "landscape"):
-            epoch = min(event.epoch + (event.state == "step"), config.epochs)
+        if event.state in ("started", "step", "measuring", "epoch", "landscape"):
+            epoch = min(event.epoch + (event.state in ("step", "measuring")), config.epochs)
             what = "landscape" if event.state == "landscape" else f"epoch {epoch}/{config.epochs}"
             share = event.step / event.steps if event.steps else 0.0
             self._running[place] = (1.0 if event.state == "landscape" else share, f"{name}: {what}")
@@ -85,6 +86,8 @@ class NotebookBar:
                 self._last = f"{name}: test accuracy {event.metrics.test_accuracy:.1%} after epoch {event.epoch}"
             if not self._pace.is_due():
                 return
+        elif event.state in ("waiting", "again"):
+            self._running[place] = 0.0, f"{name}: {WAITS[event.state]}"
         else:
             self._running.pop(place, None)
             self._ended += 1

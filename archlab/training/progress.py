@@ -9,7 +9,21 @@ from typing import Literal
 from archlab.records import Epoch, Run, TrainingConfig
 from archlab.records.display import Shown
 
-State = Literal["started", "step", "epoch", "landscape", "finished", "diverged", "failed", "reused"]
+State = Literal[
+    "waiting",
+    "started",
+    "step",
+    "measuring",
+    "epoch",
+    "landscape",
+    "again",
+    "finished",
+    "diverged",
+    "failed",
+    "reused",
+]
+"""`waiting`: another process trains the same run. `measuring`: between epochs, or before the first step. `again`: its
+process hung and was ended, and another begins it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +45,7 @@ class Progress(Shown):
     run: Run | None = None
     """With `finished`, `diverged`, `failed` and `reused`: what came of it."""
     error: str = ""
-    """With `diverged` and `failed`: why."""
+    """With `diverged`, `failed` and `again`: why."""
 
 
 class Pace:

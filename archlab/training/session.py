@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -20,10 +22,20 @@ from archlab.training.last_batch import check_last_batch
 from archlab.training.loop import Trainer
 from archlab.training.notebook import showing
 from archlab.training.preparation import Preparation, Preparer
-from archlab.training.progress import Pace, Progress
+from archlab.training.progress import Pace, Progress, State
 
 REPORT_SECONDS = 0.1
 """Seconds between two `step` events."""
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.05, 2.0
+"""Between two looks at whether another process still trains the run; each wait is half as long again as the last."""
+
+
+class BusyError(Exception):
+    """Another process trains the run."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
 
 
 def train(
@@ -71,8 +83,24 @@ def train(
         return run(config, Preparer(execution, sources), tell)
 
 
-def run(config: TrainingConfig, preparer: Preparer, progress: Callable[[Progress], None] | None = None) -> Run:
-    """As `train`, as the preparer's execution says; a run of the same key that came to its end is the store's."""
+def run(
+    config: TrainingConfig,
+    preparer: Preparer,
+    progress: Callable[[Progress], None] | None = None,
+    *,
+    wait: bool = True,
+) -> Run:
+    """As `train`, as the preparer's execution says; a run of the same key that came to its end is the store's.
+
+    Args:
+        config: what is trained.
+        preparer: where and how.
+        progress: called with each event.
+        wait: for another process that trains the same run; then the run is the store's, or begun here if that one died.
+
+    Raises:
+        BusyError: another process trains it, and nobody waits.
+    """
     tell = progress or (lambda event: None)
     # Convolutions in TF32 would be another experiment.
     with torch.backends.cudnn.flags(allow_tf32=False):
@@ -81,13 +109,38 @@ def run(config: TrainingConfig, preparer: Preparer, progress: Callable[[Progress
         network = prepared.network()
         environment = prepared.environment(device, network)
         key = run_key(config, environment)
-        known = None if preparer.execution.fresh else store.result(key)
-        if known is not None:
-            tell(Progress(config, "reused", key, epoch=len(known.epochs), run=known))
+
+        def stored() -> Run | None:
+            known = None if preparer.execution.fresh else store.result(key)
+            if known is not None:
+                tell(Progress(config, "reused", key, epoch=len(known.epochs), run=known))
             return known
-        check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
-        trainer = Trainer(network.to(device), dataset, config)
-        return _run(prepared, store, environment, trainer, preparer.summary(prepared), tell)
+
+        if known := stored():  # of a store that can't be written, too
+            return known
+        with _claimed(store, key, lambda: tell(Progress(config, "waiting", key)), wait=wait):
+            if known := stored():
+                return known
+            check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
+            trainer = Trainer(network.to(device), dataset, config)
+            return _run(prepared, store, environment, trainer, preparer.summary(prepared), tell)
+
+
+@contextlib.contextmanager
+def _claimed(store: Store, key: str, on_wait: Callable[[], None], *, wait: bool) -> Iterator[None]:
+    """A context in which no other process trains the run of that name, once none does."""
+    pause = FIRST_WAIT_SECONDS
+    while True:
+        with store.claim(key) as ours:
+            if ours:
+                yield
+                return
+        if not wait:
+            raise BusyError(key)
+        if pause == FIRST_WAIT_SECONDS:
+            on_wait()
+        time.sleep(pause)
+        pause = min(1.5 * pause, LONGEST_WAIT_SECONDS)
 
 
 def missing(configs: Sequence[TrainingConfig], preparer: Preparer) -> list[TrainingConfig]:
@@ -132,10 +185,16 @@ def _run(
     steps = config.epochs * trainer.steps_per_epoch
     reports, recorder = Pace(REPORT_SECONDS), trainer.recorder
 
-    def on_step(step: int) -> None:
+    def tell_step(state: State, step: int) -> None:
         if reports.is_due():
-            tell(Progress(config, "step", writer.key, (step - 1) // trainer.steps_per_epoch, step, steps))
+            tell(Progress(config, state, writer.key, max(0, step - 1) // trainer.steps_per_epoch, step, steps))
+
+    def on_step(step: int) -> None:
+        tell_step("step", step)
         recorder.keep()
+
+    def on_batch() -> None:
+        tell_step("measuring", len(recorder.steps))
 
     def on_point(point: int) -> None:
         if reports.is_due():
@@ -145,7 +204,7 @@ def _run(
         recorder.keep_in(writer)
         tell(Progress(config, "started", writer.key, steps=steps))
         try:
-            for epoch in trainer.epochs(on_step):
+            for epoch in trainer.epochs(on_step, on_batch):
                 recorder.add_epoch(epoch)
                 writer.answer(trainer.predicted)
                 tell(Progress(config, "epoch", writer.key, epoch.epoch, epoch.step, steps, metrics=epoch))

@@ -6,9 +6,11 @@ goes to the standard error. When the input ends, its parent is gone, and so is t
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
 import queue
+import signal
 import sys
 import threading
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ from archlab.training.execution import Execution
 
 BOOTSTRAP = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from archlab.training.worker import main; main()"
 """What the interpreter of a worker is started with; its first argument is the parent's `sys.path` as JSON."""
+
+SOURCE = "archlab/training/worker.py"
+"""The end of this file's path, by which a thread that trains is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +50,16 @@ class Ended:
 
     error: tuple[type[ArchlabError], str] | None = None
     """Why the job could not be begun."""
+    busy: str = ""
+    """The key of its run, which another process trains; empty where none does."""
 
 
 def main() -> None:
     """Train until the input ends."""
     events = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    if hasattr(signal, "SIGUSR1"):  # the parent asks where this process is, when it is silent for too long
+        faulthandler.register(signal.SIGUSR1, file=sys.stderr.fileno(), all_threads=True)
     jobs: queue.SimpleQueue[TrainingConfig] = queue.SimpleQueue()
     greeting: Greeting = pickle.load(sys.stdin.buffer)
     sys.argv[:] = greeting.command
@@ -79,8 +88,10 @@ def main() -> None:
     while True:
         config = jobs.get()
         try:
-            session.run(config, preparer, send)
+            session.run(config, preparer, send, wait=False)
             send(Ended())
+        except session.BusyError as error:
+            send(Ended(busy=error.key))
         except RunError:  # told and stored already
             send(Ended())
         except ArchlabError as error:

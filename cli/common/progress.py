@@ -77,23 +77,32 @@ class ProgressDisplay:
         """Show what has happened."""
         config = event.config
         place = (config.variant, config.seed)
-        if event.state == "started":
+        if event.state == "waiting":
+            self._tasks[place] = self._bars.add_task(_name(config), total=None, note="trained by another process")
+        elif event.state == "again":
+            self._end_bar(place)
+            message(f"{_name(config)} is begun again: {event.error}")
+        elif event.state == "started":
+            self._end_bar(place)
             self._tasks[place] = self._bars.add_task(_name(config), total=event.steps, note="")
-        elif event.state in ("step", "epoch"):
-            epoch = min(event.epoch + (event.state == "step"), config.epochs)
+        elif event.state in ("step", "measuring", "epoch"):
+            epoch = min(event.epoch + (event.state != "epoch"), config.epochs)
             self._bars.update(self._tasks[place], completed=event.step, note=f"epoch {epoch}/{config.epochs}")
         elif event.state == "landscape":
             self._bars.update(self._tasks[place], completed=event.step, total=event.steps, note="landscape")
         else:
             self.ended += 1
-            if place in self._tasks:
-                self._bars.remove_task(self._tasks.pop(place))
+            self._end_bar(place)
             if event.state == "reused":
                 self.reused += 1
             elif self._total > 1:
                 message(f"[{self.ended:{len(str(self._total))}}/{self._total}] {_outcome(event)}")
         if self._overall is not None:
             self._bars.update(self._overall, completed=self.ended)
+
+    def _end_bar(self, place: tuple[str, int]) -> None:
+        if place in self._tasks:
+            self._bars.remove_task(self._tasks.pop(place))
 
 
 @contextlib.contextmanager

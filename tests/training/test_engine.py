@@ -12,7 +12,7 @@ import pytest
 from archlab.errors import DataError, InputError, RunError
 from archlab.records import TrainingConfig
 from archlab.store import Store, open_store
-from archlab.training import Execution, Progress, engine, train_all, worker
+from archlab.training import Execution, Progress, engine, train_all, worker, worker_process
 from tests.training.tiny import SOURCE
 
 CONFIG = TrainingConfig(
@@ -123,7 +123,7 @@ def test_stopping_ends_the_workers_and_keeps_what_is_finished(store: Store, monk
 
 
 def test_workers_that_do_not_start_are_an_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "BOOTSTRAP", "raise SystemExit('no torch here')")
+    monkeypatch.setattr(worker_process, "BOOTSTRAP", "raise SystemExit('no torch here')")
     with pytest.raises(RunError, match=r"did not start: its process ended with code 1: no torch here"):
         train_all([CONFIG], Execution(store=store, workers=1, device="cpu"))
 

@@ -89,8 +89,9 @@ def test_events_come_in_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(session, "REPORT_SECONDS", 0)
     events: list[Progress] = []
     run = train(CONFIG, store=store, device="cpu", progress=events.append)
-    step, epoch = ["step"] * 4, ["epoch"]
-    assert [event.state for event in events] == ["started", *step, *epoch, *step, *epoch, "finished"]
+    # Four batches of training; one each of two evaluations and of the precise statistics between them.
+    epoch = ["step"] * 4 + ["measuring"] * 3 + ["epoch"]
+    assert [event.state for event in events] == ["started", *epoch, *epoch, "finished"]
     assert [event.step for event in events if event.state == "step"] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert [event.metrics for event in events if event.state == "epoch"] == list(run.epochs)
     assert {event.key for event in events} == {run.key}
@@ -102,12 +103,12 @@ def test_steps_of_a_run_that_goes_can_be_read(store: Store, monkeypatch: pytest.
     monkeypatch.setattr(session, "REPORT_SECONDS", 0)
     monkeypatch.setattr("archlab.training.recorder.KEEP_SECONDS", 0)
     seen: list[list[float]] = []
-    run = train(
-        CONFIG,
-        store=store,
-        device="cpu",
-        progress=lambda event: seen.append(list(store.curves(event.key).get("train_loss", ()))),
-    )
+
+    def look(event: Progress) -> None:
+        if event.state != "measuring":
+            seen.append(list(store.curves(event.key).get("train_loss", ())))
+
+    run = train(CONFIG, store=store, device="cpu", progress=look)
     losses = store.curves(run.key)["train_loss"].tolist()
     # Each step's event comes before its values are kept, each epoch's after.
     assert [len(part) for part in seen] == [0, 0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 8]

@@ -1,5 +1,6 @@
 """Small networks and data for the tests of training; the networks are also sources: `PATH:make_network`."""
 
+import contextlib
 from pathlib import Path
 
 import torch
@@ -84,6 +85,43 @@ class Dying(nn.Module):
 
         os.kill(os.getpid(), signal.SIGKILL)
         return x
+
+
+class Hanging(nn.Module):
+    """Takes a tenth of a second for a step, and comes to no end in one of them."""
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, classes)
+        self.steps = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        import time
+
+        self.steps += 1
+        while True:
+            time.sleep(0.11)
+            if self.steps != 8:
+                break
+        logits: Tensor = self.head(x.flatten(1))
+        return logits
+
+
+class Noisy(Hanging):
+    """Floods what it can: the standard error with text, and all pipes with what is no event."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        import os
+        import stat
+        import sys
+
+        sys.stderr.write("no end of words " * 10_000)
+        if self.steps == 4:
+            for descriptor in range(3, 16):
+                with contextlib.suppress(OSError):
+                    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+                        os.write(descriptor, b"rubbish\n")
+        return super().forward(x)
 
 
 def make_data(train: int = 50, test: int = 20, size: int = 8, classes: int = 10) -> Dataset:
