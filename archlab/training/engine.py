@@ -134,8 +134,8 @@ class _Pool:
     waiting: deque[int] = field(default_factory=deque)
     elsewhere: dict[int, str] = field(default_factory=dict)
     """Keys of waiting jobs that other processes train: when those have ended, or died, they are looked at again."""
-    hung: set[int] = field(default_factory=set)
-    """Jobs whose process hung: each is tried again once."""
+    retried: set[int] = field(default_factory=set)
+    """Jobs that are tried a second time, since their process hung or died before it began."""
     runs: dict[int, Run] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -235,8 +235,9 @@ class _Pool:
         if not worker.ready:
             raise RunError(f"a training process did not start: {reason}")
         if (job := worker.job) is not None and job not in self.runs:
-            if worker.hung and job not in self.hung:
-                self.hung.add(job)
+            # One that died before its run began left nothing that tells of it.
+            if (worker.hung or not worker.key) and job not in self.retried:
+                self.retried.add(job)
                 self.waiting.appendleft(job)
                 self.tell(Progress(self.configs[job], "again", worker.key, error=reason))
             else:

@@ -19,7 +19,7 @@ Tell = Callable[[Progress], None]
 
 REDRAW_SECONDS = 0.25
 """Seconds between two drawings."""
-WAITS = {"waiting": "trained by another process", "again": "begun again, since its process hung"}
+WAITS = {"waiting": "trained by another process", "again": "begun again"}
 STYLE = "text-align:left;font:13px/1.6 system-ui,sans-serif"
 
 

@@ -23,7 +23,7 @@ State = Literal[
     "reused",
 ]
 """`waiting`: another process trains the same run. `measuring`: between epochs, or before the first step. `again`: its
-process hung and was ended, and another begins it."""
+process hung and was ended, or died before it began, and another begins it."""
 
 
 @dataclass(frozen=True, slots=True)

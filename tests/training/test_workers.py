@@ -167,3 +167,20 @@ def test_no_process_can_be_started(store: Store, monkeypatch: pytest.MonkeyPatch
 
 def test_a_stack_that_is_cut_short_says_nothing() -> None:
     assert where("") == where('Thread 0x1 (most recent call first):\n  File "/usr/lib/python3/thread') == ""
+
+
+@POSIX
+def test_a_process_that_dies_before_its_run_begins_leaves_no_failed_run(
+    store: Store, impatient: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = WorkerProcess.begin
+
+    def begin_and_die(worker: WorkerProcess, job: int, message: object) -> None:
+        begin(worker, job, message)
+        if len(impatient) == 1:
+            worker.process.kill()
+
+    monkeypatch.setattr(WorkerProcess, "begin", begin_and_die)
+    (run,) = train_all([CONFIG], Execution(store=store, workers=1, device="cpu"))
+    assert run.status == "finished"
+    assert [found.key for found in store.runs()] == [run.key]
