@@ -209,14 +209,16 @@ def _of_run(key: str, store: Store) -> NormHealth:
 
 
 def _show(found: NormHealth, full: bool, store: Store, target: Output) -> None:
-    from archlab.tables.norm_health import health_tables
+    from archlab.tables.norm_health import health_tables, written_table
 
     if target.form is Format.html:
         from archlab.reports import page
 
         items: list[Item] = [found, *([store.run(found.run)] if found.run else [])]
         write(page(items, store=store, command=shlex.join(["archlab", *sys.argv[1:]])), target.path)
-        if target.path is not None:
+        if target.path is not None:  # else the page is what is printed
+            _write_verdicts(found, full)
+            show([written_table(found.written)] if found.written else [])
             message(f"wrote {target.path}")
         return
     if target != Output():

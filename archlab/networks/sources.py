@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from archlab.errors import SourceError
 from archlab.networks import imports, registry, zoos
@@ -210,6 +211,21 @@ def build(source: str, /, **options: Value) -> nn.Module:
     return resolve(source, options).build()
 
 
+def _copied(source: str, network: nn.Module) -> nn.Module:
+    """A copy of a module, which is trained in its place.
+
+    Raises:
+        SourceError: it has lazy layers that no input has given sizes.
+    """
+    lazy = [name for name, held in (*network.named_parameters(), *network.named_buffers()) if is_lazy(held)]
+    if lazy:
+        raise SourceError(
+            f"{source} has lazy layers without sizes ({lazy[0]}), which can't be copied: run one batch through it "
+            "first, or give a class or function that builds it"
+        )
+    return copy.deepcopy(network)
+
+
 def _registered(source: str, options: Mapping[str, Value]) -> Source:
     path = Path(source)
     if path.suffix == ".py":
@@ -294,7 +310,7 @@ def source_of_object(
         Signature({}).arguments(given, source)
         return Source(
             source,
-            lambda: copy.deepcopy(found),
+            partial(_copied, source, found),
             options=operation.options,
             available=offered(Signature({})),
             has_weights=True,

@@ -107,6 +107,7 @@ def test_a_module_is_trained_from_its_weights_and_stays_as_it_was(tmp_path: Path
         (lambda: archlab.compare(Net(), lr=[0.1, 0.2], workers=2), r"workers is 2.*leave workers out.*FILE\.py:NAME"),
         (lambda: archlab.compare(3, bn="off"), "network is of type int"),  # type: ignore[arg-type]
         (lambda: archlab.train(Net(), skip="off"), "no skip connection of Net can be switched off: it adds nothing"),
+        (lambda: archlab.train(nn.Sequential(nn.Flatten(), nn.LazyLinear(10))), r"lazy.*\(1\.weight\).*run one batch"),
         (lambda: archlab.trace(Net(), ["1x64"], classes=3), "built already"),
         (lambda: archlab.train("lenet", bn="sometimes"), "expected one of on, off, scratch"),  # type: ignore[arg-type]
         (lambda: archlab.train("lenet", lr=0.1, learning_rate=0.1), "given twice"),
