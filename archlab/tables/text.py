@@ -24,6 +24,8 @@ NAME_WIDTH = 16
 """Characters that a column of names keeps."""
 PROSE_WIDTH = 24
 """Characters that a column of prose keeps."""
+PROSE_LINE = 72
+"""Characters of prose in a line, where nothing says how wide the screen is."""
 SHORTEST_BAR = 12
 """Characters that the longest bar keeps."""
 
@@ -39,7 +41,7 @@ Line = tuple[Segment, ...]
 
 
 def text(table: Table, width: int | None = None, guides: Guides = "plain") -> str:
-    """The table as text, one line per row; `width` in columns, None for as wide as it gets.
+    """The table as text, one line per row but for prose; `width` in columns, None for as wide as it gets.
 
     `plain` guides indent and give each row its whole name, for files and pipes; `unicode` ones draw the tree.
     """
@@ -231,7 +233,7 @@ def _fitted(columns: Sequence[Column], widths: list[int], width: int | None) -> 
     Where that is not enough the columns will stand in several blocks, and a name takes a third of each at most.
     """
     if width is None:
-        return widths
+        return [min(size, PROSE_LINE) if column.wraps else size for column, size in zip(columns, widths, strict=True)]
     fitted = list(widths)
     excess = sum(widths) + COLUMN_GAP * (len(widths) - 1) - width
     for narrowest, candidates in (

@@ -118,6 +118,8 @@ def _strips(
         name: [_series(place, cell) for place, cell in zip(places, row, strict=True) if cell.estimate]
         for name, row in cells.items()
     }
+    if all(len(row) == 1 and len(row[0].values) < 2 for row in rows.values()):
+        return (None,) * len(rows)  # a single run has nothing beside it
     scales: dict[str, list[float]] = {}
     for name, row in rows.items():
         scales.setdefault(_scale(name), []).extend(bound for series in row for bound in series.extent)

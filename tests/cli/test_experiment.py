@@ -41,7 +41,8 @@ def mine(folder: Path, direction: str = "lower") -> str:
 
 def test_the_list_names_each_experiment_with_its_claim(archlab: Call) -> None:
     lines = archlab("experiment", "list").stdout.splitlines()
-    assert [line.split()[0] for line in lines[2:] if line and not line.startswith("archlab ")] == names()
+    assert [line.split()[0] for line in lines[2:] if line[:1].strip() and not line.startswith("archlab ")] == names()
+    assert max(map(len, lines)) < 180, "prose is wrapped in a pipe too"
     document = json.loads(archlab("experiment", "list", "--json").stdout)
     assert [one["name"] for one in document["experiments"]] == names()
 

@@ -257,6 +257,14 @@ def test_a_comparison_without_its_runs_shows_what_it_holds(compared: tuple[Store
     assert set(data_of(text)["panels"]) == {"lenet-on-digits-outcome", "lenet-on-digits-differences"}
 
 
+@pytest.mark.parametrize(("count", "strips"), [(1, False), (3, True)])
+def test_a_single_run_has_no_strip_of_dots(count: int, strips: bool, tmp_path: Path) -> None:
+    store, comparison = experiment(tmp_path / "store")
+    text = page([store.run(key) for key in comparison.runs[:count]], store=store)
+    assert ('<td class="strip"><svg' in text) is strips
+    assert ("Of one run, after the last epoch." in text) is not strips
+
+
 def test_loose_runs_are_grouped_by_what_was_trained(tmp_path: Path) -> None:
     store, _ = experiment(tmp_path / "store")
     runs = store.runs()
