@@ -3,6 +3,7 @@
     ArchlabError            anything below; catch this one
     ├── InputError          a value in the call is wrong: a shape, a name, an option
     │   ├── SourceError     no network can be built from what was named
+    │   ├── UntrustedError  what a record or a file names would run code, and nobody said that it may
     │   └── DataError       a data set can't be had or can't be read
     ├── ForwardError        the network itself does not take the input it was given
     ├── UncountedError      the cost of an operation is not known, and was asked to be
@@ -33,6 +34,10 @@ class InputError(ArchlabError, ValueError):
 
 class SourceError(InputError):
     """No network can be built from what was named."""
+
+
+class UntrustedError(InputError):
+    """What a record or a file names would run somebody else's code."""
 
 
 class DataError(InputError):

@@ -17,7 +17,7 @@ from archlab.cli.common.idle import refuse_data_options
 from archlab.cli.common.options import chosen_seeds
 from archlab.cli.common.output import FileOutput, Format, Output, page_path
 from archlab.cli.common.progress import announce, showing_progress
-from archlab.cli.common.settings import option
+from archlab.cli.common.settings import TrustOption, option
 from archlab.errors import InputError
 from archlab.records import TrainingConfig
 from archlab.records.settings import settings
@@ -125,6 +125,7 @@ def run_experiment(
         ),
     ] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no page.")] = False,
+    trust: TrustOption = False,
     target: Output,
 ) -> None:
     """Run an experiment, and say whether its claim comes out.
@@ -149,7 +150,7 @@ def run_experiment(
     chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     found = experiment(name)
     with prints_aside():
-        plans = planned(found, seeds=None if seeds is None else chosen_seeds(seeds), chosen=chosen)
+        plans = planned(found, seeds=None if seeds is None else chosen_seeds(seeds), chosen=chosen, trust=trust)
     home = execution.home
     execution = replace(execution, store=home)
     preparer = Preparer(execution)

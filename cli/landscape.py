@@ -14,7 +14,7 @@ from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import refuse_data_options
 from archlab.cli.common.output import Output
 from archlab.cli.common.progress import showing_progress
-from archlab.cli.common.settings import InProcess
+from archlab.cli.common.settings import InProcess, TrustOption
 from archlab.cli.runs import matching
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def landscape(
         int, typer.Option("--points", metavar="N", help="On each side of the grid, odd: 21 take 441 forward passes.")
     ] = 21,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what the run has, from the start.")] = False,
+    trust: TrustOption = False,
     *,
     execution: InProcess,
     target: Output,
@@ -56,7 +57,9 @@ def landscape(
     before = None if fresh else home.probes(found_run.key)
     known = before.landscape if before else None
     with showing_progress(1) as watch:
-        found = measure_landscape(run, points, execution=replace(execution, store=home, fresh=fresh), progress=watch)
+        found = measure_landscape(
+            run, points, execution=replace(execution, store=home, fresh=fresh), progress=watch, trust=trust
+        )
     emit(target, lambda: landscape_table(found), lambda: _document(run, found))
     if known is not None and len(known.coordinates) == points:
         message(f"{run} has this landscape already (--fresh measures it again)")

@@ -16,7 +16,7 @@ from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import OF_NETWORKS, refuse_idle
 from archlab.cli.common.options import HubOptions, InputOption, NetworkOptions, both, is_trace, traced
 from archlab.cli.common.output import PAGES, writable
-from archlab.cli.common.settings import DataDirOption, StoreOption
+from archlab.cli.common.settings import DataDirOption, StoreOption, TrustOption
 from archlab.cli.runs import NEWEST, matching
 from archlab.errors import ArchlabError, ForwardError, InputError, SourceError
 
@@ -67,6 +67,7 @@ def report(
     given: NetworkOptions,
     hub: HubOptions,
     data_dir: DataDirOption = None,
+    trust: TrustOption = False,
 ) -> None:
     """Write networks, runs and comparisons as HTML.
 
@@ -87,7 +88,7 @@ def report(
     written: Path | None = None
     failures: list[ForwardError] = []
     if everything:
-        written = _write_all(home, path, data_dir)
+        written = _write_all(home, path, data_dir, trust)
     else:
         from archlab.reports import save
 
@@ -99,7 +100,7 @@ def report(
             for one, thing in zip(kept, things or [""], strict=True)
         ]
         command = shlex.join(["archlab", *sys.argv[1:]])
-        items = [*found, *_networks_of(found, home, data_dir)]
+        items = [*found, *_networks_of(found, home, data_dir, trust)]
         if png or svg:
             _save_images(items, home, png, svg)
         if path or not (png or svg):
@@ -235,37 +236,54 @@ def _newest(store: Store) -> Comparison:
     return comparisons[-1]
 
 
-def _networks_of(items: Sequence[Shown], store: Store, data_dir: Path | None) -> list[Trace]:
-    """The networks that the runs trained, fitted to their data, each once; none where torch is not installed."""
+def _networks_of(items: Sequence[Shown], store: Store, data_dir: Path | None, trust: bool) -> list[Trace]:
+    """The networks that the runs trained, fitted to their data, each once.
+
+    As the store kept them. Those of an older archlab's runs, and of runs in files, are built: archlab's own,
+    torchvision's and timm's, or what is trusted; none where torch is not installed.
+    """
     from archlab.records import Comparison, Run
     from archlab.records.experiment import ExperimentResult
 
     configs: dict[str, list[TrainingConfig]] = {}
     parts = [one for item in items if isinstance(item, ExperimentResult) for one in item.comparisons]
+    found: list[Trace] = []
     for item in (*items, *parts):
         runs = [item] if isinstance(item, Run) else []
         if isinstance(item, Comparison):
             runs = store.available(item.runs)
         for run in runs:
-            if run.watched is None:  # else nobody knows how its network is built
+            kept = store.trace(run)
+            if kept is not None:
+                _add(kept, found)
+            elif run.watched is None:  # else nobody knows how its network is built
                 configs.setdefault(run.config.dataset, []).append(run.config)
-    found: list[Trace] = []
     for dataset, trained in configs.items():
         try:
             from archlab.comparing import traces
             from archlab.training import Execution
-
-            with prints_aside():
-                found += traces(trained, Execution(data_dir=data_dir))
+            from archlab.training.preparation import Preparer, distinct
         except ImportError:
             message("torch is not installed: the report shows the runs without their networks")
             break
-        except ArchlabError as error:
-            message(f"the networks trained on {dataset} are left out of the report: {error}")
+        preparer = Preparer(Execution(data_dir=data_dir), trust=trust)
+        for config in distinct(trained):
+            try:
+                with prints_aside():
+                    for one in traces([config], preparer):
+                        _add(one, found)
+            except ArchlabError as error:
+                message(f"{config.network}, trained on {dataset}, is left out of the report: {error}")
     return found
 
 
-def _write_all(store: Store, path: Path | None, data_dir: Path | None) -> Path:
+def _add(trace: Trace, found: list[Trace]) -> None:
+    """Add a network, if none with the same layers is there."""
+    if not any(trace.layers == other.layers for other in found):
+        found.append(trace)
+
+
+def _write_all(store: Store, path: Path | None, data_dir: Path | None, trust: bool) -> Path:
     """The path of the index, after every comparison's page was written that is not there yet."""
     from urllib.parse import quote
 
@@ -285,7 +303,7 @@ def _write_all(store: Store, path: Path | None, data_dir: Path | None) -> Path:
         for done, comparison in enumerate(comparisons, start=1):
             single = target.with_name(f"{comparison.key}.html")
             if not single.exists():
-                networks = _networks_of([comparison], store, data_dir)
+                networks = _networks_of([comparison], store, data_dir, trust)
                 save(single, [comparison, *networks], store=store, command=comparison.command)
             bars.update(task, completed=done, note=f"{done}/{len(comparisons)}")
     claimed = {key for comparison in comparisons for key in comparison.runs}

@@ -119,15 +119,12 @@ def traces(configs: Iterable[TrainingConfig], where: Execution | Preparer = Exec
         InputError: the data can't be had.
         ForwardError: a network does not take the data.
     """
-    from archlab.tracing import trace
     from archlab.training.preparation import Preparer, distinct
 
     preparer = Preparer.of(where)
     found: list[Trace] = []
     for config in distinct(configs):
-        prepared = preparer.prepare(config)
-        traced = trace(prepared.source, [(1, *prepared.image_shape)])
-        traced = replace(traced, notes=tuple(dict.fromkeys((*traced.notes, *prepared.notes))))
+        traced = preparer.prepare(config).trace()
         if not any(traced.layers == other.layers for other in found):
             found.append(traced)
     return found

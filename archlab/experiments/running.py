@@ -67,6 +67,7 @@ def planned(
     *,
     seeds: int | Sequence[int] | None = None,
     chosen: Mapping[str, Value] | None = None,
+    trust: bool = False,
 ) -> tuple[Plan, ...]:
     """The parts of an experiment as designs; every network of them can be built, every expectation be asked.
 
@@ -74,10 +75,18 @@ def planned(
         experiment: from `archlab.experiments.experiment`.
         seeds: how many, from 0, or which, in place of what the experiment says.
         chosen: settings of trainings in place of the experiment's: `{"dataset": "fashion-mnist"}`.
+        trust: build networks of files and modules that the experiment names, which runs their code.
 
     Raises:
+        UntrustedError: a network is neither archlab's, torchvision's nor timm's, and is not trusted.
         InputError: something of it can't be trained, or is expected of what it doesn't compare.
     """
+    from archlab.networks.recorded import refuse_code
+
+    for part in experiment.parts if not trust else ():
+        given = [*part.options, *(name for name in part.vary if name not in varying(TrainingConfig))]
+        for network, options in [(one.network, [*one.options]) for one in part.networks] or [(part.network, given)]:
+            refuse_code(network, options, f"the experiment {experiment.name}")
     return tuple(_plan(experiment, part, seeds, dict(chosen or {})) for part in experiment.parts)
 
 

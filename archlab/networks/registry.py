@@ -120,6 +120,11 @@ def register(
     return add
 
 
+def is_builtin(name: str) -> bool:
+    """Whether a name is that of one of archlab's own networks; no other package is asked."""
+    return name in _ENTRIES and _ENTRIES[name].is_ours
+
+
 def names() -> list[str]:
     """All names that can be built, other packages' among them, sorted with their numbers as numbers."""
     return sorted({*_ENTRIES, *_plugins()}, key=_by_number)

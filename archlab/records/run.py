@@ -101,6 +101,8 @@ class Run(Displayed):
     predicted: tuple[int, ...] = ()
     """How many test images the network puts into each class in its last evaluation, the one that `test_accuracy` is
     of; empty where nobody counted."""
+    trace: str = ""
+    """Under which name the store keeps the trace of its network, as it was when it was trained; empty without one."""
     watched: Watched | None = None
     """Of a training in somebody else's loop. Its configuration then names its network and its data, and no settings."""
 

@@ -110,6 +110,8 @@ class RunFolder(Shown):
         """
         try:
             run = Run.read(self.path / RUN)
+            if run.key != self.key:  # a name that leads elsewhere
+                raise StoreError(f"it says that its key is {run.key!r}, and lies in the folder of {self.key}")
             if not self.is_partial:
                 return run
             held = self.is_held

@@ -30,7 +30,17 @@ from typing import TYPE_CHECKING
 
 from archlab import files
 from archlab.errors import InputError, StoreError, nearest
-from archlab.records import Comparison, DataSummary, NormRecording, Probes, Run, TrainingConfig, Value, Watched
+from archlab.records import (
+    Comparison,
+    DataSummary,
+    NormRecording,
+    Probes,
+    Run,
+    Trace,
+    TrainingConfig,
+    Value,
+    Watched,
+)
 from archlab.records.contents import Contents
 from archlab.records.display import Shown
 from archlab.records.run import RESULTS
@@ -47,6 +57,8 @@ if TYPE_CHECKING:
     from archlab.store.arrays import Array
 
 DEFAULT_FOLDER = "archlab-runs"
+TRACES = "traces"
+"""The folder of the traces of the networks that runs trained."""
 CLAIM = ".training"
 """What the lock of a run that is being trained is called behind its key."""
 
@@ -153,6 +165,30 @@ class Store(Shown):
         """What was probed of the run, as far as it got, or these fields of it; None where nothing was."""
         return read_probes(self._folder(key).path, kinds or KINDS)
 
+    def keep_trace(self, trace: Trace) -> str:
+        """The name under which a trace is kept, by its content: runs of one network share it.
+
+        Raises:
+            StoreError: the folder can't be written.
+        """
+        text = trace.to_json(indent=0)
+        name = _digest(text)
+        path = self.path / TRACES / f"{name}.json"
+        if not path.exists():
+            files.make_folder(path.parent)
+            files.save(path, text)
+        return name
+
+    def trace(self, run: Run) -> Trace | None:
+        """The trace of a run's network, as it was when it was trained; None where it isn't there, or not as it was."""
+        if not re.fullmatch(r"[0-9a-f]{64}", run.trace):
+            return None
+        try:
+            text = (self.path / TRACES / f"{run.trace}.json").read_bytes()
+            return Trace.from_json(text) if _digest(text) == run.trace else None
+        except (OSError, InputError):
+            return None
+
     def landscape_draft(self, key: str) -> LandscapeDraft:
         """What is done of the landscape of a run that has ended, for one process at a time.
 
@@ -224,6 +260,7 @@ class Store(Shown):
         parameters: int = 0,
         data: DataSummary | None = None,
         watched: Watched | None = None,
+        trace: Trace | None = None,
     ) -> RunWriter:
         """A writer for one run, which holds its folder until it ends; use it in a `with` statement.
 
@@ -242,6 +279,7 @@ class Store(Shown):
             parameters=parameters,
             data=data,
             watched=watched,
+            trace="" if trace is None else self.keep_trace(trace),
         )
         return RunWriter(self.path / RUNS, run, self._publish)
 
@@ -327,6 +365,10 @@ class Store(Shown):
             if known is None or order.get(run.status, 2) >= order.get(known.status, 2):
                 runs[run.key] = run
         return sorted(runs.values(), key=lambda run: (run.created, run.key)), problems
+
+
+def _digest(text: str | bytes) -> str:
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
 
 
 def _new_key(config: TrainingConfig) -> str:

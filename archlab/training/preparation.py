@@ -7,6 +7,7 @@ times, checks or traces runs takes what they are made of from there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Literal
@@ -19,7 +20,8 @@ from archlab import networks
 from archlab.errors import InputError
 from archlab.networks import Source
 from archlab.networks.devices import find_device
-from archlab.records import DataSummary, TrainingConfig, Value
+from archlab.networks.recorded import refuse_code
+from archlab.records import DataSummary, Trace, TrainingConfig, Value
 from archlab.records.settings import settled
 from archlab.training import datasets, images, seeding
 from archlab.training.datasets import Dataset
@@ -64,6 +66,17 @@ class Preparation:
         grey = f"The grey images of {self.config.dataset} are repeated in the {self.channels} channels that "
         grey += f"{self.config.network} takes."
         return (*self.source.notes, *([grey] if self.is_repeated else []))
+
+    def trace(self) -> Trace:
+        """The network's shapes, parameters and costs on one image, as it is trained.
+
+        Raises:
+            ForwardError: it does not take the image.
+        """
+        from archlab.tracing import trace
+
+        traced = trace(self.source, [(1, *self.image_shape)])
+        return replace(traced, notes=tuple(dict.fromkeys((*traced.notes, *self.notes))))
 
     def environment(self, device: torch.device, network: nn.Module) -> dict[str, Value]:
         """What decides the run's result beside its configuration, for its record; the network has its first weights."""
@@ -120,14 +133,18 @@ class Preparer:
     Args:
         execution: where and how.
         sources: networks that a configuration's name doesn't find, since this process alone has them.
+        trust: whether what a configuration names is built whatever it is; False for one that a record holds, of which
+            `archlab.networks.recorded` says what may be.
     """
 
-    def __init__(self, execution: Execution, sources: Iterable[Source] = ()) -> None:
+    def __init__(self, execution: Execution, sources: Iterable[Source] = (), *, trust: bool = True) -> None:
         self.execution = settled(execution)
+        self._trust = trust
         self._sources = {source.name: source for source in sources}
         self._read = cache(self._images)
         self._latest: tuple[object, Dataset] | None = None
         self._summary: tuple[object, DataSummary] | None = None
+        self._traces: dict[object, Trace | None] = {}
 
     @classmethod
     def of(cls, where: Execution | Preparer) -> Preparer:
@@ -148,9 +165,12 @@ class Preparer:
 
         Raises:
             InputError: a setting, the network, an option or the data can't be used.
+        UntrustedError: a record names the network, and it is neither archlab's, torchvision's nor timm's.
         """
         config = settled(config)
         known = self._sources.get(config.network)
+        if not self._trust:
+            refuse_code(config.network, config.options)
         source = known.with_options(config.options) if known else networks.resolve(config.network, config.options)
         self._sources[config.network] = source
         found = self._read(config.dataset)
@@ -179,6 +199,16 @@ class Preparer:
         if self._summary is None or self._summary[0] != wanted:
             self._summary = wanted, summarise(self.dataset(run))
         return self._summary[1]
+
+    def trace(self, run: Preparation) -> Trace | None:
+        """The trace of a run's network, once for all runs of it; None where it can't be traced."""
+        config = run.config
+        network = config.network, tuple(sorted(run.source.options.items())), run.image_shape
+        if network not in self._traces:
+            self._traces[network] = None
+            with suppress(Exception):  # whatever a stranger's network may raise; if it can't be trained, that is told
+                self._traces[network] = run.trace()
+        return self._traces[network]
 
     def _images(self, dataset: str) -> Images:
         return images.load_images(dataset, self.execution.data_dir, download=self.execution.download)

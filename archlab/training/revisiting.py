@@ -43,6 +43,7 @@ def measure_landscape(
     *,
     execution: Execution | None = None,
     progress: Tell | None = None,
+    trust: bool = False,
     **settings: Any,
 ) -> Landscape:
     """The landscape around the weights of a finished run, now kept with it.
@@ -54,6 +55,8 @@ def measure_landscape(
         points: on each side of the grid, odd; 21 take 441 forward passes.
         execution: where and how.
         progress: called with each event.
+        trust: build the network that the run names though it is neither archlab's, torchvision's nor timm's: a store
+            may be somebody else's, and its code is run.
         settings: fields of `Execution` (`store=...`, `device="cpu"`, ...).
 
     Raises:
@@ -81,7 +84,7 @@ def measure_landscape(
     probes = None if execution.fresh else home.probes(run)
     if probes and probes.landscape is not None and len(probes.landscape.coordinates) == points:
         return probes.landscape
-    preparer = Preparer(execution)
+    preparer = Preparer(execution, trust=trust)
     config = replace(found.config, record_every=0, probe_every=0, probes=None, landscape=0)
     with home.landscape_draft(run) as draft, _as_trained(found, preparer.device):
         prepared = preparer.prepare(config)

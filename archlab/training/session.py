@@ -13,7 +13,7 @@ import torch
 
 from archlab.errors import DivergedError, RunError
 from archlab.networks.given import Trained, config_of, with_switches
-from archlab.records import DataSummary, Run, TrainingConfig, Value
+from archlab.records import Run, TrainingConfig, Value
 from archlab.records.config import consistent
 from archlab.records.settings import divided, settled
 from archlab.store import Store, run_key
@@ -123,7 +123,7 @@ def run(
                 return known
             check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
             trainer = Trainer(network.to(device), dataset, config)
-            return _run(prepared, store, environment, trainer, preparer.summary(prepared), tell)
+            return _run(prepared, preparer, environment, trainer, tell)
 
 
 @contextlib.contextmanager
@@ -175,10 +175,9 @@ def _is_there(config: TrainingConfig, preparer: Preparer, stored: Sequence[str])
 
 def _run(
     prepared: Preparation,
-    store: Store,
+    preparer: Preparer,
     environment: dict[str, Value],
     trainer: Trainer,
-    data: DataSummary,
     tell: Callable[[Progress], None],
 ) -> Run:
     config = prepared.config
@@ -200,7 +199,8 @@ def _run(
         if reports.is_due():
             tell(Progress(config, "landscape", writer.key, config.epochs, point, config.landscape**2))
 
-    with store.writer(config, environment, trainer.parameters, data) as writer:
+    data, trace = preparer.summary(prepared), preparer.trace(prepared)
+    with preparer.execution.home.writer(config, environment, trainer.parameters, data, trace=trace) as writer:
         recorder.keep_in(writer)
         tell(Progress(config, "started", writer.key, steps=steps))
         try:

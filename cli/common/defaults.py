@@ -12,6 +12,7 @@ refused, since a typing error would else go unnoticed.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,12 @@ from typing import Any
 from archlab.errors import InputError, nearest
 
 FILE = "pyproject.toml"
-NOT_A_DEFAULT = ("help", "version", "install-completion", "show-completion")
+NOT_A_DEFAULT = ("help", "version", "install-completion", "show-completion", "trust")
+"""What stands on the command line alone: `trust` too, since the file may be that of somebody else's project."""
+NAMING_CODE = ("dataset",)
+"""Parameters of options that may name code."""
+CODE = re.compile(r"\.py:|\.pt2$|^[\w.]+:\w+$")
+"""A value by which Python code is named."""
 
 
 def command_defaults(group: Any, context: Any, folder: Path | None = None) -> dict[str, Any]:
@@ -96,6 +102,11 @@ def _of_command(command: Any, shared: Mapping[str, Any], own: Mapping[str, Any],
 
 def _value(parameter: Any, value: Any, place: str) -> Any:
     """A TOML value as the option takes it on the command line."""
+    for one in value if isinstance(value, list) else [value]:
+        if parameter.name in NAMING_CODE and isinstance(one, str) and CODE.search(one):
+            raise InputError(
+                f"{place} names code ({one}), which no file in a folder may choose: give it on the command line"
+            )
     if isinstance(value, Mapping):
         raise InputError(f"{place} is a table, expected a value: a text, a number, true, false or a list of them")
     if parameter.is_flag:

@@ -22,6 +22,13 @@ class Levels(dict[str, Any]):
     """The same for a comparison: several values (`--lr 0.1,0.2`) are a list, and it has no seed of its own."""
 
 
+TrustOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Run the code that a record or file names, with all that you may do: only if you know who wrote it.",
+    ),
+]
 InProcess = NewType("InProcess", Execution)
 """An execution in the command's own process: one run, always trained."""
 
