@@ -26,11 +26,12 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from archlab.errors import SourceError
+from archlab.errors import SourceError, UntrustedError
 from archlab.networks import imports, registry, zoos
 from archlab.networks.hugging_face.sources import hub_model
 from archlab.networks.operating import NOTHING, Operation, divided, offered
 from archlab.networks.options import Option, Signature, plain_value, read_signature
+from archlab.networks.programs import refuse_program
 from archlab.networks.weightless import build_weightless
 from archlab.records import Shape, Value
 from archlab.records.display import Shown
@@ -355,7 +356,10 @@ def _exported(source: str, options: Mapping[str, Value]) -> Source:
             f"{source} is no archive of torch.export: write it by torch.export.save(program, {path.name!r})"
         )
     try:
+        refuse_program(path)
         program = torch.export.load(path)
+    except UntrustedError:
+        raise
     except Exception as error:  # the archive's reader raises whatever its parts do
         raise SourceError(
             f"{source} can't be read as a program of torch.export: {type(error).__name__}: {error}; it may come from "
