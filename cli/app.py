@@ -16,6 +16,8 @@ import gc
 import importlib
 import os
 import sys
+import traceback
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +26,7 @@ from typer.core import TyperGroup
 from archlab import __version__
 from archlab.cli.common.console import message
 from archlab.cli.common.defaults import command_defaults
+from archlab.cli.common.timeout import OutOfTimeError, stop_no_more
 from archlab.errors import ArchlabError, ForwardError, InputError, nearest
 
 COMMANDS = (
@@ -89,13 +92,39 @@ class Commands(TyperGroup):
         except ArchlabError as error:
             message(f"error: {error}")
             raise typer.Exit(error.exit_code) from error
+        except OutOfTimeError as error:
+            place = f": it was {error.args[0]}" if error.args else ""
+            message(f"error: no end within {error.seconds:g} s (--timeout){place}")
+            raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            message("interrupted")
+            message(" ".join(("interrupted", *map(str, error.args))))
             raise typer.Exit(130) from error
         except BrokenPipeError as error:  # the reader has seen enough: `archlab shapes resnet | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(141) from error
+        except BaseException as error:
+            if type(error).__module__.partition(".")[0] in ("typer", "click") or os.environ.get(DEBUG):
+                raise
+            message(f"error: {unexpected(error)}. {DEBUG}=1 shows the traceback: unless it is of your code, report it")
+            raise typer.Exit(1) from error
+        finally:
+            stop_no_more()
         return result
+
+
+DEBUG = "ARCHLAB_DEBUG"
+"""The environment variable with which an error that nobody foresaw is shown whole."""
+
+
+def unexpected(error: BaseException) -> str:
+    """An error that nobody foresaw, and where it was raised."""
+    *_, frame = traceback.extract_tb(error.__traceback__)
+    try:
+        text = " ".join(str(error).split())[:500]
+    except Exception:  # of an error whose message can't be made
+        text = ""
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return f"{type(error).__name__}: {printable} ({Path(frame.filename).name}, line {frame.lineno})"
 
 
 app = typer.Typer(

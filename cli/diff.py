@@ -17,6 +17,7 @@ from archlab.cli.common.options import (
     InputOption,
     NetworkArgument,
     OptionOption,
+    TimeoutOption,
     both,
     depth_limit,
     is_trace,
@@ -42,6 +43,7 @@ def diff(
     ] = None,
     inputs: InputOption = None,
     batch: BatchOption = None,
+    timeout: TimeoutOption = None,
     depth: Annotated[str, typer.Option(metavar="N|all", help="Levels of the tree of layers to show.")] = "all",
     before_options: Annotated[
         list[str] | None,

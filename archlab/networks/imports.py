@@ -8,12 +8,13 @@ import sys
 import sysconfig
 import traceback
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from archlab.errors import SourceError, nearest
+from archlab.networks.strangers import EndedError, contained, described, remembered, words
 
 
 def load_file(path: Path) -> ModuleType:
@@ -34,26 +35,34 @@ def load_file(path: Path) -> ModuleType:
     module = ModuleType(f"{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}")
     known = _LOADED.get(module.__name__)
     if known is not None and known[0] == text:
+        apply_settings(module)
         return known[1]
     module.__file__ = str(path)
     module.__package__ = ""
     sys.modules[module.__name__] = module
+    settings: list[Callable[[], None]] = []
     try:
-        with searching(path.parent):
+        with searching(path.parent), contained(), remembered(settings):
             # Compiled here, since the import system would leave a __pycache__ beside a file that isn't ours.
             exec(compile(text, str(path), "exec", dont_inherit=True), vars(module))
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         del sys.modules[module.__name__]
         hint = ""
-        if "relative import" in str(error):
+        if "relative import" in words(error):
             hint = "; a file of a package is named as package.module:FACTORY"
         raise SourceError(f"{path} can't be imported: {quote(error, str(path))}{hint}") from error
-    _LOADED[module.__name__] = text, module
+    _LOADED[module.__name__] = text, module, settings
     return module
 
 
-_LOADED: dict[str, tuple[bytes, ModuleType]] = {}
-"""Name of a module -> the text of its file when it was run, and what came of it."""
+def apply_settings(module: ModuleType) -> None:
+    """Set of torch what the file of a module set when it was read; nothing for another module."""
+    for put in _LOADED[module.__name__][2] if module.__name__ in _LOADED else ():
+        put()
+
+
+_LOADED: dict[str, tuple[bytes, ModuleType, list[Callable[[], None]]]] = {}
+"""Name of a module -> the text of its file when it was run, what came of it, and what makes its settings of torch."""
 
 
 def load_module(name: str) -> ModuleType:
@@ -63,7 +72,7 @@ def load_module(name: str) -> ModuleType:
         SourceError: there is none, or it fails, with the error and its line.
     """
     try:
-        with searching(Path.cwd()):
+        with searching(Path.cwd()), contained():
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
@@ -72,7 +81,7 @@ def load_module(name: str) -> ModuleType:
                 f"{Path.cwd()}"
             ) from error
         raise SourceError(f"the module {name} can't be imported: {quote(error)}") from error
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         raise SourceError(f"the module {name} can't be imported: {quote(error)}") from error
 
 
@@ -107,10 +116,11 @@ def defined_in(path: Path) -> list[str]:
 
 def quote(error: BaseException, file: str | None = None) -> str:
     """An error's class and message, and where it was raised: in a given file, as near as that is known."""
-    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    message = described(error)
     if isinstance(error, SyntaxError):
         place = f"{error.filename}, line {error.lineno}"
         return f"{type(error).__name__}: {error.msg} ({place})"
+    error = error.__cause__ if isinstance(error, EndedError) and error.__cause__ is not None else error
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == file]
     if file is not None and not own:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import re
+import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -32,6 +33,7 @@ from archlab.networks.hugging_face.sources import hub_model
 from archlab.networks.operating import NOTHING, Operation, divided, offered
 from archlab.networks.options import Option, Signature, plain_value, read_signature
 from archlab.networks.programs import refuse_program
+from archlab.networks.strangers import contained, left_as_found
 from archlab.networks.weightless import build_weightless
 from archlab.records import Shape, Value
 from archlab.records.display import Shown
@@ -132,10 +134,15 @@ class Source(Shown):
 
     def untouched(self, device: Literal["cpu", "meta"] = "cpu") -> nn.Module:
         """As `build`, before anything of the network is replaced."""
+        with left_as_found(draws=device == "cpu"):
+            return self._untouched(device)
+
+    def _untouched(self, device: Literal["cpu", "meta"]) -> nn.Module:
         if device == "cpu" or self.has_weights:
             return self._build()
         try:
-            return self._checked(build_weightless(self.make))
+            with contained():
+                return self._checked(build_weightless(self.make))
         except SourceError:
             raise
         except Exception as error:
@@ -149,7 +156,8 @@ class Source(Shown):
 
     def _build(self) -> nn.Module:
         try:
-            return self._checked(self.make())
+            with contained():
+                return self._checked(self.make())
         except SourceError:
             raise
         except Exception as error:
@@ -173,7 +181,11 @@ def resolve(source: str, options: Mapping[str, Value] | None = None) -> Source:
     Raises:
         SourceError: the source or an option is unknown or can't be read, with the nearest names.
     """
-    given = dict(options or {})
+    with left_as_found():
+        return _resolved(source, dict(options or {}))
+
+
+def _resolved(source: str, given: dict[str, Value]) -> Source:
     before, colon, after = source.rpartition(":")
     if "<" in after or after.endswith("()"):
         raise SourceError(f"{source} was an object of another Python process, and no name finds it: {_MOVE}")
@@ -331,6 +343,8 @@ def source_of_object(
 
     def make() -> nn.Module:
         lookup: AbstractContextManager[None] = imports.searching(path.parent) if path else nullcontext()
+        if path and (module := sys.modules.get(getattr(found, "__module__", ""))):
+            imports.apply_settings(module)
         with lookup:  # for what the factory imports when it is called
             return found(**arguments)  # type: ignore[no-any-return]
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from archlab.errors import ForwardError, InputError, UncountedError, nearest
 from archlab.networks.members import parameters, set_training
+from archlab.networks.strangers import EndedError, contained, left_as_found
 from archlab.records import Trace, Value
 from archlab.tracing.forward import location
 from archlab.tracing.forward.attempt import Attempt, refuses
@@ -92,7 +93,7 @@ def trace(
         from archlab.onnx import trace as trace_graph
 
         return trace_graph(network, inputs, batch=batch, columns=columns, strict=strict, options=options)
-    with _without_collection():
+    with left_as_found(), _without_collection():
         found = _traced(network, inputs, batch, options, frozenset(columns))
     if strict and found.totals.uncounted_operations:
         raise UncountedError(found)
@@ -268,14 +269,17 @@ class Measurement:
                 try:
                     return self.run(values, quick=True)
                 except _BrokenError as broken:
-                    if isinstance(broken.__cause__, (MismatchError, NotImplementedError)):  # so would the next way
+                    if isinstance(
+                        broken.__cause__, (MismatchError, NotImplementedError, EndedError)
+                    ):  # so would the next way
                         raise
                     # A shape function may have given a tensor other strides than torch: torch itself decides.
             return self.run(values)
         except DataDependentError as reason:
             return reason
         except _BrokenError as broken:
-            if isinstance(broken.__cause__, (MismatchError, RecursionError)) or refuses(broken.attempt):
+            final = (MismatchError, RecursionError, EndedError)
+            if isinstance(broken.__cause__, final) or refuses(broken.attempt):
                 raise self._error(broken) from broken.__cause__
             return broken
 
@@ -312,11 +316,16 @@ class Measurement:
             gradients = _gradients(tree, modules) if steps else None
             try:
                 saving = SavedBytes(tree, parameters(self.network)) if saves else nullcontext()
-                with saving, gradients or nullcontext(), _receptive_fields(given) if sees else nullcontext():
-                    out = Tracer(modules, tree).run(args, kwargs)
-                if gradients is not None:
-                    gradients.run(out)
+                with contained():
+                    with saving, gradients or nullcontext(), _receptive_fields(given) if sees else nullcontext():
+                        out = Tracer(modules, tree).run(args, kwargs)
+                    if gradients is not None:
+                        gradients.run(out)
             except (DataDependentError, ForwardError, ShapeFunctionError):
+                raise
+            except KeyboardInterrupt as error:
+                if tree.failed is not None:
+                    error.args = (f"in {tree.failed.path or 'the network'} ({tree.failed.kind}) of {self.name}",)
                 raise
             except Exception as error:
                 failed = tree.failed or Call(None, "", type(self.network).__name__)

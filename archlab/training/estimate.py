@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 
 from archlab.errors import ArchlabError, DivergedError, InputError
+from archlab.networks.strangers import described
 from archlab.records import Epoch, TrainingConfig
 from archlab.training.engine import default_workers
 from archlab.training.execution import Execution
@@ -189,5 +190,5 @@ def _refusal(prepared: Preparation, name: str, error: Exception) -> ArchlabError
     """What to tell of a network that fails on the images."""
     if isinstance(error, InputError):
         return error
-    reason = str(error) if isinstance(error, ArchlabError) else f"{type(error).__name__}: {error}"
+    reason = str(error) if isinstance(error, ArchlabError) else described(error)
     return InputError(f"{name} can't be trained on {prepared.config.dataset}: {reason.rstrip('.')}")

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archlab.errors import DivergedError, RunError
+from archlab.networks.strangers import contained, described
 from archlab.records import Epoch, NormRecording, Probes, TrainingConfig
 from archlab.training import population, seeding
 from archlab.training.augmentation import Augmentation
@@ -211,7 +212,8 @@ class Trainer:
                 self._uses.attach()
             logits = self._forward(network, images)
             loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
-            loss.backward()  # type: ignore[no-untyped-call]
+            with contained():
+                loss.backward()  # type: ignore[no-untyped-call]
             rate = self._rates[self._step]
             optimizer.step(rate)
             predictions[start : start + size] = logits.detach().argmax(1)
@@ -268,11 +270,12 @@ class Trainer:
 
     def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
         try:
-            logits = network(images)
+            with contained():
+                logits = network(images)
         except Exception as error:  # whatever a stranger's network may raise
             raise RunError(
                 f"step {self._step + 1}: the network failed on a batch of shape {tuple(images.shape)}: "
-                f"{type(error).__name__}: {error}"
+                + described(error)
             ) from error
         if not isinstance(logits, Tensor) or logits.shape != (len(images), len(self._dataset.classes)):
             given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -375,7 +378,8 @@ def answers(network: nn.Module, split: Split, on_batch: Callable[[], None] = lam
     with torch.inference_mode(), evaluating(network):
         for indices in torch.split(places, EVALUATION_IMAGES):
             images, labels = split.batch(indices)
-            logits = network(images)
+            with contained():
+                logits = network(images)
             losses.append(F.cross_entropy(logits, labels, reduction="sum"))
             predictions.append(logits.argmax(1))
             on_batch()

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archlab.networks.strangers import contained
 from archlab.training.norms import NormLayer, evaluating, kept_statistics, showing_batches
 
 
@@ -64,7 +65,8 @@ def measure(network: nn.Module, layers: Sequence[NormLayer], batches: Iterator[T
             for layer in layers:
                 _clear(layer)
             for images in batches:
-                network(images)
+                with contained():
+                    network(images)
     finally:
         for handle in handles:
             handle.remove()

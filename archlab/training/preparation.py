@@ -21,6 +21,7 @@ from archlab.errors import InputError
 from archlab.networks import Source
 from archlab.networks.devices import find_device
 from archlab.networks.recorded import refuse_code
+from archlab.networks.strangers import described
 from archlab.records import DataSummary, Trace, TrainingConfig, Value
 from archlab.records.settings import settled
 from archlab.training import datasets, images, seeding
@@ -122,7 +123,7 @@ class Preparation:
         except Exception as error:  # whatever a stranger's network may raise
             raise InputError(
                 f"{self.config.network} has lazy layers, whose sizes its first input decides, and fails on an image of "
-                f"shape {(1, *self.image_shape)}: {type(error).__name__}: {error}"
+                f"shape {(1, *self.image_shape)}: {described(error)}"
             ) from error
         return network
 

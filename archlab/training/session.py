@@ -13,6 +13,7 @@ import torch
 
 from archlab.errors import DivergedError, RunError
 from archlab.networks.given import Trained, config_of, with_switches
+from archlab.networks.strangers import described, left_as_found
 from archlab.records import Run, TrainingConfig, Value
 from archlab.records.config import consistent
 from archlab.records.settings import divided, settled
@@ -76,7 +77,7 @@ def train(
     config = consistent(config)
     execution = settled(replace(execution or Execution(fresh=True), **where))
     sources = () if source is None else (source,)
-    with showing(progress, 1) as tell:
+    with showing(progress, 1) as tell, left_as_found():
         if execution.store is None:
             with TemporaryDirectory() as folder:
                 return run(config, Preparer(replace(execution, store=folder), sources), tell)
@@ -219,7 +220,7 @@ def _run(
             tell(Progress(config, "diverged", writer.key, done, steps=steps, run=diverged, error=error.reason))
             return diverged
         except Exception as error:  # whatever a stranger's network may raise
-            reason = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
+            reason = str(error) if isinstance(error, RunError) else described(error)
             failed = recorder.end("failed", reason)
             tell(Progress(config, "failed", writer.key, len(failed.epochs), steps=steps, run=failed, error=reason))
             raise RunError(reason) from error

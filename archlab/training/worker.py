@@ -23,6 +23,8 @@ from archlab.training.execution import Execution
 BOOTSTRAP = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from archlab.training.worker import main; main()"
 """What the interpreter of a worker is started with; its first argument is the parent's `sys.path` as JSON."""
 
+_exit = os._exit
+"""The system's own, which code that is contained does not get (`archlab.networks.strangers`)."""
 SOURCE = "archlab/training/worker.py"
 """The end of this file's path, by which a thread that trains is known."""
 
@@ -78,7 +80,7 @@ def main() -> None:
             pickle.dump(event, events)
             events.flush()
         except BrokenPipeError:
-            os._exit(0)  # nobody reads any more; raised into the training, it would make the run a failed one
+            _exit(0)  # nobody reads any more; raised into the training, it would make the run a failed one
 
     try:
         send(Ready(preparer.device.type != "cpu"))
@@ -103,4 +105,4 @@ def _receive(stream: BinaryIO, jobs: queue.SimpleQueue[TrainingConfig]) -> None:
         try:
             jobs.put(pickle.load(stream))
         except EOFError:
-            os._exit(0)  # at once: the main thread may be in the middle of a step
+            _exit(0)  # at once: the main thread may be in the middle of a step

@@ -154,9 +154,30 @@ def message(text: str) -> None:
 
 @contextlib.contextmanager
 def prints_aside() -> Iterator[None]:
-    """A context in which whatever is printed goes to stderr: a network's own code must not speak between our data."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
+    """A context in which whatever is printed goes to stderr: a network's own code must not speak between our data.
+
+    What is written to the descriptor, past Python, goes there too.
+    """
+    if not _is_descriptor(sys.stdout, 1):  # somebody caught it already: a test, a notebook
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _is_descriptor(stream: TextIO, number: int) -> bool:
+    try:
+        return stream.fileno() == number
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 @contextlib.contextmanager

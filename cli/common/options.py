@@ -12,6 +12,7 @@ import typer
 from archlab.cli.common.completion import network_names
 from archlab.cli.common.console import prints_aside
 from archlab.cli.common.groups import register
+from archlab.cli.common.timeout import stop_after
 from archlab.errors import InputError
 from archlab.records import Trace, Value
 from archlab.records.config import NORMS
@@ -135,6 +136,19 @@ NetworkOptions = NewType("NetworkOptions", dict[str, Value])
 """What `--option`, `--bn` and `--skip` name together."""
 
 
+TimeoutOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        min=0.001,
+        show_default=False,
+        callback=stop_after,
+        help="Stop after so long, with exit code 1, and say in which layer that was. Default: never.",
+    ),
+]
+
+
 def network_options(options: OptionOption = None, bn: BnOption = None, skip: SkipOption = None) -> NetworkOptions:
     """The options of the network's factory that `--option`, `--bn` and `--skip` name; the factory types them.
 
@@ -185,6 +199,7 @@ class _Asked:
     skip: SkipOption = None
     seq: SeqOption = None
     download: DownloadOption = False
+    timeout: TimeoutOption = None
 
 
 @dataclass(frozen=True, slots=True)

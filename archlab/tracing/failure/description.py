@@ -12,6 +12,7 @@ from torch import nn
 
 from archlab.errors import ForwardError
 from archlab.formulas import broadcast, expand, matmul_shape
+from archlab.networks.strangers import words
 from archlab.records import Failure, Shape, Trace
 from archlab.tracing.forward import location
 from archlab.tracing.forward.call_tree import Call
@@ -45,7 +46,7 @@ def forward_error(
             f"(the innermost: {_shortened(failed.path) or failed.kind}). Nest fewer, or allow more in the file that "
             f"builds it with sys.setrecursionlimit, which is {sys.getrecursionlimit():,}"
         )
-    found = diagnosis(failed, str(error))
+    found = diagnosis(failed, words(error))
     remedy = "; ".join(part for part in (sizes, found.remedy if is_theirs or not sizes else "") if part)
     place = f"{trace.network}: {failed.path} ({failed.kind})" if failed.path else trace.network
     if found.expected:
@@ -61,7 +62,7 @@ def forward_error(
         got=found.got,
         expected=found.expected,
         remedy=remedy,
-        error=str(error),
+        error=words(error),
     )
     return ForwardError(sentence, failure, replace(trace, failure=failure))
 

@@ -11,7 +11,9 @@ from types import FrameType
 
 import torch
 
-_OURS = str(Path(__file__).parent.parent)
+from archlab.networks.strangers import EndedError, described, words
+
+_OURS = tuple(str(Path(__file__).parents[2] / name) for name in ("tracing", "networks/strangers.py"))
 _TORCH = str(Path(torch.__file__).parent)
 
 
@@ -28,6 +30,8 @@ def of_call() -> str:
 
 def of_error(error: BaseException) -> str:
     """The innermost line outside torch and the tracer that an exception went through; empty if there is none."""
+    if isinstance(error, EndedError) and error.__cause__ is not None:
+        error = error.__cause__
     for entry in reversed(traceback.extract_tb(error.__traceback__)):
         if _is_theirs(entry.filename):
             return f"{_short(entry.filename)}:{entry.lineno}"
@@ -36,7 +40,9 @@ def of_error(error: BaseException) -> str:
 
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message; its class if it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if isinstance(error, EndedError):
+        return described(error)
+    return next(iter(words(error).strip().splitlines()), type(error).__name__)
 
 
 def of_class(kind: type) -> str:
@@ -54,7 +60,7 @@ _CLASS_LINES: dict[type, str] = {}
 
 
 def _is_theirs(name: str) -> bool:
-    return not name.startswith((_OURS, _TORCH, "<frozen", "<__array_function__"))
+    return not name.startswith((*_OURS, _TORCH, "<frozen", "<__array_function__"))
 
 
 @cache

@@ -200,7 +200,7 @@ class Tracer:
                 out = original(*args, **kwargs)
             with without_functions():
                 out = self._returned(call, out, args, kwargs)
-        except Exception as error:
+        except BaseException as error:
             tree.fail(call, error, Attempt(module, args, kwargs) if call.whole else None)
             raise
         finally:
