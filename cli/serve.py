@@ -81,6 +81,8 @@ def follow(context: typer.Context, store: Store, plan: Sequence[TrainingConfig],
 
 def _announce(live: Live, show: bool) -> None:
     message(f"Live: {live.url}")
+    if not live.is_kept:
+        message("The store can't be written: the next server will have another address.")
     if show:
         import webbrowser
 

@@ -174,6 +174,10 @@ def _determinism() -> tuple[bool, bool]:
     return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
+def _set_determinism(value: tuple[bool, bool]) -> None:
+    torch.use_deterministic_algorithms(value[0], warn_only=value[1])
+
+
 def _set_precision(value: str) -> None:
     torch.set_float32_matmul_precision(value)
 
@@ -237,7 +241,7 @@ _SETTINGS: list[tuple[Callable[[], Any], Callable[[Any], None]]] = [
     (torch.get_default_dtype, torch.set_default_dtype),
     (_default_device, _set_default_device),
     (torch.is_grad_enabled, torch._C._set_grad_enabled),
-    (_determinism, lambda value: torch.use_deterministic_algorithms(value[0], warn_only=value[1])),
+    (_determinism, _changed(_determinism, _set_determinism)),  # which imports torch's compiler
     (torch.get_float32_matmul_precision, _changed(torch.get_float32_matmul_precision, _set_precision)),
 ]
 """Of torch: how each is read and put."""

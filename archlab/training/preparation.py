@@ -68,15 +68,25 @@ class Preparation:
         grey += f"{self.config.network} takes."
         return (*self.source.notes, *([grey] if self.is_repeated else []))
 
-    def trace(self) -> Trace:
+    def trace(self, network: nn.Module | None = None) -> Trace:
         """The network's shapes, parameters and costs on one image, as it is trained.
+
+        Args:
+            network: one that is built already; it stays as it is. None to build another, without weights.
 
         Raises:
             ForwardError: it does not take the image.
         """
         from archlab.tracing import trace
 
-        traced = trace(self.source, [(1, *self.image_shape)])
+        shape = [(1, *self.image_shape)]
+        if network is None:
+            traced = trace(self.source, shape)
+        else:
+            with evaluating(network):
+                traced = trace(network, shape)
+            options = {name: str(value) for name, value in self.source.options.items()}
+            traced = replace(traced, network=self.source.name, options=options)
         return replace(traced, notes=tuple(dict.fromkeys((*traced.notes, *self.notes))))
 
     def environment(self, device: torch.device, network: nn.Module) -> dict[str, Value]:
@@ -201,15 +211,15 @@ class Preparer:
             self._summary = wanted, summarise(self.dataset(run))
         return self._summary[1]
 
-    def trace(self, run: Preparation) -> Trace | None:
+    def trace(self, run: Preparation, network: nn.Module) -> Trace | None:
         """The trace of a run's network, once for all runs of it; None where it can't be traced."""
         config = run.config
-        network = config.network, tuple(sorted(run.source.options.items())), run.image_shape
-        if network not in self._traces:
-            self._traces[network] = None
+        kind = config.network, tuple(sorted(run.source.options.items())), run.image_shape
+        if kind not in self._traces:
+            self._traces[kind] = None
             with suppress(Exception):  # whatever a stranger's network may raise; if it can't be trained, that is told
-                self._traces[network] = run.trace()
-        return self._traces[network]
+                self._traces[kind] = run.trace(network)
+        return self._traces[kind]
 
     def _images(self, dataset: str) -> Images:
         return images.load_images(dataset, self.execution.data_dir, download=self.execution.download)

@@ -14,7 +14,7 @@ import torch
 from archlab.errors import DivergedError, RunError
 from archlab.networks.given import Trained, config_of, with_switches
 from archlab.networks.strangers import described, left_as_found
-from archlab.records import Run, TrainingConfig, Value
+from archlab.records import Run, Trace, TrainingConfig, Value
 from archlab.records.config import consistent
 from archlab.records.settings import divided, settled
 from archlab.store import Store, run_key
@@ -123,8 +123,9 @@ def run(
             if known := stored():
                 return known
             check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
+            trace = preparer.trace(prepared, network)
             trainer = Trainer(network.to(device), dataset, config)
-            return _run(prepared, preparer, environment, trainer, tell)
+            return _run(prepared, preparer, environment, trainer, trace, tell)
 
 
 @contextlib.contextmanager
@@ -179,6 +180,7 @@ def _run(
     preparer: Preparer,
     environment: dict[str, Value],
     trainer: Trainer,
+    trace: Trace | None,
     tell: Callable[[Progress], None],
 ) -> Run:
     config = prepared.config
@@ -200,7 +202,7 @@ def _run(
         if reports.is_due():
             tell(Progress(config, "landscape", writer.key, config.epochs, point, config.landscape**2))
 
-    data, trace = preparer.summary(prepared), preparer.trace(prepared)
+    data = preparer.summary(prepared)
     with preparer.execution.home.writer(config, environment, trainer.parameters, data, trace=trace) as writer:
         recorder.keep_in(writer)
         tell(Progress(config, "started", writer.key, steps=steps))

@@ -53,14 +53,19 @@ def last_address(path: Path) -> Address:
     return Address(secrets.token_urlsafe(24))
 
 
-def keep_address(path: Path, address: Address) -> None:
-    """Write the address for the next server, readable by this user alone; a folder that can't be written keeps none."""
+def keep_address(path: Path, address: Address) -> bool:
+    """Whether the address is written for the next server, readable by this user alone.
+
+    A folder that can't be written keeps none: a colleague's store can be looked at, too.
+    """
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.replacing(path) as draft:
             file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(file, "w") as stream:
                 json.dump({"token": address.token, "port": address.port}, stream)
+        return True
+    return False
 
 
 def _is_private(state: os.stat_result) -> bool:

@@ -74,22 +74,27 @@ class Live:
         last = last_address(store.address_path)
         self._socket = _bound([port] if port is not None else [last.port or PORT, PORT, 0])
         self.address = Address(token or last.token, self._socket.getsockname()[1])
-        keep_address(store.address_path, self.address)
+        self.is_kept = keep_address(store.address_path, self.address)
+        """Whether the next server of this store will have the same address: not where the store can't be written."""
         self.last_message = ""
         """What open pages say when the server has ended; empty where it may come back."""
         self._watch = Watch(store, plan, fresh)
         self._ending = threading.Event()
         application = app(self._watch, self.address.token, self._events)
+        from archlab.reports.live.connections import QuietServer, protocol
+
         config = uvicorn.Config(
             application,
+            http=protocol(self.address.token),
             log_config=None,
+            log_level="critical",
             access_log=False,
             lifespan="off",
             ws="none",
             server_header=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
-        self._server: Server = uvicorn.Server(config)
+        self._server: Server = QuietServer(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 
     @property

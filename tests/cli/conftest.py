@@ -13,6 +13,12 @@ from tests.cli import trained
 Call = Callable[..., Result]
 
 
+@pytest.fixture(autouse=True)
+def defects_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a user would see as a line that asks for a report fails the test."""
+    monkeypatch.setenv("ARCHLAB_DEBUG", "1")
+
+
 @pytest.fixture
 def archlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     """Calls the command line with a store of its own; `archlab("runs", "list").stdout`."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -84,9 +85,15 @@ def test_an_error_on_purpose_is_a_message_and_a_code(
 
 
 def test_a_defect_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(monkeypatch, ZeroDivisionError("a bug"))
+    failing(monkeypatch, ZeroDivisionError("a \x1b bug"))
+    monkeypatch.delenv("ARCHLAB_DEBUG")
+    call = ("shapes", "lenet", "--columns", "help", "--json")
+    result = run(*call)
+    assert result.code == 1
+    assert re.match(r"error: ZeroDivisionError: a   bug \(\w+\.py, line \d+\)\. ARCHLAB_DEBUG=1 shows", result.err)
+    monkeypatch.setenv("ARCHLAB_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
-        run("shapes", "lenet", "--columns", "help", "--json")
+        run(*call)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes break differently there")

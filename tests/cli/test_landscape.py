@@ -17,7 +17,7 @@ CONFIG = TrainingConfig(network=f"{SOURCE}:Linear", epochs=1, train_samples=64, 
 
 def test_the_landscape_of_a_stored_run(archlab: Call) -> None:
     run = train(CONFIG, store=open_store(), device="cpu")
-    result = archlab("landscape", run.key, "--points", "3", "--device", "cpu", "--json")
+    result = archlab("landscape", run.key, "--points", "3", "--device", "cpu", "--trust", "--json")
     assert result.exit_code == 0
     document = json.loads(result.stdout)
     probes = open_store().probes(run.key)
@@ -25,7 +25,7 @@ def test_the_landscape_of_a_stored_run(archlab: Call) -> None:
     assert probes.landscape is not None
     assert (document["run"], document["coordinates"]) == (run.key, [-1.0, 0.0, 1.0])
     assert document["losses"] == probes.landscape.losses.tolist()
-    again = archlab("landscape", run.key, "--points", "3", "--device", "cpu")
+    again = archlab("landscape", run.key, "--points", "3", "--device", "cpu", "--trust")
     assert "has this landscape already (--fresh measures it again)" in again.stderr
     assert "at the trained weights" in again.stdout
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
+import socket
 import stat
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,7 +24,7 @@ import pytest
 from archlab.analysis.wording import spoken_time
 from archlab.errors import InputError
 from archlab.records import Epoch, LayerSeries, Probes, Smoothness, TrainingConfig
-from archlab.reports.live import Live, page
+from archlab.reports.live import Live, connections, page
 from archlab.reports.live.access import Address, keep_address, last_address
 from archlab.reports.live.board import board as board_of
 from archlab.reports.live.board import planned
@@ -170,6 +173,46 @@ def test_a_store_that_cannot_be_written_is_served_nonetheless(store: Store, monk
     monkeypatch.setattr(os, "open", refuse)
     keep_address(store.address_path, Address("t" * 32, 1))
     assert not store.address_path.exists()
+
+
+@pytest.fixture
+def crowded(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
+    """A server that has room for ten strangers, each for a second."""
+    monkeypatch.setattr(connections, "MOST_STRANGERS", 10)
+    monkeypatch.setattr(connections, "STRANGER_SECONDS", 1.0)
+    with Live(store) as server:
+        yield server
+
+
+HALVES = (b"", b"GET / HTT", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n", b"\x16\x03\x01 no words of HTTP\r\n\r\n",
+          b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999\r\n\r\nand then nothing")  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", HALVES)
+def test_strangers_that_hold_connections_keep_nobody_out(
+    sent: bytes, crowded: Live, capfd: pytest.CaptureFixture[str]
+) -> None:
+    held = []
+    for _ in range(40):
+        stranger = socket.create_connection(("127.0.0.1", crowded.address.port), timeout=5)
+        stranger.sendall(sent)
+        held.append(stranger)
+    assert httpx.get(crowded.url).status_code == 200
+    for stranger in held:  # all are ended: the oldest by the others, the rest after a second
+        with contextlib.suppress(ConnectionResetError):
+            while stranger.recv(4096):
+                pass
+        stranger.close()
+    assert httpx.get(crowded.url).status_code == 200
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_owner_s_connections_stay(crowded: Live) -> None:
+    with httpx.Client() as client, client.stream("GET", f"{crowded.url}events") as stream:
+        for _ in range(30):
+            socket.create_connection(("127.0.0.1", crowded.address.port)).close()
+        time.sleep(1.2)
+        assert next(stream.iter_lines()).startswith("event:")
 
 
 def test_a_taken_port_is_said(live: Live, tmp_path: Path) -> None:
