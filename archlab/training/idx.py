@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -21,11 +22,14 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> Bytes:
     Raises:
         DataError: it can't be read, is no IDX file of bytes, is cut short or too long, or has another shape.
     """
+    header = 4 * (1 + len(shape))
+    wanted = header + math.prod(shape)
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        # A byte more than there should be tells that there is more: a small file may unpack to any size.
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(wanted + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} can't be read: {error}. Fetch the file again") from error
-    header = 4 * (1 + len(shape))
     expected = bytes([0, 0, UNSIGNED_BYTE, len(shape)])
     if len(content) < header or content[:4] != expected:
         raise DataError(
@@ -35,9 +39,9 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> Bytes:
     found = tuple(np.frombuffer(content, dtype=">u4", count=len(shape), offset=4).tolist())
     if found != shape:
         raise DataError(f"{path} says it holds {_times(found)} values, expected {_times(shape)}. Fetch the file again")
-    wanted = header + int(np.prod(shape))
     if len(content) != wanted:
-        raise DataError(f"{path} has {len(content)} bytes, expected {wanted} by its header. Fetch the file again")
+        has = f"{len(content)} bytes" if len(content) < wanted else "more bytes"
+        raise DataError(f"{path} has {has}, expected {wanted} by its header. Fetch the file again")
     return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
 
 

@@ -8,15 +8,22 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+import struct
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from archlab.errors import DataError, nearest
 from archlab.training import idx, torchvision_files
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Bytes = idx.Bytes
 Labels = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -26,6 +33,12 @@ IMAGES_PER_TEST_IMAGE = 5
 DIGITS_IMAGES = 1797
 EXTENSIONS = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 TEST_FOLDERS = ("test", "val")
+GREY = {"1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N"}
+"""Pillow's modes of grey images."""
+SIXTEEN_BITS = {"PNG", "PPM"}
+"""Formats whose integers are of 16 bits, where Pillow gives 32."""
+MOST_PIXELS = 89_478_485
+"""Of one image: from there on Pillow takes it for a decompression bomb."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,30 +207,62 @@ def _listed(files: Mapping[str, list[Path]]) -> tuple[list[Path], Labels]:
 
 def _inspect(paths: Iterable[Path]) -> tuple[int, tuple[int, int] | None]:
     """Channels (1 if all images are grey, else 3), and the height and width if all have the same."""
-    from PIL import Image, UnidentifiedImageError
-
     modes, sizes = set(), set()
     for path in paths:
-        try:
-            with Image.open(path) as image:
-                modes.add(image.mode)
-                sizes.add(image.size)
-        except (OSError, UnidentifiedImageError) as error:
-            raise DataError(f"{path} is no readable image: {error}. Mend or remove it") from error
+        with _opened(path) as image:
+            modes.add(image.mode)
+            sizes.add(image.size)
     (width, height), *others = sizes
-    return (1 if modes <= {"1", "L"} else 3), (None if others else (height, width))
+    return (1 if modes <= GREY else 3), (None if others else (height, width))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image]:
+    """An image of which the header alone has been read.
+
+    Raises:
+        DataError: it is none, would unpack to more than `MOST_PIXELS`, or its values have no known range.
+    """
+    from PIL import Image
+
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            raise DataError(f"{path} is no file, expected an image. Remove it")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(path)
+        with image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise DataError(
+                    f"{path} has {width:,} x {height:,} pixels, expected {MOST_PIXELS:,} at most: make it smaller, or "
+                    "remove it"
+                )
+            if image.mode == "F" or (image.mode == "I" and image.format not in SIXTEEN_BITS):
+                kind = "fractions" if image.mode == "F" else "32-bit integers"
+                raise DataError(
+                    f"{path} holds {kind}, of which nobody knows what is black and what is white: save it with 8 or "
+                    "16 bits per value"
+                )
+            yield image
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path} unpacks to too many pixels: {error}. Make it smaller, or remove it") from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} can't be read as an image: {error}. Mend or remove it") from error
 
 
 def _decode(path: Path, channels: int, size: int | None) -> Bytes:
     """One image as (channels, height, width), stretched to a square of a size by bilinear interpolation."""
     from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            converted = image.convert("L" if channels == 1 else "RGB")
-            if size is not None and converted.size != (size, size):
-                converted = converted.resize((size, size), Image.Resampling.BILINEAR)
-            pixels = np.asarray(converted)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} can't be read: {error}. Mend or remove it") from error
+    with _opened(path) as image:
+        if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255: 65535 is white
+            values = np.asarray(image).astype(np.uint32)
+            image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+        converted = image.convert("L" if channels == 1 else "RGB")
+        if size is not None and converted.size != (size, size):
+            converted = converted.resize((size, size), Image.Resampling.BILINEAR)
+        pixels = np.asarray(converted)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)

@@ -18,6 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from archlab import networks
 from archlab.errors import InputError
+from archlab.memory import demand
 from archlab.networks import Source
 from archlab.networks.devices import find_device
 from archlab.networks.recorded import refuse_code
@@ -191,6 +192,7 @@ class Preparer:
         side = size or found.size
         fitted = source.with_options(_fitted(source, config, found, side))
         run = Preparation(config, fitted, found, size, _channels(fitted, found))
+        _demand_room(run)
         return replace(run, source=fitted.shown((2, *run.image_shape)))
 
     def dataset(self, run: Preparation) -> Dataset:
@@ -225,6 +227,28 @@ class Preparer:
         return images.load_images(dataset, self.execution.data_dir, download=self.execution.download)
 
 
+def _demand_room(run: Preparation) -> None:
+    """Hold that the images and what is noted of each step fit into the memory.
+
+    Raises:
+        InputError: they do not.
+    """
+    channels, height, width = run.image_shape
+    train, test = run.samples
+    demand(
+        (train + test) * channels * height * width,
+        f"{train + test:,} images of {channels} x {height:,} x {width:,}",
+        "choose a smaller --size, or fewer of them (--train-samples, --test-samples)",
+    )
+    config = run.config
+    steps = config.epochs * -(-train // config.batch_size)
+    demand(steps * STEP_BYTES, f"{steps:,} steps ({config.epochs:,} epochs)", "choose fewer --epochs")
+    points = config.landscape**2
+    demand(points * STEP_BYTES, f"a landscape of {points:,} points", "choose fewer (--landscape 21)")
+
+
+STEP_BYTES = 64
+"""That are held of each step: its losses, accuracies and rates, and their copies while they are written."""
 CHANNELS = ("in_channels", "in_chans")
 CLASSES = ("classes", "num_classes", "n_classes")
 SIZES = ("size", "image_size")

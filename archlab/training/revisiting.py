@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from archlab.errors import DivergedError, InputError
+from archlab.memory import demand
 from archlab.records import Landscape, Run, TrainingConfig
 from archlab.records.settings import divided, settled
 from archlab.training import seeding
@@ -75,6 +76,7 @@ def measure_landscape(
     execution = settled(replace(execution or Execution(), **where))
     if points < 3 or points % 2 == 0:
         raise InputError(f"points is {points}, expected an odd number from 3 on: the trained weights are in the middle")
+    demand(64 * points**2, f"a landscape of {points:,} x {points:,} points", "choose fewer")
     home, tell = execution.home, progress or (lambda event: None)
     found = home.run(run)
     if found.watched is not None:

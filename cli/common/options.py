@@ -125,6 +125,8 @@ def chosen_seeds(text: str) -> int | list[int]:
     if not counts or any(dash and int(last) < int(first) for first, dash, last in parts):
         raise InputError(f"--seeds is {text!r}, expected how many, as 6, or which, as 100-105 or 3,5,8")
     if len(numbers) == 1:
+        if int(text) > MOST_SEEDS:
+            raise InputError(f"--seeds is {text!r}, expected {MOST_SEEDS:,} at most")
         return int(text)
     ranges = [range(int(first), int(last or first) + 1) for first, _, last in parts]
     if sum(map(len, ranges)) > MOST_SEEDS:

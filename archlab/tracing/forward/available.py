@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from torch import nn
 
 from archlab.errors import ForwardError
+from archlab.memory import free_bytes
 from archlab.networks.members import parameters
 from archlab.records import Trace
 
@@ -35,5 +34,5 @@ def free_for(network: nn.Module, partial: Trace) -> bool:
 def needed_and_free(network: nn.Module) -> tuple[int, int]:
     """Bytes of the parameters, and those that are free; as many where nobody says."""
     needed = sum(parameter.numel() * parameter.element_size() for parameter in parameters(network))
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else needed
-    return needed, free
+    free = free_bytes()
+    return needed, needed if free is None else free

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from archlab.errors import InputError
+from archlab.memory import demand
 from archlab.records import Shape
 from archlab.tracing.inputs.shorthand import shape_text
 
@@ -63,6 +65,7 @@ def filled(values: str, shape: Shape, dtype: torch.dtype | None, floating: torch
 
 def _made(values: str, shape: Shape, dtype: torch.dtype | None, floating: torch.dtype, text: str) -> Tensor:
     """The tensor of `filled`, where its values come from no file."""
+    demand(16 * prod(shape), f"the input {text!r}", "give a smaller one, or leave its values out")
     generator = torch.Generator().manual_seed(0)
     bounds = _RANDINT.fullmatch(values)
     if bounds is not None:
@@ -193,10 +196,12 @@ def _read(path: Path) -> Any:
         case ".npy" | ".npz":
             import numpy
 
-            held = numpy.load(path, allow_pickle=False)
-            if isinstance(held, numpy.ndarray):
-                return _from_numpy(held)
-            with held:
+            if path.suffix.lower() == ".npy":  # mapped first: a header may promise more than the file holds
+                return _from_numpy(numpy.load(path, allow_pickle=False, mmap_mode="r").copy())
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(member.file_size for member in archive.infolist())
+            demand(unpacked, f"{path}, unpacked,", "choose a smaller file")
+            with numpy.load(path, allow_pickle=False) as held:
                 return {key: _from_numpy(held[key]) for key in held.files}
         case ".pt" | ".pth":
             try:
