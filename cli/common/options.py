@@ -19,7 +19,7 @@ from archlab.records.config import NORMS
 
 SOURCES_HELP = (
     "A built-in name (see archlab networks), torchvision:NAME, timm:NAME, hf:ORG/NAME, hf:FOLDER, FILE.py:FACTORY, "
-    "package.module:FACTORY, FILE.pt2, FILE.onnx, or FILE.json with a trace."
+    "package.module:FACTORY (whose code is run), FILE.pt2, FILE.onnx, or FILE.json with a trace."
 )
 NetworkArgument: TypeAlias = Annotated[
     str,
