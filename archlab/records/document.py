@@ -6,7 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from archlab.errors import InputError
+from archlab.errors import InputError, cut
+from archlab.records.reading import content, decoded, schema_of
 
 
 class Document:
@@ -43,26 +44,18 @@ class Document:
         """
         import msgspec
 
-        schema = document.get("schema") if isinstance(document, dict) else None
-        if schema != cls.SCHEMA:
-            raise InputError(
-                f"{origin} has schema {schema!r}, expected {cls.SCHEMA!r}: was it written by another command?"
-            )
+        cls._refuse_other(document.get("schema") if isinstance(document, dict) else None, origin)
         try:
             return msgspec.convert(document, cls)
         except msgspec.ValidationError as error:
-            raise InputError(f"{origin} is no {cls.SCHEMA}: {error}") from error
+            raise InputError(f"{origin} is no {cls.SCHEMA}: {cut(error)}") from error
 
     @classmethod
     def from_json(cls, text: str | bytes, origin: str = "the document") -> Self:
         """The record that `to_json` wrote; raises `InputError` as `from_dict` does."""
-        import msgspec
-
-        try:
-            document = msgspec.json.decode(text)
-        except msgspec.DecodeError as error:
-            raise InputError(f"{origin} is no JSON: {error}") from error
-        return cls.from_dict(document, origin)
+        cls._refuse_other(schema_of(text, origin), origin)
+        found: Self = decoded(text, cls, origin, cls.SCHEMA)
+        return found
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -71,8 +64,11 @@ class Document:
         Raises:
             InputError: the file can't be read, or is not such a record.
         """
-        try:
-            text = Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(f"{path} can't be read: {error.strerror}") from error
-        return cls.from_json(text, str(path))
+        return cls.from_json(content(path), str(path))
+
+    @classmethod
+    def _refuse_other(cls, schema: object, origin: str) -> None:
+        if schema != cls.SCHEMA:
+            raise InputError(
+                f"{origin} has schema {cut(repr(schema))}, expected {cls.SCHEMA!r}: was it written by another command?"
+            )

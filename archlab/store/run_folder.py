@@ -23,9 +23,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archlab.errors import ArchlabError, StoreError
+from archlab.errors import ArchlabError, StoreError, cut
 from archlab.records import Epoch, NormRecording, Probes, Run
 from archlab.records.display import Shown
+from archlab.records.reading import content
 from archlab.records.run import Status
 from archlab.store.arrays import read_arrays
 from archlab.store.lock import is_held
@@ -147,13 +148,16 @@ class RunFolder(Shown):
 
 
 def _read_epochs(path: Path) -> tuple[Epoch, ...]:
+    import msgspec
+
     if not path.exists():
         return ()
-    complete, _, _ = path.read_text(encoding="utf-8").rpartition("\n")  # a process may have been killed within a line
+    complete, _, _ = content(path).rpartition(b"\n")  # a process may have been killed within a line
     try:
-        return tuple(Epoch(**json.loads(line)) for line in complete.splitlines())
-    except (ValueError, TypeError) as error:
-        raise StoreError(f"{path} is no list of epochs: {error}") from error
+        # Not by msgspec alone: the loss of an epoch that diverged may be a NaN, which JSON knows not.
+        return msgspec.convert([json.loads(line) for line in complete.splitlines()], tuple[Epoch, ...])
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is no list of epochs: {cut(error)}") from error
 
 
 def _read_steps(path: Path) -> dict[str, Array]:
