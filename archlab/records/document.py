@@ -20,6 +20,13 @@ class Document:
     __slots__ = ()
     SCHEMA: ClassVar[str]
 
+    def conflict(self) -> str:
+        """What in the record doesn't go together, in words; empty where all does.
+
+        It is asked of what is read from JSON, where a type says how each value looks and not what it refers to.
+        """
+        return ""
+
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, numbers and strings, `schema` first; NaN and infinities become None."""
         import msgspec
@@ -46,16 +53,17 @@ class Document:
 
         cls._refuse_other(document.get("schema") if isinstance(document, dict) else None, origin)
         try:
-            return msgspec.convert(document, cls)
+            found = msgspec.convert(document, cls)
         except msgspec.ValidationError as error:
             raise InputError(f"{origin} is no {cls.SCHEMA}: {cut(error)}") from error
+        return found._agreeing(origin)
 
     @classmethod
     def from_json(cls, text: str | bytes, origin: str = "the document") -> Self:
         """The record that `to_json` wrote; raises `InputError` as `from_dict` does."""
         cls._refuse_other(schema_of(text, origin), origin)
         found: Self = decoded(text, cls, origin, cls.SCHEMA)
-        return found
+        return found._agreeing(origin)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -65,6 +73,12 @@ class Document:
             InputError: the file can't be read, or is not such a record.
         """
         return cls.from_json(content(path), str(path))
+
+    def _agreeing(self, origin: str) -> Self:
+        """The record itself, if all in it goes together."""
+        if wrong := self.conflict():
+            raise InputError(f"{origin} is no {self.SCHEMA}: {cut(wrong)}")
+        return self
 
     @classmethod
     def _refuse_other(cls, schema: object, origin: str) -> None:

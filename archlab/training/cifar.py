@@ -111,7 +111,7 @@ def _counted(act: Callable[[Any], None]) -> Callable[[Any], None]:
     return count
 
 
-_InPython: Any = pickle._Unpickler  # type: ignore[attr-defined]
+_InPython: Any = pickle._Unpickler
 
 
 class _Unpickler(_InPython):  # type: ignore[misc]

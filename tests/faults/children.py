@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import sys
 import time
@@ -30,7 +29,7 @@ class Result(NamedTuple):
     """What it wrote to its descriptors 1 and 2."""
     seconds: float
     bytes: int
-    """The most memory that it had, beyond what this process had."""
+    """The most memory that it had, beyond what it began with."""
 
     @property
     def violation(self) -> str:
@@ -60,10 +59,10 @@ def in_a_copy(
     sys.stdout.flush()
     sys.stderr.flush()
     started = time.monotonic()
-    before = _resident(os.getpid())
     child = os.fork()
     if child == 0:
         _be_the_copy(act, output)
+    before = _resident(child)  # less than this process, since a copy has none of the files in memory yet
     status, most = 0, 0
     while True:
         done, status, usage = os.wait4(child, os.WNOHANG)
@@ -75,8 +74,7 @@ def in_a_copy(
             _, status, usage = os.wait4(child, 0)
             break
         time.sleep(0.005)
-    # The system's own count sees what came and went between two looks, and that of a copy begins with its parent's.
-    most = max(most, usage.ru_maxrss * 1024 - max(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+    most = max(most, usage.ru_maxrss * 1024 - before)  # what came and went between two looks
     text = output.read_text(errors="replace") if output.exists() else ""
     return Result(os.waitstatus_to_exitcode(status), text, time.monotonic() - started, max(0, most))
 
