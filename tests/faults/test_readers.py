@@ -52,7 +52,7 @@ def test_the_fuzzer_sees_what_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path
         (lambda: 1 / 0, "nobody foresaw"),
         (lambda: len(b"x" * 10**8) and 0, "0.1 GB"),
         (lambda: os.kill(os.getpid(), signal.SIGTERM), "SIGTERM"),
-        (lambda: [None for _ in iter(int, 1)], "no end within 0 s"),
+        (lambda: next(number for number in iter(int, 1) if number), "no end within 0 s"),
     ],
 )
 def test_a_copy_tells_what_was_done_in_it(
