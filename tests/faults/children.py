@@ -16,6 +16,7 @@ BYTES = 1_000_000_000
 """That a copy may take beyond what this process takes, which has torch in it."""
 KILLED_BYTES = 2 * BYTES
 """At which a copy is ended, for the sake of the machine."""
+ERRORS = ".errors"
 CRASHED, LEFT = 99, 98
 """Exit codes of a copy: out of which an error came, which could not say how it ended."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -25,11 +26,18 @@ class Result(NamedTuple):
     """What a copy left behind."""
 
     code: int
-    output: str
-    """What it wrote to its descriptors 1 and 2."""
+    said: str
+    """What it wrote to its descriptor 1."""
+    errors: str
+    """What it wrote to its descriptor 2."""
     seconds: float
     bytes: int
     """The most memory that it had, beyond what it began with."""
+
+    @property
+    def output(self) -> str:
+        """All that it wrote."""
+        return self.said + self.errors
 
     @property
     def violation(self) -> str:
@@ -52,7 +60,7 @@ def in_a_copy(
 
     Args:
         act: what it does; a whole number that it returns, or leaves by, is its exit code.
-        output: the file that takes what it writes.
+        output: the file that takes what it writes; its errors go into one beside it.
         seconds: after which it is killed.
         alive: when it last gave a sign of life, by `time.monotonic`: then `seconds` count from there.
     """
@@ -75,8 +83,10 @@ def in_a_copy(
             break
         time.sleep(0.005)
     most = max(most, usage.ru_maxrss * 1024 - before)  # what came and went between two looks
-    text = output.read_text(errors="replace") if output.exists() else ""
-    return Result(os.waitstatus_to_exitcode(status), text, time.monotonic() - started, max(0, most))
+    said, errors = (
+        path.read_text(errors="replace") if path.exists() else "" for path in (output, output.with_suffix(ERRORS))
+    )
+    return Result(os.waitstatus_to_exitcode(status), said, errors, time.monotonic() - started, max(0, most))
 
 
 def _resident(process: int) -> int:
@@ -90,9 +100,8 @@ def _resident(process: int) -> int:
 def _be_the_copy(act: Callable[[], object], output: Path) -> None:
     with contextlib.suppress(BaseException):
         os.setsid()
-        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
+        for number, path in ((1, output), (2, output.with_suffix(ERRORS))):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115

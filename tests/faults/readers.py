@@ -35,13 +35,12 @@ from hypothesis import strategies as st
 from archlab.errors import ArchlabError
 from tests.faults import damage
 from tests.faults.children import BYTES, in_a_copy
+from tests.faults.messages import unclear
 
 SECONDS = 10.0
 """That the reading of one file may take."""
 TURN = 15.0
 """Seconds of a reader's turn."""
-LONGEST = 2_000
-"""Characters of a message."""
 Reader = Callable[[st.DataObject, Path], object]
 
 
@@ -51,16 +50,6 @@ class ViolationError(Exception):
 
 class _TimeUpError(KeyboardInterrupt):
     """Hypothesis lets interrupts through at once."""
-
-
-def unclear(message: str) -> str:
-    """What is wrong with a message; empty where nothing."""
-    if not message.strip():
-        return "an empty message"
-    if len(message) > LONGEST or message.count("\n") > 5:
-        return f"a message of {len(message):,} characters in {message.count(chr(10)) + 1} lines"
-    odd = sorted({letter for letter in message if not letter.isprintable() and letter != "\n"})
-    return f"{odd} in the message" if odd else ""
 
 
 def attempt(read: Callable[[], object]) -> Any:
