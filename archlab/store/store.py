@@ -378,8 +378,8 @@ def _new_key(config: TrainingConfig) -> str:
 
 
 def _slug(text: str) -> str:
-    # A long name may be cut before a dot, which would hide the folder.
-    return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-.")[-48:].lstrip(".") or "x"
+    # A long name may be cut before a dot, which would hide the folder, or a dash, which would make it an option.
+    return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-.")[-48:].lstrip("-.") or "x"
 
 
 def _is_hidden(path: Path) -> bool:
