@@ -8,19 +8,22 @@ import sys
 import sysconfig
 import traceback
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from archlab.errors import SourceError, nearest
+from archlab.networks.local_modules import local_files
 from archlab.networks.strangers import EndedError, contained, described, remembered, words
 
 
 def load_file(path: Path) -> ModuleType:
     """The module that a Python file defines; its folder can be imported from meanwhile.
 
-    A file is run once in a process, and again only when its text has changed.
+    A file is run once in a process, and again only when its text has changed, or that of a module of the user's that it
+    imports: those are then imported anew.
 
     Raises:
         SourceError: the file can't be read, or fails, with the error and its line.
@@ -34,9 +37,13 @@ def load_file(path: Path) -> ModuleType:
     # Classes look their module up by its name: one name per file, so that two files called net.py stay apart.
     module = ModuleType(f"{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}")
     known = _LOADED.get(module.__name__)
-    if known is not None and known[0] == text:
-        apply_settings(module)
-        return known[1]
+    if known is not None:
+        if known.text == text and known.imported == _texts(known.imported):
+            apply_settings(module)
+            return known.module
+        for name, other in list(sys.modules.items()):
+            if str(getattr(other, "__file__", "")) in known.imported:
+                del sys.modules[name]
     module.__file__ = str(path)
     module.__package__ = ""
     sys.modules[module.__name__] = module
@@ -51,18 +58,39 @@ def load_file(path: Path) -> ModuleType:
         if "relative import" in words(error):
             hint = "; a file of a package is named as package.module:FACTORY"
         raise SourceError(f"{path} can't be imported: {quote(error, str(path))}{hint}") from error
-    _LOADED[module.__name__] = text, module, settings
+    others = [str(one) for one in local_files([module.__name__], path.parent) if one != path]
+    _LOADED[module.__name__] = _Loaded(text, module, settings, _texts(others))
     return module
 
 
 def apply_settings(module: ModuleType) -> None:
     """Set of torch what the file of a module set when it was read; nothing for another module."""
-    for put in _LOADED[module.__name__][2] if module.__name__ in _LOADED else ():
+    for put in _LOADED[module.__name__].settings if module.__name__ in _LOADED else ():
         put()
 
 
-_LOADED: dict[str, tuple[bytes, ModuleType, list[Callable[[], None]]]] = {}
-"""Name of a module -> the text of its file when it was run, what came of it, and what makes its settings of torch."""
+class _Loaded(NamedTuple):
+    """A file that was run."""
+
+    text: bytes
+    """When it was run."""
+    module: ModuleType
+    settings: list[Callable[[], None]]
+    """Make its settings of torch."""
+    imported: dict[str, bytes]
+    """The files of the user's modules that it imports, and their texts."""
+
+
+def _texts(paths: Iterable[str]) -> dict[str, bytes]:
+    found = {}
+    for path in paths:
+        with suppress(OSError):  # one that is gone is one that has changed
+            found[path] = Path(path).read_bytes()
+    return found
+
+
+_LOADED: dict[str, _Loaded] = {}
+"""By the name of the module."""
 
 
 def load_module(name: str) -> ModuleType:

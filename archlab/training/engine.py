@@ -47,9 +47,9 @@ def train_all(
 ) -> list[Run]:
     """The runs of some configurations, in their order; those that diverged or failed have that status.
 
-    Finished and diverged runs of the same key are taken from the store. At Ctrl-C or SIGTERM all end their step and keep
-    what they have done, and `StoppedError` goes on to the caller; a second Ctrl-C ends them where they are. What came to
-    its end is in the store, what did not is there as interrupted, and the same call goes on from there.
+    Finished and diverged runs of the same key are taken from the store. At Ctrl-C or SIGTERM all end their step and
+    keep what they have done, and `StoppedError` goes on to the caller; a second Ctrl-C ends them where they are. What
+    came to its end is in the store, what did not is there as interrupted, and the same call goes on from there.
 
     Args:
         configs: what to train; equal ones are trained once.

@@ -92,7 +92,7 @@ class Preparation:
 
     def environment(self, device: torch.device, network: nn.Module) -> dict[str, Value]:
         """What decides the run's result beside its configuration, for its record; the network has its first weights."""
-        found = describe(device, network, self.images.fingerprint)
+        found = describe(device, network, self.images.fingerprint, self.source.module)
         return found | ({"images": f"grey, repeated in {self.channels} channels"} if self.is_repeated else {})
 
     @property
