@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import sys
 import sysconfig
 import traceback
@@ -15,7 +16,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from archlab.errors import SourceError, nearest
-from archlab.networks.local_modules import local_files
+from archlab.networks.local_modules import OWN, held, local_files
 from archlab.networks.strangers import EndedError, contained, described, remembered, words
 
 
@@ -42,8 +43,10 @@ def load_file(path: Path) -> ModuleType:
             apply_settings(module)
             return known.module
         for name, other in list(sys.modules.items()):
-            if str(getattr(other, "__file__", "")) in known.imported:
+            if held(other).get("__file__") in known.imported:
                 del sys.modules[name]
+                for owned in _OWNED.values():
+                    owned.pop(name, None)
     module.__file__ = str(path)
     module.__package__ = ""
     sys.modules[module.__name__] = module
@@ -162,8 +165,17 @@ def searching(folder: Path) -> Iterator[None]:
     """Modules in a folder can be imported, as if Python had been started there, but for names of the standard library.
 
     A folder with a `profile.py` would else break `import cProfile`, and with it whoever imports that.
+
+    Each folder has modules of its own: where `old/net.py` and `new/net.py` both import `helper`, each gets the one that
+    lies beside it.
     """
     entry = str(folder.resolve())
+    own = _OWNED.setdefault(entry, {})
+    for place, owned in _OWNED.items():
+        for name, module in owned.items() if place != entry else ():
+            if sys.modules.get(name) is module and (name in own or _has(folder, name)):
+                del sys.modules[name]
+    sys.modules.update(own)
     standard = sysconfig.get_paths()["stdlib"]
     places = [place for place, path in enumerate(sys.path) if path.startswith(standard) and "-packages" not in path]
     sys.path.insert(places[-1] + 1 if places else 0, entry)
@@ -172,3 +184,21 @@ def searching(folder: Path) -> Iterator[None]:
     finally:
         if entry in sys.path:
             sys.path.remove(entry)
+        own.update({name: module for name, module in list(sys.modules.items()) if _lies_in(module, entry)})
+
+
+_OWNED: dict[str, dict[str, ModuleType]] = {}
+"""Of each folder that was searched, the modules that came from it, by name."""
+
+
+def _has(folder: Path, name: str) -> bool:
+    first = name.partition(".")[0]
+    return (folder / first).is_dir() or (folder / f"{first}.py").is_file()
+
+
+def _lies_in(module: ModuleType, folder: str) -> bool:
+    """Whether a module, or a package without a file, lies in a folder, and not among packages installed there."""
+    known = held(module)
+    paths = [known.get("__file__"), *list(known.get("__path__") or ())[:1]]
+    path = next((path for path in paths if isinstance(path, str)), "")
+    return path.startswith(folder + os.sep) and "-packages" not in path and not path.startswith(OWN)

@@ -17,8 +17,10 @@ from collections.abc import Iterable, Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-_OWN = str(Path(__file__).parents[1])
+OWN = str(Path(__file__).parents[1])
+"""The folder of archlab itself."""
 _INSTALLED = tuple({str(Path(path)) for name, path in sysconfig.get_paths().items() if name.endswith("lib")})
 _PACKAGES = ("site-packages", "dist-packages")
 
@@ -40,10 +42,16 @@ def local_files(names: Iterable[str], folder: Path | None = None) -> list[Path]:
     return sorted(set(files.values()))
 
 
+def held(module: ModuleType | None) -> dict[str, Any]:
+    """What a module holds, without asking it: some make up any attribute that they are asked for, or fail."""
+    found: dict[str, Any] = getattr(module, "__dict__", {})
+    return found
+
+
 def _file(name: str, folder: Path | None) -> Path | None:
     """The file of a module of the user's; None for another, and where there is none."""
     module = sys.modules.get(name)
-    origin = getattr(module, "__file__", None) if module is not None else None
+    origin = held(module).get("__file__")
     if module is None and name.partition(".")[0] not in sys.stdlib_module_names:
         spec = _spec(name, folder)
         origin = spec.origin if spec is not None and spec.has_location else None
@@ -51,7 +59,7 @@ def _file(name: str, folder: Path | None) -> Path | None:
         return None
     path = Path(origin)
     place = str(path.resolve())
-    installed = place.startswith((_OWN, *_INSTALLED)) or any(part in _PACKAGES for part in path.parts)
+    installed = place.startswith((OWN, *_INSTALLED)) or any(part in _PACKAGES for part in path.parts)
     return path if not installed and path.is_file() else None
 
 
@@ -79,7 +87,7 @@ def _imported(name: str, path: Path) -> Iterator[str]:
         return
     module = sys.modules.get(name)
     is_package = path.name == "__init__.py"
-    package = getattr(module, "__package__", None) or (name if is_package else name.rpartition(".")[0])
+    package = held(module).get("__package__") or (name if is_package else name.rpartition(".")[0])
     for node in ast.walk(tree):
         found: list[str] = []
         if isinstance(node, ast.Import):
@@ -97,7 +105,7 @@ def _imported(name: str, path: Path) -> Iterator[str]:
 
 def _held(module: ModuleType | None) -> Iterator[str]:
     """The modules that a module holds, or holds something of."""
-    for value in list(vars(module).values()) if module is not None else ():
+    for value in list(held(module).values()):
         if isinstance(value, ModuleType):
             yield value.__name__
         elif isinstance(home := getattr(value, "__module__", None), str):

@@ -29,7 +29,8 @@ def forget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(tmp_path)  # for what is imported in a forward pass
     yield
     for name, module in list(sys.modules.items()):
-        if str(tmp_path) in f"{getattr(module, '__file__', '')} {getattr(module, '__path__', '')}":
+        places = f"{vars(module).get('__file__')} {vars(module).get('__path__')}"
+        if str(tmp_path) in places:
             del sys.modules[name]
 
 
@@ -85,3 +86,23 @@ def test_what_is_installed_is_known_by_its_version(tmp_path: Path) -> None:
     )
     source = resolve(f"{tmp_path / 'mine.py'}:Net")
     assert [path.name for path in local_files([source.module])] == ["helper.py", "mine.py"]
+
+
+def test_files_in_two_folders_each_have_the_helper_beside_them(tmp_path: Path) -> None:
+    """Two versions of a project, say; also when they are built again, and their helpers import late."""
+    text = NET.format(imports="import helper") + FORWARD.format(call="helper.act()")
+    for version in (2, 3):
+        (tmp_path / str(version)).mkdir()
+        write_files(tmp_path / str(version), {"mine.py": text, "helper.py": f"def act(): return {version}"})
+    sources = [resolve(f"{tmp_path / version / 'mine.py'}:Net") for version in ("2", "3")]
+    ones = torch.ones(1, 64)
+    for source, version in zip(sources * 2, (2.0, 3.0, 2.0, 3.0), strict=True):
+        network = source.build()
+        assert float((network(ones) / nn.Linear.forward(network, ones)).detach().mean()) == pytest.approx(version)
+    for source, version in zip(sources, "23", strict=True):
+        preparer = Preparer(Execution(device="cpu"), [source])
+        prepared = preparer.prepare(TrainingConfig(network=source.name, dataset="digits"))
+        network = prepared.network()
+        before = prepared.environment(preparer.device, network)["network"]
+        write_files(tmp_path / version, {"helper.py": "def act(): return 4"})
+        assert prepared.environment(preparer.device, network)["network"] != before
