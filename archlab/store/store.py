@@ -46,6 +46,7 @@ from archlab.records.display import Shown
 from archlab.records.run import RESULTS
 from archlab.records.settings import keyed, settings
 from archlab.store import lock
+from archlab.store.checkpoints import Checkpoint, checkpoints_in
 from archlab.store.comparison_folder import ComparisonFolder
 from archlab.store.landscape_draft import LandscapeDraft
 from archlab.store.measurements import KINDS, read_probes
@@ -261,15 +262,21 @@ class Store(Shown):
         data: DataSummary | None = None,
         watched: Watched | None = None,
         trace: Trace | None = None,
+        begun: Checkpoint | None = None,
     ) -> RunWriter:
         """A writer for one run, which holds its folder until it ends; use it in a `with` statement.
 
-        A watched training is a run of its own each time: nobody knows what decided it.
+        A watched training is a run of its own each time: nobody knows what decided it. A run that goes on from a
+        checkpoint keeps its beginning, and counts how often it was resumed.
 
         Raises:
             StoreError: the folder can't be written.
         """
-        created = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+        created, resumed = datetime.now(UTC).astimezone().isoformat(timespec="seconds"), 0
+        if begun is not None:
+            with contextlib.suppress(StoreError):
+                before = RunFolder(begun.path.parent).run()
+                created, resumed = before.created, before.resumed + 1
         run = Run(
             key=run_key(config, environment) if watched is None else _new_key(config),
             config=config,
@@ -280,8 +287,16 @@ class Store(Shown):
             data=data,
             watched=watched,
             trace="" if trace is None else self.keep_trace(trace),
+            resumed=resumed,
         )
-        return RunWriter(self.path / RUNS, run, self._publish)
+        return RunWriter(self.path / RUNS, run, self._publish, begun)
+
+    def checkpoints(self, key: str) -> list[Checkpoint]:
+        """What is left of trainings of that run that were interrupted or failed: the furthest first."""
+        ended = RunFolder(self.path / RUNS / key)
+        left = [folder for folder in self._partials(key) if folder.is_held is False]
+        found = [checkpoint for folder in (ended, *left) for checkpoint in checkpoints_in(folder.path)]
+        return sorted(found, key=lambda one: one.step, reverse=True)
 
     @contextlib.contextmanager
     def claim(self, key: str) -> Iterator[bool]:
@@ -378,8 +393,8 @@ def _new_key(config: TrainingConfig) -> str:
 
 
 def _slug(text: str) -> str:
-    # A long name may be cut before a dot, which would hide the folder.
-    return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-.")[-48:].lstrip(".") or "x"
+    # A long name may be cut before a dot, which would hide the folder, or a dash, which would make it an option.
+    return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-.")[-48:].lstrip("-.") or "x"
 
 
 def _is_hidden(path: Path) -> bool:

@@ -37,7 +37,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 @pytest.fixture
 def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs are shown without their networks: tracing them is another test's concern."""
-    monkeypatch.setattr(report, "_networks_of", lambda items, store, data_dir: [])
+    monkeypatch.setattr(report, "_networks_of", lambda items, store, data_dir, trust: [])
 
 
 def test_no_argument_is_the_newest_comparison(command: Command, untraced: None) -> None:
@@ -101,7 +101,7 @@ def test_networks_are_left_out_where_their_data_is_missing(command: Command) -> 
         run = writer.finish({})
     code, out, err = command(run.key)
     assert (code, out) == (0, "report.html\n")
-    assert "the networks trained on gone are left out of the report: there is no data set 'gone'" in err
+    assert "lenet, trained on gone, is left out of the report: there is no data set 'gone'" in err
 
 
 @pytest.mark.parametrize(
