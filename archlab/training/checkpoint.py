@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from archlab.errors import StoreError
+from archlab.networks import members
 from archlab.training.progress import Pace
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class NetworkState:
         Raises:
             UnkeptError: an attribute has changed that can't be written down.
         """
-        buffers = dict(self._network.named_buffers())
+        buffers = dict(members.named_buffers(self._network))
         changed: dict[str, Any] = decoded(encoded({"tensors": buffers, "attributes": self._changed()}))
         return changed
 
@@ -200,7 +201,7 @@ class NetworkState:
         Raises:
             KeyError: the state is another network's.
         """
-        held, modules = dict(self._tensors()), dict(self._network.named_modules())
+        held, modules = dict(self._tensors()), dict(members.named_modules(self._network))
         if missing := held.keys() - state["tensors"].keys():
             raise KeyError(min(missing))
         for name, value in state["tensors"].items():
@@ -217,11 +218,11 @@ class NetworkState:
         return {place: value for place, value in self._attributes() if _mark(value) != self._first.get(place, "")}
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
-        yield from self._network.named_parameters()
-        yield from self._network.named_buffers()
+        yield from members.named_parameters(self._network)
+        yield from members.named_buffers(self._network)
 
     def _attributes(self) -> Iterator[tuple[tuple[str, str], Any]]:
-        for path, module in self._network.named_modules():
+        for path, module in members.named_modules(self._network):
             for name, value in vars(module).items():
                 if name not in _OF_TORCH:
                     yield (path, name), value

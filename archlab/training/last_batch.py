@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from archlab.errors import InputError
+from archlab.networks import members
 from archlab.training.norms import evaluating, norm_layers
 
 
@@ -42,7 +43,7 @@ def check_last_batch(network: nn.Module, image_shape: tuple[int, int, int], imag
         )
         for layer in layers
     ]
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    device = next((parameter.device for parameter in members.parameters(network)), torch.device("cpu"))
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]), evaluating(network):
             network(torch.zeros(1, *image_shape, device=device))

@@ -86,9 +86,9 @@ def network(given: nn.Module) -> Held:
 def _tensor(value: Any) -> Any:
     if not isinstance(value, torch.Tensor):
         return id(value)
-    plain = value.layout is torch.strided and not value.is_quantized and not value.is_meta and value.numel() < 10**6
     if type(value).__name__.startswith("Uninitialized"):
         return id(value), type(value)
+    plain = value.layout is torch.strided and not value.is_quantized and not value.is_meta and value.numel() < 10**6
     values = value.detach().tolist() if plain else None
     return id(value), value.dtype, value.requires_grad, value.grad is None, tuple(value.shape), repr(values)
 

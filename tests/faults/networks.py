@@ -108,7 +108,7 @@ def act(one: Try, store: Path) -> list[str]:
 def command(one: Try, store: Path) -> tuple[list[str], Callable[[], None]]:
     """A command line, and what runs it in this process."""
     chance = random.Random(one.seed)
-    name, *rest = chance.choice(COMMANDS)
+    name, *rest = chance.choice(COMMANDS[:3] if one.plant == planting.ENDLESS else COMMANDS)
     source = [f"{FILE}:planted", "--option", f"plant={one.plant}", "--option", f"seed={one.seed}"]
     if name == "diff":
         source.insert(1, "lenet")
