@@ -10,8 +10,8 @@ give the same in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ def refuse_unsound(network: nn.Module) -> None:
         InputError: what is otherwise, and where.
     """
     for path, module in named_modules(network):
+        if isinstance(module, torch.jit.ScriptModule):
+            continue
         place = f"{cut(path, 100) or 'the network'} ({type(module).__name__})"
         for kind, table in (("parameter", "_parameters"), ("buffer", "_buffers"), ("module", "_modules")):
             held = vars(module).get(table)
@@ -96,29 +98,37 @@ def every_named_module(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             pending.extend((name, child, False) for name, child in reversed(below))
 
 
-def _below(module: nn.Module) -> dict[str, nn.Module | None]:
-    # Not as an attribute: a module may answer for these as it likes.
-    return vars(module).get("_modules") or {}
+def _below(module: nn.Module) -> Mapping[str, nn.Module | None]:
+    below: Mapping[str, nn.Module | None] = _table(module, "_modules")
+    return below
+
+
+def _table(module: nn.Module, name: str) -> Any:
+    """`_parameters`, `_buffers` or `_modules` of a module; empty where it has none."""
+    own = vars(module).get(name)  # not as an attribute: a module may answer for these as it likes
+    if own is None and isinstance(module, torch.jit.ScriptModule):  # which has them elsewhere
+        own = getattr(module, name, None)
+    return own if own is not None else {}
 
 
 def named_parameters(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Each parameter once with its dotted name, in the order of the modules."""
-    return _named((path, vars(module).get("_parameters") or {}) for path, module in named_modules(network))
+    return _named((path, _table(module, "_parameters")) for path, module in named_modules(network))
 
 
 def parameters(network: nn.Module) -> Iterator[nn.Parameter]:
     """Each parameter once, in the order of the modules."""
-    return _each(vars(module).get("_parameters") or {} for module in modules(network))
+    return _each(_table(module, "_parameters") for module in modules(network))
 
 
 def named_buffers(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Each buffer once with its dotted name, in the order of the modules."""
-    return _named((path, vars(module).get("_buffers") or {}) for path, module in named_modules(network))
+    return _named((path, _table(module, "_buffers")) for path, module in named_modules(network))
 
 
 def buffers(network: nn.Module) -> Iterator[Tensor]:
     """Each buffer once, in the order of the modules."""
-    return _each(vars(module).get("_buffers") or {} for module in modules(network))
+    return _each(_table(module, "_buffers") for module in modules(network))
 
 
 def set_training(network: nn.Module, training: bool) -> nn.Module:

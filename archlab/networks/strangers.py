@@ -118,9 +118,9 @@ def telling(what: str, *passing: type[Exception]) -> Iterator[None]:
     try:
         with contained():
             yield
-    except (ArchlabError, *passing):
-        raise
     except Exception as error:
+        if isinstance(error, (ArchlabError, *passing)):
+            raise
         raised = error.__cause__ if isinstance(error, EndedError) and error.__cause__ is not None else error
         places = [place for place in traceback.extract_tb(raised.__traceback__) if place.filename != __file__]
         line = f" ({Path(places[-1].filename).name}, line {places[-1].lineno})" if places else ""
@@ -325,7 +325,7 @@ def _saving_hooks() -> bool:
 
 _STACKS: list[tuple[Callable[[], int], Callable[[], object]]] = [
     (torch._C._len_torch_function_stack, torch._C._pop_torch_function_stack),
-    (torch._C._len_torch_dispatch_stack, torch._C._pop_torch_dispatch_stack),
+    (torch._C._len_torch_dispatch_stack, lambda: torch._C._pop_torch_dispatch_stack(None)),
     (_saving_hooks, torch._C._autograd._pop_saved_tensors_default_hooks),
 ]
 """Of torch: how long each is, and what takes the uppermost off."""

@@ -13,7 +13,7 @@ from torch import nn
 
 from archlab.errors import ForwardError, InputError, UncountedError, cut, nearest
 from archlab.networks.members import parameters, refuse_unsound, set_training
-from archlab.networks.strangers import EndedError, contained, left_as_found, telling
+from archlab.networks.strangers import EndedError, contained, left_as_found, settings_kept, telling
 from archlab.records import Trace, Value
 from archlab.tracing.forward import location
 from archlab.tracing.forward.attempt import Attempt, refuses
@@ -94,7 +94,7 @@ def trace(
 
         return trace_graph(network, inputs, batch=batch, columns=columns, strict=strict, options=options)
     name = cut(network) if isinstance(network, str) else "the network"
-    with left_as_found(), _without_collection(), telling(f"{name} can't be traced"):
+    with left_as_found(), settings_kept(), _without_collection(), telling(f"{name} can't be traced"):
         found = _traced(network, inputs, batch, options, frozenset(columns))
     if strict and found.totals.uncounted_operations:
         raise UncountedError(found)
@@ -126,8 +126,12 @@ def _traced(
 @contextmanager
 def _without_collection() -> Iterator[None]:
     """A context in which Python looks for no garbage: among torch's objects that takes as long as half a trace."""
-    gc.disable()  # `left_as_found` puts that back
-    yield
+    put_back = gc.enable if gc.isenabled() else gc.disable
+    gc.disable()
+    try:
+        yield
+    finally:
+        put_back()
 
 
 def prepare(

@@ -236,7 +236,7 @@ def _mark(value: object) -> object:
         if not tensors:
             return plain
         content = encoded(value)
-    except UnkeptError:
+    except (UnkeptError, RecursionError, ValueError):  # of what holds itself
         try:
             content = pickle.dumps(value)
         except Exception:  # a function, a lock: what can't be copied to another process is taken to stay as it is

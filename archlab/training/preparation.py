@@ -121,7 +121,12 @@ class Preparation:
             if device == "meta":
                 return self._sized(self.source.build("meta"))
             # What surgery changes draws nothing: all other layers begin as they would without it.
-            return self.source.operated(seeding.build(lambda: self._sized(self.source.untouched()), self.config.seed))
+            built = seeding.build(lambda: self._sized(self.source.untouched()), self.config.seed)
+            if any(tensor.is_meta for tensor in (*members.parameters(built), *members.buffers(built))):
+                raise InputError(
+                    f"{self.config.network} has parameters on the device meta, which have no values to train"
+                )
+            return self.source.operated(built)
 
     def _sized(self, network: nn.Module) -> nn.Module:
         """The network, whose lazy layers have got the sizes that one image gives them.

@@ -35,7 +35,10 @@ def process() -> Held:
         "dispatch modes": torch._C._len_torch_dispatch_stack(),
         "hooks of saved tensors": torch._C._autograd._top_saved_tensors_default_hooks(True) is not None,
         "hooks of every module": [
-            list(getattr(every, name)) for name in sorted(vars(every)) if name.startswith("_global_") and name != "_global_is_full_backward_hook"
+            list(getattr(every, name))
+            for name in sorted(vars(every))
+            if name.startswith("_global_")
+            and name != "_global_is_full_backward_hook"
             and hasattr(getattr(every, name), "keys")
         ],
         "torch's draws": torch.get_rng_state().tolist(),
@@ -54,7 +57,7 @@ def process() -> Held:
         "warnings": list(warnings.filters),
         "interrupts": signal.getsignal(signal.SIGINT),
         "os._exit": os._exit,
-    }  # fmt: skip
+    }
 
 
 def network(given: nn.Module) -> Held:

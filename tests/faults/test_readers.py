@@ -17,7 +17,9 @@ from archlab.records import NormHealth, Profile, Run, Trace
 from archlab.records.reading import content
 from archlab.training.cifar import read_batch
 from tests.faults import children
-from tests.faults.readers import READERS, attempt, examples, samples
+from tests.faults.pictures import picture
+from tests.faults.readers import READERS, examples, samples
+from tests.faults.reading import attempt
 from tests.reports.samples import lenet_trace
 
 
@@ -159,7 +161,6 @@ def _refused(read: Callable[[], object]) -> ArchlabError | None:
 
 def test_a_picture_that_starts_a_program_is_none(tmp_path: Path) -> None:
     from archlab.training.images import load_images
-    from tests.faults.readers import picture
 
     for kind in "ab":
         (tmp_path / kind).mkdir()
