@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -34,6 +33,7 @@ from archlab.tracing.inputs import (
     with_values,
 )
 from archlab.tracing.isolation import isolated
+from archlab.tracing.isolation.collection import without_collection
 from archlab.tracing.pytree import convert, dtype_name, shape_of, tensors
 from archlab.tracing.quick.shape_function import MismatchError, ShapeFunctionError
 
@@ -94,7 +94,12 @@ def trace(
 
         return trace_graph(network, inputs, batch=batch, columns=columns, strict=strict, options=options)
     name = cut(network) if isinstance(network, str) else "the network"
-    with left_as_found(), settings_kept(), _without_collection(), telling(f"{name} can't be traced"):
+    with (
+        left_as_found(),
+        settings_kept(),
+        without_collection(),
+        telling(f"{name} can't be traced", ShapeFunctionError),
+    ):
         found = _traced(network, inputs, batch, options, frozenset(columns))
     if strict and found.totals.uncounted_operations:
         raise UncountedError(found)
@@ -121,17 +126,6 @@ def _traced(
             raise error from error.__cause__
         note = f"Without {', '.join(needs)}: it doesn't run with gradients ({error})."
         return replace(found, notes=(*found.notes, note))
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """A context in which Python looks for no garbage: among torch's objects that takes as long as half a trace."""
-    put_back = gc.enable if gc.isenabled() else gc.disable
-    gc.disable()
-    try:
-        yield
-    finally:
-        put_back()
 
 
 def prepare(

@@ -146,6 +146,7 @@ def logits_of(network: nn.Module, images: Tensor, classes: int | None, when: str
     Raises:
         RunError: it fails, or answers something else.
     """
+    logits: Tensor
     try:
         with settings_kept(), contained():
             logits = network(images)
@@ -154,11 +155,11 @@ def logits_of(network: nn.Module, images: Tensor, classes: int | None, when: str
             f"{when}: the network failed on a batch of shape {tuple(images.shape)}{module_of(error, network)}: "
             + described(error)
         ) from error
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or logits.shape != (len(images), classes or logits.shape[1]):
-        given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) and not logits.is_nested else None
+    if shape is None or len(shape) != 2 or shape != (len(images), classes or shape[1]):
         raise RunError(
-            f"the network gave {given} for a batch of {len(images)}, expected one tensor of logits of shape "
-            f"{(len(images), classes or 'classes')}: images x classes"
+            f"the network gave {shape or type(logits).__name__} for a batch of {len(images)}, expected one tensor of "
+            f"logits of shape {(len(images), classes or 'classes')}: images x classes"
         )
     if not logits.is_floating_point() or logits.device != images.device or logits.layout is not torch.strided:
         kind = f"{str(logits.dtype).removeprefix('torch.')} on {logits.device} ({logits.layout})"

@@ -160,7 +160,7 @@ DEEDS: dict[str, Deed] = {
 """What a layer does when it is called."""
 
 
-class _FunctionMode(torch.overrides.TorchFunctionMode):  # type: ignore[no-untyped-call]
+class _FunctionMode(torch.overrides.TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return function(*args, **(kwargs or {}))
 
@@ -168,7 +168,7 @@ class _FunctionMode(torch.overrides.TorchFunctionMode):  # type: ignore[no-untyp
 def _dispatch_mode() -> Any:
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    class Mode(TorchDispatchMode):
+    class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             return function(*args, **(kwargs or {}))
 

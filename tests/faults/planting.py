@@ -209,6 +209,10 @@ def _parametrised(chance: random.Random, network: Network, parent: nn.Module) ->
     put(chance, network, layer)
 
 
+def _scripted() -> Any:
+    return torch.jit.trace(nn.Linear(3, 3), torch.ones(1, 3))  # type: ignore[no-untyped-call]
+
+
 def _changing(*_: object) -> None:
     torch.set_default_dtype(torch.float64)
     torch.manual_seed(3)
@@ -301,7 +305,7 @@ BUILDS: dict[str, Build] = {
     "no layers": _layer(nn.ModuleList),
     "a dictionary of layers": _layer(nn.ModuleDict),
     "a parallel network": _layer(lambda: nn.DataParallel(Layer())),
-    "a scripted layer": _layer(lambda: torch.jit.trace(nn.Linear(3, 3), torch.ones(1, 3))),
+    "a scripted layer": _layer(lambda: _scripted()),
     "a lock": _attribute(threading.Lock),
     "a generator": _attribute(lambda: (n for n in range(3))),
     "an odd object": _attribute(Odd),

@@ -137,7 +137,7 @@ def test_a_training_names_the_layer_that_failed(network: nn.Module, wrong: str) 
 
 def test_what_cannot_be_copied_is_told() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    network.held = (number for number in range(3))
+    vars(network)["held"] = (number for number in range(3))
     with pytest.raises(SourceError, match="can't be copied, as each run trains a copy: TypeError"):
         archlab.train(network, epochs=1, progress=False)
 
