@@ -201,5 +201,5 @@ def _lies_in(module: ModuleType, name: str, folder: str) -> bool:
     known = held(module)
     paths = [known.get("__file__"), *list(known.get("__path__") or ())[:1]]
     path = next((path for path in paths if isinstance(path, str)), "")
-    there = os.sep.join((folder, *name.split(".")))
+    there = str(Path(folder, *name.split(".")))
     return path in (there, f"{there}.py", f"{there}{os.sep}__init__.py") and not path.startswith(OWN)
