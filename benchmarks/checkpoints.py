@@ -3,8 +3,9 @@
     python -m benchmarks.checkpoints [--seconds S] [--every S]
 
 Each of the course's networks and ResNet-20 is trained on digits for about `--seconds`, in this process, on one
-thread, into a store, with the recordings of a default run. Measured is what `Checkpoints.keep_if_due` takes, the disk's time
-and all, and what a network's attributes take to be looked at in each epoch. Leaves with 1 where the share is above 2 %.
+thread, into a store, with the recordings of a default run. Measured is what `Checkpoints.keep_if_due` takes, the
+disk's time and all, and what a network's attributes take to be looked at in each epoch. Leaves with 1 where the share
+is above 2 %.
 """
 
 from __future__ import annotations

@@ -185,15 +185,18 @@ class NetworkState:
         """
         return {"tensors": dict(self._tensors()), "attributes": self._changed()}
 
-    def aside(self) -> dict[str, Any]:
+    def aside(self, *, weights: bool = False) -> dict[str, Any]:
         """A copy of what a test may change too: buffers, and attributes that have changed; in the form of `state`.
+
+        Args:
+            weights: have the parameters too, for who moves them.
 
         Raises:
             UnkeptError: an attribute has changed that can't be written down.
         """
-        buffers = dict(self._network.named_buffers())
-        changed: dict[str, Any] = decoded(encoded({"tensors": buffers, "attributes": self._changed()}))
-        return changed
+        held = dict(self._tensors() if weights else self._network.named_buffers())
+        copied: dict[str, Any] = decoded(encoded({"tensors": held, "attributes": self._changed()}))
+        return copied
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, Any]) -> None:

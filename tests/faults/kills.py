@@ -198,11 +198,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{sum(tally.kills.values())} kills ({kinds}) of {tally.rounds} comparisons with {len(configs())} runs each")
     if tally.lost:
         seconds = [seconds for seconds, _ in tally.lost]
-        middle, most = statistics.median(seconds), max(seconds)
-        print(
-            f"{len(tally.lost)} times a run went on; lost were {middle:.2f} s (median), {most:.2f} s at most, ", end=""
-        )
-        print(f"{sum(value <= INTERVAL for value in seconds)} times within {INTERVAL:g} s")
+        within = sum(value <= INTERVAL for value in seconds)
+        print(f"{len(seconds)} times a run went on, {within} of them with less than {INTERVAL:g} s lost")
+        print(f"lost were {statistics.median(seconds):.2f} s (median), {max(seconds):.2f} s at most")
     print("; ".join(tally.violations) or "all as promised")
     return 1 if tally.violations else 0
 
