@@ -21,7 +21,6 @@ import json
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -44,9 +43,9 @@ from archlab.records import (
 from archlab.records.contents import Contents
 from archlab.records.display import Shown
 from archlab.records.run import RESULTS
-from archlab.records.settings import keyed, settings
 from archlab.store import lock
 from archlab.store.comparison_folder import ComparisonFolder
+from archlab.store.keys import run_key, slug, watched_key
 from archlab.store.landscape_draft import LandscapeDraft
 from archlab.store.measurements import KINDS, read_probes
 from archlab.store.problem import Problem
@@ -55,6 +54,7 @@ from archlab.store.run_writer import RunWriter
 
 if TYPE_CHECKING:
     from archlab.store.arrays import Array
+    from archlab.store.survey import Listing, Survey
 
 DEFAULT_FOLDER = "archlab-runs"
 TRACES = "traces"
@@ -73,16 +73,6 @@ def open_store(path: str | Path | None = None) -> Store:
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"the store {folder} is a file, expected a folder: name another, or move the file away")
     return Store(folder)
-
-
-def run_key(config: TrainingConfig, environment: Mapping[str, Value]) -> str:
-    """The name of a run: network, variant, data set, seed, and a hash of everything that decides the result."""
-    deciding = {name: value for name, value in environment.items() if name != "command"}
-    chosen = keyed(config.to_dict(), settings(TrainingConfig).values())
-    text = json.dumps([chosen, deciding], sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    names = [config.network, config.variant, Path(config.dataset).name, f"seed{config.seed}", digest]
-    return "-".join(_slug(name) for name in names if name)
 
 
 class Store(Shown):
@@ -111,12 +101,32 @@ class Store(Shown):
 
     def problems(self) -> list[Problem]:
         """What lies in the store and can't be read."""
-        return self._scan_runs()[1] + self._comparisons.scan()[1]
+        return [*self.listing().problems, *self.scan_comparisons()[1]]
+
+    def scan_comparisons(self) -> tuple[list[Comparison], list[Problem]]:
+        """All readable comparisons, the oldest first, and the files that can't be read."""
+        return self._comparisons.scan()
+
+    def listing(self) -> Listing:
+        """What lists say of all runs, which takes a fraction of the time of reading them whole."""
+        survey = self.survey()
+        survey.look()
+        return survey.listing()
+
+    def survey(self) -> Survey:
+        """All runs, to be looked at once or again and again."""
+        from archlab.store.survey import Survey
+
+        return Survey(self.path)
 
     def run_folders(self) -> list[RunFolder]:
         """The folders of all runs by their names, partial ones among them."""
+        return [RunFolder(self.path / RUNS / name) for name in sorted(self._folder_names())]
+
+    def _folder_names(self) -> list[str]:
         root = self.path / RUNS
-        return [RunFolder(item) for item in sorted(root.iterdir()) if not _is_hidden(item)] if root.is_dir() else []
+        names = os.listdir(root) if root.is_dir() else []  # noqa: PTH208 - a Path for each takes longer than the names
+        return [name for name in names if not name.startswith(".")]
 
     def run(self, key: str) -> Run:
         """The run of that name.
@@ -129,12 +139,12 @@ class Store(Shown):
 
     def available(self, keys: Iterable[str]) -> list[Run]:
         """The runs of these names in their order, without those that are not there or can't be read."""
-        known = {folder.key for folder in self.run_folders()}
         found = []
         for key in keys:
-            if key in known:
-                with contextlib.suppress(InputError, StoreError):  # deleted while we looked, or damaged
-                    found.append(self.run(key))
+            folder = self._find(key)
+            if folder is not None:
+                with contextlib.suppress(StoreError):  # deleted while we looked, or damaged
+                    found.append(folder.run())
         return found
 
     def result(self, key: str) -> Run | None:
@@ -215,7 +225,7 @@ class Store(Shown):
         identity = json.dumps([comparison.runs, [variant.name for variant in comparison.variants]])
         digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
         names = (comparison.network, Path(comparison.dataset).name, digest)
-        kept = replace(comparison, key="-".join(_slug(name) for name in names if name))
+        kept = replace(comparison, key="-".join(slug(name) for name in names if name))
         self._comparisons.save(kept)
         return kept
 
@@ -271,7 +281,7 @@ class Store(Shown):
         """
         created = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
         run = Run(
-            key=run_key(config, environment) if watched is None else _new_key(config),
+            key=run_key(config, environment) if watched is None else watched_key(config),
             config=config,
             status="running",
             environment=dict(environment),
@@ -327,19 +337,23 @@ class Store(Shown):
         return run
 
     def _folder(self, key: str) -> RunFolder:
-        ended = self.path / RUNS / key
-        named = key == ended.name and not _is_hidden(ended)  # no way out of the store
-        if named and ended.is_dir():
-            return RunFolder(ended)
-        partials = self._partials(key) if named else []
-        if not partials:
+        found = self._find(key)
+        if found is None:
             known = {folder.key for folder in self.run_folders()}
             raise InputError(f"no run {key!r} in {self.path}: {nearest(key, known)}")
-        return partials[0]
+        return found
+
+    def _find(self, key: str) -> RunFolder | None:
+        """The folder of a run, which may be partial, if there is one of that name."""
+        ended = self.path / RUNS / key
+        if key != ended.name or key.startswith("."):  # no way out of the store
+            return None
+        return RunFolder(ended) if ended.is_dir() else next(iter(self._partials(key)), None)
 
     def _partials(self, key: str) -> list[RunFolder]:
         """Partial folders of a run, held ones first, then the newest."""
-        found = [folder for folder in self.run_folders() if folder.is_partial and folder.key == key]
+        folders = [RunFolder(self.path / RUNS / name) for name in self._folder_names() if name.startswith(f"{key}~")]
+        found = [folder for folder in folders if folder.is_partial and folder.key == key]
         return sorted(found, key=lambda folder: (bool(folder.is_held), folder.modified), reverse=True)
 
     def _publish(self, partial: RunFolder) -> None:
@@ -369,18 +383,3 @@ class Store(Shown):
 
 def _digest(text: str | bytes) -> str:
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
-
-
-def _new_key(config: TrainingConfig) -> str:
-    network = "" if config.variant.startswith(config.network) else config.network
-    names = [network, config.variant, "watched", uuid.uuid4().hex[:12]]
-    return "-".join(_slug(name) for name in names if name)
-
-
-def _slug(text: str) -> str:
-    # A long name may be cut before a dot, which would hide the folder.
-    return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-.")[-48:].lstrip(".") or "x"
-
-
-def _is_hidden(path: Path) -> bool:
-    return path.name.startswith(".")
