@@ -15,6 +15,7 @@ from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import refuse_idle
 from archlab.cli.common.listing import WhereOption
 from archlab.cli.common.output import Format, Output
+from archlab.cli.common.pruning import prune_runs
 from archlab.cli.common.settings import StoreOption
 from archlab.cli.common.verdicts import show_run_verdicts, show_worst_verdicts
 from archlab.cli.compare import show as show_comparison
@@ -36,6 +37,7 @@ runs = typer.Typer(
     archlab runs list
     archlab runs show KEY
     archlab runs delete KEY KEY
+    archlab runs prune --where "status=failed" --dry-run
     """,
 )
 
@@ -192,6 +194,8 @@ def delete_runs(
         home.delete(key)
         message(f"deleted {key}")
 
+
+runs.command("prune")(prune_runs)
 
 NEWEST = "newest"
 DIGEST_LETTERS = 12

@@ -75,13 +75,12 @@ MEASURES = ("test_accuracy", "test_accuracy_running", "test_loss", "train_accura
 """The measurements of an entry."""
 
 
-def setup_of(run: Run) -> Setup:
+def setup_of(config: TrainingConfig, watched: Watched | None = None) -> Setup:
     """What a run shares with those that differ in their seed alone."""
     import msgspec
 
-    config = msgspec.json.encode(msgspec.to_builtins(run.config) | {"seed": 0}).decode()
-    watched = msgspec.json.encode(Watched(run.watched.settings)).decode() if run.watched else ""
-    return Setup(config, watched)
+    text = msgspec.json.encode(msgspec.to_builtins(config) | {"seed": 0}).decode()
+    return Setup(text, msgspec.json.encode(Watched(watched.settings)).decode() if watched else "")
 
 
 def entry_of(run: Run, setup: Setup | None = None) -> Entry:
@@ -91,7 +90,7 @@ def entry_of(run: Run, setup: Setup | None = None) -> Entry:
         run.key,
         run.status,
         run.created,
-        setup or setup_of(run),
+        setup or setup_of(run.config, run.watched),
         run.config.seed,
         len(run.epochs),
         run.parameters,

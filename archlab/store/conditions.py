@@ -182,7 +182,7 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def older_than(entries: Iterable[Entry], moment: datetime) -> list[Entry]:
+def started_before(entries: Iterable[Entry], moment: datetime) -> list[Entry]:
     """The runs that were started before a moment."""
     return [entry for entry in entries if (made := _moment(entry.created)) is not None and made < moment]
 

@@ -36,7 +36,7 @@ class Setups:
 
     def of(self, run: Run) -> Setup:
         """What the run shares with those that differ in their seed alone."""
-        return self.kept(setup_of(run))
+        return self.kept(setup_of(run.config, run.watched))
 
     def kept(self, setup: Setup) -> Setup:
         """The setup of these texts: the one that is there, else this one."""

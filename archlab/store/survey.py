@@ -55,6 +55,8 @@ class Survey:
         self._due = -math.inf
         """When all ended runs are asked again, by the monotonic clock."""
         self._partials: list[str] = []
+        self.has_lost = False
+        """Whether a folder was gone when it was to be read: perhaps it has another name now."""
         self.looks: dict[str, Look] = {}
 
     def look(self) -> bool:
@@ -131,6 +133,7 @@ class Survey:
         missing = [name for name in self._numbers if name not in current]
         found = {name: look_at(self._root, name, self._setups) for name in missing}
         looks = {name: look for name in self._numbers if (look := current.get(name) or found.get(name)) is not None}
+        self.has_lost = len(looks) < len(self._numbers)
         self._numbers = {name: number for name, number in self._numbers.items() if name in looks}
         has_changed = looks != self.looks
         self.looks = looks
