@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from archlab.errors import ArchlabError, StoreError
 from archlab.records import Run
@@ -15,6 +16,10 @@ Stamp = tuple[int, int, int, int]
 """Of a file: when it was written, and when anything of it changed, in nanoseconds; its size and its number."""
 LARGEST = 2**63 - 1
 """Number that a database holds; a file's number may be larger."""
+
+ORDER = {"interrupted": 0, "running": 1}
+"""Of one run's folders an ended one hides what was interrupted before it, a running one hides interrupted ones."""
+R = TypeVar("R", Run, Entry)
 
 
 class Look(NamedTuple):
@@ -85,6 +90,16 @@ def _read(folder: RunFolder, stamp: Stamp | Fingerprint | None, setups: Setups) 
         return Look(stamp, entry_of(run, setups.of(run)))
     except StoreError as error:
         return Look(stamp, None, str(error)) if folder.path.exists() else None
+
+
+def each_once(runs: Iterable[R]) -> list[R]:
+    """The runs of several folders, the oldest first: of those of one run the one that counts."""
+    found: dict[str, R] = {}
+    for run in runs:
+        known = found.get(run.key)
+        if known is None or ORDER.get(run.status, 2) >= ORDER.get(known.status, 2):
+            found[run.key] = run
+    return sorted(found.values(), key=lambda run: (run.created, run.key))
 
 
 def _stamp(state: os.stat_result) -> Stamp:

@@ -47,6 +47,7 @@ from archlab.store import lock
 from archlab.store.comparison_folder import ComparisonFolder
 from archlab.store.keys import run_key, slug, watched_key
 from archlab.store.landscape_draft import LandscapeDraft
+from archlab.store.look import each_once
 from archlab.store.measurements import KINDS, read_probes
 from archlab.store.problem import Problem
 from archlab.store.run_folder import LOCKS, RUN, RUNS, RunFolder
@@ -93,7 +94,11 @@ class Store(Shown):
 
         Interrupted and running ones are among them, as far as they got.
         """
-        return self._scan_runs()[0]
+        found = []
+        for folder in self.run_folders():
+            with contextlib.suppress(StoreError):
+                found.append(folder.run())
+        return each_once(found)
 
     def comparisons(self) -> list[Comparison]:
         """All readable comparisons, the oldest first."""
@@ -106,6 +111,11 @@ class Store(Shown):
     def scan_comparisons(self) -> tuple[list[Comparison], list[Problem]]:
         """All readable comparisons, the oldest first, and the files that can't be read."""
         return self._comparisons.scan()
+
+    def comparison_written(self, key: str) -> float:
+        """When a comparison was kept, in seconds since 1970; 0 where there is none of that name."""
+        path = self._comparisons.find(key)
+        return 0.0 if path is None else path.stat().st_mtime
 
     def listing(self) -> Listing:
         """What lists say of all runs, which takes a fraction of the time of reading them whole."""
@@ -378,23 +388,6 @@ class Store(Shown):
         for folder in self._partials(partial.key):
             if folder.is_held is False:  # nothing is deleted on a guess
                 shutil.rmtree(folder.path, ignore_errors=True)
-
-    def _scan_runs(self) -> tuple[list[Run], list[Problem]]:
-        runs: dict[str, Run] = {}
-        problems: list[Problem] = []
-        # An ended run comes last and so hides what was interrupted before it; a running one hides interrupted ones.
-        order = {"interrupted": 0, "running": 1}
-        for folder in self.run_folders():
-            try:
-                run = folder.run()
-            except StoreError as error:
-                if folder.path.exists():  # else it ended or was deleted while we looked
-                    problems.append(Problem(folder.path, str(error)))
-                continue
-            known = runs.get(run.key)
-            if known is None or order.get(run.status, 2) >= order.get(known.status, 2):
-                runs[run.key] = run
-        return sorted(runs.values(), key=lambda run: (run.created, run.key)), problems
 
 
 def _digest(text: str | bytes) -> str:

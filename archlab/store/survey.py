@@ -12,7 +12,7 @@ from pathlib import Path
 from archlab.records.display import Shown
 from archlab.records.entry import Entry
 from archlab.store.index import Index, is_kept
-from archlab.store.look import Look, Setups, is_partial, look_at, stamp_of
+from archlab.store.look import Look, Setups, each_once, is_partial, look_at, stamp_of
 from archlab.store.problem import Problem
 from archlab.store.run_folder import RUNS, RunFolder
 
@@ -24,8 +24,6 @@ REST = 400
 """In a larger store they are asked so rarely that it takes one part in so many of the time."""
 SETTLED_SECONDS = 2.0
 """A folder that was changed later than that before a look may change again without another time to show for it."""
-ORDER = {"interrupted": 0, "running": 1}
-"""Of one run's folders an ended one hides what was interrupted before it, a running one hides interrupted ones."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +94,8 @@ class Survey:
 
     def listing(self) -> Listing:
         """What lists say, by the last look."""
-        runs: dict[str, Entry] = {}
-        problems = []
-        for name, (_, entry, error) in self.looks.items():
-            if entry is None:
-                problems.append(Problem(Path(self._root, name), error))
-                continue
-            known = runs.get(entry.key)
-            if known is None or ORDER.get(entry.status, 2) >= ORDER.get(known.status, 2):
-                runs[entry.key] = entry
-        return Listing(sorted(runs.values(), key=lambda entry: (entry.created, entry.key)), problems)
+        problems = [Problem(Path(self._root, name), look.error) for name, look in self.looks.items() if not look.entry]
+        return Listing(each_once(look.entry for look in self.looks.values() if look.entry is not None), problems)
 
     def _scan(self) -> dict[str, int]:
         """The folders by their names, in order, each with its number in the file system."""
