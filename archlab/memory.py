@@ -27,7 +27,7 @@ def demand(needed: int, what: str, remedy: str) -> None:
     Raises:
         InputError: there are fewer.
 
-    >>> demand(2**70, "an input of 2 x 2**69", "give a smaller one")
+    >>> demand(2**70, "an input of 2 x 2**69", "give a smaller one")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     archlab.errors.InputError: an input of 2 x 2**69 would take 1,180,591,620,717 GB of memory, and ...
     """

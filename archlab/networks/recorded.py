@@ -33,7 +33,7 @@ def refuse_code(network: str, options: Iterable[str], origin: str = "the record"
         UntrustedError: it isn't one of archlab's, torchvision's or timm's, or an option loads something.
 
     >>> refuse_code("lenet", ["norm"])
-    >>> refuse_code("subprocess:getoutput", ["cmd"])
+    >>> refuse_code("subprocess:getoutput", ["cmd"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     archlab.errors.UntrustedError: the record names the network 'subprocess:getoutput', for which code ...
     """

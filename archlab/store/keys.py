@@ -32,5 +32,5 @@ def watched_key(config: TrainingConfig) -> str:
 
 def slug(text: str) -> str:
     """A text as a part of a file's name."""
-    # A long name may be cut before a dot, which would hide the folder.
-    return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-.")[-48:].lstrip(".") or "x"
+    # A long name may be cut before a dot, which would hide the folder, or a dash, which would make it an option.
+    return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-.")[-48:].lstrip("-.") or "x"

@@ -7,6 +7,7 @@
     norms.safetensors               what the BatchNorm layers held (absent where nothing was recorded)
     probes.safetensors              what probes found (absent where nothing was probed); renewed while the run goes
     landscape.safetensors           what is done of a landscape that is measured afterwards (absent when it is whole)
+    checkpoint-STEP-*.safetensors   from which an interrupted or failed run goes on; `checkpoints.py` says how
 
 A folder is called `KEY~TOKEN.partial` until the run has ended, then `KEY`. Its writer holds the lock `locks/TOKEN` of
 the store, which the system releases however the process goes: a `.partial` without a holder is an interrupted run. The

@@ -19,9 +19,8 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,7 +43,9 @@ from archlab.records.contents import Contents
 from archlab.records.display import Shown
 from archlab.records.run import RESULTS
 from archlab.store import lock
+from archlab.store.checkpoints import Checkpoint, checkpoints_in
 from archlab.store.comparison_folder import ComparisonFolder
+from archlab.store.deleting import delete_run
 from archlab.store.keys import run_key, slug, watched_key
 from archlab.store.landscape_draft import LandscapeDraft
 from archlab.store.look import each_once
@@ -52,14 +53,13 @@ from archlab.store.measurements import KINDS, read_probes
 from archlab.store.problem import Problem
 from archlab.store.run_folder import LOCKS, RUN, RUNS, RunFolder
 from archlab.store.run_writer import RunWriter
+from archlab.store.traces import TRACES, keep_trace, read_trace
 
 if TYPE_CHECKING:
     from archlab.store.arrays import Array
     from archlab.store.survey import Listing, Survey
 
 DEFAULT_FOLDER = "archlab-runs"
-TRACES = "traces"
-"""The folder of the traces of the networks that runs trained."""
 CLAIM = ".training"
 """What the lock of a run that is being trained is called behind its key."""
 
@@ -191,23 +191,11 @@ class Store(Shown):
         Raises:
             StoreError: the folder can't be written.
         """
-        text = trace.to_json(indent=0)
-        name = _digest(text)
-        path = self.path / TRACES / f"{name}.json"
-        if not path.exists():
-            files.make_folder(path.parent)
-            files.save(path, text)
-        return name
+        return keep_trace(self.path / TRACES, trace)
 
     def trace(self, run: Run) -> Trace | None:
         """The trace of a run's network, as it was when it was trained; None where it isn't there, or not as it was."""
-        if not re.fullmatch(r"[0-9a-f]{64}", run.trace):
-            return None
-        try:
-            text = (self.path / TRACES / f"{run.trace}.json").read_bytes()
-            return Trace.from_json(text) if _digest(text) == run.trace else None
-        except (OSError, InputError):
-            return None
+        return read_trace(self.path / TRACES, run.trace)
 
     def landscape_draft(self, key: str) -> LandscapeDraft:
         """What is done of the landscape of a run that has ended, for one process at a time.
@@ -262,7 +250,7 @@ class Store(Shown):
                     path.unlink(missing_ok=True)
             return
         self._folder(key)
-        self._delete_run(key, self._partials(key))
+        delete_run(self.path, key, self._partials(key))
 
     def delete_runs(self, keys: Iterable[str]) -> Iterator[StoreError | None]:
         """Remove runs one after the other, and give of each what kept it from going; None of one that is gone.
@@ -272,22 +260,11 @@ class Store(Shown):
         unended = {folder.key for folder in self.run_folders() if folder.is_partial}
         for key in keys:
             try:
-                self._delete_run(key, self._partials(key) if key in unended else [])
+                delete_run(self.path, key, self._partials(key) if key in unended else [])
             except StoreError as error:
                 yield error
             else:
                 yield None
-
-    def _delete_run(self, key: str, partials: Sequence[RunFolder]) -> None:
-        held = [folder.is_held for folder in partials]
-        if any(held):
-            raise StoreError(f"run {key} is being written: stop its process first")
-        if None in held:
-            raise StoreError(f"run {key} may be going, its lock in {self.path} can't be read: ask whoever trains it")
-        for path in (self.path / RUNS / key, *(folder.path for folder in partials)):
-            if path.exists():
-                with files.writing(path):
-                    shutil.rmtree(path)
 
     def writer(
         self,
@@ -297,15 +274,21 @@ class Store(Shown):
         data: DataSummary | None = None,
         watched: Watched | None = None,
         trace: Trace | None = None,
+        begun: Checkpoint | None = None,
     ) -> RunWriter:
         """A writer for one run, which holds its folder until it ends; use it in a `with` statement.
 
-        A watched training is a run of its own each time: nobody knows what decided it.
+        A watched training is a run of its own each time: nobody knows what decided it. A run that goes on from a
+        checkpoint keeps its beginning, and counts how often it was resumed.
 
         Raises:
             StoreError: the folder can't be written.
         """
-        created = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+        created, resumed = datetime.now(UTC).astimezone().isoformat(timespec="seconds"), 0
+        if begun is not None:
+            with contextlib.suppress(StoreError):
+                before = RunFolder(begun.path.parent).run()
+                created, resumed = before.created, before.resumed + 1
         run = Run(
             key=run_key(config, environment) if watched is None else watched_key(config),
             config=config,
@@ -316,8 +299,16 @@ class Store(Shown):
             data=data,
             watched=watched,
             trace="" if trace is None else self.keep_trace(trace),
+            resumed=resumed,
         )
-        return RunWriter(self.path / RUNS, run, self._publish)
+        return RunWriter(self.path / RUNS, run, self._publish, begun)
+
+    def checkpoints(self, key: str) -> list[Checkpoint]:
+        """What is left of trainings of that run that were interrupted or failed: the furthest first."""
+        ended = RunFolder(self.path / RUNS / key)
+        left = [folder for folder in self._partials(key) if folder.is_held is False]
+        found = [checkpoint for folder in (ended, *left) for checkpoint in checkpoints_in(folder.path)]
+        return sorted(found, key=lambda one: one.step, reverse=True)
 
     @contextlib.contextmanager
     def claim(self, key: str) -> Iterator[bool]:
@@ -388,7 +379,3 @@ class Store(Shown):
         for folder in self._partials(partial.key):
             if folder.is_held is False:  # nothing is deleted on a guess
                 shutil.rmtree(folder.path, ignore_errors=True)
-
-
-def _digest(text: str | bytes) -> str:
-    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()

@@ -7,6 +7,9 @@ from types import FrameType
 
 from archlab.errors import InputError
 
+LONGEST = 100_000_000
+"""Seconds: three years, and less than the 31 bits that a timer may have."""
+
 
 class OutOfTimeError(KeyboardInterrupt):
     """The time of `--timeout` is over: as Ctrl-C it goes through everything, and ends up where the command began."""
@@ -18,10 +21,12 @@ def stop_after(seconds: float | None) -> float | None:
     """Raise `OutOfTimeError` in whatever the main thread does then; None for never.
 
     Raises:
-        InputError: the system has no timers.
+        InputError: the system has no timers, or they don't go so far.
     """
     if seconds is None:
         return None
+    if not seconds <= LONGEST:  # no number is refused too
+        raise InputError(f"--timeout was {seconds:g}, expected at most {LONGEST:,} seconds: leave it out for no limit")
     limit = seconds
     if not hasattr(signal, "setitimer"):
         raise InputError("--timeout needs the timers of a POSIX system: leave it out")

@@ -101,7 +101,7 @@ def test_networks_are_left_out_where_their_data_is_missing(command: Command) -> 
         run = writer.finish({})
     code, out, err = command(run.key)
     assert (code, out) == (0, "report.html\n")
-    assert "the networks trained on gone are left out of the report: there is no data set 'gone'" in err
+    assert "lenet, trained on gone, is left out of the report: there is no data set 'gone'" in err
 
 
 @pytest.mark.parametrize(

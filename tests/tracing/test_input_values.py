@@ -101,7 +101,7 @@ def test_the_batch_replaces_the_first_size_of_values_that_are_made() -> None:
         ("2=randint(0)", "expected a first bound below the second"),
         ("2=randint(0,99999999999999999999)", "can't be made"),
         ("1=99999999999999999999", "can't be made"),
-        ("1000000x1000000x100=ones", "can't be made"),
+        ("1000000x1000000x100=ones", "would take 1,600,000 GB of memory"),
         ("2:int64=randn", "which are fractions, as integers"),
         ("1:int64=1.5", "values that int64 can't hold"),
         ("1:uint8=300", "values that uint8 can't hold"),

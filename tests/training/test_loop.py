@@ -11,7 +11,8 @@ from archlab.errors import DivergedError, RunError
 from archlab.networks import resolve
 from archlab.records import TrainingConfig
 from archlab.training import datasets, images, loop, seeding
-from archlab.training.loop import Trainer, evaluate
+from archlab.training.evaluation import evaluate
+from archlab.training.loop import Trainer
 from tests.training.tiny import Failing, Poisoned, make_data, make_network
 
 DATA = make_data(50, 20)
