@@ -54,7 +54,7 @@ import os, subprocess, sys, time
 start = time.perf_counter()
 process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
 _, status, used = os.wait4(process.pid, 0)
-print(time.perf_counter() - start, used.ru_maxrss, os.waitstatus_to_exitcode(status))
+print(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss, os.waitstatus_to_exitcode(status))
 """
 """A small process, since what it starts counts its memory too until it is a program of its own."""
 COMMANDS = {
@@ -151,18 +151,18 @@ def fill(store: Store, runs: int) -> None:
         store.save_comparison(replace(summarise(members), created=members[-1].created))
 
 
-def measured(store: Path, arguments: list[str]) -> tuple[float, float, int]:
-    """Seconds of a command in a process of its own, its peak of memory in megabytes, and its exit code."""
+def measured(store: Path, arguments: list[str]) -> tuple[float, float, float, int]:
+    """Seconds of a command in a process of its own, those of a core, its peak of memory in megabytes, its exit code."""
     command = [sys.executable, "-S", "-c", LAUNCHER, *ARCHLAB, *arguments, "--store", str(store)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds, kilobytes, code = done.stdout.split()
+    seconds, cpu, kilobytes, code = done.stdout.split()
     if int(code):
         print(done.stderr[-500:], file=sys.stderr)
-    return float(seconds), int(kilobytes) / 1024, int(code)
+    return float(seconds), float(cpu), int(kilobytes) / 1024, int(code)
 
 
-def served(store: Path) -> tuple[float, float, float]:
-    """Seconds from the start of `archlab serve` to its first page, the share of a core while idle, and megabytes.
+def served(store: Path) -> tuple[float, float, float, float]:
+    """Seconds from the start of `archlab serve` to its first page, those of a core, its share while idle, megabytes.
 
     While it is idle, a page is open and nothing changes in the store.
     """
@@ -174,7 +174,7 @@ def served(store: Path) -> tuple[float, float, float]:
         assert process.stderr is not None
         url = process.stderr.readline().split()[-1]
         urllib.request.urlopen(url).read()
-        first = time.perf_counter() - start
+        first, cpu = time.perf_counter() - start, cpu_seconds(process.pid)
         stream = urllib.request.urlopen(f"{url}events")
         threading.Thread(target=lambda: [None for _ in stream], daemon=True).start()
         time.sleep(SETTLE_SECONDS)
@@ -183,7 +183,7 @@ def served(store: Path) -> tuple[float, float, float]:
         idle = (cpu_seconds(process.pid) - before) / IDLE_SECONDS
         status = Path(f"/proc/{process.pid}/status").read_text()
         peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
-        return first, idle, peak
+        return first, cpu, idle, peak
     finally:
         process.kill()
         process.wait()
@@ -209,17 +209,20 @@ def main() -> int:
             fill(store, given.runs)
             print(f"{given.runs} runs made in {time.perf_counter() - start:.0f} s\n")
         missed = False
-        print(f"{'command':<28} {'seconds':>9} {'goal':>6} {'MB':>7} {'goal':>6}")
+        print(f"{'command':<28} {'seconds':>9} {'goal':>6} {'CPU s':>7} {'MB':>7} {'goal':>6}")
         for name, (arguments, seconds_goal, megabytes_goal) in COMMANDS.items():
             if given.names and name not in given.names:
                 continue
-            seconds, megabytes, code = measured(store.path, arguments)
+            seconds, cpu, megabytes, code = measured(store.path, arguments)
             missed |= bool(code) or seconds > seconds_goal or megabytes > megabytes_goal
-            print(f"{name:<28} {seconds:9.2f} {seconds_goal:6.1f} {megabytes:7.0f} {megabytes_goal:6.0f}", flush=True)
+            print(
+                f"{name:<28} {seconds:9.2f} {seconds_goal:6.1f} {cpu:7.2f} {megabytes:7.0f} {megabytes_goal:6.0f}",
+                flush=True,
+            )
         if not given.names or "serve" in given.names:
-            first, idle, peak = served(store.path)
+            first, cpu, idle, peak = served(store.path)
             missed |= first > FIRST_PAGE or idle > IDLE_SHARE
-            print(f"{'serve, first page':<28} {first:9.2f} {FIRST_PAGE:6.1f} {peak:7.0f}")
+            print(f"{'serve, first page':<28} {first:9.2f} {FIRST_PAGE:6.1f} {cpu:7.2f} {peak:7.0f}")
             print(f"{'serve, idle':<28} {idle:9.2%} {IDLE_SHARE:6.1%} of a core")
     return 1 if missed else 0
 

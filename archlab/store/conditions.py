@@ -24,7 +24,7 @@ FIELDS: dict[str, Get] = {
 } | {name: (lambda entry, name=name: getattr(entry, name)) for name in MEASURES}
 """What is known of a run beside its settings."""
 NUMBERS = ("seed", "epochs", "parameters", *MEASURES)
-AND = re.compile(r"""\s+and\s+(?=(?:[^"]*"[^"]*")*[^"]*$)""", re.IGNORECASE)
+AND = re.compile(r"""\s+and(?:\s+|$)(?=(?:[^"]*"[^"]*")*[^"]*$)""", re.IGNORECASE)
 """Between two conditions: not within quotes."""
 CONDITION = re.compile(r"""\s*([\w.-]+)\s*(<=|>=|!=|==|=|<|>)\s*("[^"]*"|[^\s"](?:.*\S)?)\s*""")
 SIGNS: dict[str, Callable[[Any, Any], bool]] = {
