@@ -18,7 +18,6 @@ from archlab.cli.common.output import Format, Output
 from archlab.cli.common.pruning import prune_runs
 from archlab.cli.common.settings import StoreOption
 from archlab.cli.common.verdicts import show_run_verdicts, show_worst_verdicts
-from archlab.cli.compare import show as show_comparison
 from archlab.errors import InputError, StoreError, nearest
 
 if TYPE_CHECKING:
@@ -108,6 +107,7 @@ def show_run(
     archlab runs show lenet-digits-4f2a91c03b7e
     archlab runs show 4f2a91c03b7e --json
     """
+    from archlab.cli.compare import show as show_comparison  # a list needs none of it
     from archlab.records import Run
     from archlab.store import open_store
     from archlab.tables.runs import run_table

@@ -81,6 +81,7 @@ class Store(Shown):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._runs = path / RUNS
         self._comparisons = ComparisonFolder(path / "comparisons")
 
     def __repr__(self) -> str:
@@ -131,10 +132,10 @@ class Store(Shown):
 
     def run_folders(self) -> list[RunFolder]:
         """The folders of all runs by their names, partial ones among them."""
-        return [RunFolder(self.path / RUNS / name) for name in sorted(self._folder_names())]
+        return [RunFolder(self._runs / name) for name in sorted(self._folder_names())]
 
     def _folder_names(self) -> list[str]:
-        root = self.path / RUNS
+        root = self._runs
         names = os.listdir(root) if root.is_dir() else []  # noqa: PTH208 - a Path for each takes longer than the names
         return [name for name in names if not name.startswith(".")]
 
@@ -160,7 +161,7 @@ class Store(Shown):
     def result(self, key: str) -> Run | None:
         """The run of that name if it is there, readable and came to its end: it finished or diverged."""
         try:
-            run = RunFolder(self.path / RUNS / key).run()
+            run = RunFolder(self._runs / key).run()
         except StoreError:
             return None
         return run if run.status in RESULTS else None
@@ -301,11 +302,11 @@ class Store(Shown):
             trace="" if trace is None else self.keep_trace(trace),
             resumed=resumed,
         )
-        return RunWriter(self.path / RUNS, run, self._publish, begun)
+        return RunWriter(self._runs, run, self._publish, begun)
 
     def checkpoints(self, key: str) -> list[Checkpoint]:
         """What is left of trainings of that run that were interrupted or failed: the furthest first."""
-        ended = RunFolder(self.path / RUNS / key)
+        ended = RunFolder(self._runs / key)
         left = [folder for folder in self._partials(key) if folder.is_held is False]
         found = [checkpoint for folder in (ended, *left) for checkpoint in checkpoints_in(folder.path)]
         return sorted(found, key=lambda one: one.step, reverse=True)
@@ -362,20 +363,20 @@ class Store(Shown):
 
     def _find(self, key: str) -> RunFolder | None:
         """The folder of a run, which may be partial, if there is one of that name."""
-        ended = self.path / RUNS / key
+        ended = self._runs / key
         if key != ended.name or key.startswith("."):  # no way out of the store
             return None
         return RunFolder(ended) if ended.is_dir() else next(iter(self._partials(key)), None)
 
     def _partials(self, key: str) -> list[RunFolder]:
         """Partial folders of a run, held ones first, then the newest."""
-        folders = [RunFolder(self.path / RUNS / name) for name in self._folder_names() if name.startswith(f"{key}~")]
+        folders = [RunFolder(self._runs / name) for name in self._folder_names() if name.startswith(f"{key}~")]
         found = [folder for folder in folders if folder.is_partial and folder.key == key]
         return sorted(found, key=lambda folder: (bool(folder.is_held), folder.modified), reverse=True)
 
     def _publish(self, partial: RunFolder) -> None:
         """Give a folder its final name, in the place of an older one, and clear what was interrupted before it."""
-        files.replace_folder(partial.path, self.path / RUNS / partial.key)
+        files.replace_folder(partial.path, self._runs / partial.key)
         for folder in self._partials(partial.key):
             if folder.is_held is False:  # nothing is deleted on a guess
                 shutil.rmtree(folder.path, ignore_errors=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,13 +50,13 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return store
 
 
-def told(listing: Listing) -> tuple[list[object], list[object]]:
+def told(listing: Listing) -> tuple[list[Any], list[Any]]:
     """A listing in values that can be compared."""
     entries = [(*one._replace(setup=None), one.setup.text, one.setup.settings) for one in listing.entries]  # type: ignore[arg-type]
     return entries, [(problem.path, problem.error) for problem in listing.problems]
 
 
-def by_folders(store: Store, monkeypatch: pytest.MonkeyPatch) -> tuple[list[object], list[object]]:
+def by_folders(store: Store, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], list[Any]]:
     """What the folders say, without an index."""
     with monkeypatch.context() as without:
         without.setattr(survey, "INDEXED_RUNS", 10**9)
@@ -239,6 +240,7 @@ def test_a_store_that_can_not_be_written_is_listed(
 LISTER = """
 import sys
 from pathlib import Path
+from typing import Any
 from archlab.store import open_store, survey
 survey.INDEXED_RUNS = 1
 store = open_store(sys.argv[1])
@@ -289,8 +291,12 @@ def test_a_glance_asks_no_ended_run_of_a_large_store(store: Store, monkeypatch: 
     monkeypatch.setattr(survey, "CLOSELY", 0)
     monkeypatch.setattr(survey, "SETTLED_SECONDS", -1.0)
     asked: list[str] = []
-    stamp_of = survey.stamp_of
-    monkeypatch.setattr(survey, "stamp_of", lambda root, name: (asked.append(name), stamp_of(root, name))[1])
+
+    def ask(root: str, name: str) -> look.Stamp | None:
+        asked.append(name)
+        return look.stamp_of(root, name)
+
+    monkeypatch.setattr(survey, "stamp_of", ask)
     found = store.survey()
     found.glance()
     for _ in range(3):
