@@ -126,9 +126,8 @@ def _plain(value: Any, tensors: dict[str, Tensor]) -> Any:
         return {"generator": _plain(value.get_state(), tensors)}
     if isinstance(value, np.generic):
         return _plain(value.item(), tensors)
-    for kind, name in ((list, "list"), (tuple, "tuple"), (set, "set")):
-        if type(value) is kind:
-            return {name: [_plain(one, tensors) for one in value]}
+    if type(value) in (list, tuple, set):
+        return {type(value).__name__: [_plain(one, tensors) for one in value]}
     if isinstance(value, Mapping) and type(value).__module__ in ("builtins", "collections"):
         return {"dict": [[_plain(key, tensors), _plain(one, tensors)] for key, one in value.items()]}
     raise UnkeptError(f"a {type(value).__name__}")
@@ -211,7 +210,7 @@ class NetworkState:
                 path, _, last = name.rpartition(".")
                 modules[path]._buffers[last] = value if tensor is None else value.to(tensor.device)
         for (path, name), value in state["attributes"].items():
-            vars(modules[path])[name] = value
+            modules[path].__dict__[name] = value
 
     def _changed(self) -> dict[tuple[str, str], Any]:
         return {place: value for place, value in self._attributes() if _mark(value) != self._first.get(place, "")}

@@ -78,7 +78,7 @@ class Trainer:
         self._place = 0  # in the order of this epoch
         self._draws: dict[str, Any] | None = None  # random states, where they aren't the process's own
         self._aside: dict[str, Any] = {}  # of the network, where it isn't what it has now
-        self._seconds = self._started = 0.0
+        self._seconds, self._started = 0.0, math.nan  # NaN between epochs
         self.ended: list[Epoch] = []
         """The epochs so far."""
         norms: NormRecorder | None = None
@@ -133,9 +133,9 @@ class Trainer:
                     seeding.reseed(self._config.seed, "layers", epoch)
                 else:
                     seeding.set_states(self._draws, self._device)
-                self._draws, self._aside, self._started = None, {}, self._now()
+                self._draws, self._aside, self._started = None, {}, self._now() - self._probing_seconds
                 loss, accuracy = self._train(epoch, on_step)
-                self._seconds, self._started = self._spent(), 0.0
+                self._seconds, self._started = self._spent(), math.nan
                 self.hold()
                 tested, moments = self._tester.test(epoch, self.steps_done)
             if moments is not None:
@@ -148,7 +148,8 @@ class Trainer:
 
     def _spent(self) -> float:
         """Seconds of training so far, without probes."""
-        return self._seconds + (self._now() - self._started if self._started else 0.0)
+        running = self._now() - self._probing_seconds - self._started
+        return self._seconds + (0.0 if math.isnan(running) else running)
 
     def hold(self) -> None:
         """Have `state` give random states, and the network's own, as they are now, whatever they are when it is called.
