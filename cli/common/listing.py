@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -11,7 +11,7 @@ from archlab.cli.common.console import emit, message
 from archlab.cli.common.output import Format, Output
 
 if TYPE_CHECKING:
-    from archlab.records import Comparison
+    from archlab.records import Comparison, Document
     from archlab.records.entry import Entry
     from archlab.store import Store
     from archlab.tables import Table
@@ -99,13 +99,19 @@ def _divided(items: Sequence[Item]) -> tuple[list[Entry], list[Comparison]]:
     return runs, comparisons
 
 
-def _document(store: Store, runs: Sequence[Entry], comparisons: Sequence[Comparison]) -> str:
-    import msgspec
+def _document(store: Store, runs: Sequence[Entry], comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """The document in pieces, with one run in memory at a time."""
+    yield '{\n  "schema": "archlab.runs/1",\n  "runs": '
+    yield from _items(run for entry in runs for run in store.available([entry.key]))
+    yield ',\n  "comparisons": '
+    yield from _items(comparisons)
+    yield "\n}\n"
 
-    found = store.available(run.key for run in runs)
-    listed = {
-        "schema": "archlab.runs/1",
-        "runs": [msgspec.Raw(run.to_json(indent=0).encode()) for run in found],
-        "comparisons": [msgspec.Raw(comparison.to_json(indent=0).encode()) for comparison in comparisons],
-    }
-    return msgspec.json.format(msgspec.json.encode(listed), indent=2).decode()
+
+def _items(records: Iterable[Document]) -> Iterator[str]:
+    """A list of records as JSON, two levels deep in a document."""
+    opening = "[\n    "
+    for record in records:
+        yield opening + record.to_json().replace("\n", "\n    ")  # a text in JSON holds no line break
+        opening = ",\n    "
+    yield "[]" if opening.startswith("[") else "\n  ]"

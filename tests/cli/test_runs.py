@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from archlab.store import open_store
@@ -19,6 +20,7 @@ def key(archlab: Call) -> str:
 
 
 def test_an_empty_store_says_how_to_fill_it(archlab: Call) -> None:
+    assert json.loads(archlab("runs", "list", "--json").stdout)["runs"] == []
     result = archlab("runs", "list")
     assert result.exit_code == 0
     assert "holds no runs yet: archlab compare --bn off makes some" in result.stderr
@@ -33,7 +35,9 @@ def test_runs_and_comparisons_are_listed(archlab: Call, key: str) -> None:
 
 
 def test_the_list_is_json_and_csv_too(archlab: Call, key: str) -> None:
-    document = json.loads(archlab("runs", "list", "--json").stdout)
+    text = archlab("runs", "list", "--json").stdout
+    document = json.loads(text)
+    assert msgspec.json.format(text, indent=2) == text.removesuffix("\n")  # as if it were made at once
     assert document["schema"] == "archlab.runs/1"
     assert [run["config"]["variant"] for run in document["runs"]] == ["norm=batch", "norm=none"]
     assert [comparison["key"] for comparison in document["comparisons"]] == [key]
