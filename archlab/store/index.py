@@ -134,7 +134,7 @@ def _looks(index: sqlite3.Connection, setups: Setups) -> dict[str, Look]:
 
 def _write(index: sqlite3.Connection, looks: Mapping[str, Look], gone: Collection[str]) -> None:
     index.execute("PRAGMA journal_mode = WAL")
-    index.execute("PRAGMA synchronous = OFF")  # what is lost is made anew
+    index.execute("PRAGMA synchronous = NORMAL")  # what was written last may be lost, and is made anew
     index.execute("BEGIN IMMEDIATE")
     version = index.execute("PRAGMA user_version").fetchone()
     if version == (0,):

@@ -128,10 +128,10 @@ class Board:
 
 def planned(plan: Sequence[TrainingConfig], runs: Iterable[Run]) -> RunSet:
     """The experiment that trains these configurations, the baseline's first, without the store's other runs."""
-    found = {identity(run.config): run for run in runs}
+    found = {_identity(run.config): run for run in runs}
     return RunSet(
         PLANNED,
-        tuple({identity(config): (config, found.get(identity(config))) for config in plan}.values()),
+        tuple({_identity(config): (config, found.get(_identity(config))) for config in plan}.values()),
     )
 
 
@@ -140,7 +140,7 @@ def short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def identity(config: TrainingConfig) -> str:
+def _identity(config: TrainingConfig) -> str:
     """The same for two configurations that are."""
     return config.to_json(indent=0)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from archlab.records import TrainingConfig
 from archlab.records.entry import Entry, Setup
 from archlab.records.settings import varying
-from archlab.reports.live.board import identity, short
+from archlab.reports.live.board import short
 from archlab.reports.text import slug
 
 
@@ -55,8 +55,11 @@ def _anchor(setup: Setup) -> str:
 
 def _shared(config: TrainingConfig) -> str:
     """What all runs of an experiment have in common, and the names of what varies."""
+    import msgspec
+
     varied = [part.partition("=")[0] for part in config.variant.split(", ") if "=" in part]
     known = varying(TrainingConfig)
     settings = {known[name].field: known[name].default for name in varied if name in known}
     options = {name: value for name, value in config.options.items() if name not in varied}
-    return identity(replace(config, seed=0, variant=",".join(varied), options=options, **settings))
+    values = msgspec.to_builtins(config) | settings
+    return msgspec.json.encode(values | {"seed": 0, "variant": ",".join(varied), "options": options}).decode()
