@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -50,17 +50,20 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8, at once or not at all; a link is followed, and a device or pipe takes what comes.
+def replace_text(path: Path, text: str | Iterable[str]) -> None:
+    """Write a text, or the pieces of one, as UTF-8, at once or not at all; a link is followed, and a device or pipe
+    takes what comes.
 
     Raises:
         OSError: the file can't be written; what was there before still is.
     """
+    pieces = [text] if isinstance(text, str) else text
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(pieces)
         return
-    with replacing(path.resolve()) as draft:
-        draft.write_text(text, encoding="utf-8")
+    with replacing(path.resolve()) as draft, draft.open("w", encoding="utf-8") as file:
+        file.writelines(pieces)
 
 
 def save(path: Path, content: str | bytes) -> Path:
