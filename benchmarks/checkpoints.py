@@ -63,12 +63,12 @@ class Costs:
             self.seconds += spent
             self.count += spent > SEEN_SECONDS
 
-        def timed_hold(trainer: Trainer) -> None:
+        def timed_hold(trainer: Trainer, *, weights: bool = False) -> None:
             started = time.perf_counter()
-            hold(trainer)
+            hold(trainer, weights=weights)
             self.seconds += time.perf_counter() - started
 
-        Checkpoints.keep_if_due, Trainer.hold = timed_keep, timed_hold  # type: ignore[method-assign]
+        Checkpoints.keep_if_due, Trainer.hold = timed_keep, timed_hold  # type: ignore[assignment,method-assign]
 
 
 def measured(case: Case, seconds: float, every: float, costs: Costs) -> float:
