@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -14,8 +15,10 @@ from archlab.records import Epoch, NormRecording, Probes, Run, Watched
 from archlab.records.run import Status
 from archlab.store import lock
 from archlab.store.arrays import write_arrays
+from archlab.store.contents import PARTIAL, RUN
 from archlab.store.measurements import write_probes, write_recording
-from archlab.store.run_folder import CURVES, EPOCHS, PARTIAL, RUN, STEPS, RunFolder
+from archlab.store.run_folder import CURVES, EPOCHS, STEPS, RunFolder
+from archlab.store.sealing import sealed
 
 if TYPE_CHECKING:
     from archlab.store.arrays import Array
@@ -38,10 +41,14 @@ class RunWriter:
         self._folder = folder.path
         hidden = runs / f".{token}"
         with files.writing(hidden):
-            hidden.mkdir(parents=True)
-            (hidden / RUN).write_text(run.to_json(), encoding="utf-8")
-            self._lock = lock.hold(folder.lock_path)  # before it gets its name: nobody may see it without a holder
-            hidden.rename(self._folder)
+            try:
+                hidden.mkdir(parents=True)
+                (hidden / RUN).write_text(sealed(run.to_json()), encoding="utf-8")
+                self._lock = lock.hold(folder.lock_path)  # before it gets its name: nobody may see it without a holder
+                hidden.rename(self._folder)
+            except OSError:  # the disk may be full
+                shutil.rmtree(hidden, ignore_errors=True)
+                raise
 
     @property
     def key(self) -> str:
@@ -52,7 +59,7 @@ class RunWriter:
         """Have the run say how it was watched, which is known better now."""
         self._run = replace(self._run, watched=watched)
         with files.writing(self._folder):
-            files.replace_text(self._folder / RUN, self._run.to_json())
+            files.replace_text(self._folder / RUN, sealed(self._run.to_json()))
 
     def append(self, epoch: Epoch) -> None:
         """Add the measurements of one epoch."""
@@ -125,7 +132,7 @@ class RunWriter:
                 write_recording(self._folder, recording)
             if probes is not None:
                 write_probes(self._folder, probes)
-            files.replace_text(self._folder / RUN, run.to_json())
+            files.replace_text(self._folder / RUN, sealed(run.to_json()))
             self._publish(RunFolder(self._folder))
         lock.release(self._lock)
         return run

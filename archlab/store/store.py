@@ -45,13 +45,16 @@ from archlab.records.contents import Contents
 from archlab.records.display import Shown
 from archlab.records.run import RESULTS
 from archlab.records.settings import keyed, settings
-from archlab.store import lock
+from archlab.store import contents, lock
 from archlab.store.comparison_folder import ComparisonFolder
+from archlab.store.contents import RUN
 from archlab.store.landscape_draft import LandscapeDraft
-from archlab.store.measurements import KINDS, read_probes
+from archlab.store.measurements import KINDS
 from archlab.store.problem import Problem
-from archlab.store.run_folder import LOCKS, RUN, RUNS, RunFolder
+from archlab.store.reading import NewerError
+from archlab.store.run_folder import LOCKS, RUNS, RunFolder
 from archlab.store.run_writer import RunWriter
+from archlab.store.sealing import sealed
 
 if TYPE_CHECKING:
     from archlab.store.arrays import Array
@@ -138,9 +141,15 @@ class Store(Shown):
         return found
 
     def result(self, key: str) -> Run | None:
-        """The run of that name if it is there, readable and came to its end: it finished or diverged."""
+        """The run of that name if it is there, readable and came to its end: it finished or diverged.
+
+        Raises:
+            NewerError: a newer archlab wrote it, so that nobody may train over it.
+        """
         try:
             run = RunFolder(self.path / RUNS / key).run()
+        except NewerError:
+            raise
         except StoreError:
             return None
         return run if run.status in RESULTS else None
@@ -163,7 +172,7 @@ class Store(Shown):
 
     def probes(self, key: str, *kinds: str) -> Probes | None:
         """What was probed of the run, as far as it got, or these fields of it; None where nothing was."""
-        return read_probes(self._folder(key).path, kinds or KINDS)
+        return self._folder(key).probes(*(kinds or KINDS))
 
     def keep_trace(self, trace: Trace) -> str:
         """The name under which a trace is kept, by its content: runs of one network share it.
@@ -239,19 +248,17 @@ class Store(Shown):
         if comparison is not None:
             for path in (comparison, self.report_path(key)):
                 with files.writing(path):
-                    path.unlink(missing_ok=True)
+                    files.remove(path)
             return
-        self._folder(key)
-        partials = self._partials(key)
-        held = [folder.is_held for folder in partials]
+        folders = list({folder.path: folder for folder in (self._folder(key), *self._partials(key))}.values())
+        held = [folder.is_held for folder in folders]
         if any(held):
             raise StoreError(f"run {key} is being written: stop its process first")
         if None in held:
             raise StoreError(f"run {key} may be going, its lock in {self.path} can't be read: ask whoever trains it")
-        for path in (self.path / RUNS / key, *(folder.path for folder in partials)):
-            if path.exists():
-                with files.writing(path):
-                    shutil.rmtree(path)
+        for folder in folders:
+            with files.writing(folder.path):
+                files.remove(folder.path)
 
     def writer(
         self,
@@ -322,14 +329,14 @@ class Store(Shown):
             raise InputError(f"no interrupted run {key!r} in {self.path}")
         run = replace(folder.run(), status="failed", error=error)
         with files.writing(folder.path):
-            files.replace_text(folder.path / RUN, run.to_json())
+            files.replace_text(folder.path / RUN, sealed(run.to_json()))
             self._publish(folder)
         return run
 
     def _folder(self, key: str) -> RunFolder:
         ended = self.path / RUNS / key
         named = key == ended.name and not _is_hidden(ended)  # no way out of the store
-        if named and ended.is_dir():
+        if named and os.path.lexists(ended):  # a file in its place is a problem, and can be deleted
             return RunFolder(ended)
         partials = self._partials(key) if named else []
         if not partials:
@@ -344,9 +351,10 @@ class Store(Shown):
 
     def _publish(self, partial: RunFolder) -> None:
         """Give a folder its final name, in the place of an older one, and clear what was interrupted before it."""
+        contents.keep(partial.path)
         files.replace_folder(partial.path, self.path / RUNS / partial.key)
         for folder in self._partials(partial.key):
-            if folder.is_held is False:  # nothing is deleted on a guess
+            if folder.is_held is False and not folder.is_newer:  # nothing is deleted on a guess
                 shutil.rmtree(folder.path, ignore_errors=True)
 
     def _scan_runs(self) -> tuple[list[Run], list[Problem]]:
