@@ -15,6 +15,7 @@ from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import refuse_idle
 from archlab.cli.common.output import Format, Output
 from archlab.cli.common.settings import StoreOption
+from archlab.cli.common.upkeep import repair_runs, verify_runs
 from archlab.cli.common.verdicts import show_run_verdicts, show_worst_verdicts
 from archlab.cli.compare import show as show_comparison
 from archlab.errors import InputError, StoreError, nearest
@@ -28,7 +29,7 @@ runs = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="""List, show, export and delete what is kept.
+    help="""List, show, export, delete, verify and repair what is kept.
 
     The store holds runs and comparisons.
 
@@ -192,6 +193,9 @@ def delete_runs(
         home.delete(key)
         message(f"deleted {key}")
 
+
+runs.command("verify")(verify_runs)
+runs.command("repair")(repair_runs)
 
 NEWEST = "newest"
 DIGEST_LETTERS = 12

@@ -36,7 +36,7 @@ class ComparisonFolder:
         if path is None:
             known = [item.stem for item in self.path.glob("*.json")]
             raise InputError(f"no comparison {key!r} in {self.path.parent}: {nearest(key, known)}")
-        return _read(path)
+        return read_comparison(path)
 
     def scan(self) -> tuple[list[Comparison], list[Problem]]:
         """All readable comparisons, the oldest first, and the files that can't be read."""
@@ -44,7 +44,7 @@ class ComparisonFolder:
         problems: list[Problem] = []
         for path in sorted(self.path.glob("*.json")):
             try:
-                comparisons.append(_read(path))
+                comparisons.append(read_comparison(path))
             except StoreError as error:
                 problems.append(Problem(path, str(error)))
         return sorted(comparisons, key=lambda item: (item.created, item.key)), problems
@@ -59,7 +59,12 @@ class ComparisonFolder:
         files.save(self.path / f"{comparison.key}.json", sealed(comparison.to_json()))
 
 
-def _read(path: Path) -> Comparison:
+def read_comparison(path: Path) -> Comparison:
+    """The comparison in a file.
+
+    Raises:
+        StoreError: it can't be read, or is not what was written.
+    """
     with reading(path, f"the comparison in {path}"):
         content = files.read_regular(path)
         check_seal(content)

@@ -51,6 +51,11 @@ class Contents:
         return [known[name] for known in (self.files, self.renewing) if name in known]
 
 
+def digest(content: bytes) -> str:
+    """The hash of some bytes, as it is written down."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def sum_of(path: Path) -> Sum:
     """The hash and the size of a file.
 

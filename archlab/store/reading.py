@@ -16,6 +16,10 @@ class NewerError(StoreError):
     """A newer archlab wrote it: it is whole, and this one can't read it."""
 
 
+class DeniedError(StoreError):
+    """The user may not read it, which says nothing of what it holds."""
+
+
 @contextmanager
 def reading(path: Path, what: str = "") -> Iterator[None]:
     """A context in which every failure becomes a `StoreError` that names what could not be read.
@@ -26,8 +30,10 @@ def reading(path: Path, what: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (NewerError, NameError, ImportError):  # the last two are our own mistakes, or a missing library
+    except (NewerError, DeniedError, NameError, ImportError):  # the last two are our own mistakes, or a missing library
         raise
+    except PermissionError as error:
+        raise DeniedError(f"{what or path} can't be read: {_reason(error)}") from error
     except Exception as error:  # damaged bytes make libraries raise what no list of ours would name
         if isinstance(error, StoreError) and not what:
             raise

@@ -20,6 +20,7 @@ archlab, which ran under POSIX alone, holds the file `lock` in the folder instea
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,7 +131,7 @@ class RunFolder(Shown):
         """
         path, what = self.path / RUN, f"the run in {self.path}"
         with reading(path, what):
-            run = _run(path)
+            run = read_run(path)
             if run.key != self.key:  # a name that leads elsewhere
                 raise StoreError(f"it says that its key is {run.key!r}, and lies in the folder of {self.key}")
             if not self.is_partial:
@@ -167,7 +168,10 @@ class RunFolder(Shown):
             StoreError: they can't be read.
         """
         self._check(CURVES)
-        return _read_curves(self.path / CURVES) or _read_steps(self.path / STEPS)
+        if curves := _read_curves(self.path / CURVES):
+            return curves
+        self._check(STEPS)  # of a process that died
+        return _read_steps(self.path / STEPS)
 
     def _check(self, name: str) -> None:
         """Hold a file of a run that has ended against its hash.
@@ -179,10 +183,13 @@ class RunFolder(Shown):
             contents.check(self.path, name)
 
 
-def _run(path: Path) -> Run:
+def read_run(path: Path) -> Run:
     """What a `run.json` says.
 
     Raises:
+        InputError: it is no record of a run.
+        OSError: it can't be read.
+        StoreError: it is not what was written.
         NewerError: a newer archlab wrote it.
     """
     import msgspec
@@ -227,7 +234,7 @@ def read_epochs(path: Path) -> tuple[Epoch, ...]:
         except FileNotFoundError:
             return ()
         complete, _, _ = content.rpartition(b"\n")  # a process may have been killed within a line
-        return tuple(msgspec.json.decode(line, type=Epoch) for line in complete.splitlines())
+        return tuple(msgspec.convert(json.loads(line), Epoch) for line in complete.splitlines())
 
 
 def _read_curves(path: Path) -> dict[str, Array]:

@@ -16,6 +16,7 @@ from archlab.records.run import Status
 from archlab.store import lock
 from archlab.store.arrays import write_arrays
 from archlab.store.contents import PARTIAL, RUN
+from archlab.store.leftovers import sweep
 from archlab.store.measurements import write_probes, write_recording
 from archlab.store.run_folder import CURVES, EPOCHS, STEPS, RunFolder
 from archlab.store.sealing import sealed
@@ -39,6 +40,7 @@ class RunWriter:
         token = uuid.uuid4().hex[:8]
         folder = RunFolder(runs / f"{run.key}~{token}{PARTIAL}")
         self._folder = folder.path
+        sweep(runs.parent)
         hidden = runs / f".{token}"
         with files.writing(hidden):
             try:

@@ -51,7 +51,7 @@ from archlab.store.contents import RUN
 from archlab.store.landscape_draft import LandscapeDraft
 from archlab.store.measurements import KINDS
 from archlab.store.problem import Problem
-from archlab.store.reading import NewerError
+from archlab.store.reading import DeniedError, NewerError
 from archlab.store.run_folder import LOCKS, RUNS, RunFolder
 from archlab.store.run_writer import RunWriter
 from archlab.store.sealing import sealed
@@ -145,10 +145,11 @@ class Store(Shown):
 
         Raises:
             NewerError: a newer archlab wrote it, so that nobody may train over it.
+            DeniedError: this user may not read it.
         """
         try:
             run = RunFolder(self.path / RUNS / key).run()
-        except NewerError:
+        except (NewerError, DeniedError):
             raise
         except StoreError:
             return None
