@@ -108,7 +108,7 @@ def show_run(
     archlab runs show 4f2a91c03b7e --json
     """
     from archlab.records import Run
-    from archlab.store import open_store
+    from archlab.store import open_store, unreadable
     from archlab.tables.runs import run_table
 
     home = open_store(store)
@@ -118,6 +118,8 @@ def show_run(
         show_run_verdicts(found, home, target)
         show_course(found, home, target)
     else:
+        for reason in unreadable(home, found.runs):
+            message(f"warning: {reason}")
         show_comparison(found, target)
         show_courses(found, home, target)
         show_worst_verdicts(found, home, target)
@@ -212,6 +214,8 @@ def matching(store: Store, name: str) -> str:
     folders = [folder.key for folder in store.run_folders()]
     known = sorted({*folders, *(one.key for one in comparisons)})
     if name == NEWEST:
+        for problem in store.problems():  # which may be newer
+            message(f"warning: {problem.error}")
         made = [(run.created, 0, run.key) for run in store.runs()]
         made += [(one.created, 1, one.key) for one in comparisons]  # made after its runs, perhaps in the same second
         if not made:

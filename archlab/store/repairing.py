@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 DAMAGED = "damaged"
 """The store's folder of what was moved away, laid out as the store."""
+WITHOUT = "the run stays without it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +96,24 @@ def _of_run(store: Store, folder: RunFolder) -> Iterator[Repair]:
         yield from _of_partial(store, folder)
         return
     try:
-        known = contents.load(folder.path)
+        hashed = contents.load(folder.path) is not None
     except StoreError:
-        yield _aside(store, folder.path / contents.CONTENTS, "the hashes of the files are taken as they are now")
-        yield from _unreadable(store, folder)
-        yield _hashes(folder)
-        return
-    if known is None:
-        yield from _unreadable(store, folder)
-        yield _hashes(folder)
-        return
-    for name in differing(folder.path):
-        yield from _of_file(store, folder, name)
-    if of_run(folder).state == "damaged" and not differing(folder.path):  # there is no such trace
-        yield Repair(
-            f"have {folder.path / RUN} name no trace: reports build the network anew",
-            lambda: _forget_trace(folder.path),
-        )
+        hashed = False
+        if os.path.lexists(folder.path / contents.CONTENTS):
+            yield _aside(store, folder.path / contents.CONTENTS, "nothing tells any more what the files were")
+    if hashed:
+        for name in differing(folder.path):
+            yield from _of_file(store, folder, name)
+    else:
+        for name in unreadable(folder):
+            yield _aside(store, folder.path / name, WITHOUT)
+        yield Repair(f"write the hashes of the files in {folder.path}", lambda: _hash(folder.path))
+    if os.path.lexists(folder.path) and (trace := read_run(folder.path / RUN).trace):
+        if not os.path.lexists(store.path / TRACES / f"{trace}.json"):
+            yield Repair(
+                f"have {folder.path / RUN} name no trace, which is lost: reports build the network anew",
+                lambda: _forget_trace(folder.path),
+            )
 
 
 def _of_file(store: Store, folder: RunFolder, name: str) -> Iterator[Repair]:
@@ -121,7 +124,7 @@ def _of_file(store: Store, folder: RunFolder, name: str) -> Iterator[Repair]:
     elif name == EPOCHS and (text := _epochs_again(folder.path)):
         yield Repair(f"write {path} anew from {RUN}", lambda: files.replace_text(path, text))
     elif os.path.lexists(path):
-        aside = _aside(store, path, "the run stays without it")
+        aside = _aside(store, path, WITHOUT)
 
         def act() -> None:
             aside.act()
@@ -134,27 +137,26 @@ def _of_file(store: Store, folder: RunFolder, name: str) -> Iterator[Repair]:
 
 def _of_partial(store: Store, folder: RunFolder) -> Iterator[Repair]:
     target = folder.path.with_name(folder.key)
-    ended = (folder.path / contents.CONTENTS).exists() and not differing(folder.path)
-    if ended and not os.path.lexists(target):
+    if _is_whole(folder.path) and not os.path.lexists(target):
         yield Repair(f"give {folder.path} its name, {folder.key}: it had ended", lambda: folder.path.rename(target))
         return
-    yield from _unreadable(store, folder)
+    for name in unreadable(folder):
+        yield _aside(store, folder.path / name, WITHOUT)
     epochs = folder.path / EPOCHS
     if is_torn(epochs):
         yield Repair(f"drop the last line of {epochs}, which was cut short", lambda: _untear(epochs))
 
 
-def _unreadable(store: Store, folder: RunFolder) -> Iterator[Repair]:
-    for name in unreadable(folder):
-        yield _aside(store, folder.path / name, "the run stays without it")
+def _is_whole(folder: Path) -> bool:
+    """Whether a run had ended, and lacks nothing but its name."""
+    with contextlib.suppress(StoreError):
+        return contents.load(folder) is not None and not differing(folder)
+    return False
 
 
-def _hashes(folder: RunFolder) -> Repair:
-    def act() -> None:
-        _seal(folder.path / RUN)
-        contents.keep(folder.path)
-
-    return Repair(f"write the hashes of the files in {folder.path}", act)
+def _hash(folder: Path) -> None:
+    _seal(folder / RUN)
+    contents.keep(folder)
 
 
 def _aside(store: Store, path: Path, after: str) -> Repair:

@@ -13,9 +13,9 @@ from archlab.records.soundness import Soundness, State, StoreSoundness
 from archlab.store import contents
 from archlab.store.comparison_folder import read_comparison
 from archlab.store.leftovers import leftovers
-from archlab.store.measurements import KINDS, PROBES, RECORDING
+from archlab.store.measurements import PROBES, RECORDING, read_probes, read_recording
 from archlab.store.reading import DeniedError, NewerError, reading
-from archlab.store.run_folder import CURVES, EPOCHS, RunFolder, read_epochs
+from archlab.store.run_folder import CURVES, EPOCHS, STEPS, RunFolder, read_curves, read_epochs, read_steps
 from archlab.store.sealing import check_seal
 
 if TYPE_CHECKING:
@@ -105,16 +105,17 @@ def differing(folder: Path) -> dict[str, str]:
 
 
 def unreadable(folder: RunFolder) -> dict[str, str]:
-    """The files of a run without hashes that can't be read, by name, and why.
+    """The files of a run that can't be read whatever their hashes are, by name, and why.
 
     Raises:
         DeniedError: this user may not read one.
     """
     readers: dict[str, Callable[[], object]] = {
         EPOCHS: lambda: read_epochs(folder.path / EPOCHS),
-        CURVES: folder.curves,
-        RECORDING: folder.recording,
-        PROBES: lambda: folder.probes(*KINDS),
+        CURVES: lambda: read_curves(folder.path / CURVES),
+        STEPS: lambda: read_steps(folder.path / STEPS),
+        RECORDING: lambda: read_recording(folder.path),
+        PROBES: lambda: read_probes(folder.path),
     }
     found: dict[str, str] = {}
     for name, read in readers.items():
