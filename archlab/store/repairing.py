@@ -108,12 +108,12 @@ def _of_run(store: Store, folder: RunFolder) -> Iterator[Repair]:
         for name in unreadable(folder):
             yield _aside(store, folder.path / name, WITHOUT)
         yield Repair(f"write the hashes of the files in {folder.path}", lambda: _hash(folder.path))
-    if os.path.lexists(folder.path) and (trace := read_run(folder.path / RUN).trace):
-        if not os.path.lexists(store.path / TRACES / f"{trace}.json"):
-            yield Repair(
-                f"have {folder.path / RUN} name no trace, which is lost: reports build the network anew",
-                lambda: _forget_trace(folder.path),
-            )
+    trace = read_run(folder.path / RUN).trace if os.path.lexists(folder.path) else ""  # it may have been moved
+    if trace and not os.path.lexists(store.path / TRACES / f"{trace}.json"):
+        yield Repair(
+            f"have {folder.path / RUN} name no trace, which is lost: reports build the network anew",
+            lambda: _forget_trace(folder.path),
+        )
 
 
 def _of_file(store: Store, folder: RunFolder, name: str) -> Iterator[Repair]:

@@ -194,7 +194,7 @@ class Store(Shown):
         if not re.fullmatch(r"[0-9a-f]{64}", run.trace):
             return None
         try:
-            text = (self.path / TRACES / f"{run.trace}.json").read_bytes()
+            text = files.read_regular(self.path / TRACES / f"{run.trace}.json")
             return Trace.from_json(text) if _digest(text) == run.trace else None
         except (OSError, InputError):
             return None
