@@ -67,7 +67,11 @@ def replace_bytes(path: Path, content: bytes) -> None:
     if path.exists() and not path.is_file():
         _pour(path, content)
         return
-    with replacing(path.resolve()) as draft:
+    try:
+        target = path.resolve()
+    except RuntimeError as error:  # as Python 3.11 and 3.12 say it
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
+    with replacing(target) as draft:
         draft.write_bytes(content)
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 RECORDING = "norms.safetensors"
 PROBES = "probes.safetensors"
+MOMENTS = ("mean", "variance")
+"""Of the population, of each layer."""
 USES = "uses"
 """In the header of the recording."""
 KINDS = {
@@ -106,14 +108,17 @@ def _recording(arrays: Mapping[str, Array], uses: tuple[NormUse, ...]) -> NormRe
         kind, _, rest = name.partition("/")
         path, _, quantity = rest.rpartition("/")
         if kind in parts:
-            held = parts[kind].setdefault(path, {})
-            channels = next(iter(held.values())).shape[1] if held else None
-            held[quantity] = numbers(name, array, len(steps) if kind == "layers" else None, channels)
-    for kind, expected in (("layers", NormRecording.QUANTITIES), ("population", ("mean", "variance"))):
+            parts[kind].setdefault(path, {})[quantity] = array
+    layers, population = parts["layers"], parts["population"]
+    epochs = next((len(array) for held in population.values() for array in held.values()), None)
+    for kind, rows, expected in (("layers", len(steps), NormRecording.QUANTITIES), ("population", epochs, MOMENTS)):
         for path, held in parts[kind].items():
             if missing := [quantity for quantity in expected if quantity not in held]:
                 raise StoreError(f"{kind}/{path} has no {', '.join(missing)}")
-    return NormRecording(steps, parts["layers"], parts["population"], uses)
+            channels = layers[path]["gamma"].shape[-1]  # what was measured of a layer belongs to one that was recorded
+            for quantity, array in held.items():
+                numbers(f"{kind}/{path}/{quantity}", array, rows, channels)
+    return NormRecording(steps, layers, population, uses)
 
 
 def _read_uses(file: Path) -> tuple[NormUse, ...]:

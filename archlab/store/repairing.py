@@ -122,6 +122,8 @@ def _of_file(store: Store, folder: RunFolder, name: str) -> Iterator[Repair]:
     if name == RUN:
         yield _aside(store, folder.path, "the same command trains it again")
     elif name == EPOCHS and (text := _epochs_again(folder.path)):
+        if os.path.lexists(path):
+            yield _aside(store, path, f"it is written anew from {RUN}")
         yield Repair(f"write {path} anew from {RUN}", lambda: files.replace_text(path, text))
     elif os.path.lexists(path):
         aside = _aside(store, path, WITHOUT)

@@ -68,13 +68,11 @@ def _state(error: StoreError) -> State:
 
 
 def _of_ended(folder: RunFolder, run: Run, name: str, sums: contents.Contents | None) -> Soundness:
-    if sums is None:
-        said = unreadable(folder)
-        return Soundness(name, "run", "damaged" if said else "no hashes", said=tuple(said.values()))
-    said = differing(folder.path)
+    said = unreadable(folder) if sums is None else differing(folder.path)
     if run.trace and not (folder.path.parents[1] / TRACES / f"{run.trace}.json").exists():
         said[TRACES] = f"the trace of its network, {run.trace[:12]}, is missing"
-    return Soundness(name, "run", "damaged" if said else "whole", len(sums.files) + 1, tuple(said.values()))
+    state: State = "damaged" if said else "no hashes" if sums is None else "whole"
+    return Soundness(name, "run", state, 0 if sums is None else len(sums.files) + 1, tuple(said.values()))
 
 
 def _of_partial(folder: RunFolder, run: Run, name: str) -> Soundness:

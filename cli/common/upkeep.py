@@ -9,6 +9,7 @@ import typer
 from archlab.cli.common.completion import run_keys
 from archlab.cli.common.console import emit, message, write_item
 from archlab.cli.common.groups import grouped
+from archlab.cli.common.keys import matching
 from archlab.cli.common.output import Output
 from archlab.cli.common.settings import StoreOption
 
@@ -33,7 +34,6 @@ def verify_runs(keys: SomeKeys = None, store: StoreOption = None, *, target: Out
     archlab runs verify
     archlab runs verify lenet-digits-seed0-4f2a91c03b7e --json
     """
-    from archlab.cli.runs import matching
     from archlab.store import open_store
     from archlab.store.verifying import verify
     from archlab.tables.soundness import soundness_table
@@ -60,7 +60,6 @@ def repair_runs(
     archlab runs repair
     """
     from archlab import files
-    from archlab.cli.runs import matching
     from archlab.store import open_store
     from archlab.store.repairing import repairs
 

@@ -400,10 +400,11 @@ def test_a_read_only_store_shows_what_was_written_lately_as_running(
     store: Store, request: pytest.FixtureRequest
 ) -> None:
     """There a lock can't be asked: the time of the last writing decides, and nothing is deleted on a guess."""
-    key = kill_a_writer(store)
-    for path in store.path.rglob("*"):
-        os.utime(path, (1e9, 1e9))
     with store.writer(replace(CONFIG, seed=1), ENVIRONMENT):
+        going = set(store.path.rglob("*"))
+        key = kill_a_writer(store)
+        for path in {*store.path.rglob("*")} - going:
+            os.utime(path, (1e9, 1e9))
         request.getfixturevalue("unwritable")
         before = sorted(store.path.rglob("*"))
         assert [folder.is_held for folder in store.run_folders()] == [None, None]
