@@ -78,7 +78,7 @@ def keep(folder: Path) -> None:
     Raises:
         OSError: a file can't be read, or the folder not be written.
     """
-    _write(folder, {name: sum_of(folder / name) for name in names(folder)})
+    announce(folder, Contents({name: sum_of(folder / name) for name in names(folder)}))
 
 
 def load(folder: Path) -> Contents | None:
@@ -153,9 +153,9 @@ def renewing(path: Path) -> Iterator[Path]:
         known = load(folder)
         if known is not None:
             new = sum_of(draft)
-            _write(folder, known.files, {name: new})
+            announce(folder, Contents(known.files, {name: new}))
     if known is not None:
-        _write(folder, {**known.files, name: new})
+        announce(folder, Contents({**known.files, name: new}))
 
 
 def forget(folder: Path, name: str) -> None:
@@ -167,13 +167,18 @@ def forget(folder: Path, name: str) -> None:
     """
     known = load(folder)
     if known is not None:
-        _write(folder, {other: one for other, one in known.files.items() if other != name})
+        announce(folder, Contents({other: one for other, one in known.files.items() if other != name}))
 
 
-def _write(folder: Path, known: Mapping[str, Sum], coming: Mapping[str, Sum] | None = None) -> None:
-    document: dict[str, Any] = {"schema": SCHEMA, "files": _plain(known)}
-    if coming:
-        document["renewing"] = _plain(coming)
+def announce(folder: Path, known: Contents) -> None:
+    """Write down what the files of a folder are, and are about to be.
+
+    Raises:
+        OSError: the folder can't be written.
+    """
+    document: dict[str, Any] = {"schema": SCHEMA, "files": _plain(known.files)}
+    if known.renewing:
+        document["renewing"] = _plain(known.renewing)
     files.replace_text(folder / CONTENTS, sealed(json.dumps(document, indent=2)))
 
 

@@ -23,7 +23,8 @@ def soundness_table(found: StoreSoundness) -> Table:
         footer.append("archlab runs repair --dry-run says what can be done.")
     if found.leftovers:
         left = counted(len(found.leftovers), "leftover")
-        footer.append(f"{left} of processes that are gone; archlab runs repair removes them: {found.leftovers[0]}, ...")
+        named = ", ".join((*found.leftovers[:3], *(("...",) if len(found.leftovers) > 3 else ())))
+        footer.append(f"{left} of processes that are gone, which archlab runs repair clears: {named}.")
     return Table(
         columns=(
             Column("name", "run, comparison or trace", shrinks=True),
@@ -32,14 +33,14 @@ def soundness_table(found: StoreSoundness) -> Table:
             Column("files", "files", "right"),
             Column("said", "what was found", wraps=True),
         ),
-        rows=tuple(map(_row, found.found)),
+        rows=tuple(_row(one, f"{found.path}/") for one in found.found),
         title=f"{found.path}: {counted(len(found.damaged), 'record')} damaged",
         footer=tuple(footer),
     )
 
 
-def _row(one: Soundness) -> Row:
+def _row(one: Soundness, store: str) -> Row:
     return Row(
-        (one.name, one.kind, one.state, one.files or None, "; ".join(one.said)),
+        (one.name, one.kind, one.state, one.files or None, "; ".join(one.said).replace(store, "")),
         emphasis=_ROLES.get(one.state, ""),
     )

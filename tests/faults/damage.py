@@ -25,7 +25,7 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ SECONDS = 60
 """After which a command hangs."""
 BYTES = 12_000_000_000
 """Of addresses that the whole may take, of which torch reserves some."""
-TRAINED: dict[str, Any] = {"train_samples": 200, "test_samples": 100, "epochs": 2, "probe_every": 6, "landscape": 3}
+TRAINED: dict[str, Any] = {"train_samples": 64, "test_samples": 32, "epochs": 2, "probe_every": 4, "landscape": 3}
 ENDED, INTERRUPTED, COMPARISON, TRACE = "ended", "interrupted", "comparison", "trace"
 
 
@@ -47,7 +47,14 @@ class Sample:
     """Keys of its ended runs; of these the first is looked at."""
     comparison: str
     said: dict[tuple[str, ...], tuple[int, str]]
-    """Command -> its exit code and what it wrote to stdout."""
+    """Command -> its exit code and what it wrote to stdout; of those that were asked for."""
+
+    def before(self, command: tuple[str, ...]) -> tuple[int, str]:
+        """What a command says of the store while it is whole."""
+        if command not in self.said:
+            with moved_to(self.path):
+                self.said[command] = call(command)[:2]
+        return self.said[command]
 
     def victims(self) -> list[Path]:
         """What can be damaged, relative to the store."""
@@ -61,30 +68,43 @@ def what(victim: Path) -> str:
     return INTERRUPTED if victim.parts[1].endswith(".partial") else kind
 
 
-def sample(folder: Path, *, hashed: bool = True) -> Sample:
+def sample(folder: Path) -> Sample:
     """A store with two runs, their comparison and an interrupted run, in an empty folder."""
+    import torch
+
     import archlab
+    from archlab.analysis.comparison import summarise
+    from archlab.comparing import design
     from archlab.records import Epoch
 
     store = archlab.open_store(folder / "store")
-    comparison = archlab.compare("lenet", bn="off", seeds=1, store=store, progress=False, workers=1, **TRAINED)
-    runs = [store.run(key) for key in comparison.runs]
+    configs = design("lenet", bn="off", seeds=1, **TRAINED).configs
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several wait for each other where cores are few
+    runs = [archlab.train(config, store=store, progress=False) for config in configs]
+    torch.set_num_threads(threads)
+    comparison = store.save_comparison(summarise(runs, command="archlab compare --bn off"))
     with store.writer(runs[0].config, {"torch": "1"}) as writer:
         writer.append(Epoch(1, 90, 0.5, 2.0, 0.25, 2.1, 0.3))
         writer.append_steps(store.curves(runs[0].key))
         if (recording := store.recording(runs[0].key)) is not None:
             writer.keep_recording(recording)
-    if not hashed:
-        for run in runs:
+    return Sample(store.path, True, tuple(run.key for run in runs), comparison.key, {})
+
+
+def unhashed(made: Sample, folder: Path) -> Sample:
+    """The same store without any hash, in an empty folder."""
+    import archlab
+
+    shutil.copytree(made.path, folder / "store")
+    store = archlab.open_store(folder / "store")
+    for run in store.runs():
+        if run.key in made.runs:
             (store.path / "runs" / run.key / "contents.json").unlink()
             (store.path / "runs" / run.key / "run.json").write_text(run.to_json())
-        (store.path / "comparisons" / f"{comparison.key}.json").write_text(comparison.to_json())
-    keys = tuple(run.key for run in runs)
-    made = Sample(store.path, hashed, keys, comparison.key, {})
-    for command in commands(made):
-        with moved_to(store.path):
-            made.said[command] = call(command)[:2]
-    return made
+    (one,) = store.comparisons()
+    (store.path / "comparisons" / f"{one.key}.json").write_text(one.to_json())
+    return replace(made, path=store.path, hashed=False, said={})
 
 
 def commands(made: Sample) -> list[tuple[str, ...]]:
@@ -303,7 +323,7 @@ class Seen:
     def read(self, command: tuple[str, ...]) -> None:
         """A command says what it said before, or that something is wrong; it lists the other runs in any case."""
         code, out, err = self._call(command)
-        before, text = self._made.said[command]
+        before, text = self._made.before(command)
         gone = self._what == COMPARISON and not os.path.lexists(self._store / self._victim)
         told = gone or code != before or "damaged" in err + out or "can't be read" in err + out or "warning" in err
         if not told and self._made.hashed and self._what != INTERRUPTED and out != text:
@@ -366,10 +386,8 @@ def main(arguments: list[str] | None = None) -> int:
     kinds = [kind for kind in (*DAMAGES, *("flip",) * 4) if not chosen.only or kind == chosen.only]
     violated, tried = 0, Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
-        samples = []
-        for name in ("hashed", "unhashed"):
-            (Path(folder) / name).mkdir()
-            samples.append(sample(Path(folder) / name, hashed=name == "hashed"))
+        whole = sample(Path(folder) / "hashed")
+        samples = [whole, unhashed(whole, Path(folder) / "unhashed")]
         for place in range(chosen.tries):
             chance = random.Random(f"{chosen.seed}/{place}")
             kind, made = chance.choice(kinds), samples[place % 2]

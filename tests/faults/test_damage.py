@@ -4,14 +4,19 @@ import signal
 
 import pytest
 
-from tests.faults.damage import DAMAGES, Sample, attempt, sample
+from tests.faults.damage import DAMAGES, Sample, attempt, sample, unhashed
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGALRM") or not hasattr(os, "mkfifo"), reason="needs POSIX")
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["hashed", "unhashed"])
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    return sample(tmp_path_factory.mktemp("sample"), hashed=request.param)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    return sample(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="module", params=["hashed", "unhashed"])
+def made(request: pytest.FixtureRequest, whole: Sample, tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    return whole if request.param == "hashed" else unhashed(whole, tmp_path_factory.mktemp("unhashed"))
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
