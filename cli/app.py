@@ -24,7 +24,7 @@ import typer
 from typer.core import TyperGroup
 
 from archlab import __version__
-from archlab.cli.common.console import message
+from archlab.cli.common.console import message, stopped_code
 from archlab.cli.common.defaults import command_defaults
 from archlab.cli.common.timeout import OutOfTimeError, stop_no_more
 from archlab.errors import ArchlabError, ForwardError, InputError, nearest
@@ -98,7 +98,7 @@ class Commands(TyperGroup):
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             message(" ".join(("interrupted", *map(str, error.args))))
-            raise typer.Exit(130) from error
+            raise typer.Exit(stopped_code(error)) from error
         except BrokenPipeError as error:  # the reader has seen enough: `archlab shapes resnet | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(141) from error

@@ -13,7 +13,7 @@ import typer
 
 from archlab.analysis.claims import PRIMARY, USUAL_METRICS, checked_margin, claimable
 from archlab.cli.common.completion import network_names
-from archlab.cli.common.console import emit, message, prints_aside, write, write_item, write_line
+from archlab.cli.common.console import emit, message, prints_aside, stopped_code, write, write_item, write_line
 from archlab.cli.common.console import show as show_tables
 from archlab.cli.common.curves import show_courses
 from archlab.cli.common.groups import grouped
@@ -177,11 +177,11 @@ def compare(
         try:
             command = shlex.join(["archlab", *sys.argv[1:]])
             comparison = conduct(designed, execution, watch, command=command, metric=metric, margin=stated)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             message(
-                f"stopped: {watch.ended} of {len(configs)} runs are in {home.path}, the same command trains the rest"
+                f"stopped: {watch.ended} of {len(configs)} runs are in {home.path}, the same command goes on from there"
             )
-            raise typer.Exit(130) from None
+            raise typer.Exit(stopped_code(error)) from None
     if followed is not None:
         followed.last_message = "The comparison has ended: its command shows the result."
     short = target == Output() and not full
@@ -225,9 +225,9 @@ def _search(designed: Design, execution: Execution, bounds: str, target: Output)
     with showing_progress(most) as watch:
         try:
             found = search(designed, execution, watch, grid=grid, command=shlex.join(["archlab", *sys.argv[1:]]))
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             message(f"stopped: {watch.ended} runs are in {execution.home.path}, the same command goes on from there")
-            raise typer.Exit(130) from None
+            raise typer.Exit(stopped_code(error)) from None
     emit(target, lambda: search_table(found), found.to_json)
     if any(variant.failed for variant in found.variants):
         raise typer.Exit(1)

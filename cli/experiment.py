@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from archlab.cli.common.console import emit, message, prints_aside, write
+from archlab.cli.common.console import emit, message, prints_aside, stopped_code, write
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import refuse_data_options
 from archlab.cli.common.options import chosen_seeds
@@ -162,9 +162,9 @@ def run_experiment(
     with showing_progress(total) as watch:
         try:
             result = run(found, plans, execution, watch, command=command)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             message(f"stopped: {watch.ended} runs are in {home.path}, the same command goes on from there")
-            raise typer.Exit(130) from None
+            raise typer.Exit(stopped_code(error)) from None
     _show(result, target)
     if not no_report:
         with prints_aside():

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import sys
 import sysconfig
 import traceback
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from archlab.errors import SourceError, nearest
+from archlab.networks.local_modules import OWN, held, local_files
 from archlab.networks.strangers import EndedError, contained, described, remembered, words
 
 
 def load_file(path: Path) -> ModuleType:
     """The module that a Python file defines; its folder can be imported from meanwhile.
 
-    A file is run once in a process, and again only when its text has changed.
+    A file is run once in a process, and again only when its text has changed, or that of a module of the user's that it
+    imports: those are then imported anew.
 
     Raises:
         SourceError: the file can't be read, or fails, with the error and its line.
@@ -34,9 +38,15 @@ def load_file(path: Path) -> ModuleType:
     # Classes look their module up by its name: one name per file, so that two files called net.py stay apart.
     module = ModuleType(f"{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}")
     known = _LOADED.get(module.__name__)
-    if known is not None and known[0] == text:
-        apply_settings(module)
-        return known[1]
+    if known is not None:
+        if known.text == text and known.imported == _texts(known.imported):
+            apply_settings(module)
+            return known.module
+        for name, other in list(sys.modules.items()):
+            if held(other).get("__file__") in known.imported:
+                del sys.modules[name]
+                for owned in _OWNED.values():
+                    owned.pop(name, None)
     module.__file__ = str(path)
     module.__package__ = ""
     sys.modules[module.__name__] = module
@@ -51,18 +61,39 @@ def load_file(path: Path) -> ModuleType:
         if "relative import" in words(error):
             hint = "; a file of a package is named as package.module:FACTORY"
         raise SourceError(f"{path} can't be imported: {quote(error, str(path))}{hint}") from error
-    _LOADED[module.__name__] = text, module, settings
+    others = [str(one) for one in local_files([module.__name__], path.parent) if one != path]
+    _LOADED[module.__name__] = _Loaded(text, module, settings, _texts(others))
     return module
 
 
 def apply_settings(module: ModuleType) -> None:
     """Set of torch what the file of a module set when it was read; nothing for another module."""
-    for put in _LOADED[module.__name__][2] if module.__name__ in _LOADED else ():
+    for put in _LOADED[module.__name__].settings if module.__name__ in _LOADED else ():
         put()
 
 
-_LOADED: dict[str, tuple[bytes, ModuleType, list[Callable[[], None]]]] = {}
-"""Name of a module -> the text of its file when it was run, what came of it, and what makes its settings of torch."""
+class _Loaded(NamedTuple):
+    """A file that was run."""
+
+    text: bytes
+    """When it was run."""
+    module: ModuleType
+    settings: list[Callable[[], None]]
+    """Make its settings of torch."""
+    imported: dict[str, bytes]
+    """The files of the user's modules that it imports, and their texts."""
+
+
+def _texts(paths: Iterable[str]) -> dict[str, bytes]:
+    found = {}
+    for path in paths:
+        with suppress(OSError):  # one that is gone is one that has changed
+            found[path] = Path(path).read_bytes()
+    return found
+
+
+_LOADED: dict[str, _Loaded] = {}
+"""By the name of the module."""
 
 
 def load_module(name: str) -> ModuleType:
@@ -134,8 +165,17 @@ def searching(folder: Path) -> Iterator[None]:
     """Modules in a folder can be imported, as if Python had been started there, but for names of the standard library.
 
     A folder with a `profile.py` would else break `import cProfile`, and with it whoever imports that.
+
+    Each folder has modules of its own: where `old/net.py` and `new/net.py` both import `helper`, each gets the one that
+    lies beside it.
     """
     entry = str(folder.resolve())
+    own = _OWNED.setdefault(entry, {})
+    for place, owned in _OWNED.items():
+        for name, module in owned.items() if place != entry else ():
+            if sys.modules.get(name) is module and (name in own or _has(folder, name)):
+                del sys.modules[name]
+    sys.modules.update(own)
     standard = sysconfig.get_paths()["stdlib"]
     places = [place for place, path in enumerate(sys.path) if path.startswith(standard) and "-packages" not in path]
     sys.path.insert(places[-1] + 1 if places else 0, entry)
@@ -144,3 +184,22 @@ def searching(folder: Path) -> Iterator[None]:
     finally:
         if entry in sys.path:
             sys.path.remove(entry)
+        own.update({name: module for name, module in list(sys.modules.items()) if _lies_in(module, name, entry)})
+
+
+_OWNED: dict[str, dict[str, ModuleType]] = {}
+"""Of each folder that was searched, the modules that came from it, by name."""
+
+
+def _has(folder: Path, name: str) -> bool:
+    first = name.partition(".")[0]
+    return (folder / first).is_dir() or (folder / f"{first}.py").is_file()
+
+
+def _lies_in(module: ModuleType, name: str, folder: str) -> bool:
+    """Whether a module, or a package without a file, was found in a folder by its name; archlab itself never is."""
+    known = held(module)
+    paths = [known.get("__file__"), *list(known.get("__path__") or ())[:1]]
+    path = next((path for path in paths if isinstance(path, str)), "")
+    there = str(Path(folder, *name.split(".")))
+    return path in (there, f"{there}.py", f"{there}{os.sep}__init__.py") and not path.startswith(OWN)

@@ -70,6 +70,8 @@ class Source(Shown):
     """Whether the network exists already, with weights of its own: an exported program, a module in a file."""
     file: str | None = None
     """The Python file it is defined in, if the user named one."""
+    module: str = ""
+    """The name of the module that defines its factory, where that is the user's."""
     local: str = ""
     """Why no other process can build it, as the beginning of a sentence; empty where any can."""
     notes: list[str] = field(default_factory=list)
@@ -354,6 +356,7 @@ def source_of_object(
         options=_plain(arguments) | operation.options,
         available=offered(signature, is_open=signature.is_open),
         file=str(path) if path else None,
+        module=getattr(found, "__module__", None) or "",
         local=local,
         configure=partial(source_of_object, source, found, path=path, local=local),
         operation=operation,

@@ -103,6 +103,8 @@ class Run(Displayed):
     of; empty where nobody counted."""
     trace: str = ""
     """Under which name the store keeps the trace of its network, as it was when it was trained; empty without one."""
+    resumed: int = 0
+    """How often it was stopped and gone on with, from a checkpoint."""
     watched: Watched | None = None
     """Of a training in somebody else's loop. Its configuration then names its network and its data, and no settings."""
 

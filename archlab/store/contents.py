@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,8 +25,8 @@ CONTENTS, RUN = "contents.json", "run.json"
 PARTIAL = ".partial"
 """The end of the name of a folder whose run has not ended."""
 SCHEMA = "archlab.contents/1"
-PASSING = ("landscape.safetensors", "lock")
-"""Files that come and go in the folder of an ended run; the first holds its own hash."""
+PASSING = re.compile(r"\..*|contents\.json|lock|landscape\.safetensors|checkpoint-.*")
+"""Names of what comes and goes in the folder of an ended run; the last two hold their own hashes."""
 ATTEMPTS = 3
 """Times that hashes and a file are read before they are said to differ: another process may replace both meanwhile."""
 
@@ -68,8 +69,7 @@ def sum_of(path: Path) -> Sum:
 
 def names(folder: Path) -> list[str]:
     """The names of what belongs to a run, without what passes and what was left half-written."""
-    found = (item.name for item in folder.iterdir() if item.is_file())
-    return sorted(name for name in found if name not in (CONTENTS, *PASSING) and not name.startswith("."))
+    return sorted(item.name for item in folder.iterdir() if item.is_file() and not PASSING.fullmatch(item.name))
 
 
 def keep(folder: Path) -> None:

@@ -7,6 +7,7 @@
     norms.safetensors               what the BatchNorm layers held (absent where nothing was recorded)
     probes.safetensors              what probes found (absent where nothing was probed); renewed while the run goes
     landscape.safetensors           what is done of a landscape that is measured afterwards (absent when it is whole)
+    checkpoint-STEP-*.safetensors   from which an interrupted or failed run goes on; `checkpoints.py` says how
     contents.json                   archlab.contents/1: size and hash of each file, written when the run has ended
 
 `run.json` holds its own hash too (`sealing.py`), so that a list of runs need read no other file.

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Self
 
 from archlab import files
 from archlab.records import Epoch, NormRecording, Probes, Run, Watched
-from archlab.records.run import Status
+from archlab.records.run import RESULTS, Status
 from archlab.store import lock
 from archlab.store.arrays import write_arrays
+from archlab.store.checkpoints import Checkpoint, drop_checkpoints, hand_on, keep_checkpoint
 from archlab.store.contents import PARTIAL, RUN
 from archlab.store.leftovers import sweep
 from archlab.store.measurements import write_probes, write_recording
@@ -32,9 +33,12 @@ class RunWriter:
         runs: the folder of all runs.
         run: the run, running.
         publish: called with the folder when the run has ended.
+        begun: the checkpoint of an interrupted run that this one goes on from.
     """
 
-    def __init__(self, runs: Path, run: Run, publish: Callable[[RunFolder], None]) -> None:
+    def __init__(
+        self, runs: Path, run: Run, publish: Callable[[RunFolder], None], begun: Checkpoint | None = None
+    ) -> None:
         self._run = run
         self._publish = publish
         token = uuid.uuid4().hex[:8]
@@ -46,11 +50,19 @@ class RunWriter:
             try:
                 hidden.mkdir(parents=True)
                 (hidden / RUN).write_text(sealed(run.to_json()), encoding="utf-8")
+                if begun is not None:  # whenever this process stops, one of the two folders has it
+                    hand_on(begun, hidden)
                 self._lock = lock.hold(folder.lock_path)  # before it gets its name: nobody may see it without a holder
                 hidden.rename(self._folder)
             except OSError:  # the disk may be full
                 shutil.rmtree(hidden, ignore_errors=True)
                 raise
+        if begun is not None:
+            before = RunFolder(begun.path.parent)
+            if before.is_partial:
+                shutil.rmtree(before.path, ignore_errors=True)
+            else:
+                drop_checkpoints(before.path)
 
     @property
     def key(self) -> str:
@@ -68,6 +80,15 @@ class RunWriter:
         with files.writing(self._folder), (self._folder / EPOCHS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(epoch)) + "\n")
         self._run = replace(self._run, epochs=(*self._run.epochs, epoch))
+
+    def keep_checkpoint(self, step: int, content: bytes) -> None:
+        """Keep the training as it is after so many steps, in the place of what was kept before.
+
+        Raises:
+            StoreError: it can't be written.
+        """
+        with files.writing(self._folder):
+            keep_checkpoint(self._folder, step, content)
 
     def append_steps(self, curves: Mapping[str, Array]) -> None:
         """Add the next steps' `train_loss` and `train_accuracy`, so that others see them before the run has ended."""
@@ -135,6 +156,8 @@ class RunWriter:
             if probes is not None:
                 write_probes(self._folder, probes)
             files.replace_text(self._folder / RUN, sealed(run.to_json()))
+            if status in RESULTS:
+                drop_checkpoints(self._folder)
             self._publish(RunFolder(self._folder))
         lock.release(self._lock)
         return run

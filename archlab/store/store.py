@@ -21,7 +21,6 @@ import json
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -44,10 +43,11 @@ from archlab.records import (
 from archlab.records.contents import Contents
 from archlab.records.display import Shown
 from archlab.records.run import RESULTS
-from archlab.records.settings import keyed, settings
 from archlab.store import contents, lock
+from archlab.store.checkpoints import Checkpoint, checkpoints_in
 from archlab.store.comparison_folder import ComparisonFolder
 from archlab.store.contents import RUN
+from archlab.store.keys import run_key, slug, watched_key
 from archlab.store.landscape_draft import LandscapeDraft
 from archlab.store.measurements import KINDS
 from archlab.store.problem import Problem
@@ -76,16 +76,6 @@ def open_store(path: str | Path | None = None) -> Store:
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"the store {folder} is a file, expected a folder: name another, or move the file away")
     return Store(folder)
-
-
-def run_key(config: TrainingConfig, environment: Mapping[str, Value]) -> str:
-    """The name of a run: network, variant, data set, seed, and a hash of everything that decides the result."""
-    deciding = {name: value for name, value in environment.items() if name != "command"}
-    chosen = keyed(config.to_dict(), settings(TrainingConfig).values())
-    text = json.dumps([chosen, deciding], sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    names = [config.network, config.variant, Path(config.dataset).name, f"seed{config.seed}", digest]
-    return "-".join(_slug(name) for name in names if name)
 
 
 class Store(Shown):
@@ -225,7 +215,7 @@ class Store(Shown):
         identity = json.dumps([comparison.runs, [variant.name for variant in comparison.variants]])
         digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
         names = (comparison.network, Path(comparison.dataset).name, digest)
-        kept = replace(comparison, key="-".join(_slug(name) for name in names if name))
+        kept = replace(comparison, key="-".join(slug(name) for name in names if name))
         self._comparisons.save(kept)
         return kept
 
@@ -269,17 +259,23 @@ class Store(Shown):
         data: DataSummary | None = None,
         watched: Watched | None = None,
         trace: Trace | None = None,
+        begun: Checkpoint | None = None,
     ) -> RunWriter:
         """A writer for one run, which holds its folder until it ends; use it in a `with` statement.
 
-        A watched training is a run of its own each time: nobody knows what decided it.
+        A watched training is a run of its own each time: nobody knows what decided it. A run that goes on from a
+        checkpoint keeps its beginning, and counts how often it was resumed.
 
         Raises:
             StoreError: the folder can't be written.
         """
-        created = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+        created, resumed = datetime.now(UTC).astimezone().isoformat(timespec="seconds"), 0
+        if begun is not None:
+            with contextlib.suppress(StoreError):
+                before = RunFolder(begun.path.parent).run()
+                created, resumed = before.created, before.resumed + 1
         run = Run(
-            key=run_key(config, environment) if watched is None else _new_key(config),
+            key=run_key(config, environment) if watched is None else watched_key(config),
             config=config,
             status="running",
             environment=dict(environment),
@@ -288,8 +284,16 @@ class Store(Shown):
             data=data,
             watched=watched,
             trace="" if trace is None else self.keep_trace(trace),
+            resumed=resumed,
         )
-        return RunWriter(self.path / RUNS, run, self._publish)
+        return RunWriter(self.path / RUNS, run, self._publish, begun)
+
+    def checkpoints(self, key: str) -> list[Checkpoint]:
+        """What is left of trainings of that run that were interrupted or failed: the furthest first."""
+        ended = RunFolder(self.path / RUNS / key)
+        left = [folder for folder in self._partials(key) if folder.is_held is False and not folder.is_newer]
+        found = [checkpoint for folder in (ended, *left) for checkpoint in checkpoints_in(folder.path)]
+        return sorted(found, key=lambda one: one.step, reverse=True)
 
     @contextlib.contextmanager
     def claim(self, key: str) -> Iterator[bool]:
@@ -378,17 +382,6 @@ class Store(Shown):
 
 def _digest(text: str | bytes) -> str:
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
-
-
-def _new_key(config: TrainingConfig) -> str:
-    network = "" if config.variant.startswith(config.network) else config.network
-    names = [network, config.variant, "watched", uuid.uuid4().hex[:12]]
-    return "-".join(_slug(name) for name in names if name)
-
-
-def _slug(text: str) -> str:
-    # A long name may be cut before a dot, which would hide the folder, or a dash, which would make it an option.
-    return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-.")[-48:].lstrip("-.") or "x"
 
 
 def _is_hidden(path: Path) -> bool:

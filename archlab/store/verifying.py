@@ -11,6 +11,7 @@ from archlab.errors import InputError, StoreError, nearest
 from archlab.records import Run, Trace
 from archlab.records.soundness import Soundness, State, StoreSoundness
 from archlab.store import contents
+from archlab.store.checkpoints import checkpoints_in
 from archlab.store.comparison_folder import read_comparison
 from archlab.store.leftovers import leftovers
 from archlab.store.measurements import PROBES, RECORDING, read_probes, read_recording
@@ -99,7 +100,13 @@ def differing(folder: Path) -> dict[str, str]:
             raise
         except StoreError as error:
             found[name] = str(error)
-    return found
+    return found | _checkpoints(folder)
+
+
+def _checkpoints(folder: Path) -> dict[str, str]:
+    """The checkpoints of a run that are not what was written, as their names tell."""
+    damaged = [one.path for one in checkpoints_in(folder) if one.content() is None]
+    return {path.name: f"{path} is damaged: its bytes are not those that were written (sha256)" for path in damaged}
 
 
 def unreadable(folder: RunFolder) -> dict[str, str]:
@@ -123,7 +130,7 @@ def unreadable(folder: RunFolder) -> dict[str, str]:
             raise
         except StoreError as error:
             found[name] = str(error)
-    return found
+    return found | _checkpoints(folder.path)
 
 
 def is_torn(path: Path) -> bool:

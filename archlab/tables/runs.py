@@ -122,6 +122,8 @@ def _run_notes(run: Run, has_running: bool) -> tuple[str, ...]:
             f"precise acc., test loss: of the test images with {PRECISE}; running acc.: in {EVALUATION}. "
             f"{STATISTICS_NOTE}"
         )
+    if run.resumed:
+        notes.append(f"Stopped and gone on with from a checkpoint: {counted(run.resumed, 'time')}.")
     if run.status != "finished":
         notes.append(f"{run.status}: {run.error}" if run.error else f"This run is {run.status}.")
     return (*(note for note in notes if note), f"Run {run.key}")

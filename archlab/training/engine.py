@@ -27,7 +27,8 @@ from archlab.records.settings import settled
 from archlab.training import images
 from archlab.training.execution import Execution
 from archlab.training.progress import Progress
-from archlab.training.worker import Ended, Greeting, Ready
+from archlab.training.stopping import Stop, stopping_by_signals
+from archlab.training.worker import STEP_SECONDS, Ended, Greeting, Ready
 from archlab.training.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def train_all(
 ) -> list[Run]:
     """The runs of some configurations, in their order; those that diverged or failed have that status.
 
-    Finished and diverged runs of the same key are taken from the store. Ctrl-C stops the workers and goes on to the
-    caller: what came to its end is in the store, what did not is there as interrupted.
+    Finished and diverged runs of the same key are taken from the store. At Ctrl-C or SIGTERM all end their step and
+    keep what they have done, and `StoppedError` goes on to the caller; a second Ctrl-C ends them where they are. What
+    came to its end is in the store, what did not is there as interrupted, and the same call goes on from there.
 
     Args:
         configs: what to train; equal ones are trained once.
@@ -60,6 +62,7 @@ def train_all(
         InputError: a configuration, a network, the device or the data can't be used, or several workers are asked for
             where other processes can't build the network; nothing more is trained.
         RunError: the workers don't start.
+        StoppedError: it was asked to stop.
     """
     execution, configs = settled(execution), [consistent(settled(config)) for config in configs]
     if execution.download:
@@ -72,7 +75,8 @@ def train_all(
     if reason := next((source.local for source in sources if source.local), ""):
         runs = _train_here(unique, execution, progress or (lambda event: None), sources, reason)
         return [runs[unique.index(config)] for config in configs]
-    with _Pool(execution, unique, progress or (lambda event: None)) as pool:
+    stop = Stop()
+    with _Pool(execution, unique, progress or (lambda event: None), stop) as pool, stopping_by_signals(stop):
         runs = pool.work()
     return [runs[unique.index(config)] for config in configs]
 
@@ -129,6 +133,7 @@ class _Pool:
     execution: Execution
     configs: Sequence[TrainingConfig]
     tell: Callable[[Progress], None]
+    stop: Stop
     workers: list[WorkerProcess] = field(default_factory=list)
     events: queue.SimpleQueue[tuple[WorkerProcess, object]] = field(default_factory=queue.SimpleQueue)
     waiting: deque[int] = field(default_factory=deque)
@@ -176,9 +181,27 @@ class _Pool:
                     self.replace(worker)
         return self.runs
 
+    def settle(self) -> None:
+        """Have all workers keep what they have done, and end.
+
+        Raises:
+            StoppedError: always.
+        """
+        at_work = {worker.job for worker in self.workers if worker.job is not None} - self.runs.keys()
+        for job in at_work:
+            self.tell(Progress(self.configs[job], "stopping"))
+        for worker in self.workers:
+            worker.dismiss()
+        ends = time.monotonic() + STEP_SECONDS
+        while time.monotonic() < ends and any(worker.process.poll() is None for worker in self.workers):
+            time.sleep(0.02)
+        raise self.stop.stopped()
+
     def next_event(self) -> tuple[WorkerProcess, object]:
         """The next event and whose it is; who hangs meanwhile is ended, which is an event too."""
         while True:
+            if self.stop.is_asked:
+                self.settle()
             started = time.monotonic()
             try:
                 worker, event = self.events.get(timeout=TICK_SECONDS)

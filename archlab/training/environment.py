@@ -14,22 +14,24 @@ from torch import nn
 
 from archlab import __version__
 from archlab.networks.devices import device_name, processor_name
+from archlab.networks.local_modules import local_files
 from archlab.records import Value
 from archlab.training.definitions import definition
 from archlab.training.images import fingerprint
 
 
-def describe(device: torch.device, network: nn.Module, data: str) -> dict[str, Value]:
+def describe(device: torch.device, network: nn.Module, data: str, module: str = "") -> dict[str, Value]:
     """Everything about this machine and process that decides a run's result, and the command.
 
     Args:
         device: where the run happens.
         network: with its first weights.
         data: hash of the data set.
+        module: the name of the user's module that builds the network.
     """
     return machine(device) | {
         "data": data,
-        "network": network_fingerprint(network),
+        "network": network_fingerprint(network, module),
         "command": command(),
     }
 
@@ -67,20 +69,23 @@ def peak_memory(device: torch.device) -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def network_fingerprint(network: nn.Module) -> str:
+def network_fingerprint(network: nn.Module, module: str = "") -> str:
     """A hash of the network's first weights and of the source files of its classes (those of torch left out).
 
+    So are the files of all modules outside installed packages that they import, and the module that builds the network.
     A class that no file holds, as a notebook's, counts by its definition.
     """
-    files, definitions = set(), set()
+    files, definitions, modules = set(), set(), {module}
     for kind in {type(module) for module in network.modules()}:
         if kind.__module__.partition(".")[0] == "torch":
             continue
         path = _source_file(kind)
+        modules.add(kind.__module__)
         if path is not None:
             files.add(path)
         elif kind.__module__ == "__main__":
             definitions.add(definition(kind))
+    files |= set(local_files(modules))
     sources = [path.read_bytes() for path in sorted(path for path in files if path.exists())] + sorted(definitions)
     weights = [
         tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data

@@ -14,8 +14,9 @@ from archlab.errors import ArchlabError, DivergedError, InputError
 from archlab.networks.strangers import described
 from archlab.records import Epoch, TrainingConfig
 from archlab.training.engine import default_workers
+from archlab.training.evaluation import EVALUATION_IMAGES
 from archlab.training.execution import Execution
-from archlab.training.loop import EVALUATION_IMAGES, Trainer
+from archlab.training.loop import Trainer
 from archlab.training.preparation import Preparation, Preparer
 from archlab.training.probes.correlation import POINTS, lines_of
 from archlab.training.probes.listening import has_weights

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import torch
@@ -98,6 +99,15 @@ class LayerSeen:
         # Not a number is no other number than itself here, as it is for `equal`.
         return not all(torch.equal(old, new) or torch.equal(old.nan_to_num(), new.nan_to_num()) for old, new in pairs)
 
+    def state(self) -> dict[str, Any]:
+        """What was seen, without the step that goes on, as a tree of plain values."""
+        return {name: getattr(self, name) for name in _REMEMBERED}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Have seen that."""
+        for name in _REMEMBERED:
+            setattr(self, name, state[name])
+
     def begin(self) -> None:
         """Begin a step."""
         self.now = StepSeen(counted=self._counter())
@@ -128,6 +138,9 @@ class LayerSeen:
     def _counter(self) -> int:
         counter = getattr(self.module, "num_batches_tracked", None)
         return int(counter) if isinstance(counter, Tensor) and not counter.is_meta and not is_lazy(counter) else 0
+
+
+_REMEMBERED = [item.name for item in fields(LayerSeen) if item.name not in ("path", "module", "now", "before")]
 
 
 def is_readable(given: Tensor, output: Tensor) -> bool:

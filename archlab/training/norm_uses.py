@@ -122,6 +122,20 @@ class NormObserver:
             for seen in self._seen:
                 seen.end_evaluation()
 
+    def state(self) -> dict[str, Any]:
+        """What was seen so far, between two steps, as a tree of plain values."""
+        return {
+            "steps": self._steps,
+            "passes": self._most_passes,
+            "layers": {seen.path: seen.state() for seen in self._seen},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self._steps, self._most_passes = state["steps"], state["passes"]
+        for seen in self._seen:
+            seen.restore(state["layers"][seen.path])
+
     def uses(self) -> tuple[NormUse, ...]:
         """How the layers were used so far, in the order of `named_modules()`. Waits for the device."""
         return tuple(self._use(seen) for seen in self._seen)

@@ -86,6 +86,8 @@ class NotebookBar:
                 self._last = f"{name}: test accuracy {event.metrics.test_accuracy:.1%} after epoch {event.epoch}"
             if not self._pace.is_due():
                 return
+        elif event.state == "stopping":
+            return
         elif event.state in ("waiting", "again"):
             self._running[place] = 0.0, f"{name}: {WAITS[event.state]}"
         else:

@@ -8,8 +8,8 @@ tenth of each step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -25,6 +25,12 @@ class Optimizer(Protocol):
 
     def step(self, learning_rate: float) -> None:
         """Update every parameter that has a gradient, and drop the gradients."""
+
+    def state(self) -> dict[str, Any]:
+        """What it remembers of the steps so far, as a tree of plain values and tensors."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember what one of the same kind and parameters did."""
 
 
 def optimizer(config: TrainingConfig, parameters: Iterable[Tensor]) -> Optimizer:
@@ -82,6 +88,17 @@ class Adam:
             maximize=False,
         )
 
+    def state(self) -> dict[str, Any]:
+        """Both moments and the number of updates, of each parameter."""
+        return {"states": self._states}
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        for own, given in zip(self._states, state["states"], strict=True):
+            for part, value in zip(own, given, strict=True):
+                part.copy_(value)
+
 
 class SGD:
     """Stochastic gradient descent as torch has it: the velocity v becomes momentum v + gradient, the weight w - lr v.
@@ -121,3 +138,15 @@ class SGD:
         for place, velocity in zip(places, velocities, strict=True):
             self._velocities[place] = velocity
             self._parameters[place].grad = None
+
+    def state(self) -> dict[str, Any]:
+        """The velocity of each parameter; None where it had no gradient yet."""
+        return {"velocities": self._velocities}
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        pairs = zip(self._parameters, state["velocities"], strict=True)
+        self._velocities = [
+            None if given is None else torch.empty_like(parameter).copy_(given) for parameter, given in pairs
+        ]

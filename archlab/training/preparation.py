@@ -7,9 +7,10 @@ times, checks or traces runs takes what they are made of from there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -21,6 +22,7 @@ from archlab.errors import InputError
 from archlab.memory import demand
 from archlab.networks import Source
 from archlab.networks.devices import find_device
+from archlab.networks.imports import searching
 from archlab.networks.recorded import refuse_code
 from archlab.networks.strangers import described
 from archlab.records import DataSummary, Trace, TrainingConfig, Value
@@ -92,7 +94,9 @@ class Preparation:
 
     def environment(self, device: torch.device, network: nn.Module) -> dict[str, Value]:
         """What decides the run's result beside its configuration, for its record; the network has its first weights."""
-        found = describe(device, network, self.images.fingerprint)
+        file = self.source.file
+        with searching(Path(file).parent) if file else nullcontext():  # its modules, and no others of their names
+            found = describe(device, network, self.images.fingerprint, self.source.module)
         return found | ({"images": f"grey, repeated in {self.channels} channels"} if self.is_repeated else {})
 
     @property

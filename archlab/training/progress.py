@@ -17,13 +17,15 @@ State = Literal[
     "epoch",
     "landscape",
     "again",
+    "stopping",
     "finished",
     "diverged",
     "failed",
     "reused",
 ]
 """`waiting`: another process trains the same run. `measuring`: between epochs, or before the first step. `again`: its
-process hung and was ended, or died before it began, and another begins it."""
+process hung and was ended, or died before it began, and another begins it. `stopping`: it was asked to stop, and ends
+its step. `started`, of a run that goes on from a checkpoint, has its epochs and steps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,16 @@ class RunRecorder:
         self._keeps, self._recordings = Pace(KEEP_SECONDS), Pace(RECORDING_SECONDS)
         self._written = self._looks = 0
 
+    def state(self) -> dict[str, Any]:
+        """What was recorded so far, as a tree of plain values and tensors."""
+        return {"steps": self.steps.state(), "norms": None if self.norms is None else self.norms.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.steps.restore(state["steps"])
+        if self.norms is not None:
+            self.norms.restore(state["norms"])
+
     def keep_in(self, writer: RunWriter) -> None:
         """Write what is recorded with this writer from now on."""
         self._writer = writer

@@ -16,7 +16,8 @@ and the rows that no longer fit are dropped, the ends of epochs never.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -91,6 +92,32 @@ class NormRecorder:
         if self._steps[-1] != step:
             self.before()
             self.after(step)
+
+    def state(self) -> dict[str, Any]:
+        """Everything so far, as a tree of plain values and tensors."""
+        rows = len(self._steps)
+        return {
+            "every": self._every,
+            "limit": self._limit,
+            "ends": self._ends,
+            "rows": self._rows[:rows],
+            "counts": self._counts[:, :rows],
+            "steps": self._steps,
+            "frozen": self._frozen,
+            "population": [{path: astuple(found) for path, found in moments.items()} for moments in self._population],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self._every, self._limit, self._ends = state["every"], state["limit"], state["ends"]
+        self._steps, self._frozen = state["steps"], state["frozen"]
+        self._population = [
+            {path: Moments(*found) for path, found in moments.items()} for moments in state["population"]
+        ]
+        rows = len(self._steps)
+        self._rows = self._rows.new_empty(self._limit + 1, 6 * self._channels)
+        self._counts = self._counts.new_zeros(2, self._limit + 1, len(self._layers))
+        self._rows[:rows], self._counts[:, :rows] = state["rows"], state["counts"]
 
     def _row(self) -> Tensor:
         device = self._layers[0].statistics()[0].device

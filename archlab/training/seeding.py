@@ -60,16 +60,16 @@ def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
     torch.Size([3, 2])
     """
     with preserved():
-        _seed_others(seed)
+        reseed(seed)
         with _DrawOrigins() as watch:
             first = make()
             names = watch.names(first)
-        _seed_others(seed)
-        with _Reseed(seed, names) as reseed:
+        reseed(seed)
+        with _Reseed(seed, names) as seeded:
             network = make()
-    if reseed.drawn != len(names):
+    if seeded.drawn != len(names):
         raise SourceError(
-            f"the network drew {len(names)} times when it was built first and {reseed.drawn} times when it was built "
+            f"the network drew {len(names)} times when it was built first and {seeded.drawn} times when it was built "
             "again: its factory must do the same each time it is called"
         )
     # A factory may give what lies in its module, the same for every run: each trains a copy of its own, and what the
@@ -97,10 +97,32 @@ def preserved(device: torch.device | None = None) -> Iterator[None]:
         random.setstate(python_state)
 
 
-def _seed_others(seed: int) -> None:
-    np.random.seed(derive(seed, "numpy") % 2**32)
-    random.seed(derive(seed, "python"))
-    torch.manual_seed(derive(seed, "torch"))
+def reseed(seed: int, *names: object) -> None:
+    """Seed the global generators of torch, NumPy and Python for what a network draws: dropout and its like."""
+    np.random.seed(derive(seed, "numpy", *names) % 2**32)
+    random.seed(derive(seed, "python", *names))
+    torch.manual_seed(derive(seed, *(names or ["torch"])))
+
+
+def states(device: torch.device) -> dict[str, Any]:
+    """The random states of torch, of a device, of NumPy and of Python, as they are now."""
+    kind, keys, *others = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state(),
+        "device": None if device.type == "cpu" else getattr(torch, device.type).get_rng_state(),
+        "numpy": [kind, keys.astype(np.int64), *others],
+        "python": random.getstate(),
+    }
+
+
+def set_states(held: Mapping[str, Any], device: torch.device) -> None:
+    """Put random states back, which `states` gave."""
+    torch.set_rng_state(held["torch"])
+    if held["device"] is not None:
+        getattr(torch, device.type).set_rng_state(held["device"])
+    kind, keys, *others = held["numpy"]
+    np.random.set_state((kind, keys.astype(np.uint32), *others))
+    random.setstate(held["python"])
 
 
 def _is_draw(operation: Any) -> bool:

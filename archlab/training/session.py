@@ -14,16 +14,20 @@ import torch
 from archlab.errors import DivergedError, RunError
 from archlab.networks.given import Trained, config_of, with_switches
 from archlab.networks.strangers import described, left_as_found
-from archlab.records import Run, Trace, TrainingConfig, Value
+from archlab.records import Run, TrainingConfig
 from archlab.records.config import consistent
 from archlab.records.settings import divided, settled
 from archlab.store import Store, run_key
+from archlab.store.checkpoints import Checkpoint
+from archlab.store.run_writer import RunWriter
+from archlab.training.checkpoint import Checkpoints, decoded
 from archlab.training.execution import Execution
 from archlab.training.last_batch import check_last_batch
 from archlab.training.loop import Trainer
 from archlab.training.notebook import showing
 from archlab.training.preparation import Preparation, Preparer
 from archlab.training.progress import Pace, Progress, State
+from archlab.training.stopping import Stop, StoppedError, stopping_by_signals
 
 REPORT_SECONDS = 0.1
 """Seconds between two `step` events."""
@@ -90,6 +94,7 @@ def run(
     progress: Callable[[Progress], None] | None = None,
     *,
     wait: bool = True,
+    stop: Stop | None = None,
 ) -> Run:
     """As `train`, as the preparer's execution says; a run of the same key that came to its end is the store's.
 
@@ -98,10 +103,12 @@ def run(
         preparer: where and how.
         progress: called with each event.
         wait: for another process that trains the same run; then the run is the store's, or begun here if that one died.
+        stop: asks for the training to be kept and stopped at the end of a step. None to have Ctrl-C and SIGTERM do so.
 
     Raises:
         BusyError: another process trains it, and nobody waits.
         StoreError: a newer archlab wrote the run of that key, which is not trained over.
+        StoppedError: it was asked to stop; what is done is kept, and the same call goes on from there.
     """
     tell = progress or (lambda event: None)
     # Convolutions in TF32 would be another experiment.
@@ -126,8 +133,30 @@ def run(
                 return known
             check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
             trace = preparer.trace(prepared, network)
-            trainer = Trainer(network.to(device), dataset, config)
-            return _run(prepared, preparer, environment, trainer, trace, tell)
+            trainer, begun = Trainer(network.to(device), dataset, config), None
+            for begun in store.checkpoints(key):
+                if _goes_on(trainer, begun):
+                    break
+                trainer, begun = Trainer(prepared.network().to(device), dataset, config), None  # untouched
+            data = preparer.summary(prepared)
+            writer = store.writer(config, environment, trainer.parameters, data, trace=trace, begun=begun)
+            if stop is not None:
+                return _run(trainer, prepared, writer, preparer.execution.checkpoint_seconds, tell, stop)
+            stop = Stop()
+            with stopping_by_signals(stop, lambda number: tell(Progress(config, "stopping", key))):
+                return _run(trainer, prepared, writer, preparer.execution.checkpoint_seconds, tell, stop)
+
+
+def _goes_on(trainer: Trainer, begun: Checkpoint) -> bool:
+    """Whether a training could be made what it was at a checkpoint; if not, it is neither that nor new."""
+    content = begun.content()
+    try:
+        if content is not None:
+            trainer.restore(decoded(content))
+            return True
+    except Exception:  # damaged, or of an archlab that kept other things
+        pass
+    return False
 
 
 @contextlib.contextmanager
@@ -179,12 +208,12 @@ def _is_there(config: TrainingConfig, preparer: Preparer, stored: Sequence[str])
 
 
 def _run(
-    prepared: Preparation,
-    preparer: Preparer,
-    environment: dict[str, Value],
     trainer: Trainer,
-    trace: Trace | None,
+    prepared: Preparation,
+    opened: RunWriter,
+    checkpoint_seconds: float,
     tell: Callable[[Progress], None],
+    stop: Stop,
 ) -> Run:
     config = prepared.config
     steps = config.epochs * trainer.steps_per_epoch
@@ -197,23 +226,39 @@ def _run(
     def on_step(step: int) -> None:
         tell_step("step", step)
         recorder.keep()
+        if stop.is_asked:
+            trainer.hold()
+            raise stop.stopped()
+        checkpoints.keep_if_due()
 
     def on_batch() -> None:
         tell_step("measuring", len(recorder.steps))
+        if stop.is_asked:
+            raise stop.stopped()
 
     def on_point(point: int) -> None:
         if reports.is_due():
             tell(Progress(config, "landscape", writer.key, config.epochs, point, config.landscape**2))
+        if stop.is_asked:
+            raise stop.stopped()
+        checkpoints.keep_if_due()
 
-    data = preparer.summary(prepared)
-    with preparer.execution.home.writer(config, environment, trainer.parameters, data, trace=trace) as writer:
+    with opened as writer:
+        checkpoints = Checkpoints(trainer, writer, checkpoint_seconds)
+        for epoch in trainer.ended:
+            writer.append(epoch)
+        writer.answer(trainer.predicted)
         recorder.keep_in(writer)
-        tell(Progress(config, "started", writer.key, steps=steps))
+        done = len(trainer.ended)
+        tell(Progress(config, "started", writer.key, done, trainer.steps_done, steps))
         try:
             for epoch in trainer.epochs(on_step, on_batch):
                 recorder.add_epoch(epoch)
                 writer.answer(trainer.predicted)
                 tell(Progress(config, "epoch", writer.key, epoch.epoch, epoch.step, steps, metrics=epoch))
+                if stop.is_asked:
+                    raise stop.stopped()
+                checkpoints.keep_if_due()
             trainer.look_at_end()
             if reason := trainer.divergence():
                 raise DivergedError(reason)
@@ -224,6 +269,10 @@ def _run(
             done = len(diverged.epochs)
             tell(Progress(config, "diverged", writer.key, done, steps=steps, run=diverged, error=error.reason))
             return diverged
+        except StoppedError:
+            checkpoints.keep()
+            recorder.leave()
+            raise
         except Exception as error:  # whatever a stranger's network may raise
             reason = str(error) if isinstance(error, RunError) else described(error)
             failed = recorder.end("failed", reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +76,18 @@ class StepCurves:
             "train_accuracy": accuracies,
             "learning_rate": np.array(self._rates[since:], dtype=np.float32),
         }
+
+    def state(self) -> dict[str, Any]:
+        """Everything so far, as a tree of plain values and tensors."""
+        told = torch.from_numpy(self.told().astype(np.uint8))
+        rates = torch.tensor(self._rates.tolist(), dtype=torch.float64)
+        return {"values": self._settled()[:, : len(self)], "rates": rates, "told": told}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self._rates = array("d", state["rates"].tolist())
+        self._told = bytearray(state["told"].tolist())
+        self._settled()[:, : len(self)] = state["values"].to(self._values.device)
 
     def _settled(self) -> Tensor:
         """(2, steps and room for more) losses and accuracies, with all that waited."""

@@ -1,11 +1,13 @@
 """A process that trains one run after another for `archlab.training.engine`.
 
 It reads pickled jobs from its standard input and writes pickled events to its standard output; what a network prints
-goes to the standard error. When the input ends, its parent is gone, and so is the worker.
+goes to the standard error. When the input ends, its parent is gone or wants no more: then, and at SIGTERM, the worker
+ends its step, keeps the run as far as it got, and is gone; at the latest after `STEP_SECONDS`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import pickle
@@ -13,18 +15,22 @@ import queue
 import signal
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from archlab.errors import ArchlabError, RunError
 from archlab.records import TrainingConfig
 from archlab.training.execution import Execution
+from archlab.training.stopping import Stop, StoppedError
 
 BOOTSTRAP = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from archlab.training.worker import main; main()"
 """What the interpreter of a worker is started with; its first argument is the parent's `sys.path` as JSON."""
 
 _exit = os._exit
 """The system's own, which code that is contained does not get (`archlab.networks.strangers`)."""
+STEP_SECONDS = 30.0
+"""That a step may take when nobody wants it any more; Slurm waits so long between SIGTERM and SIGKILL."""
 SOURCE = "archlab/training/worker.py"
 """The end of this file's path, by which a thread that trains is known."""
 
@@ -62,16 +68,22 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     if hasattr(signal, "SIGUSR1"):  # the parent asks where this process is, when it is silent for too long
         faulthandler.register(signal.SIGUSR1, file=sys.stderr.fileno(), all_threads=True)
-    jobs: queue.SimpleQueue[TrainingConfig] = queue.SimpleQueue()
+    jobs: queue.SimpleQueue[TrainingConfig | None] = queue.SimpleQueue()
     greeting: Greeting = pickle.load(sys.stdin.buffer)
     sys.argv[:] = greeting.command
-    threading.Thread(target=_receive, args=(sys.stdin.buffer, jobs), daemon=True).start()
+    stop = Stop()
+    threading.Thread(target=_receive, args=(sys.stdin.buffer, jobs, stop), daemon=True).start()
 
     import torch
 
     from archlab.training import session
     from archlab.training.preparation import Preparer
 
+    def end(number: int, frame: object) -> None:
+        stop.ask(number)
+        jobs.put(None)
+
+    signal.signal(signal.SIGTERM, end)
     torch.set_num_threads(1)
     preparer = Preparer(greeting.execution)
 
@@ -79,30 +91,34 @@ def main() -> None:
         try:
             pickle.dump(event, events)
             events.flush()
-        except BrokenPipeError:
-            _exit(0)  # nobody reads any more; raised into the training, it would make the run a failed one
+        except BrokenPipeError:  # nobody reads any more; raised into the training, it would make the run a failed one
+            stop.ask()
 
     try:
         send(Ready(preparer.device.type != "cpu"))
     except ArchlabError as error:
         send(Ended((type(error), str(error))))
         return
-    while True:
-        config = jobs.get()
+    while (config := jobs.get()) is not None:
         try:
-            session.run(config, preparer, send, wait=False)
+            session.run(config, preparer, send, wait=False, stop=stop)
             send(Ended())
+        except StoppedError:
+            break
         except session.BusyError as error:
             send(Ended(busy=error.key))
         except RunError:  # told and stored already
             send(Ended())
         except ArchlabError as error:
             send(Ended((type(error), str(error))))
+    _exit(0)  # with whatever threads a network has started
 
 
-def _receive(stream: BinaryIO, jobs: queue.SimpleQueue[TrainingConfig]) -> None:
-    while True:
-        try:
+def _receive(stream: BinaryIO, jobs: queue.SimpleQueue[TrainingConfig | None], stop: Stop) -> None:
+    with contextlib.suppress(EOFError):
+        while True:
             jobs.put(pickle.load(stream))
-        except EOFError:
-            _exit(0)  # at once: the main thread may be in the middle of a step
+    stop.ask()
+    jobs.put(None)
+    time.sleep(STEP_SECONDS)
+    _exit(0)

@@ -199,6 +199,12 @@ class WorkerProcess:
             time.sleep(0.05)
         return place
 
+    def dismiss(self) -> None:
+        """Give it no more jobs: it ends its step, keeps the run as far as it got, and is gone."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+
     def end(self) -> int:
         """Its exit code, when it is gone and its files are closed."""
         try:

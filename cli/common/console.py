@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -145,6 +146,11 @@ def _print(*spans: tuple[str, str]) -> None:
 
     styled = [(text, ROLE_STYLES.get(role, "")) for text, role in spans]
     Console(highlight=False).print(Text.assemble(*styled), soft_wrap=True)
+
+
+def stopped_code(error: KeyboardInterrupt) -> int:
+    """The exit code of a program that a signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
+    return 128 + (getattr(error, "number", 0) or int(signal.SIGINT))
 
 
 def message(text: str) -> None:

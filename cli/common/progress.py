@@ -72,6 +72,7 @@ class ProgressDisplay:
         self.ended = 0
         """Runs that have ended, those from the store among them."""
         self.reused = 0
+        self._is_stopping = False
 
     def __call__(self, event: Progress) -> None:
         """Show what has happened."""
@@ -84,7 +85,15 @@ class ProgressDisplay:
             message(f"{_name(config)} is begun again: {event.error}")
         elif event.state == "started":
             self._end_bar(place)
-            self._tasks[place] = self._bars.add_task(_name(config), total=event.steps, note="")
+            self._tasks[place] = self._bars.add_task(
+                _name(config), total=event.steps, completed=event.step, note=f"epoch {event.epoch + 1}/{config.epochs}"
+            )
+            if event.step:
+                message(f"{_name(config)} goes on after step {event.step:,} of {event.steps:,}, where it was stopped")
+        elif event.state == "stopping":
+            if not self._is_stopping:
+                message("stopping at the end of the step, what is done is kept (Ctrl-C again stops at once)")
+            self._is_stopping = True
         elif event.state in ("step", "measuring", "epoch"):
             epoch = min(event.epoch + (event.state != "epoch"), config.epochs)
             self._bars.update(self._tasks[place], completed=event.step, note=f"epoch {epoch}/{config.epochs}")

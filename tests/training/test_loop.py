@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from archlab.errors import DivergedError, RunError
 from archlab.networks import resolve
 from archlab.records import TrainingConfig
-from archlab.training import datasets, images, loop, seeding
-from archlab.training.loop import Trainer, evaluate
+from archlab.training import datasets, evaluation, images, loop, seeding
+from archlab.training.evaluation import evaluate
+from archlab.training.loop import Trainer
 from tests.training.tiny import Failing, Poisoned, make_data, make_network
 
 DATA = make_data(50, 20)
@@ -185,7 +186,7 @@ def test_curves_read_while_training_are_those_read_at_the_end(every: int) -> Non
 def test_evaluation_in_parts_is_evaluation_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     network = make_network()
     whole = evaluate(network, DATA.test)
-    monkeypatch.setattr(loop, "EVALUATION_IMAGES", 7)  # 7 + 7 + 6
+    monkeypatch.setattr(evaluation, "EVALUATION_IMAGES", 7)  # 7 + 7 + 6
     assert evaluate(network, DATA.test) == pytest.approx(whole, abs=1e-6)
 
 

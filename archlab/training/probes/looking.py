@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,7 @@ class Probing:
         self._before: dict[str, Tensor] | None = None
         self._smoothness = SmoothnessProbe(self._surface) if "smoothness" in self._chosen else None
         self._landscape: Landscape | None = None
+        self._losses: list[Tensor] = []  # of the landscape's points so far
         self._order: dict[str, nn.Module] = {}  # the layers, as they are first called
         self._weighted: set[str] = set()  # names of calls of layers with weights
         self._signals, self._branches, self._shift, self._rank = (
@@ -88,7 +90,8 @@ class Probing:
 
     def measure_landscape(self, on_point: Callable[[int], None]) -> None:
         """Measure the landscape around the weights as they are."""
-        self._landscape = landscape.measure(self._surface, self._config.seed, self._config.landscape, on_point)
+        size, seed = self._config.landscape, self._config.seed
+        self._landscape = landscape.measure(self._surface, seed, size, on_point, self._losses)
 
     def found(self) -> Probes | None:
         """Everything so far; None where there is nothing yet."""
@@ -104,6 +107,38 @@ class Probing:
             correlation=self._correlations(),
         )
         return None if probes == Probes() else probes
+
+    def state(self) -> dict[str, Any]:
+        """Everything so far, between two steps, as a tree of plain values and tensors."""
+        paths = {module: path for path, module in self._network.named_modules()}
+        return {
+            "before": self._before,
+            "smoothness": None if self._smoothness is None else self._smoothness.state(),
+            "losses": self._losses,
+            "order": {name: paths[module] for name, module in self._order.items()},
+            "weighted": self._weighted,
+            "tables": [table.state() for table in self._tables],
+            "similarity": self._similarity.state(),
+            "looks": self.looks,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        device, modules = self._loss.labels.device, dict(self._network.named_modules())
+        before = state["before"]
+        self._before = None if before is None else {name: value.to(device) for name, value in before.items()}
+        if self._smoothness is not None:
+            self._smoothness.restore(state["smoothness"], device)
+        self._losses = [loss.to(device) for loss in state["losses"]]
+        self._order = {name: modules[path] for name, path in state["order"].items()}
+        self._weighted, self.looks = state["weighted"], state["looks"]
+        for table, held in zip(self._tables, state["tables"], strict=True):
+            table.restore(held, device)
+        self._similarity.restore(state["similarity"], device)
+
+    @property
+    def _tables(self) -> list[LayerTable]:
+        return [self._signals, self._branches, self._shift, self._rank, self._correlation]
 
     def _pass_through(self, step: int, chosen: Set[str]) -> None:
         """One forward pass, and a backward pass where gradients are wanted."""
@@ -193,6 +228,15 @@ class _Similarities:
         self._last = torch.stack([kernels.get(name, missing) for name in self._names])
         self._steps.append(step)
         self._alignments.append(alignment(self._last))
+
+    def state(self) -> dict[str, Any]:
+        """Everything so far, as a tree of plain values and tensors."""
+        return {"names": self._names, "steps": self._steps, "alignments": self._alignments, "last": self._last}
+
+    def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Go on from there."""
+        self._names, self._steps, self._last = state["names"], state["steps"], state["last"].to(device)
+        self._alignments = [alignment.to(device) for alignment in state["alignments"]]
 
     def similarity(self, images: int) -> Similarity | None:
         """Everything so far; None where there is nothing."""

@@ -11,7 +11,8 @@ are the first weights. A loss or gradient that is not finite is noted as such.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,6 +66,14 @@ class SmoothnessProbe:
         """Measure at the weights as they are after that many steps."""
         self._rows.append(along_gradient(self._surface, RATES))
         self._steps.append(step)
+
+    def state(self) -> dict[str, Any]:
+        """Everything so far, as a tree of plain values and tensors."""
+        return {"steps": self._steps, "rows": self._rows}
+
+    def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Go on from there."""
+        self._steps, self._rows = state["steps"], [row.to(device) for row in state["rows"]]
 
     def smoothness(self) -> Smoothness | None:
         """Everything so far; None before the first look."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,14 @@ class LayerTable:
     def halve(self) -> None:
         """Drop every second look, but for the last."""
         self._looks = [*self._looks[:-1:2], self._looks[-1]]
+
+    def state(self) -> list[Any]:
+        """Everything so far, as a tree of plain values and tensors."""
+        return [list(look) for look in self._looks]
+
+    def restore(self, state: Sequence[Any], device: torch.device) -> None:
+        """Go on from there."""
+        self._looks = [(step, names, values.to(device)) for step, names, values in state]
 
     def series(self, images: int, weighted: Set[str]) -> LayerSeries | None:
         """Everything so far; a layer that wasn't there in some look has NaN. None where there is nothing."""
