@@ -3,8 +3,9 @@
     STORE/runs/KEY/                     an ended run; run_folder.py says what is in it
     STORE/runs/KEY~TOKEN.partial/       a run that is being written, or was interrupted
     STORE/locks/TOKEN                   whose lock the writer of a partial folder holds
-    STORE/comparisons/KEY.json          archlab.comparison/1
+    STORE/comparisons/KEY.json          archlab.comparison/1; like run.json, it holds its own hash (sealing.py)
     STORE/reports/KEY.html              the page on a comparison
+    STORE/damaged/                      what `archlab runs repair` moved away, laid out as the store
     STORE/.live.json                    where the live page is
 
 A run is written in its own `.partial` folder and renamed when it ends, so that KEY is always complete and any number of

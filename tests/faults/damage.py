@@ -240,7 +240,21 @@ def retype(path: Path, chance: random.Random) -> None:
             if chance.random() < 0.2:
                 del holder[key]
             else:
-                values = (None, -1, 0, 10**30, 1e308, "", "é", [], {}, True, "archlab.run/2", [[]], "../..")
+                values: tuple[Any, ...] = (
+                    None,
+                    -1,
+                    0,
+                    10**30,
+                    1e308,
+                    "",
+                    "é",
+                    [],
+                    {},
+                    True,
+                    "archlab.run/2",
+                    [[]],
+                    "../..",
+                )
                 holder[key] = chance.choice(values)
     changed = json.dumps(document, indent=None if path.suffix == ".jsonl" else 2) + "\n"
     path.write_text(changed if changed != text else "{}\n")
