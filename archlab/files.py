@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -53,29 +53,30 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8, as `replace_bytes` does."""
-    replace_bytes(path, text.encode())
+def replace_text(path: Path, text: str | Iterable[str]) -> None:
+    """Write a text, or the pieces of one, as UTF-8, as `replace_bytes` does."""
+    replace_bytes(path, (piece.encode() for piece in ([text] if isinstance(text, str) else text)))
 
 
-def replace_bytes(path: Path, content: bytes) -> None:
-    """Write bytes at once or not at all; a link is followed, and a device or pipe takes what comes.
+def replace_bytes(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write bytes, or pieces of them, at once or not at all; a link is followed, and a device or pipe takes what comes.
 
     Raises:
         OSError: the file can't be written; what was there before still is.
     """
+    pieces = [content] if isinstance(content, bytes) else content
     if path.exists() and not path.is_file():
-        _pour(path, content)
+        _pour(path, pieces)
         return
     try:
         target = path.resolve()
     except RuntimeError as error:  # as Python 3.11 and 3.12 say it
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
-    with replacing(target) as draft:
-        draft.write_bytes(content)
+    with replacing(target) as draft, draft.open("wb") as file:
+        file.writelines(pieces)
 
 
-def _pour(path: Path, content: bytes) -> None:
+def _pour(path: Path, pieces: Iterable[bytes]) -> None:
     """Write into a device or a pipe, which stays what it is; a pipe that nobody reads is refused, else we would wait.
 
     Raises:
@@ -90,10 +91,10 @@ def _pour(path: Path, content: bytes) -> None:
     if hasattr(os, "O_NONBLOCK"):
         os.set_blocking(descriptor, True)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+        file.writelines(pieces)
 
 
-def open_regular(path: Path) -> BufferedReader:
+def open_regular(path: Path | str) -> BufferedReader:
     """A file open for reading; a pipe or a device of that name, on which reading could wait for ever, is refused.
 
     Raises:

@@ -14,16 +14,16 @@ from archlab.cli.common.curves import show_course, show_courses
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import refuse_idle
 from archlab.cli.common.keys import find, matching
+from archlab.cli.common.listing import WhereOption
 from archlab.cli.common.output import Format, Output
+from archlab.cli.common.pruning import prune_runs
 from archlab.cli.common.settings import StoreOption
 from archlab.cli.common.upkeep import repair_runs, verify_runs
 from archlab.cli.common.verdicts import show_run_verdicts, show_worst_verdicts
-from archlab.cli.compare import show as show_comparison
 from archlab.errors import StoreError
 
 if TYPE_CHECKING:
-    from archlab.records import Comparison, Run
-    from archlab.tables import Table
+    pass
 
 runs = typer.Typer(
     add_completion=False,
@@ -37,6 +37,7 @@ runs = typer.Typer(
     archlab runs list
     archlab runs show KEY
     archlab runs delete KEY KEY
+    archlab runs prune --where "status=failed" --dry-run
     """,
 )
 
@@ -46,12 +47,23 @@ runs = typer.Typer(
 def list_runs(
     context: typer.Context,
     store: StoreOption = None,
+    where: WhereOption = None,
     sort: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN",
+            metavar="FIELD",
             show_default=False,
-            help="key, status, epochs, test_accuracy (the best first) or created. Default: the oldest first.",
+            help="key, status, epochs, test_accuracy (the best first), created, or a field of --where. Default: the "
+            "oldest first.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            show_default=False,
+            help="The newest N, or with --sort the first N; 0 for all. Default: 1,000, in JSON and CSV all.",
         ),
     ] = None,
     *,
@@ -61,27 +73,16 @@ def list_runs(
 
     \b
     archlab runs list
-    archlab runs list --sort test_accuracy
+    archlab runs list --sort test_accuracy --limit 20
+    archlab runs list --where "network=lenet and test_accuracy>0.9"
     archlab runs list --format csv -o runs.csv
     """
     if target.form is Format.json:
         refuse_idle(context, ("sort",), "orders tables, and JSON keeps the order of the store")
+    from archlab.cli.common.listing import listed
     from archlab.store import open_store
-    from archlab.tables.runs import runs_table, store_table
-    from archlab.tables.sorting import by_column
 
-    home = open_store(store)
-    found, comparisons = home.runs(), home.comparisons()
-    for problem in home.problems():
-        message(f"warning: {problem.error}")
-    if not found and not comparisons:
-        message(f"{home.path} holds no runs yet: archlab compare --bn off makes some")
-
-    def table() -> Table:  # CSV has the runs alone, of which there is more to reckon with
-        made = runs_table(found) if target.form is Format.csv else store_table(found, comparisons)
-        return made if sort is None else by_column(made, sort)
-
-    emit(target, table, lambda: _document(found, comparisons))
+    listed(open_store(store), where, sort, limit, target)
 
 
 @runs.command("show")
@@ -107,6 +108,7 @@ def show_run(
     archlab runs show lenet-digits-4f2a91c03b7e
     archlab runs show 4f2a91c03b7e --json
     """
+    from archlab.cli.compare import show as show_comparison  # a list needs none of it
     from archlab.records import Run
     from archlab.store import open_store, unreadable
     from archlab.tables.runs import run_table
@@ -196,16 +198,6 @@ def delete_runs(
         message(f"deleted {key}")
 
 
+runs.command("prune")(prune_runs)
 runs.command("verify")(verify_runs)
 runs.command("repair")(repair_runs)
-
-
-def _document(runs: list[Run], comparisons: list[Comparison]) -> str:
-    import msgspec
-
-    listed = {
-        "schema": "archlab.runs/1",
-        "runs": [run.to_dict() for run in runs],
-        "comparisons": [comparison.to_dict() for comparison in comparisons],
-    }
-    return msgspec.json.format(msgspec.json.encode(listed), indent=2).decode()

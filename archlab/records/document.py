@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from archlab.errors import InputError
+
+SCHEMA_TEXT = re.compile(r'\s*{\s*"schema"\s*:\s*"(?P<schema>[^"\\\\]*)"')
+SCHEMA_BYTES = re.compile(SCHEMA_TEXT.pattern.encode())
+"""How a document begins that `to_json` wrote."""
 
 
 class Document:
@@ -58,6 +63,12 @@ class Document:
         """The record that `to_json` wrote; raises `InputError` as `from_dict` does."""
         import msgspec
 
+        try:
+            head = SCHEMA_BYTES.match(text) if isinstance(text, bytes) else SCHEMA_TEXT.match(text)
+            if head is not None and head["schema"] in (cls.SCHEMA, cls.SCHEMA.encode()):
+                return msgspec.json.decode(text, type=cls)  # by no dictionary in between, which takes twice as long
+        except msgspec.DecodeError:
+            pass  # what is wrong is said below
         try:
             document = msgspec.json.decode(text)
         except msgspec.DecodeError as error:

@@ -136,8 +136,6 @@ class RunFolder(Shown):
             if run.key != self.key:  # a name that leads elsewhere
                 raise StoreError(f"it says that its key is {run.key!r}, and lies in the folder of {self.key}")
             if not self.is_partial:
-                if run.status == "finished" and not run.epochs and run.watched is None:
-                    raise StoreError("it says that it has finished, and has no epoch")
                 return run
             held = self.is_held
             going = held or (held is None and time.time() - self._written < FRESH_SECONDS)
@@ -200,11 +198,11 @@ def read_run(path: Path) -> Run:
         content.decode()  # what is skipped is looked at by nobody else
     try:
         if content.startswith(_BEGINNING):  # as this archlab writes it: a list of runs is read in half the time
-            return msgspec.json.decode(content, type=Run)
+            return _sensible(msgspec.json.decode(content, type=Run))
     except msgspec.ValidationError:
         pass
     try:
-        return Run.from_json(content, str(path))
+        return _sensible(Run.from_json(content, str(path)))
     except InputError:
         schema = _schema(content)
         if schema != Run.SCHEMA and schema.startswith(Run.SCHEMA.partition("/")[0] + "/"):
@@ -213,6 +211,12 @@ def read_run(path: Path) -> Run:
                 "Read it with that one, or move its folder away, or name another store (--store)"
             ) from None
         raise
+
+
+def _sensible(run: Run) -> Run:
+    if run.status == "finished" and not run.epochs and run.watched is None:
+        raise StoreError("it says that it has finished, and has no epoch")
+    return run
 
 
 def _schema(content: bytes) -> str:

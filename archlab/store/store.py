@@ -20,7 +20,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -48,21 +47,23 @@ from archlab.store import contents, lock
 from archlab.store.checkpoints import Checkpoint, checkpoints_in
 from archlab.store.comparison_folder import ComparisonFolder
 from archlab.store.contents import RUN
+from archlab.store.deleting import delete_run
 from archlab.store.keys import run_key, slug, watched_key
 from archlab.store.landscape_draft import LandscapeDraft
+from archlab.store.look import each_once
 from archlab.store.measurements import KINDS
 from archlab.store.problem import Problem
 from archlab.store.reading import DeniedError, NewerError
 from archlab.store.run_folder import LOCKS, RUNS, RunFolder
 from archlab.store.run_writer import RunWriter
 from archlab.store.sealing import sealed
+from archlab.store.traces import TRACES, keep_trace, read_trace
 
 if TYPE_CHECKING:
     from archlab.store.arrays import Array
+    from archlab.store.survey import Listing, Survey
 
 DEFAULT_FOLDER = "archlab-runs"
-TRACES = "traces"
-"""The folder of the traces of the networks that runs trained."""
 CLAIM = ".training"
 """What the lock of a run that is being trained is called behind its key."""
 
@@ -84,6 +85,7 @@ class Store(Shown):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._runs = path / RUNS
         self._comparisons = ComparisonFolder(path / "comparisons")
 
     def __repr__(self) -> str:
@@ -97,7 +99,11 @@ class Store(Shown):
 
         Interrupted and running ones are among them, as far as they got.
         """
-        return self._scan_runs()[0]
+        found = []
+        for folder in self.run_folders():
+            with contextlib.suppress(StoreError):
+                found.append(folder.run())
+        return each_once(found)
 
     def comparisons(self) -> list[Comparison]:
         """All readable comparisons, the oldest first."""
@@ -105,12 +111,37 @@ class Store(Shown):
 
     def problems(self) -> list[Problem]:
         """What lies in the store and can't be read."""
-        return self._scan_runs()[1] + self._comparisons.scan()[1]
+        return [*self.listing().problems, *self.scan_comparisons()[1]]
+
+    def scan_comparisons(self) -> tuple[list[Comparison], list[Problem]]:
+        """All readable comparisons, the oldest first, and the files that can't be read."""
+        return self._comparisons.scan()
+
+    def comparison_written(self, key: str) -> float:
+        """When a comparison was kept, in seconds since 1970; 0 where there is none of that name."""
+        path = self._comparisons.find(key)
+        return 0.0 if path is None else path.stat().st_mtime
+
+    def listing(self) -> Listing:
+        """What lists say of all runs, which takes a fraction of the time of reading them whole."""
+        survey = self.survey()
+        survey.look()
+        return survey.listing()
+
+    def survey(self) -> Survey:
+        """All runs, to be looked at once or again and again."""
+        from archlab.store.survey import Survey
+
+        return Survey(self.path)
 
     def run_folders(self) -> list[RunFolder]:
         """The folders of all runs by their names, partial ones among them."""
-        root = self.path / RUNS
-        return [RunFolder(item) for item in sorted(root.iterdir()) if not _is_hidden(item)] if root.is_dir() else []
+        return [RunFolder(self._runs / name) for name in sorted(self._folder_names())]
+
+    def _folder_names(self) -> list[str]:
+        root = self._runs
+        names = os.listdir(root) if root.is_dir() else []  # noqa: PTH208 - a Path for each takes longer than the names
+        return [name for name in names if not name.startswith(".")]
 
     def run(self, key: str) -> Run:
         """The run of that name.
@@ -123,12 +154,12 @@ class Store(Shown):
 
     def available(self, keys: Iterable[str]) -> list[Run]:
         """The runs of these names in their order, without those that are not there or can't be read."""
-        known = {folder.key for folder in self.run_folders()}
         found = []
         for key in keys:
-            if key in known:
-                with contextlib.suppress(InputError, StoreError):  # deleted while we looked, or damaged
-                    found.append(self.run(key))
+            folder = self._find(key)
+            if folder is not None:
+                with contextlib.suppress(StoreError):  # deleted while we looked, or damaged
+                    found.append(folder.run())
         return found
 
     def result(self, key: str) -> Run | None:
@@ -139,7 +170,7 @@ class Store(Shown):
             DeniedError: this user may not read it.
         """
         try:
-            run = RunFolder(self.path / RUNS / key).run()
+            run = RunFolder(self._runs / key).run()
         except (NewerError, DeniedError):
             raise
         except StoreError:
@@ -172,23 +203,11 @@ class Store(Shown):
         Raises:
             StoreError: the folder can't be written.
         """
-        text = trace.to_json(indent=0)
-        name = _digest(text)
-        path = self.path / TRACES / f"{name}.json"
-        if not path.exists():
-            files.make_folder(path.parent)
-            files.save(path, text)
-        return name
+        return keep_trace(self.path / TRACES, trace)
 
     def trace(self, run: Run) -> Trace | None:
         """The trace of a run's network, as it was when it was trained; None where it isn't there, or not as it was."""
-        if not re.fullmatch(r"[0-9a-f]{64}", run.trace):
-            return None
-        try:
-            text = files.read_regular(self.path / TRACES / f"{run.trace}.json")
-            return Trace.from_json(text) if _digest(text) == run.trace else None
-        except (OSError, InputError):
-            return None
+        return read_trace(self.path / TRACES, run.trace)
 
     def landscape_draft(self, key: str) -> LandscapeDraft:
         """What is done of the landscape of a run that has ended, for one process at a time.
@@ -242,15 +261,22 @@ class Store(Shown):
                 with files.writing(path):
                     files.remove(path)
             return
-        folders = list({folder.path: folder for folder in (self._folder(key), *self._partials(key))}.values())
-        held = [folder.is_held for folder in folders]
-        if any(held):
-            raise StoreError(f"run {key} is being written: stop its process first")
-        if None in held:
-            raise StoreError(f"run {key} may be going, its lock in {self.path} can't be read: ask whoever trains it")
-        for folder in folders:
-            with files.writing(folder.path):
-                files.remove(folder.path)
+        self._folder(key)
+        delete_run(self.path, key, self._partials(key))
+
+    def delete_runs(self, keys: Iterable[str]) -> Iterator[StoreError | None]:
+        """Remove runs one after the other, and give of each what kept it from going; None of one that is gone.
+
+        Partial folders are looked for once, which makes it quick.
+        """
+        unended = {folder.key for folder in self.run_folders() if folder.is_partial}
+        for key in keys:
+            try:
+                delete_run(self.path, key, self._partials(key) if key in unended else [])
+            except StoreError as error:
+                yield error
+            else:
+                yield None
 
     def writer(
         self,
@@ -287,11 +313,11 @@ class Store(Shown):
             trace="" if trace is None else self.keep_trace(trace),
             resumed=resumed,
         )
-        return RunWriter(self.path / RUNS, run, self._publish, begun)
+        return RunWriter(self._runs, run, self._publish, begun)
 
     def checkpoints(self, key: str) -> list[Checkpoint]:
         """What is left of trainings of that run that were interrupted or failed: the furthest first."""
-        ended = RunFolder(self.path / RUNS / key)
+        ended = RunFolder(self._runs / key)
         left = [folder for folder in self._partials(key) if folder.is_held is False and not folder.is_newer]
         found = [checkpoint for folder in (ended, *left) for checkpoint in checkpoints_in(folder.path)]
         return sorted(found, key=lambda one: one.step, reverse=True)
@@ -340,50 +366,31 @@ class Store(Shown):
         return run
 
     def _folder(self, key: str) -> RunFolder:
-        ended = self.path / RUNS / key
-        named = key == ended.name and not _is_hidden(ended)  # no way out of the store
-        if named and os.path.lexists(ended):  # a file in its place is a problem, and can be deleted
-            return RunFolder(ended)
-        partials = self._partials(key) if named else []
-        if not partials:
+        found = self._find(key)
+        if found is None:
             known = {folder.key for folder in self.run_folders()}
             raise InputError(f"no run {key!r} in {self.path}: {nearest(key, known)}")
-        return partials[0]
+        return found
+
+    def _find(self, key: str) -> RunFolder | None:
+        """The folder of a run, which may be partial, if there is one of that name."""
+        ended = self._runs / key
+        if key != ended.name or key.startswith("."):  # no way out of the store
+            return None
+        if os.path.lexists(ended):  # a file in its place is a problem, and can be deleted
+            return RunFolder(ended)
+        return next(iter(self._partials(key)), None)
 
     def _partials(self, key: str) -> list[RunFolder]:
         """Partial folders of a run, held ones first, then the newest."""
-        found = [folder for folder in self.run_folders() if folder.is_partial and folder.key == key]
+        folders = [RunFolder(self._runs / name) for name in self._folder_names() if name.startswith(f"{key}~")]
+        found = [folder for folder in folders if folder.is_partial and folder.key == key]
         return sorted(found, key=lambda folder: (bool(folder.is_held), folder.modified), reverse=True)
 
     def _publish(self, partial: RunFolder) -> None:
         """Give a folder its final name, in the place of an older one, and clear what was interrupted before it."""
         contents.keep(partial.path)
-        files.replace_folder(partial.path, self.path / RUNS / partial.key)
+        files.replace_folder(partial.path, self._runs / partial.key)
         for folder in self._partials(partial.key):
             if folder.is_held is False and not folder.is_newer:  # nothing is deleted on a guess
                 shutil.rmtree(folder.path, ignore_errors=True)
-
-    def _scan_runs(self) -> tuple[list[Run], list[Problem]]:
-        runs: dict[str, Run] = {}
-        problems: list[Problem] = []
-        # An ended run comes last and so hides what was interrupted before it; a running one hides interrupted ones.
-        order = {"interrupted": 0, "running": 1}
-        for folder in self.run_folders():
-            try:
-                run = folder.run()
-            except StoreError as error:
-                if folder.path.exists():  # else it ended or was deleted while we looked
-                    problems.append(Problem(folder.path, str(error)))
-                continue
-            known = runs.get(run.key)
-            if known is None or order.get(run.status, 2) >= order.get(known.status, 2):
-                runs[run.key] = run
-        return sorted(runs.values(), key=lambda run: (run.created, run.key)), problems
-
-
-def _digest(text: str | bytes) -> str:
-    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
-
-
-def _is_hidden(path: Path) -> bool:
-    return path.name.startswith(".")

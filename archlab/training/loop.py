@@ -151,15 +151,16 @@ class Trainer:
         running = self._now() - self._probing_seconds - self._started
         return self._seconds + (0.0 if math.isnan(running) else running)
 
-    def hold(self) -> None:
+    def hold(self, *, weights: bool = False) -> None:
         """Have `state` give random states, and the network's own, as they are now, whatever they are when it is called.
 
         For a training that is stopped by an exception: on its way out it puts back the process's random states. And a
-        test may be stopped half-way, which draws, and changes whatever a network changes in each pass.
+        test may be stopped half-way, which draws, and changes whatever a network changes in each pass; or a landscape,
+        which moves the weights too.
         """
         self._draws = seeding.states(self._device)
         with contextlib.suppress(UnkeptError):  # which `state` tells
-            self._aside = self._held.aside()
+            self._aside = self._held.aside(weights=weights)
 
     def state(self) -> dict[str, Any]:
         """All that the training's course depends on, after a step or between epochs, as a tree of plain values.
@@ -242,6 +243,7 @@ class Trainer:
             on_point: called after each of its points with the number of points so far.
         """
         if self._probing is not None and self._config.landscape:
+            self.hold(weights=True)
             self._probing.measure_landscape(on_point)
 
     def look_at_end(self) -> None:

@@ -223,24 +223,27 @@ def _run(
         if reports.is_due():
             tell(Progress(config, state, writer.key, max(0, step - 1) // trainer.steps_per_epoch, step, steps))
 
+    def stopped() -> StoppedError:
+        return stop.stopped(f"after step {trainer.steps_done:,} of {steps:,}: the same call goes on from there")
+
     def on_step(step: int) -> None:
         tell_step("step", step)
         recorder.keep()
         if stop.is_asked:
             trainer.hold()
-            raise stop.stopped()
+            raise stopped()
         checkpoints.keep_if_due()
 
     def on_batch() -> None:
         tell_step("measuring", len(recorder.steps))
         if stop.is_asked:
-            raise stop.stopped()
+            raise stopped()
 
     def on_point(point: int) -> None:
         if reports.is_due():
             tell(Progress(config, "landscape", writer.key, config.epochs, point, config.landscape**2))
         if stop.is_asked:
-            raise stop.stopped()
+            raise stopped()
         checkpoints.keep_if_due()
 
     with opened as writer:
@@ -257,7 +260,7 @@ def _run(
                 writer.answer(trainer.predicted)
                 tell(Progress(config, "epoch", writer.key, epoch.epoch, epoch.step, steps, metrics=epoch))
                 if stop.is_asked:
-                    raise stop.stopped()
+                    raise stopped()
                 checkpoints.keep_if_due()
             trainer.look_at_end()
             if reason := trainer.divergence():

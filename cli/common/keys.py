@@ -28,7 +28,7 @@ def matching(store: Store, name: str) -> str:
     if name == NEWEST:
         for problem in store.problems():  # which may be newer
             message(f"warning: {problem.error}")
-        made = [(run.created, 0, run.key) for run in store.runs()]
+        made = [(run.created, 0, run.key) for run in store.listing().entries]
         made += [(one.created, 1, one.key) for one in comparisons]  # made after its runs, perhaps in the same second
         if not made:
             raise InputError(f"{store.path} holds no run yet, and no newest one: archlab compare --bn off makes some")
@@ -56,5 +56,5 @@ def find(store: Store, key: str) -> Run | Comparison:
             continue
         except StoreError as error:
             raise StoreError(f"{error}. `archlab runs delete {key}` removes it") from error
-    known = {run.key for run in store.runs()} | {comparison.key for comparison in store.comparisons()}
+    known = {folder.key for folder in store.run_folders()} | {comparison.key for comparison in store.comparisons()}
     raise InputError(f"no run or comparison {key!r} in {store.path}: {nearest(key, known)}")
