@@ -76,7 +76,7 @@ def look_at(root: str, name: str, setups: Setups) -> Look | None:
     with suppress(StoreError), reading(folder):
         with files.open_regular(f"{root}/{name}/{RUN}") as file:
             stamp = _stamp(os.fstat(file.fileno()))
-            run = run_of(file.read(), folder)
+            run = run_of(file.read(), folder / RUN)
         if run.key == name:
             return Look(stamp, entry_of(run, setups.of(run)))
     return _read(RunFolder(folder), stamp, setups)

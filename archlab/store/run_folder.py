@@ -191,9 +191,13 @@ def read_run(path: Path) -> Run:
         StoreError: it is not what was written.
         NewerError: a newer archlab wrote it.
     """
+    return run_of(files.read_regular(path), path)
+
+
+def run_of(content: bytes, path: Path) -> Run:
+    """What the bytes of a `run.json` at a path say; raises as `read_run` does, but for the file system."""
     import msgspec
 
-    content = files.read_regular(path)
     if not check_seal(content):
         content.decode()  # what is skipped is looked at by nobody else
     try:
