@@ -14,10 +14,10 @@ from archlab.cli.common.completion import names_or_keys
 from archlab.cli.common.console import message, prints_aside, write
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import OF_NETWORKS, refuse_idle
+from archlab.cli.common.keys import NEWEST, matching
 from archlab.cli.common.options import HubOptions, InputOption, NetworkOptions, both, is_trace, traced
 from archlab.cli.common.output import PAGES, writable
 from archlab.cli.common.settings import DataDirOption, StoreOption, TrustOption
-from archlab.cli.runs import NEWEST, matching
 from archlab.errors import ArchlabError, ForwardError, InputError, SourceError
 
 if TYPE_CHECKING:

@@ -13,22 +13,23 @@ from archlab.cli.common.console import emit, message, progress, write
 from archlab.cli.common.curves import show_course, show_courses
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import refuse_idle
+from archlab.cli.common.keys import find, matching
 from archlab.cli.common.listing import WhereOption
 from archlab.cli.common.output import Format, Output
 from archlab.cli.common.pruning import prune_runs
 from archlab.cli.common.settings import StoreOption
+from archlab.cli.common.upkeep import repair_runs, verify_runs
 from archlab.cli.common.verdicts import show_run_verdicts, show_worst_verdicts
-from archlab.errors import InputError, StoreError, nearest
+from archlab.errors import StoreError
 
 if TYPE_CHECKING:
-    from archlab.records import Comparison, Run
-    from archlab.store import Store
+    pass
 
 runs = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="""List, show, export and delete what is kept.
+    help="""List, show, export, delete, verify and repair what is kept.
 
     The store holds runs and comparisons.
 
@@ -109,7 +110,7 @@ def show_run(
     """
     from archlab.cli.compare import show as show_comparison  # a list needs none of it
     from archlab.records import Run
-    from archlab.store import open_store
+    from archlab.store import open_store, unreadable
     from archlab.tables.runs import run_table
 
     home = open_store(store)
@@ -119,6 +120,8 @@ def show_run(
         show_run_verdicts(found, home, target)
         show_course(found, home, target)
     else:
+        for reason in unreadable(home, found.runs):
+            message(f"warning: {reason}")
         show_comparison(found, target)
         show_courses(found, home, target)
         show_worst_verdicts(found, home, target)
@@ -196,49 +199,5 @@ def delete_runs(
 
 
 runs.command("prune")(prune_runs)
-
-NEWEST = "newest"
-DIGEST_LETTERS = 12
-"""At the end of every key, made from what decides a result."""
-
-
-def matching(store: Store, name: str) -> str:
-    """The key that a name stands for: itself, the only key that begins so or has this end, or the newest.
-
-    Raises:
-        InputError: several keys begin so, or the store is empty and the newest is asked for.
-    """
-    comparisons = store.comparisons()
-    folders = [folder.key for folder in store.run_folders()]
-    known = sorted({*folders, *(one.key for one in comparisons)})
-    if name == NEWEST:
-        made = [(run.created, 0, run.key) for run in store.listing().entries]
-        made += [(one.created, 1, one.key) for one in comparisons]  # made after its runs, perhaps in the same second
-        if not made:
-            raise InputError(f"{store.path} holds no run yet, and no newest one: archlab compare --bn off makes some")
-        return max(made)[2]
-    if name in known or not name:
-        return name
-    found = [key for key in known if key.startswith(name) or name == key[-DIGEST_LETTERS:]]
-    if len(found) > 1:
-        listed = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "")
-        raise InputError(f"{name!r} is the start of {len(found)} keys: {listed}. Give more of the one that is meant")
-    return found[0] if found else name
-
-
-def find(store: Store, key: str) -> Run | Comparison:
-    """The run or the comparison of that name.
-
-    Raises:
-        InputError: there is neither, with the nearest names.
-        StoreError: it is there and can't be read.
-    """
-    for read in (store.comparison, store.run):
-        try:
-            return read(key)
-        except InputError:
-            continue
-        except StoreError as error:
-            raise StoreError(f"{error}. `archlab runs delete {key}` removes it") from error
-    known = {folder.key for folder in store.run_folders()} | {comparison.key for comparison in store.comparisons()}
-    raise InputError(f"no run or comparison {key!r} in {store.path}: {nearest(key, known)}")
+runs.command("verify")(verify_runs)
+runs.command("repair")(repair_runs)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
+from archlab.errors import InputError
 from archlab.records import Difference, Estimate, Run
 
 Bounded = TypeVar("Bounded", Estimate, Difference)
@@ -129,4 +130,12 @@ METRICS = (
 )
 """All that is compared, the most telling first. All but the first epoch's are of the last epoch."""
 
-BY_NAME = {metric.name: metric for metric in METRICS}
+
+class _Known(dict[str, Metric]):
+    """Metrics by name; one that there is not comes from a record that is damaged, or that a newer archlab wrote."""
+
+    def __missing__(self, name: str) -> Metric:
+        raise InputError(f"the record names a metric {name!r}, expected one of {', '.join(self)}: is it damaged?")
+
+
+BY_NAME = _Known({metric.name: metric for metric in METRICS})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,12 +21,12 @@ def delete_run(store: Path, key: str, partials: Sequence[RunFolder]) -> None:
     Raises:
         StoreError: the run is being written or may be, or a folder can't be changed.
     """
-    held = [folder.is_held for folder in partials]
+    folders = {folder.path: folder for folder in (RunFolder(store / RUNS / key), *partials)}
+    held = [folder.is_held for path, folder in folders.items() if path.exists()]
     if any(held):
         raise StoreError(f"run {key} is being written: stop its process first")
     if None in held:
         raise StoreError(f"run {key} may be going, its lock in {store} can't be read: ask whoever trains it")
-    for path in (store / RUNS / key, *(folder.path for folder in partials)):
-        if path.exists():
-            with files.writing(path):
-                shutil.rmtree(path)
+    for path in folders:
+        with files.writing(path):
+            files.remove(path)

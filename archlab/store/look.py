@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from archlab.errors import ArchlabError, StoreError
+from archlab import files
+from archlab.errors import StoreError
 from archlab.records import Run
 from archlab.records.entry import Entry, Setup, entry_of, setup_of
-from archlab.store.run_folder import PARTIAL, RUN, Fingerprint, RunFolder
+from archlab.store.contents import PARTIAL, RUN
+from archlab.store.reading import reading
+from archlab.store.run_folder import Fingerprint, RunFolder, run_of
 
 Stamp = tuple[int, int, int, int]
 """Of a file: when it was written, and when anything of it changed, in nanoseconds; its size and its number."""
@@ -68,16 +72,14 @@ def look_at(root: str, name: str, setups: Setups) -> Look | None:
     """
     if is_partial(name):
         return _look_at_partial(RunFolder(Path(root, name)), setups)
-    stamp = None
-    try:
-        with open(f"{root}/{name}/{RUN}", "rb", buffering=0) as file:  # noqa: PTH123 - as above
+    stamp, folder = None, Path(root, name)
+    with suppress(StoreError), reading(folder):
+        with files.open_regular(f"{root}/{name}/{RUN}") as file:
             stamp = _stamp(os.fstat(file.fileno()))
-            run = Run.from_json(file.read())
+            run = run_of(file.read(), folder / RUN)
         if run.key == name:
             return Look(stamp, entry_of(run, setups.of(run)))
-    except (ArchlabError, OSError):
-        pass
-    return _read(RunFolder(Path(root, name)), stamp, setups)
+    return _read(RunFolder(folder), stamp, setups)
 
 
 def _look_at_partial(folder: RunFolder, setups: Setups) -> Look | None:

@@ -3,8 +3,9 @@
     STORE/runs/KEY/                     an ended run; run_folder.py says what is in it
     STORE/runs/KEY~TOKEN.partial/       a run that is being written, or was interrupted
     STORE/locks/TOKEN                   whose lock the writer of a partial folder holds
-    STORE/comparisons/KEY.json          archlab.comparison/1
+    STORE/comparisons/KEY.json          archlab.comparison/1; like run.json, it holds its own hash (sealing.py)
     STORE/reports/KEY.html              the page on a comparison
+    STORE/damaged/                      what `archlab runs repair` moved away, laid out as the store
     STORE/.live.json                    where the live page is
 
 A run is written in its own `.partial` folder and renamed when it ends, so that KEY is always complete and any number of
@@ -42,17 +43,20 @@ from archlab.records import (
 from archlab.records.contents import Contents
 from archlab.records.display import Shown
 from archlab.records.run import RESULTS
-from archlab.store import lock
+from archlab.store import contents, lock
 from archlab.store.checkpoints import Checkpoint, checkpoints_in
 from archlab.store.comparison_folder import ComparisonFolder
+from archlab.store.contents import RUN
 from archlab.store.deleting import delete_run
 from archlab.store.keys import run_key, slug, watched_key
 from archlab.store.landscape_draft import LandscapeDraft
 from archlab.store.look import each_once
-from archlab.store.measurements import KINDS, read_probes
+from archlab.store.measurements import KINDS
 from archlab.store.problem import Problem
-from archlab.store.run_folder import LOCKS, RUN, RUNS, RunFolder
+from archlab.store.reading import DeniedError, NewerError
+from archlab.store.run_folder import LOCKS, RUNS, RunFolder
 from archlab.store.run_writer import RunWriter
+from archlab.store.sealing import sealed
 from archlab.store.traces import TRACES, keep_trace, read_trace
 
 if TYPE_CHECKING:
@@ -159,9 +163,16 @@ class Store(Shown):
         return found
 
     def result(self, key: str) -> Run | None:
-        """The run of that name if it is there, readable and came to its end: it finished or diverged."""
+        """The run of that name if it is there, readable and came to its end: it finished or diverged.
+
+        Raises:
+            NewerError: a newer archlab wrote it, so that nobody may train over it.
+            DeniedError: this user may not read it.
+        """
         try:
             run = RunFolder(self._runs / key).run()
+        except (NewerError, DeniedError):
+            raise
         except StoreError:
             return None
         return run if run.status in RESULTS else None
@@ -184,7 +195,7 @@ class Store(Shown):
 
     def probes(self, key: str, *kinds: str) -> Probes | None:
         """What was probed of the run, as far as it got, or these fields of it; None where nothing was."""
-        return read_probes(self._folder(key).path, kinds or KINDS)
+        return self._folder(key).probes(*(kinds or KINDS))
 
     def keep_trace(self, trace: Trace) -> str:
         """The name under which a trace is kept, by its content: runs of one network share it.
@@ -248,7 +259,7 @@ class Store(Shown):
         if comparison is not None:
             for path in (comparison, self.report_path(key)):
                 with files.writing(path):
-                    path.unlink(missing_ok=True)
+                    files.remove(path)
             return
         self._folder(key)
         delete_run(self.path, key, self._partials(key))
@@ -307,7 +318,7 @@ class Store(Shown):
     def checkpoints(self, key: str) -> list[Checkpoint]:
         """What is left of trainings of that run that were interrupted or failed: the furthest first."""
         ended = RunFolder(self._runs / key)
-        left = [folder for folder in self._partials(key) if folder.is_held is False]
+        left = [folder for folder in self._partials(key) if folder.is_held is False and not folder.is_newer]
         found = [checkpoint for folder in (ended, *left) for checkpoint in checkpoints_in(folder.path)]
         return sorted(found, key=lambda one: one.step, reverse=True)
 
@@ -350,7 +361,7 @@ class Store(Shown):
             raise InputError(f"no interrupted run {key!r} in {self.path}")
         run = replace(folder.run(), status="failed", error=error)
         with files.writing(folder.path):
-            files.replace_text(folder.path / RUN, run.to_json())
+            files.replace_text(folder.path / RUN, sealed(run.to_json()))
             self._publish(folder)
         return run
 
@@ -366,7 +377,9 @@ class Store(Shown):
         ended = self._runs / key
         if key != ended.name or key.startswith("."):  # no way out of the store
             return None
-        return RunFolder(ended) if ended.is_dir() else next(iter(self._partials(key)), None)
+        if os.path.lexists(ended):  # a file in its place is a problem, and can be deleted
+            return RunFolder(ended)
+        return next(iter(self._partials(key)), None)
 
     def _partials(self, key: str) -> list[RunFolder]:
         """Partial folders of a run, held ones first, then the newest."""
@@ -376,7 +389,8 @@ class Store(Shown):
 
     def _publish(self, partial: RunFolder) -> None:
         """Give a folder its final name, in the place of an older one, and clear what was interrupted before it."""
+        contents.keep(partial.path)
         files.replace_folder(partial.path, self._runs / partial.key)
         for folder in self._partials(partial.key):
-            if folder.is_held is False:  # nothing is deleted on a guess
+            if folder.is_held is False and not folder.is_newer:  # nothing is deleted on a guess
                 shutil.rmtree(folder.path, ignore_errors=True)

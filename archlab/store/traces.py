@@ -34,7 +34,7 @@ def read_trace(folder: Path, name: str) -> Trace | None:
     if not re.fullmatch(r"[0-9a-f]{64}", name):
         return None
     try:
-        text = (folder / f"{name}.json").read_bytes()
+        text = files.read_regular(folder / f"{name}.json")
         return Trace.from_json(text) if _digest(text) == name else None
     except (OSError, InputError):
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from archlab.cli import app, report
-from archlab.records import TrainingConfig
+from archlab.records import Epoch, TrainingConfig
 from archlab.reports.resources import plotly
 from archlab.reports.text import minus
 from archlab.store import open_store
@@ -86,9 +86,13 @@ def test_the_networks_of_the_runs_are_traced(command: Command) -> None:
     assert "44,878" in Path("report.html").read_text(encoding="utf-8")
 
 
+EPOCH = Epoch(1, 90, 0.5, 2.0, 0.25, 2.1, 0.3)
+
+
 def test_networks_of_runs_are_fitted_to_what_they_were_trained_on(command: Command) -> None:
     store = open_store()
     with store.writer(TrainingConfig(network="resnet20"), {}) as writer:
+        writer.append(EPOCH)
         run = writer.finish({})
     assert command(run.key)[0] == 0
     text = Path("report.html").read_text(encoding="utf-8")
@@ -99,6 +103,7 @@ def test_networks_of_runs_are_fitted_to_what_they_were_trained_on(command: Comma
 def test_networks_are_left_out_where_their_data_is_missing(command: Command) -> None:
     store = open_store()
     with store.writer(TrainingConfig(dataset="gone"), {}) as writer:
+        writer.append(EPOCH)
         run = writer.finish({})
     code, out, err = command(run.key)
     assert (code, out) == (0, "report.html\n")
