@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Any, ClassVar
 
 
@@ -109,6 +110,10 @@ def cut(value: object, most: int = 200) -> str:
     return kept if len(text) <= most else f"{kept}..."
 
 
+MOST_COMPARED = 1000
+"""Names that are compared letter by letter, which takes a while; of more than that, those that begin alike."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A half sentence that names what the reader may have meant, for the end of a message.
 
@@ -116,6 +121,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     'did you mean densenet or lenet? Known: densenet, lenet'
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    asked = names
+    if len(names) > MOST_COMPARED:
+        asked = sorted(names, key=lambda other: -_shared(name, other))[:MOST_COMPARED]
+    close = difflib.get_close_matches(name, asked, n=3, cutoff=0.6)
     listed = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
     return (f"did you mean {' or '.join(close)}? " if close else "") + f"Known: {listed}"
+
+
+def _shared(name: str, other: str) -> int:
+    """How many letters both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(name, other, strict=False)))

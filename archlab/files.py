@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 
 from archlab.errors import InputError, StoreError
@@ -50,17 +53,76 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8, at once or not at all; a link is followed, and a device or pipe takes what comes.
+def replace_text(path: Path, text: str | Iterable[str]) -> None:
+    """Write a text, or the pieces of one, as UTF-8, as `replace_bytes` does."""
+    replace_bytes(path, (piece.encode() for piece in ([text] if isinstance(text, str) else text)))
+
+
+def replace_bytes(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write bytes, or pieces of them, at once or not at all; a link is followed, and a device or pipe takes what comes.
 
     Raises:
         OSError: the file can't be written; what was there before still is.
     """
+    pieces = [content] if isinstance(content, bytes) else content
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
+        _pour(path, pieces)
         return
-    with replacing(path.resolve()) as draft:
-        draft.write_text(text, encoding="utf-8")
+    try:
+        target = path.resolve()
+    except RuntimeError as error:  # as Python 3.11 and 3.12 say it
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
+    with replacing(target) as draft, draft.open("wb") as file:
+        file.writelines(pieces)
+
+
+def _pour(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write into a device or a pipe, which stays what it is; a pipe that nobody reads is refused, else we would wait.
+
+    Raises:
+        OSError: it takes nothing.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.ENXIO, "nobody reads this pipe or device", str(path)) from error
+        raise
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "wb") as file:
+        file.writelines(pieces)
+
+
+def open_regular(path: Path | str) -> BufferedReader:
+    """A file open for reading; a pipe or a device of that name, on which reading could wait for ever, is refused.
+
+    Raises:
+        OSError: it can't be read, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of a file; raises as `open_regular` does."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder with all that is in it, if it is there.
+
+    Raises:
+        OSError: it can't be removed.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def save(path: Path, content: str | bytes) -> Path:
@@ -73,11 +135,7 @@ def save(path: Path, content: str | bytes) -> Path:
     if not path.parent.is_dir():
         raise InputError(f"{path} can't be written: there is no folder {path.parent}; make it or choose another file")
     with writing(path):
-        if isinstance(content, str):
-            replace_text(path, content)
-        else:
-            with replacing(path.resolve()) as draft:
-                draft.write_bytes(content)
+        replace_bytes(path, content.encode() if isinstance(content, str) else content)
     return path
 
 

@@ -45,6 +45,7 @@ COMMANDS = (
     "serve",
     "runs",
     "networks",
+    "cache",
 )
 """In the order in which `archlab --help` lists them."""
 

@@ -13,11 +13,11 @@ from archlab.cli.common.completion import names_or_keys
 from archlab.cli.common.console import emit, message, prints_aside, progress, show, write, write_item, write_line
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import refuse_data_options, refuse_idle
+from archlab.cli.common.keys import NEWEST, find, matching
 from archlab.cli.common.options import NetworkOptions
 from archlab.cli.common.output import Format, Output, writable
 from archlab.cli.common.settings import DataDirOption, DownloadDataOption, StoreOption
 from archlab.cli.common.verdicts import LEVEL_ROLES
-from archlab.cli.runs import NEWEST, find, matching
 from archlab.errors import InputError
 
 if TYPE_CHECKING:

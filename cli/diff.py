@@ -16,6 +16,7 @@ from archlab.cli.common.options import (
     HubOptions,
     InputOption,
     NetworkArgument,
+    NoCacheOption,
     OptionOption,
     TimeoutOption,
     both,
@@ -44,6 +45,7 @@ def diff(
     inputs: InputOption = None,
     batch: BatchOption = None,
     timeout: TimeoutOption = None,
+    no_cache: NoCacheOption = False,
     depth: Annotated[str, typer.Option(metavar="N|all", help="Levels of the tree of layers to show.")] = "all",
     before_options: Annotated[
         list[str] | None,
@@ -111,7 +113,7 @@ def diff(
             sides.append(traced(network))
         else:
             chosen = both(network_options([*(options or ()), *(own or ())], *switches), hub)
-            sides.append(traced(network, inputs, batch, chosen, columns))
+            sides.append(traced(network, inputs, batch, chosen, columns, anew=no_cache))
     found = compare(*sides)
     if target.form is Format.html and target.path is not None:
         from archlab.reports.diagram import save_pair

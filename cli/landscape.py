@@ -12,10 +12,10 @@ from archlab.cli.common.completion import run_keys
 from archlab.cli.common.console import emit, message
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import refuse_data_options
+from archlab.cli.common.keys import matching
 from archlab.cli.common.output import Output
 from archlab.cli.common.progress import showing_progress
 from archlab.cli.common.settings import InProcess, TrustOption
-from archlab.cli.runs import matching
 
 if TYPE_CHECKING:
     from archlab.records import Landscape

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from archlab.cli.common.completion import names_or_keys
-from archlab.cli.common.console import message, prints_aside, progress, write
+from archlab.cli.common.console import message, prints_aside, write
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import OF_NETWORKS, refuse_idle
+from archlab.cli.common.keys import NEWEST, matching
 from archlab.cli.common.options import HubOptions, InputOption, NetworkOptions, both, is_trace, traced
 from archlab.cli.common.output import PAGES, writable
 from archlab.cli.common.settings import DataDirOption, StoreOption, TrustOption
-from archlab.cli.runs import NEWEST, matching
 from archlab.errors import ArchlabError, ForwardError, InputError, SourceError, cut
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ def report(
     written: Path | None = None
     failures: list[ForwardError] = []
     if everything:
-        written = _write_all(home, path, data_dir, trust)
+        from archlab.cli.common.store_pages import write_all
+
+        written = write_all(home, path, lambda comparison: _networks_of([comparison], home, data_dir, trust))
     else:
         from archlab.reports import save
 
@@ -276,36 +278,3 @@ def _add(trace: Trace, found: list[Trace]) -> None:
     """Add a network, if none with the same layers is there."""
     if not any(trace.layers == other.layers for other in found):
         found.append(trace)
-
-
-def _write_all(store: Store, path: Path | None, data_dir: Path | None, trust: bool) -> Path:
-    """The path of the index, after every comparison's page was written that is not there yet."""
-    from urllib.parse import quote
-
-    from archlab import files
-    from archlab.reports import index, save
-    from archlab.reports import write as write_page
-
-    target = path or store.report_path("index")
-    comparisons, runs = store.comparisons()[::-1], store.runs()
-    if not comparisons and not runs:
-        raise InputError(f"{store.path} holds no run yet: `archlab compare --bn off` makes some")
-    for problem in store.problems():
-        message(f"warning: {problem.error}")
-    files.make_folder(target.parent)
-    with progress() as bars:
-        task = bars.add_task("pages", total=len(comparisons), note="")
-        for done, comparison in enumerate(comparisons, start=1):
-            single = target.with_name(f"{comparison.key}.html")
-            if not single.exists():
-                networks = _networks_of([comparison], store, data_dir, trust)
-                save(single, [comparison, *networks], store=store, command=comparison.command)
-            bars.update(task, completed=done, note=f"{done}/{len(comparisons)}")
-    claimed = {key for comparison in comparisons for key in comparison.runs}
-    loose = [run for run in runs if run.key not in claimed]
-    others = target.with_name(f"{target.stem}-runs.html")
-    if loose:
-        save(others, loose, store=store, title="Runs in no comparison")
-    links = [(comparison, quote(f"{comparison.key}.html")) for comparison in comparisons]
-    page = index(links, runs, quote(others.name) if loose else "", f"Reports of {store.path.resolve().name}")
-    return write_page(target, page)

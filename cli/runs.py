@@ -13,22 +13,23 @@ from archlab.cli.common.console import emit, message, progress, write
 from archlab.cli.common.curves import show_course, show_courses
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import refuse_idle
+from archlab.cli.common.keys import find, matching
+from archlab.cli.common.listing import WhereOption
 from archlab.cli.common.output import Format, Output
+from archlab.cli.common.pruning import prune_runs
 from archlab.cli.common.settings import StoreOption
+from archlab.cli.common.upkeep import repair_runs, verify_runs
 from archlab.cli.common.verdicts import show_run_verdicts, show_worst_verdicts
-from archlab.cli.compare import show as show_comparison
-from archlab.errors import InputError, StoreError, nearest
+from archlab.errors import StoreError
 
 if TYPE_CHECKING:
-    from archlab.records import Comparison, Run
-    from archlab.store import Store
-    from archlab.tables import Table
+    pass
 
 runs = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="""List, show, export and delete what is kept.
+    help="""List, show, export, delete, verify and repair what is kept.
 
     The store holds runs and comparisons.
 
@@ -36,6 +37,7 @@ runs = typer.Typer(
     archlab runs list
     archlab runs show KEY
     archlab runs delete KEY KEY
+    archlab runs prune --where "status=failed" --dry-run
     """,
 )
 
@@ -45,12 +47,23 @@ runs = typer.Typer(
 def list_runs(
     context: typer.Context,
     store: StoreOption = None,
+    where: WhereOption = None,
     sort: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN",
+            metavar="FIELD",
             show_default=False,
-            help="key, status, epochs, test_accuracy (the best first) or created. Default: the oldest first.",
+            help="key, status, epochs, test_accuracy (the best first), created, or a field of --where. Default: the "
+            "oldest first.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            show_default=False,
+            help="The newest N, or with --sort the first N; 0 for all. Default: 1,000, in JSON and CSV all.",
         ),
     ] = None,
     *,
@@ -60,27 +73,16 @@ def list_runs(
 
     \b
     archlab runs list
-    archlab runs list --sort test_accuracy
+    archlab runs list --sort test_accuracy --limit 20
+    archlab runs list --where "network=lenet and test_accuracy>0.9"
     archlab runs list --format csv -o runs.csv
     """
     if target.form is Format.json:
         refuse_idle(context, ("sort",), "orders tables, and JSON keeps the order of the store")
+    from archlab.cli.common.listing import listed
     from archlab.store import open_store
-    from archlab.tables.runs import runs_table, store_table
-    from archlab.tables.sorting import by_column
 
-    home = open_store(store)
-    found, comparisons = home.runs(), home.comparisons()
-    for problem in home.problems():
-        message(f"warning: {problem.error}")
-    if not found and not comparisons:
-        message(f"{home.path} holds no runs yet: archlab compare --bn off makes some")
-
-    def table() -> Table:  # CSV has the runs alone, of which there is more to reckon with
-        made = runs_table(found) if target.form is Format.csv else store_table(found, comparisons)
-        return made if sort is None else by_column(made, sort)
-
-    emit(target, table, lambda: _document(found, comparisons))
+    listed(open_store(store), where, sort, limit, target)
 
 
 @runs.command("show")
@@ -106,8 +108,9 @@ def show_run(
     archlab runs show lenet-digits-4f2a91c03b7e
     archlab runs show 4f2a91c03b7e --json
     """
+    from archlab.cli.compare import show as show_comparison  # a list needs none of it
     from archlab.records import Run
-    from archlab.store import open_store
+    from archlab.store import open_store, unreadable
     from archlab.tables.runs import run_table
 
     home = open_store(store)
@@ -117,6 +120,8 @@ def show_run(
         show_run_verdicts(found, home, target)
         show_course(found, home, target)
     else:
+        for reason in unreadable(home, found.runs):
+            message(f"warning: {reason}")
         show_comparison(found, target)
         show_courses(found, home, target)
         show_worst_verdicts(found, home, target)
@@ -193,59 +198,6 @@ def delete_runs(
         message(f"deleted {key}")
 
 
-NEWEST = "newest"
-DIGEST_LETTERS = 12
-"""At the end of every key, made from what decides a result."""
-
-
-def matching(store: Store, name: str) -> str:
-    """The key that a name stands for: itself, the only key that begins so or has this end, or the newest.
-
-    Raises:
-        InputError: several keys begin so, or the store is empty and the newest is asked for.
-    """
-    comparisons = store.comparisons()
-    folders = [folder.key for folder in store.run_folders()]
-    known = sorted({*folders, *(one.key for one in comparisons)})
-    if name == NEWEST:
-        made = [(run.created, 0, run.key) for run in store.runs()]
-        made += [(one.created, 1, one.key) for one in comparisons]  # made after its runs, perhaps in the same second
-        if not made:
-            raise InputError(f"{store.path} holds no run yet, and no newest one: archlab compare --bn off makes some")
-        return max(made)[2]
-    if name in known or not name:
-        return name
-    found = [key for key in known if key.startswith(name) or name == key[-DIGEST_LETTERS:]]
-    if len(found) > 1:
-        listed = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "")
-        raise InputError(f"{name!r} is the start of {len(found)} keys: {listed}. Give more of the one that is meant")
-    return found[0] if found else name
-
-
-def find(store: Store, key: str) -> Run | Comparison:
-    """The run or the comparison of that name.
-
-    Raises:
-        InputError: there is neither, with the nearest names.
-        StoreError: it is there and can't be read.
-    """
-    for read in (store.comparison, store.run):
-        try:
-            return read(key)
-        except InputError:
-            continue
-        except StoreError as error:
-            raise StoreError(f"{error}. `archlab runs delete {key}` removes it") from error
-    known = {run.key for run in store.runs()} | {comparison.key for comparison in store.comparisons()}
-    raise InputError(f"no run or comparison {key!r} in {store.path}: {nearest(key, known)}")
-
-
-def _document(runs: list[Run], comparisons: list[Comparison]) -> str:
-    import msgspec
-
-    listed = {
-        "schema": "archlab.runs/1",
-        "runs": [run.to_dict() for run in runs],
-        "comparisons": [comparison.to_dict() for comparison in comparisons],
-    }
-    return msgspec.json.format(msgspec.json.encode(listed), indent=2).decode()
+runs.command("prune")(prune_runs)
+runs.command("verify")(verify_runs)
+runs.command("repair")(repair_runs)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archlab.reports.panel import (
+    PLAIN,
     Chart,
     Color,
     Control,
@@ -38,6 +39,11 @@ class Pool:
 
     def encode(self, node: Any) -> Any:
         """The node in JSON types, its arrays and switches moved to the pool."""
+        kind = type(node)
+        if kind in PLAIN:  # as most are: asked first
+            return number(node) if kind is float else node
+        if kind is dict:
+            return {key: self.encode(value) for key, value in node.items()}
         match node:
             case Switch():
                 return self._once(id(node), node, self._switch)
@@ -64,7 +70,7 @@ class Pool:
                 return {"$scale": node.name}
             case Mapping():
                 return {key: self.encode(value) for key, value in node.items()}
-            case str() | bool() | int() | None:
+            case str() | int():
                 return node
             case float():
                 return number(node)

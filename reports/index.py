@@ -59,23 +59,45 @@ def index(comparisons: Sequence[tuple[Comparison, str]], runs: Sequence[Run], lo
         title: of the page.
     """
     known = {run.key: run for run in runs}
-    cards = []
-    for comparison, link in comparisons:
-        held = [known[key] for key in comparison.runs if key in known]
-        told = headline(comparison)
-        finding = told.text if told else next(iter(comparison.findings), "")
-        experiment = gather([comparison, *held]).experiments[0]
-        cards.append(_card(experiment, link, comparison.created, len(comparison.runs), finding))
+    cards = [
+        comparison_card(comparison, link, [known[key] for key in comparison.runs if key in known])
+        for comparison, link in comparisons
+    ]
     claimed = {key for comparison, _ in comparisons for key in comparison.runs}
     others = [run for run in runs if run.key not in claimed] if loose else []
-    for experiment in gather(others).experiments:
-        made = max(run.created for run in experiment.runs)
-        cards.append(_card(experiment, loose, made, len(experiment.runs), "Runs that are in no comparison."))
-    counts = [counted(len(comparisons), "comparison")] if comparisons else []
-    counts += [counted(len(others), "other run" if comparisons else "run")] if others else []
+    return index_page([*cards, *loose_cards(others, loose)], len(comparisons), len(others), title)
+
+
+def index_page(cards: Sequence[Card], comparisons: int, others: int, title: str) -> str:
+    """The HTML of an index page that shows these cards.
+
+    Args:
+        cards: in their order.
+        comparisons: how many there are.
+        others: runs in no comparison.
+        title: of the page; empty for "Reports".
+    """
+    counts = [counted(comparisons, "comparison")] if comparisons else []
+    counts += [counted(others, "other run" if comparisons else "run")] if others else []
     body = render("index.html", cards=cards, width=WIDTH, height=HEIGHT)
     sections = [Section("reports", " and ".join(counts), body)]
     return document(title or "Reports", sections, '{"panels":{},"tables":{},"pool":[]}', with_plotly=False)
+
+
+def comparison_card(comparison: Comparison, link: str, runs: Sequence[Run]) -> Card:
+    """The card of a comparison, with those of its runs that are there, which its thumbnail shows."""
+    told = headline(comparison)
+    finding = told.text if told else next(iter(comparison.findings), "")
+    experiment = gather([comparison, *runs]).experiments[0]
+    return _card(experiment, link, comparison.created, len(comparison.runs), finding)
+
+
+def loose_cards(runs: Sequence[Run], link: str, finding: str = "Runs that are in no comparison.") -> list[Card]:
+    """The cards of a page on runs that are in no comparison: one for each network and data set."""
+    return [
+        _card(experiment, link, max(run.created for run in experiment.runs), len(experiment.runs), finding)
+        for experiment in gather(runs).experiments
+    ]
 
 
 def _card(experiment: Experiment, link: str, made: str, runs: int, finding: str) -> Card:

@@ -108,9 +108,13 @@ def gather(items: Sequence[Item], store: Store | None = None, command: str = "")
     named = [comparison for result in results for comparison in result.comparisons]
     comparisons = _unique([*named, *(item for item in items if isinstance(item, Comparison))])
     known = {item.key: item for item in items if isinstance(item, Run)}
+    problems: list[str] = []
     if store:
         keys = dict.fromkeys(key for comparison in comparisons for key in comparison.runs if key not in known)
         known |= {run.key: run for run in store.available(keys)}
+        from archlab.store import unreadable
+
+        problems = unreadable(store, (key for key in keys if key not in known))
     claimed = {key for comparison in comparisons for key in comparison.runs}
     loose = [item for item in items if isinstance(item, Run) and item.key not in claimed]
     profiles = _unique(item for item in items if isinstance(item, Profile))
@@ -125,6 +129,7 @@ def gather(items: Sequence[Item], store: Store | None = None, command: str = "")
         ),
         store=store,
         command=command,
+        problems=problems,
     )
 
 

@@ -194,11 +194,17 @@ def evaluate(node: Any, state: State) -> Any:
             return node
 
 
+PLAIN = (str, int, float, bool, type(None))
+"""Types of what stands for itself."""
+
+
 def controls_of(*nodes: Any) -> frozenset[str]:
     """The controls that decide what some nodes stand for."""
     known: dict[int, frozenset[str]] = {}
 
     def of(node: Any) -> frozenset[str]:
+        if type(node) in PLAIN:  # as most are
+            return frozenset()
         if id(node) not in known:
             own = {getattr(node, "control", "")} - {""}
             known[id(node)] = frozenset(own.union(*map(of, _parts(node))))

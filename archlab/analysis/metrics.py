@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
+from archlab.errors import InputError, cut
 from archlab.records import Difference, Estimate, Run
 
 Bounded = TypeVar("Bounded", Estimate, Difference)
@@ -130,10 +131,13 @@ METRICS = (
 """All that is compared, the most telling first. All but the first epoch's are of the last epoch."""
 
 
-class _ByName(dict[str, Metric]):
+class _Known(dict[str, Metric]):
+    """Metrics by name; one that there is not comes from a record that is damaged, or that a newer archlab wrote."""
+
     def __missing__(self, name: str) -> Metric:
-        """Of a record that says more than is known here: a newer archlab may have measured it."""
-        return Metric(name, name, NATS, "", can_be_claimed=False)
+        raise InputError(
+            f"the record names a metric {cut(repr(name))}, expected one of {', '.join(self)}: is it damaged?"
+        )
 
 
-BY_NAME = _ByName({metric.name: metric for metric in METRICS})
+BY_NAME = _Known({metric.name: metric for metric in METRICS})

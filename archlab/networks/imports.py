@@ -184,7 +184,7 @@ def searching(folder: Path) -> Iterator[None]:
     finally:
         if entry in sys.path:
             sys.path.remove(entry)
-        own.update({name: module for name, module in list(sys.modules.items()) if _lies_in(module, entry)})
+        own.update({name: module for name, module in list(sys.modules.items()) if _lies_in(module, name, entry)})
 
 
 _OWNED: dict[str, dict[str, ModuleType]] = {}
@@ -196,9 +196,10 @@ def _has(folder: Path, name: str) -> bool:
     return (folder / first).is_dir() or (folder / f"{first}.py").is_file()
 
 
-def _lies_in(module: ModuleType, folder: str) -> bool:
-    """Whether a module, or a package without a file, lies in a folder, and not among packages installed there."""
+def _lies_in(module: ModuleType, name: str, folder: str) -> bool:
+    """Whether a module, or a package without a file, was found in a folder by its name; archlab itself never is."""
     known = held(module)
     paths = [known.get("__file__"), *list(known.get("__path__") or ())[:1]]
     path = next((path for path in paths if isinstance(path, str)), "")
-    return path.startswith(folder + os.sep) and "-packages" not in path and not path.startswith(OWN)
+    there = str(Path(folder, *name.split(".")))
+    return path in (there, f"{there}.py", f"{there}{os.sep}__init__.py") and not path.startswith(OWN)

@@ -17,7 +17,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -331,10 +331,9 @@ def source_of_object(
     arguments = signature.arguments(given, source)
 
     def make() -> nn.Module:
-        lookup: AbstractContextManager[None] = imports.searching(path.parent) if path else nullcontext()
         if path and (module := sys.modules.get(getattr(found, "__module__", ""))):
             imports.apply_settings(module)
-        with lookup:  # for what the factory imports when it is called
+        with imports.searching(path.parent) if path else nullcontext():  # for what is imported when it is called
             return found(**arguments)  # type: ignore[no-any-return]
 
     return Source(

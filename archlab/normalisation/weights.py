@@ -177,11 +177,27 @@ def save(held: WeightsFile, key: str, tensors: Mapping[str, Tensor], path: Path)
     refuse_existing(path, held)
     with files.writing(path), files.replacing(path) as draft:
         if held.is_safe:
-            from safetensors.torch import save_file
-
-            save_file({name: value.contiguous() for name, value in tensors.items()}, draft, dict(held.metadata) or None)
+            _save_safely({name: value.contiguous() for name, value in tensors.items()}, draft, dict(held.metadata))
         else:
             torch.save(_replaced(held.content, key.split(".") if key else [], tensors), draft)
+
+
+def _save_safely(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write safetensors for whom any new file is; the library alone would write them for their owner.
+
+    Raises:
+        OSError: they can't be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    path.touch()
+    mode = path.stat().st_mode
+    try:
+        save_file(tensors, path, metadata or None)
+    except SafetensorError as error:  # it hides what the system said
+        raise OSError(str(error)) from error
+    path.chmod(mode)
 
 
 def refuse_existing(path: Path, held: WeightsFile, called: str = "") -> None:

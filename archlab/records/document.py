@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from archlab.errors import InputError, cut
 from archlab.records.reading import content, decoded, schema_of
+
+SCHEMA_TEXT = re.compile(r'\s*{\s*"schema"\s*:\s*"(?P<schema>[^"\\\\]*)"')
+SCHEMA_BYTES = re.compile(SCHEMA_TEXT.pattern.encode())
+"""How a document begins that `to_json` wrote."""
 
 
 class Document:
@@ -61,7 +66,9 @@ class Document:
     @classmethod
     def from_json(cls, text: str | bytes, origin: str = "the document") -> Self:
         """The record that `to_json` wrote; raises `InputError` as `from_dict` does."""
-        cls._refuse_other(schema_of(text, origin), origin)
+        head = SCHEMA_BYTES.match(text) if isinstance(text, bytes) else SCHEMA_TEXT.match(text)
+        if head is None or head["schema"] not in (cls.SCHEMA, cls.SCHEMA.encode()):  # else it is read once, not twice
+            cls._refuse_other(schema_of(text, origin), origin)
         found: Self = decoded(text, cls, origin, cls.SCHEMA)
         return found._agreeing(origin)
 

@@ -32,7 +32,7 @@ class Checkpoint:
     def content(self) -> bytes | None:
         """What it holds; None where it is gone, or not as it was written."""
         try:
-            content = self.path.read_bytes()
+            content = files.read_regular(self.path)
         except OSError:
             return None
         return content if self.path.name == _name(self.step, content) else None

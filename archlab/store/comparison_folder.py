@@ -1,14 +1,17 @@
-"""The comparisons of a store: one JSON file each, named after its key."""
+"""The comparisons of a store: one JSON file each, named after its key, which holds its own hash."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from archlab import files
-from archlab.errors import ArchlabError, InputError, StoreError, nearest
+from archlab.errors import InputError, StoreError, nearest
 from archlab.records import Comparison
 from archlab.store.problem import Problem
+from archlab.store.reading import reading
+from archlab.store.sealing import check_seal, sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class ComparisonFolder:
     def find(self, key: str) -> Path | None:
         """The file of a comparison, if there is one of that name."""
         path = self.path / f"{key}.json"
-        return path if path.stem == key and path.is_file() else None  # no way out of the store
+        return path if path.stem == key and os.path.lexists(path) else None  # no way out of the store
 
     def read(self, key: str) -> Comparison:
         """The comparison of that name.
@@ -33,7 +36,7 @@ class ComparisonFolder:
         if path is None:
             known = [item.stem for item in self.path.glob("*.json")]
             raise InputError(f"no comparison {key!r} in {self.path.parent}: {nearest(key, known)}")
-        return _read(path)
+        return read_comparison(path)
 
     def scan(self) -> tuple[list[Comparison], list[Problem]]:
         """All readable comparisons, the oldest first, and the files that can't be read."""
@@ -41,7 +44,7 @@ class ComparisonFolder:
         problems: list[Problem] = []
         for path in sorted(self.path.glob("*.json")):
             try:
-                comparisons.append(_read(path))
+                comparisons.append(read_comparison(path))
             except StoreError as error:
                 problems.append(Problem(path, str(error)))
         return sorted(comparisons, key=lambda item: (item.created, item.key)), problems
@@ -53,11 +56,16 @@ class ComparisonFolder:
             StoreError: the folder can't be written.
         """
         files.make_folder(self.path)
-        files.save(self.path / f"{comparison.key}.json", comparison.to_json())
+        files.save(self.path / f"{comparison.key}.json", sealed(comparison.to_json()))
 
 
-def _read(path: Path) -> Comparison:
-    try:
-        return replace(Comparison.read(path), key=path.stem)
-    except ArchlabError as error:
-        raise StoreError(f"the comparison in {path} can't be read: {error}") from error
+def read_comparison(path: Path) -> Comparison:
+    """The comparison in a file.
+
+    Raises:
+        StoreError: it can't be read, or is not what was written.
+    """
+    with reading(path, f"the comparison in {path}"):
+        content = files.read_regular(path)
+        check_seal(content)
+        return replace(Comparison.from_json(content, str(path)), key=path.stem)

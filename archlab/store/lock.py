@@ -72,7 +72,7 @@ def disclaim(lock: BaseFileLock) -> None:
         lock.release()
 
 
-def is_held(path: Path, folder: Path) -> bool | None:
+def is_held(path: Path, folder: Path, *, sweep: bool = True) -> bool | None:
     """Whether a process, this one included, holds the lock; None where that can't be found out.
 
     No system tells who holds a lock: the only way is to try to take it. Two who did so at the same time would deceive
@@ -80,7 +80,8 @@ def is_held(path: Path, folder: Path) -> bool | None:
     as going whose process is gone. So they take turns, by a second lock in `folder`. Where that can't be written (a
     colleague's store), nobody can take a lock, and nothing is found out.
 
-    If nobody holds it, a file in `folder`, that of the locks, is removed; an older archlab's lies elsewhere and stays.
+    If nobody holds it, a file in `folder`, that of the locks, is removed, unless `sweep` is False; an older archlab's
+    lies elsewhere and stays.
     """
     from filelock import FileLock, SoftFileLock
 
@@ -96,7 +97,7 @@ def is_held(path: Path, folder: Path) -> bool | None:
             except TimeoutError:  # it is held, or was a dead process's soft lock, and is gone now
                 return path.exists()
             lock.release()
-            if own:
+            if own and sweep:
                 path.unlink(missing_ok=True)
     except OSError:  # a turn that doesn't come is a Timeout, and one too
         return None

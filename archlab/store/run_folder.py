@@ -8,6 +8,9 @@
     probes.safetensors              what probes found (absent where nothing was probed); renewed while the run goes
     landscape.safetensors           what is done of a landscape that is measured afterwards (absent when it is whole)
     checkpoint-STEP-*.safetensors   from which an interrupted or failed run goes on; `checkpoints.py` says how
+    contents.json                   archlab.contents/1: size and hash of each file, written when the run has ended
+
+`run.json` holds its own hash too (`sealing.py`), so that a list of runs need read no other file.
 
 A folder is called `KEY~TOKEN.partial` until the run has ended, then `KEY`. Its writer holds the lock `locks/TOKEN` of
 the store, which the system releases however the process goes: a `.partial` without a holder is an interrupted run. The
@@ -24,14 +27,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archlab.errors import ArchlabError, StoreError, cut
+from archlab import files
+from archlab.errors import InputError, StoreError
 from archlab.records import Epoch, NormRecording, Probes, Run
 from archlab.records.display import Shown
-from archlab.records.reading import content
 from archlab.records.run import Status
-from archlab.store.arrays import read_arrays
+from archlab.store import contents
+from archlab.store.arrays import numbers, read_arrays
+from archlab.store.contents import PARTIAL, RUN
 from archlab.store.lock import is_held
-from archlab.store.measurements import read_probes, read_recording
+from archlab.store.measurements import PROBES, RECORDING, read_probes, read_recording
+from archlab.store.reading import NewerError, reading
+from archlab.store.sealing import check_seal
 
 if TYPE_CHECKING:
     from archlab.store.arrays import Array
@@ -39,11 +46,13 @@ if TYPE_CHECKING:
 RUNS, LOCKS = "runs", "locks"
 """The store's folders of runs and of their locks."""
 OLDER_LOCK = "lock"
-PARTIAL = ".partial"
-RUN, EPOCHS, CURVES = "run.json", "metrics.jsonl", "curves.safetensors"
+EPOCHS, CURVES = "metrics.jsonl", "curves.safetensors"
+REQUIRED_CURVES = ("step", "train_loss", "train_accuracy")
 STEPS = "steps.bin"
 """Pairs of float32, little-endian: 8 bytes per step; of a file cut within a step, all steps before it can be read."""
 
+_BEGINNING = b'{\n  "schema": "%s",' % Run.SCHEMA.encode()
+"""Of a `run.json` as `Run.to_json` writes it."""
 FRESH_SECONDS = 120
 """Where a lock can't be asked, a run counts as going for so long after it was last written; while it trains, that is
 every second."""
@@ -75,6 +84,17 @@ class RunFolder(Shown):
             return False
         answers = [is_held(path, self.lock_path.parent) for path in (self.lock_path, self.path / OLDER_LOCK)]
         return None if None in answers and not any(answers) else any(answers)
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a newer archlab wrote its run, which this one can't read."""
+        try:
+            self.run()
+        except NewerError:
+            return True
+        except StoreError:
+            return False
+        return False
 
     @property
     def lock_path(self) -> Path:
@@ -110,8 +130,9 @@ class RunFolder(Shown):
         Raises:
             StoreError: it can't be read.
         """
-        try:
-            run = Run.read(self.path / RUN)
+        path, what = self.path / RUN, f"the run in {self.path}"
+        with reading(path, what):
+            run = read_run(path)
             if run.key != self.key:  # a name that leads elsewhere
                 raise StoreError(f"it says that its key is {run.key!r}, and lies in the folder of {self.key}")
             if not self.is_partial:
@@ -119,9 +140,7 @@ class RunFolder(Shown):
             held = self.is_held
             going = held or (held is None and time.time() - self._written < FRESH_SECONDS)
             status: Status = "running" if going else "interrupted"
-            return replace(run, status=status, epochs=_read_epochs(self.path / EPOCHS))
-        except (ArchlabError, OSError) as error:
-            raise StoreError(f"the run in {self.path} can't be read: {error}") from error
+            return replace(run, status=status, epochs=read_epochs(self.path / EPOCHS))
 
     def probes(self, *kinds: str) -> Probes | None:
         """These fields of what was probed, as far as the run got; None where there is nothing.
@@ -129,6 +148,7 @@ class RunFolder(Shown):
         Raises:
             StoreError: they can't be read.
         """
+        self._check(PROBES)
         return read_probes(self.path, kinds)
 
     def recording(self, last: int | None = None) -> NormRecording | None:
@@ -137,6 +157,7 @@ class RunFolder(Shown):
         Raises:
             StoreError: it can't be read.
         """
+        self._check(RECORDING)
         return read_recording(self.path, last)
 
     def curves(self) -> dict[str, Array]:
@@ -145,35 +166,122 @@ class RunFolder(Shown):
         Raises:
             StoreError: they can't be read.
         """
-        return read_arrays(self.path / CURVES) or _read_steps(self.path / STEPS)
+        self._check(CURVES)
+        if curves := read_curves(self.path / CURVES):
+            return curves
+        self._check(STEPS)  # of a process that died
+        return read_steps(self.path / STEPS)
+
+    def _check(self, name: str) -> None:
+        """Hold a file of a run that has ended against its hash.
+
+        Raises:
+            StoreError: it is not what was written.
+        """
+        if not self.is_partial:
+            contents.check(self.path, name)
 
 
-def _read_epochs(path: Path) -> tuple[Epoch, ...]:
+def read_run(path: Path) -> Run:
+    """What a `run.json` says.
+
+    Raises:
+        InputError: it is no record of a run.
+        OSError: it can't be read.
+        StoreError: it is not what was written.
+        NewerError: a newer archlab wrote it.
+    """
+    return run_of(files.read_regular(path), path)
+
+
+def run_of(content: bytes, path: Path) -> Run:
+    """What the bytes of a `run.json` at a path say; raises as `read_run` does, but for the file system."""
     import msgspec
 
-    if not path.exists():
-        return ()
-    complete, _, _ = content(path).rpartition(b"\n")  # a process may have been killed within a line
+    if not check_seal(content):
+        content.decode()  # what is skipped is looked at by nobody else
     try:
-        # Not by msgspec alone: the loss of an epoch that diverged may be a NaN, which JSON knows not.
-        return msgspec.convert([json.loads(line) for line in complete.splitlines()], tuple[Epoch, ...])
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path} is no list of epochs: {cut(error)}") from error
+        if content.startswith(_BEGINNING):  # as this archlab writes it: a list of runs is read in half the time
+            return _sensible(msgspec.json.decode(content, type=Run))
+    except msgspec.ValidationError:
+        pass
+    try:
+        return _sensible(Run.from_json(content, str(path)))
+    except InputError:
+        schema = _schema(content)
+        if schema != Run.SCHEMA and schema.startswith(Run.SCHEMA.partition("/")[0] + "/"):
+            raise NewerError(
+                f"the run in {path.parent} has schema {schema!r}, expected {Run.SCHEMA!r}: a newer archlab wrote it. "
+                "Read it with that one, or move its folder away, or name another store (--store)"
+            ) from None
+        raise
 
 
-def _read_steps(path: Path) -> dict[str, Array]:
+def _sensible(run: Run) -> Run:
+    if run.status == "finished" and not run.epochs and run.watched is None:
+        raise StoreError("it says that it has finished, and has no epoch")
+    if wrong := run.conflict():
+        raise StoreError(wrong)
+    return run
+
+
+def _schema(content: bytes) -> str:
+    import msgspec
+
+    document = msgspec.json.decode(content)
+    return str(document.get("schema")) if isinstance(document, dict) else ""
+
+
+def read_epochs(path: Path) -> tuple[Epoch, ...]:
+    """The epochs in a `metrics.jsonl`, without a last line that was cut short; none where there is no file.
+
+    Raises:
+        StoreError: it can't be read.
+    """
+    import msgspec
+
+    with reading(path, f"{path} is no list of epochs: it"):
+        try:
+            content = files.read_regular(path)
+        except FileNotFoundError:
+            return ()
+        complete, _, _ = content.rpartition(b"\n")  # a process may have been killed within a line
+        return tuple(msgspec.convert(json.loads(line), Epoch) for line in complete.splitlines())
+
+
+def read_curves(path: Path) -> dict[str, Array]:
+    """The arrays of a `curves.safetensors`; none where there is no file.
+
+    Raises:
+        StoreError: they can't be read, or are no curves.
+    """
+    with reading(path):
+        curves = read_arrays(path)
+        steps = None
+        for name, array in curves.items():
+            steps = len(numbers(name, array, steps, whole=name == "step"))
+        if curves and (missing := [name for name in REQUIRED_CURVES if name not in curves]):
+            raise StoreError(f"{path} has no {', '.join(missing)}")
+        return curves
+
+
+def read_steps(path: Path) -> dict[str, Array]:
+    """The curves in a `steps.bin`; none where there is no file.
+
+    Raises:
+        StoreError: it can't be read.
+    """
     import numpy as np
 
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise StoreError(f"{path} can't be read: {error}") from error
-    pairs = np.frombuffer(content[: len(content) // 8 * 8], dtype="<f4").reshape(-1, 2)
-    if not len(pairs):
-        return {}
-    return {"step": np.arange(1, len(pairs) + 1), "train_loss": pairs[:, 0], "train_accuracy": pairs[:, 1]}
+    with reading(path):
+        try:
+            content = files.read_regular(path)
+        except FileNotFoundError:
+            return {}
+        pairs = np.frombuffer(content[: len(content) // 8 * 8], dtype="<f4").reshape(-1, 2)
+        if not len(pairs):
+            return {}
+        return {"step": np.arange(1, len(pairs) + 1), "train_loss": pairs[:, 0], "train_accuracy": pairs[:, 1]}
 
 
 def _size(path: Path) -> int:

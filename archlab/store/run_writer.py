@@ -16,8 +16,11 @@ from archlab.records.run import RESULTS, Status
 from archlab.store import lock
 from archlab.store.arrays import write_arrays
 from archlab.store.checkpoints import Checkpoint, drop_checkpoints, hand_on, keep_checkpoint
+from archlab.store.contents import PARTIAL, RUN
+from archlab.store.leftovers import sweep
 from archlab.store.measurements import write_probes, write_recording
-from archlab.store.run_folder import CURVES, EPOCHS, PARTIAL, RUN, STEPS, RunFolder
+from archlab.store.run_folder import CURVES, EPOCHS, STEPS, RunFolder
+from archlab.store.sealing import sealed
 
 if TYPE_CHECKING:
     from archlab.store.arrays import Array
@@ -41,14 +44,19 @@ class RunWriter:
         token = uuid.uuid4().hex[:8]
         folder = RunFolder(runs / f"{run.key}~{token}{PARTIAL}")
         self._folder = folder.path
+        sweep(runs.parent)
         hidden = runs / f".{token}"
         with files.writing(hidden):
-            hidden.mkdir(parents=True)
-            (hidden / RUN).write_text(run.to_json(), encoding="utf-8")
-            if begun is not None:  # whenever this process stops, one of the two folders has it
-                hand_on(begun, hidden)
-            self._lock = lock.hold(folder.lock_path)  # before it gets its name: nobody may see it without a holder
-            hidden.rename(self._folder)
+            try:
+                hidden.mkdir(parents=True)
+                (hidden / RUN).write_text(sealed(run.to_json()), encoding="utf-8")
+                if begun is not None:  # whenever this process stops, one of the two folders has it
+                    hand_on(begun, hidden)
+                self._lock = lock.hold(folder.lock_path)  # before it gets its name: nobody may see it without a holder
+                hidden.rename(self._folder)
+            except OSError:  # the disk may be full
+                shutil.rmtree(hidden, ignore_errors=True)
+                raise
         if begun is not None:
             before = RunFolder(begun.path.parent)
             if before.is_partial:
@@ -65,7 +73,7 @@ class RunWriter:
         """Have the run say how it was watched, which is known better now."""
         self._run = replace(self._run, watched=watched)
         with files.writing(self._folder):
-            files.replace_text(self._folder / RUN, self._run.to_json())
+            files.replace_text(self._folder / RUN, sealed(self._run.to_json()))
 
     def append(self, epoch: Epoch) -> None:
         """Add the measurements of one epoch."""
@@ -147,7 +155,7 @@ class RunWriter:
                 write_recording(self._folder, recording)
             if probes is not None:
                 write_probes(self._folder, probes)
-            files.replace_text(self._folder / RUN, run.to_json())
+            files.replace_text(self._folder / RUN, sealed(run.to_json()))
             if status in RESULTS:
                 drop_checkpoints(self._folder)
             self._publish(RunFolder(self._folder))

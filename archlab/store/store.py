@@ -3,8 +3,9 @@
     STORE/runs/KEY/                     an ended run; run_folder.py says what is in it
     STORE/runs/KEY~TOKEN.partial/       a run that is being written, or was interrupted
     STORE/locks/TOKEN                   whose lock the writer of a partial folder holds
-    STORE/comparisons/KEY.json          archlab.comparison/1
+    STORE/comparisons/KEY.json          archlab.comparison/1; like run.json, it holds its own hash (sealing.py)
     STORE/reports/KEY.html              the page on a comparison
+    STORE/damaged/                      what `archlab runs repair` moved away, laid out as the store
     STORE/.live.json                    where the live page is
 
 A run is written in its own `.partial` folder and renamed when it ends, so that KEY is always complete and any number of
@@ -19,9 +20,7 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -44,22 +43,27 @@ from archlab.records import (
 from archlab.records.contents import Contents
 from archlab.records.display import Shown
 from archlab.records.run import RESULTS
-from archlab.records.settings import keyed, settings
-from archlab.store import lock
+from archlab.store import contents, lock
 from archlab.store.checkpoints import Checkpoint, checkpoints_in
 from archlab.store.comparison_folder import ComparisonFolder
+from archlab.store.contents import RUN
+from archlab.store.deleting import delete_run
+from archlab.store.keys import run_key, slug, watched_key
 from archlab.store.landscape_draft import LandscapeDraft
-from archlab.store.measurements import KINDS, read_probes
+from archlab.store.look import each_once
+from archlab.store.measurements import KINDS
 from archlab.store.problem import Problem
-from archlab.store.run_folder import LOCKS, RUN, RUNS, RunFolder
+from archlab.store.reading import DeniedError, NewerError
+from archlab.store.run_folder import LOCKS, RUNS, RunFolder
 from archlab.store.run_writer import RunWriter
+from archlab.store.sealing import sealed
+from archlab.store.traces import TRACES, keep_trace, read_trace
 
 if TYPE_CHECKING:
     from archlab.store.arrays import Array
+    from archlab.store.survey import Listing, Survey
 
 DEFAULT_FOLDER = "archlab-runs"
-TRACES = "traces"
-"""The folder of the traces of the networks that runs trained."""
 CLAIM = ".training"
 """What the lock of a run that is being trained is called behind its key."""
 
@@ -76,21 +80,12 @@ def open_store(path: str | Path | None = None) -> Store:
     return Store(folder)
 
 
-def run_key(config: TrainingConfig, environment: Mapping[str, Value]) -> str:
-    """The name of a run: network, variant, data set, seed, and a hash of everything that decides the result."""
-    deciding = {name: value for name, value in environment.items() if name != "command"}
-    chosen = keyed(config.to_dict(), settings(TrainingConfig).values())
-    text = json.dumps([chosen, deciding], sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    names = [config.network, config.variant, Path(config.dataset).name, f"seed{config.seed}", digest]
-    return "-".join(_slug(name) for name in names if name)
-
-
 class Store(Shown):
     """A folder of runs and comparisons."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._runs = path / RUNS
         self._comparisons = ComparisonFolder(path / "comparisons")
 
     def __repr__(self) -> str:
@@ -104,7 +99,11 @@ class Store(Shown):
 
         Interrupted and running ones are among them, as far as they got.
         """
-        return self._scan_runs()[0]
+        found = []
+        for folder in self.run_folders():
+            with contextlib.suppress(StoreError):
+                found.append(folder.run())
+        return each_once(found)
 
     def comparisons(self) -> list[Comparison]:
         """All readable comparisons, the oldest first."""
@@ -112,12 +111,37 @@ class Store(Shown):
 
     def problems(self) -> list[Problem]:
         """What lies in the store and can't be read."""
-        return self._scan_runs()[1] + self._comparisons.scan()[1]
+        return [*self.listing().problems, *self.scan_comparisons()[1]]
+
+    def scan_comparisons(self) -> tuple[list[Comparison], list[Problem]]:
+        """All readable comparisons, the oldest first, and the files that can't be read."""
+        return self._comparisons.scan()
+
+    def comparison_written(self, key: str) -> float:
+        """When a comparison was kept, in seconds since 1970; 0 where there is none of that name."""
+        path = self._comparisons.find(key)
+        return 0.0 if path is None else path.stat().st_mtime
+
+    def listing(self) -> Listing:
+        """What lists say of all runs, which takes a fraction of the time of reading them whole."""
+        survey = self.survey()
+        survey.look()
+        return survey.listing()
+
+    def survey(self) -> Survey:
+        """All runs, to be looked at once or again and again."""
+        from archlab.store.survey import Survey
+
+        return Survey(self.path)
 
     def run_folders(self) -> list[RunFolder]:
         """The folders of all runs by their names, partial ones among them."""
-        root = self.path / RUNS
-        return [RunFolder(item) for item in sorted(root.iterdir()) if not _is_hidden(item)] if root.is_dir() else []
+        return [RunFolder(self._runs / name) for name in sorted(self._folder_names())]
+
+    def _folder_names(self) -> list[str]:
+        root = self._runs
+        names = os.listdir(root) if root.is_dir() else []  # noqa: PTH208 - a Path for each takes longer than the names
+        return [name for name in names if not name.startswith(".")]
 
     def run(self, key: str) -> Run:
         """The run of that name.
@@ -130,18 +154,25 @@ class Store(Shown):
 
     def available(self, keys: Iterable[str]) -> list[Run]:
         """The runs of these names in their order, without those that are not there or can't be read."""
-        known = {folder.key for folder in self.run_folders()}
         found = []
         for key in keys:
-            if key in known:
-                with contextlib.suppress(InputError, StoreError):  # deleted while we looked, or damaged
-                    found.append(self.run(key))
+            folder = self._find(key)
+            if folder is not None:
+                with contextlib.suppress(StoreError):  # deleted while we looked, or damaged
+                    found.append(folder.run())
         return found
 
     def result(self, key: str) -> Run | None:
-        """The run of that name if it is there, readable and came to its end: it finished or diverged."""
+        """The run of that name if it is there, readable and came to its end: it finished or diverged.
+
+        Raises:
+            NewerError: a newer archlab wrote it, so that nobody may train over it.
+            DeniedError: this user may not read it.
+        """
         try:
-            run = RunFolder(self.path / RUNS / key).run()
+            run = RunFolder(self._runs / key).run()
+        except (NewerError, DeniedError):
+            raise
         except StoreError:
             return None
         return run if run.status in RESULTS else None
@@ -164,7 +195,7 @@ class Store(Shown):
 
     def probes(self, key: str, *kinds: str) -> Probes | None:
         """What was probed of the run, as far as it got, or these fields of it; None where nothing was."""
-        return read_probes(self._folder(key).path, kinds or KINDS)
+        return self._folder(key).probes(*(kinds or KINDS))
 
     def keep_trace(self, trace: Trace) -> str:
         """The name under which a trace is kept, by its content: runs of one network share it.
@@ -172,23 +203,11 @@ class Store(Shown):
         Raises:
             StoreError: the folder can't be written.
         """
-        text = trace.to_json(indent=0)
-        name = _digest(text)
-        path = self.path / TRACES / f"{name}.json"
-        if not path.exists():
-            files.make_folder(path.parent)
-            files.save(path, text)
-        return name
+        return keep_trace(self.path / TRACES, trace)
 
     def trace(self, run: Run) -> Trace | None:
         """The trace of a run's network, as it was when it was trained; None where it isn't there, or not as it was."""
-        if not re.fullmatch(r"[0-9a-f]{64}", run.trace):
-            return None
-        try:
-            text = (self.path / TRACES / f"{run.trace}.json").read_bytes()
-            return Trace.from_json(text) if _digest(text) == run.trace else None
-        except (OSError, InputError):
-            return None
+        return read_trace(self.path / TRACES, run.trace)
 
     def landscape_draft(self, key: str) -> LandscapeDraft:
         """What is done of the landscape of a run that has ended, for one process at a time.
@@ -216,7 +235,7 @@ class Store(Shown):
         identity = json.dumps([comparison.runs, [variant.name for variant in comparison.variants]])
         digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
         names = (comparison.network, Path(comparison.dataset).name, digest)
-        kept = replace(comparison, key="-".join(_slug(name) for name in names if name))
+        kept = replace(comparison, key="-".join(slug(name) for name in names if name))
         self._comparisons.save(kept)
         return kept
 
@@ -240,19 +259,24 @@ class Store(Shown):
         if comparison is not None:
             for path in (comparison, self.report_path(key)):
                 with files.writing(path):
-                    path.unlink(missing_ok=True)
+                    files.remove(path)
             return
         self._folder(key)
-        partials = self._partials(key)
-        held = [folder.is_held for folder in partials]
-        if any(held):
-            raise StoreError(f"run {key} is being written: stop its process first")
-        if None in held:
-            raise StoreError(f"run {key} may be going, its lock in {self.path} can't be read: ask whoever trains it")
-        for path in (self.path / RUNS / key, *(folder.path for folder in partials)):
-            if path.exists():
-                with files.writing(path):
-                    shutil.rmtree(path)
+        delete_run(self.path, key, self._partials(key))
+
+    def delete_runs(self, keys: Iterable[str]) -> Iterator[StoreError | None]:
+        """Remove runs one after the other, and give of each what kept it from going; None of one that is gone.
+
+        Partial folders are looked for once, which makes it quick.
+        """
+        unended = {folder.key for folder in self.run_folders() if folder.is_partial}
+        for key in keys:
+            try:
+                delete_run(self.path, key, self._partials(key) if key in unended else [])
+            except StoreError as error:
+                yield error
+            else:
+                yield None
 
     def writer(
         self,
@@ -278,7 +302,7 @@ class Store(Shown):
                 before = RunFolder(begun.path.parent).run()
                 created, resumed = before.created, before.resumed + 1
         run = Run(
-            key=run_key(config, environment) if watched is None else _new_key(config),
+            key=run_key(config, environment) if watched is None else watched_key(config),
             config=config,
             status="running",
             environment=dict(environment),
@@ -289,12 +313,12 @@ class Store(Shown):
             trace="" if trace is None else self.keep_trace(trace),
             resumed=resumed,
         )
-        return RunWriter(self.path / RUNS, run, self._publish, begun)
+        return RunWriter(self._runs, run, self._publish, begun)
 
     def checkpoints(self, key: str) -> list[Checkpoint]:
         """What is left of trainings of that run that were interrupted or failed: the furthest first."""
-        ended = RunFolder(self.path / RUNS / key)
-        left = [folder for folder in self._partials(key) if folder.is_held is False]
+        ended = RunFolder(self._runs / key)
+        left = [folder for folder in self._partials(key) if folder.is_held is False and not folder.is_newer]
         found = [checkpoint for folder in (ended, *left) for checkpoint in checkpoints_in(folder.path)]
         return sorted(found, key=lambda one: one.step, reverse=True)
 
@@ -337,65 +361,36 @@ class Store(Shown):
             raise InputError(f"no interrupted run {key!r} in {self.path}")
         run = replace(folder.run(), status="failed", error=error)
         with files.writing(folder.path):
-            files.replace_text(folder.path / RUN, run.to_json())
+            files.replace_text(folder.path / RUN, sealed(run.to_json()))
             self._publish(folder)
         return run
 
     def _folder(self, key: str) -> RunFolder:
-        ended = self.path / RUNS / key
-        named = key == ended.name and not _is_hidden(ended)  # no way out of the store
-        if named and ended.is_dir():
-            return RunFolder(ended)
-        partials = self._partials(key) if named else []
-        if not partials:
+        found = self._find(key)
+        if found is None:
             known = {folder.key for folder in self.run_folders()}
             raise InputError(f"no run {key!r} in {self.path}: {nearest(key, known)}")
-        return partials[0]
+        return found
+
+    def _find(self, key: str) -> RunFolder | None:
+        """The folder of a run, which may be partial, if there is one of that name."""
+        ended = self._runs / key
+        if key != ended.name or key.startswith("."):  # no way out of the store
+            return None
+        if os.path.lexists(ended):  # a file in its place is a problem, and can be deleted
+            return RunFolder(ended)
+        return next(iter(self._partials(key)), None)
 
     def _partials(self, key: str) -> list[RunFolder]:
         """Partial folders of a run, held ones first, then the newest."""
-        found = [folder for folder in self.run_folders() if folder.is_partial and folder.key == key]
+        folders = [RunFolder(self._runs / name) for name in self._folder_names() if name.startswith(f"{key}~")]
+        found = [folder for folder in folders if folder.is_partial and folder.key == key]
         return sorted(found, key=lambda folder: (bool(folder.is_held), folder.modified), reverse=True)
 
     def _publish(self, partial: RunFolder) -> None:
         """Give a folder its final name, in the place of an older one, and clear what was interrupted before it."""
-        files.replace_folder(partial.path, self.path / RUNS / partial.key)
+        contents.keep(partial.path)
+        files.replace_folder(partial.path, self._runs / partial.key)
         for folder in self._partials(partial.key):
-            if folder.is_held is False:  # nothing is deleted on a guess
+            if folder.is_held is False and not folder.is_newer:  # nothing is deleted on a guess
                 shutil.rmtree(folder.path, ignore_errors=True)
-
-    def _scan_runs(self) -> tuple[list[Run], list[Problem]]:
-        runs: dict[str, Run] = {}
-        problems: list[Problem] = []
-        # An ended run comes last and so hides what was interrupted before it; a running one hides interrupted ones.
-        order = {"interrupted": 0, "running": 1}
-        for folder in self.run_folders():
-            try:
-                run = folder.run()
-            except StoreError as error:
-                if folder.path.exists():  # else it ended or was deleted while we looked
-                    problems.append(Problem(folder.path, str(error)))
-                continue
-            known = runs.get(run.key)
-            if known is None or order.get(run.status, 2) >= order.get(known.status, 2):
-                runs[run.key] = run
-        return sorted(runs.values(), key=lambda run: (run.created, run.key)), problems
-
-
-def _digest(text: str | bytes) -> str:
-    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
-
-
-def _new_key(config: TrainingConfig) -> str:
-    network = "" if config.variant.startswith(config.network) else config.network
-    names = [network, config.variant, "watched", uuid.uuid4().hex[:12]]
-    return "-".join(_slug(name) for name in names if name)
-
-
-def _slug(text: str) -> str:
-    # A long name may be cut before a dot, which would hide the folder, or a dash, which would make it an option.
-    return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-.")[-48:].lstrip("-.") or "x"
-
-
-def _is_hidden(path: Path) -> bool:
-    return path.name.startswith(".")

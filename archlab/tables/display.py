@@ -18,6 +18,7 @@ from archlab.records.contents import Contents
 from archlab.records.experiment import Experiment, ExperimentResult
 from archlab.records.listed import ListedNetwork
 from archlab.records.search import RateSearch
+from archlab.records.soundness import StoreSoundness
 from archlab.tables import markup
 from archlab.tables.check import check_table
 from archlab.tables.checkpoint import checkpoint_table
@@ -37,6 +38,7 @@ from archlab.tables.profile import profile_table
 from archlab.tables.runs import run_table, store_table
 from archlab.tables.search import search_table
 from archlab.tables.settings import config_table
+from archlab.tables.soundness import soundness_table
 from archlab.tables.sparkline import intervals, picture
 from archlab.tables.surgery import surgery_table
 from archlab.tables.table import Table
@@ -51,6 +53,7 @@ TABLES: Mapping[type, Callable[[Any], Table | tuple[Table, ...]]] = {
     Experiment: claim_table,
     ExperimentResult: result_table,
     RateSearch: search_table,
+    StoreSoundness: soundness_table,
     records.Check: check_table,
     records.Checkpoint: lambda found: checkpoint_table(found, None),
     Contents: lambda found: replace(store_table(found.runs, found.comparisons), footer=(f"Store: {found.path}",)),

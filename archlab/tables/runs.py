@@ -9,64 +9,75 @@ from pathlib import Path
 from archlab.analysis.metrics import EVALUATION, NATS, PRECISE, SHARE, STATISTICS_NOTE
 from archlab.analysis.wording import counted
 from archlab.records import Comparison, Run, TrainingConfig
+from archlab.records.entry import Entry, entry_of
 from archlab.records.settings import phrases
-from archlab.tables.table import Column, Row, Table
+from archlab.tables.table import Column, Emphasis, Row, Table
 
+_EMPHASIS: dict[str, Emphasis] = {
+    "failed": "bad",
+    "diverged": "bad",
+    "interrupted": "dim",
+    "running": "changed",
+}
 _LOSS, _SHARE = f".{NATS.digits}f", f".{SHARE.digits}%"
+COLUMNS = (
+    Column("key", "run"),
+    Column("status", "status"),
+    Column("epochs", "epochs", "right"),
+    Column("test_accuracy", "test acc.", "right", _SHARE),
+    Column("created", "started"),
+)
 
 
-def runs_table(runs: Sequence[Run]) -> Table:
+def runs_table(runs: Sequence[Run | Entry], title: str = "Runs", *footer: str) -> Table:
     """One row per run: what was trained, how far it came, what it reached at last."""
-    return Table(
-        columns=(
-            Column("key", "run"),
-            Column("status", "status"),
-            Column("epochs", "epochs", "right"),
-            Column("test_accuracy", "test acc.", "right", _SHARE),
-            Column("created", "started"),
+    entries = [entry_of(run) if isinstance(run, Run) else run for run in runs]
+    tested = any(entry.test_accuracy_running is not None for entry in entries)
+    notes = [f"test acc.: with {PRECISE} where the network has BatchNorm."] if tested else []
+    return Table(columns=COLUMNS, rows=tuple(map(_row, entries)), title=title, footer=(*notes, *footer))
+
+
+def _row(run: Run | Entry) -> Row:
+    entry = entry_of(run) if isinstance(run, Run) else run
+    return Row(
+        (
+            entry.key,
+            entry.status,
+            str(entry.done) if entry.is_watched else f"{entry.done}/{entry.config.epochs}",
+            entry.test_accuracy,
+            _minute(entry),
         ),
-        rows=tuple(
-            Row(
-                (
-                    run.key,
-                    run.status,
-                    str(len(run.epochs)) if run.watched else f"{len(run.epochs)}/{run.config.epochs}",
-                    run.metric("test_accuracy"),
-                    _minute(run),
-                ),
-                emphasis={"failed": "bad", "diverged": "bad", "interrupted": "dim", "running": "changed"}.get(
-                    run.status, ""
-                ),  # type: ignore[arg-type]
-            )
-            for run in runs
-        ),
-        title="Runs",
-        footer=(f"test acc.: with {PRECISE} where the network has BatchNorm.",)
-        if any(run.metric("test_accuracy_running") is not None for run in runs)
-        else (),
+        emphasis=_EMPHASIS.get(entry.status, ""),
     )
 
 
-def store_table(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Table:
-    """For people: runs and comparisons as one table, the oldest first.
+def store_table(runs: Sequence[Run | Entry], comparisons: Sequence[Comparison]) -> Table:
+    """For people: runs and comparisons as one table, the oldest first."""
+    items: list[Run | Entry | Comparison] = [*runs, *comparisons]
+    title = f"{counted(len(runs), 'run')}, {counted(len(comparisons), 'comparison')}"
+    return listed_table(sorted(items, key=lambda item: item.created), title)
+
+
+def listed_table(items: Sequence[Run | Entry | Comparison], title: str, *footer: str) -> Table:
+    """For people: runs and comparisons as one table, in the order in which they are given.
 
     A key that is too long for the screen keeps its last twelve letters, by which `archlab runs show` finds it too.
     """
-    alone = runs_table(runs)
-    rows = [(run.created, row) for run, row in zip(runs, alone.rows, strict=True)]
-    rows += [
-        (item.created, Row((item.key, "comparison", f"{len(item.runs)} runs", None, _minute(item)), emphasis="strong"))
-        for item in comparisons
-    ]
-    key, status, epochs, *others = alone.columns
+    key, status, epochs, *others = COLUMNS
     return Table(
         columns=(replace(key, title="run or comparison", shrinks=True), status, epochs, *others),
-        rows=tuple(row for _, row in sorted(rows, key=lambda pair: pair[0])),
-        title=f"{counted(len(runs), 'run')}, {counted(len(comparisons), 'comparison')}",
+        rows=tuple(
+            Row((item.key, "comparison", f"{len(item.runs)} runs", None, _minute(item)), emphasis="strong")
+            if isinstance(item, Comparison)
+            else _row(item)
+            for item in items
+        ),
+        title=title,
+        footer=footer,
     )
 
 
-def _minute(record: Run | Comparison) -> str:
+def _minute(record: Entry | Comparison) -> str:
     return record.created[:16].replace("T", " ")
 
 

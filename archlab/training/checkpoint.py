@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from archlab.errors import StoreError
 from archlab.networks import members
-from archlab.training.progress import Pace
 
 if TYPE_CHECKING:
     from archlab.store.run_writer import RunWriter
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 SCHEMA = "archlab.checkpoint/1"
 LARGEST_SHARE = 0.02
 """Of the time, that checkpoints take at most."""
+FIRST_SECONDS, BYTES_PER_SECOND = 0.02, 200e6
+"""What the first one is taken to cost: of weights, and Adam's two moments of each."""
 
 
 class UnkeptError(Exception):
@@ -48,19 +49,22 @@ class Checkpoints:
 
     def __init__(self, trainer: Trainer, writer: RunWriter, seconds: float) -> None:
         self._trainer, self._writer, self._seconds = trainer, writer, seconds
-        self._pace = Pace(seconds)
         self._is_possible = seconds > 0
+        self._last = time.monotonic()
+        self._cost = FIRST_SECONDS + 3 * 4 * trainer.parameters / BYTES_PER_SECOND
 
     def keep_if_due(self) -> None:
         """Keep one if it is time for it."""
-        if self._is_possible and self._pace.is_due():
+        now = time.monotonic()
+        if self._is_possible and now - self._last >= max(self._seconds, self._cost / LARGEST_SHARE):
             self.keep()
+            self._last = time.monotonic()
+            self._cost = self._last - now
 
     def keep(self) -> None:
         """Keep one now. Without room for it, the one before stays."""
         if not self._is_possible:
             return
-        started = time.monotonic()
         try:
             content = encoded(self._trainer.state())
         except UnkeptError:
@@ -68,7 +72,6 @@ class Checkpoints:
             return
         with contextlib.suppress(StoreError):  # the training itself tells of a full disk
             self._writer.keep_checkpoint(self._trainer.steps_done, content)
-        self._pace = Pace(max(self._seconds, (time.monotonic() - started) * (1 / LARGEST_SHARE - 1)))
 
 
 def encoded(state: object) -> bytes:
@@ -127,9 +130,8 @@ def _plain(value: Any, tensors: dict[str, Tensor]) -> Any:
         return {"generator": _plain(value.get_state(), tensors)}
     if isinstance(value, np.generic):
         return _plain(value.item(), tensors)
-    for kind, name in ((list, "list"), (tuple, "tuple"), (set, "set")):
-        if type(value) is kind:
-            return {name: [_plain(one, tensors) for one in value]}
+    if type(value) in (list, tuple, set):
+        return {type(value).__name__: [_plain(one, tensors) for one in value]}
     if isinstance(value, Mapping) and type(value).__module__ in ("builtins", "collections"):
         return {"dict": [[_plain(key, tensors), _plain(one, tensors)] for key, one in value.items()]}
     raise UnkeptError(f"a {type(value).__name__}")
@@ -184,15 +186,18 @@ class NetworkState:
         """
         return {"tensors": dict(self._tensors()), "attributes": self._changed()}
 
-    def aside(self) -> dict[str, Any]:
+    def aside(self, *, weights: bool = False) -> dict[str, Any]:
         """A copy of what a test may change too: buffers, and attributes that have changed; in the form of `state`.
+
+        Args:
+            weights: have the parameters too, for who moves them.
 
         Raises:
             UnkeptError: an attribute has changed that can't be written down.
         """
-        buffers = dict(members.named_buffers(self._network))
-        changed: dict[str, Any] = decoded(encoded({"tensors": buffers, "attributes": self._changed()}))
-        return changed
+        held = dict(self._tensors() if weights else members.named_buffers(self._network))
+        copied: dict[str, Any] = decoded(encoded({"tensors": held, "attributes": self._changed()}))
+        return copied
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -212,7 +217,7 @@ class NetworkState:
                 path, _, last = name.rpartition(".")
                 modules[path]._buffers[last] = value if tensor is None else value.to(tensor.device)
         for (path, name), value in state["attributes"].items():
-            vars(modules[path])[name] = value
+            modules[path].__dict__[name] = value
 
     def _changed(self) -> dict[tuple[str, str], Any]:
         return {place: value for place, value in self._attributes() if _mark(value) != self._first.get(place, "")}

@@ -27,7 +27,7 @@ class Execution(Shown):
     checkpoint_seconds: float = setting(
         10.0,
         "Seconds between two checkpoints, from which a run that was stopped goes on; 0 for none. They take 2 % of the "
-        "time at most.",
+        "time at most, and are further apart where one takes long.",
         metavar="SECONDS",
         least=0,
     )

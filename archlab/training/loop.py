@@ -79,7 +79,7 @@ class Trainer:
         self._place = 0  # in the order of this epoch
         self._draws: dict[str, Any] | None = None  # random states, where they aren't the process's own
         self._aside: dict[str, Any] = {}  # of the network, where it isn't what it has now
-        self._seconds = self._started = 0.0
+        self._seconds, self._started = 0.0, math.nan  # NaN between epochs
         self.ended: list[Epoch] = []
         """The epochs so far."""
         norms: NormRecorder | None = None
@@ -134,9 +134,9 @@ class Trainer:
                     seeding.reseed(self._config.seed, "layers", epoch)
                 else:
                     seeding.set_states(self._draws, self._device)
-                self._draws, self._aside, self._started = None, {}, self._now()
+                self._draws, self._aside, self._started = None, {}, self._now() - self._probing_seconds
                 loss, accuracy = self._train(epoch, on_step)
-                self._seconds, self._started = self._spent(), 0.0
+                self._seconds, self._started = self._spent(), math.nan
                 self.hold()
                 tested, moments = self._tester.test(epoch, self.steps_done)
             if moments is not None:
@@ -149,17 +149,19 @@ class Trainer:
 
     def _spent(self) -> float:
         """Seconds of training so far, without probes."""
-        return self._seconds + (self._now() - self._started if self._started else 0.0)
+        running = self._now() - self._probing_seconds - self._started
+        return self._seconds + (0.0 if math.isnan(running) else running)
 
-    def hold(self) -> None:
+    def hold(self, *, weights: bool = False) -> None:
         """Have `state` give random states, and the network's own, as they are now, whatever they are when it is called.
 
         For a training that is stopped by an exception: on its way out it puts back the process's random states. And a
-        test may be stopped half-way, which draws, and changes whatever a network changes in each pass.
+        test may be stopped half-way, which draws, and changes whatever a network changes in each pass; or a landscape,
+        which moves the weights too.
         """
         self._draws = seeding.states(self._device)
         with contextlib.suppress(UnkeptError):  # which `state` tells
-            self._aside = self._held.aside()
+            self._aside = self._held.aside(weights=weights)
 
     def state(self) -> dict[str, Any]:
         """All that the training's course depends on, after a step or between epochs, as a tree of plain values.
@@ -242,6 +244,7 @@ class Trainer:
             on_point: called after each of its points with the number of points so far.
         """
         if self._probing is not None and self._config.landscape:
+            self.hold(weights=True)
             self._probing.measure_landscape(on_point)
 
     def look_at_end(self) -> None:

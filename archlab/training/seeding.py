@@ -107,7 +107,8 @@ def reseed(seed: int, *names: object) -> None:
 
 def states(device: torch.device) -> dict[str, Any]:
     """The random states of torch, of a device, of NumPy and of Python, as they are now."""
-    kind, keys, *others = np.random.get_state()
+    drawn: Any = np.random.get_state()
+    kind, keys, *others = drawn
     return {
         "torch": torch.get_rng_state(),
         "device": None if device.type == "cpu" else getattr(torch, device.type).get_rng_state(),

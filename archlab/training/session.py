@@ -108,6 +108,7 @@ def run(
 
     Raises:
         BusyError: another process trains it, and nobody waits.
+        StoreError: a newer archlab wrote the run of that key, which is not trained over.
         StoppedError: it was asked to stop; what is done is kept, and the same call goes on from there.
     """
     tell = progress or (lambda event: None)
@@ -120,9 +121,10 @@ def run(
         key = run_key(config, environment)
 
         def stored() -> Run | None:
-            known = None if preparer.execution.fresh else store.result(key)
-            if known is not None:
-                tell(Progress(config, "reused", key, epoch=len(known.epochs), run=known))
+            known = store.result(key)  # asked in any case: it refuses what a newer archlab wrote
+            if known is None or preparer.execution.fresh:
+                return None
+            tell(Progress(config, "reused", key, epoch=len(known.epochs), run=known))
             return known
 
         if known := stored():  # of a store that can't be written, too
@@ -180,15 +182,16 @@ def missing(configs: Sequence[TrainingConfig], preparer: Preparer) -> list[Train
 
     A network whose run may be there is built, since its first weights are part of the key; one that can't be built is
     missing, and whoever trains it says why.
+
+    Raises:
+        StoreError: a newer archlab wrote a run that one of them would be trained over.
     """
-    if preparer.execution.fresh:
-        return list(configs)
-    store = preparer.execution.home
-    stored = [folder.key for folder in store.run_folders()]
+    fresh = preparer.execution.fresh
+    stored = [folder.key for folder in preparer.execution.home.run_folders() if not fresh or folder.is_newer]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as workers have it
     try:
-        return [config for config in configs if not _is_there(config, preparer, stored)]
+        return [config for config in configs if not _is_there(config, preparer, stored) or fresh]
     finally:
         torch.set_num_threads(threads)
 
@@ -221,24 +224,27 @@ def _run(
         if reports.is_due():
             tell(Progress(config, state, writer.key, max(0, step - 1) // trainer.steps_per_epoch, step, steps))
 
+    def stopped() -> StoppedError:
+        return stop.stopped(f"after step {trainer.steps_done:,} of {steps:,}: the same call goes on from there")
+
     def on_step(step: int) -> None:
         tell_step("step", step)
         recorder.keep()
         if stop.is_asked:
             trainer.hold()
-            raise stop.stopped()
+            raise stopped()
         checkpoints.keep_if_due()
 
     def on_batch() -> None:
         tell_step("measuring", len(recorder.steps))
         if stop.is_asked:
-            raise stop.stopped()
+            raise stopped()
 
     def on_point(point: int) -> None:
         if reports.is_due():
             tell(Progress(config, "landscape", writer.key, config.epochs, point, config.landscape**2))
         if stop.is_asked:
-            raise stop.stopped()
+            raise stopped()
         checkpoints.keep_if_due()
 
     with opened as writer:
@@ -255,7 +261,7 @@ def _run(
                 writer.answer(trainer.predicted)
                 tell(Progress(config, "epoch", writer.key, epoch.epoch, epoch.step, steps, metrics=epoch))
                 if stop.is_asked:
-                    raise stop.stopped()
+                    raise stopped()
                 checkpoints.keep_if_due()
             trainer.look_at_end()
             if reason := trainer.divergence():

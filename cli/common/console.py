@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from archlab.tables.text import Guides
 
 
-def emit(target: Output, tables: Callable[[], Table | Sequence[Table]], document: Callable[[], str]) -> None:
-    """Write data as the output asks for; only the form that is needed is made.
+def emit(
+    target: Output, tables: Callable[[], Table | Sequence[Table]], document: Callable[[], str | Iterable[str]]
+) -> None:
+    """Write data as the output asks for; only the form that is needed is made. A large document comes in pieces.
 
     Raises:
         InputError: the file can't be written.
@@ -45,16 +47,16 @@ def emit(target: Output, tables: Callable[[], Table | Sequence[Table]], document
     write("\n\n".join(writers[target.form](table) for table in many), target.path)
 
 
-def write(content: str, path: Path | None = None) -> None:
-    """Write a text to stdout, or into a file: whole or not at all.
+def write(content: str | Iterable[str], path: Path | None = None) -> None:
+    """Write a text, or the pieces of one, to stdout, or into a file: whole or not at all.
 
     Raises:
         InputError: the file can't be written.
     """
-    if not content.endswith("\n"):
-        content += "\n"
+    if isinstance(content, str):
+        content = [content if content.endswith("\n") else f"{content}\n"]
     if path is None:
-        sys.stdout.write(content)
+        sys.stdout.writelines(content)
         return
     try:
         from archlab import files

@@ -9,6 +9,7 @@ from typing import Annotated, NewType, TypeAlias
 
 import typer
 
+from archlab.cli.common.answers import kept_trace
 from archlab.cli.common.completion import network_names
 from archlab.cli.common.console import prints_aside
 from archlab.cli.common.groups import register
@@ -151,6 +152,11 @@ TimeoutOption: TypeAlias = Annotated[
 ]
 
 
+NoCacheOption: TypeAlias = Annotated[
+    bool, typer.Option("--no-cache", help="Measure anew, whatever an earlier look kept (see archlab cache).")
+]
+
+
 def network_options(options: OptionOption = None, bn: BnOption = None, skip: SkipOption = None) -> NetworkOptions:
     """The options of the network's factory that `--option`, `--bn` and `--skip` name; the factory types them.
 
@@ -202,6 +208,7 @@ class _Asked:
     seq: SeqOption = None
     download: DownloadOption = False
     timeout: TimeoutOption = None
+    no_cache: NoCacheOption = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +224,7 @@ class Subject(_Asked):
 
     def trace(self, columns: Sequence[str] = ()) -> Trace:
         """The network's trace; raises as `traced`."""
-        return traced(self.network, self.inputs, self.batch, self.chosen, columns)
+        return traced(self.network, self.inputs, self.batch, self.chosen, columns, anew=self.no_cache)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +281,8 @@ def traced(
     batch: int | None = None,
     options: dict[str, Value] | None = None,
     columns: Sequence[str] = (),
+    *,
+    anew: bool = False,
 ) -> Trace:
     """The trace of a source or an ONNX graph, or the one that a JSON file of `archlab shapes --depth all --json` holds.
 
@@ -291,12 +300,18 @@ def traced(
         from archlab.onnx import trace as trace_graph
 
         return trace_graph(network, inputs or None, batch=batch, columns=columns, options=options)
-    from archlab.networks import resolve
-    from archlab.tracing import trace
 
-    with prints_aside():
-        if len(measured) < len(columns):
-            from archlab.profiling import timed_trace
+    def measure() -> Trace:
+        from archlab.networks import resolve
+        from archlab.tracing import trace
 
-            return timed_trace(resolve(network, options), inputs or None, batch=batch, columns=measured)
-        return trace(resolve(network, options), inputs or None, batch=batch, columns=measured)
+        with prints_aside():
+            if len(measured) < len(columns):
+                from archlab.profiling import timed_trace
+
+                return timed_trace(resolve(network, options), inputs or None, batch=batch, columns=measured)
+            return trace(resolve(network, options), inputs or None, batch=batch, columns=measured)
+
+    if anew or len(measured) < len(columns):
+        return measure()
+    return kept_trace(network, inputs, batch, options, measured, measure)

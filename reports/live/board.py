@@ -14,14 +14,14 @@ from archlab.analysis.statistics import estimate
 from archlab.analysis.variants import by_variant
 from archlab.analysis.wording import spoken_time
 from archlab.records import NormRecording, Probes, Run, Smoothness, TrainingConfig
-from archlab.records.settings import phrases, varying
+from archlab.records.settings import phrases
 from archlab.reports.charts.depth import QUANTITY, Look, depth_chart, latest, map_chart, variant_control
 from archlab.reports.charts.lag import latest_lag_chart
 from archlab.reports.charts.probing import beta_chart
 from archlab.reports.charts.training import SMOOTHING, training_panel
 from archlab.reports.material import Experiment
 from archlab.reports.panel import Panel
-from archlab.reports.text import shortened, slug
+from archlab.reports.text import shortened
 
 ACCURACY = BY_NAME["test_accuracy"]
 STOPPED = ("diverged", "failed", "interrupted")
@@ -37,6 +37,8 @@ ReadRecording = Callable[[Run], NormRecording | None]
 """Gives what a run's BatchNorm layers held, as far as it was kept; None where nothing was."""
 GOING = ("running", "waiting")
 """States of runs that go on."""
+PLANNED = "experiment"
+"""The anchor of what a plan trains."""
 STARTED = 0.02
 """Share of a run from which on its own pace says how long it takes."""
 
@@ -128,49 +130,19 @@ def planned(plan: Sequence[TrainingConfig], runs: Iterable[Run]) -> RunSet:
     """The experiment that trains these configurations, the baseline's first, without the store's other runs."""
     found = {_identity(run.config): run for run in runs}
     return RunSet(
-        "experiment",
+        PLANNED,
         tuple({_identity(config): (config, found.get(_identity(config))) for config in plan}.values()),
     )
 
 
-def groups(runs: Iterable[Run]) -> list[RunSet]:
-    """The experiments that a store's runs belong to, the one that started last first.
-
-    Runs belong together if they share everything but the seed and what their variants' names vary.
-    """
-    together: dict[str, list[Run]] = {}
-    for run in runs:
-        shared = _shared(run.config) if run.watched is None else f"{run.config.network} on {run.config.dataset}"
-        together.setdefault(shared, []).append(run)
-    found: list[RunSet] = []
-    for shared, members in together.items():
-        # Of two machines' runs the later one.
-        newest = {run.key if run.watched else _identity(run.config): run for run in members}
-        anchor = f"{slug(f'{members[0].config.network} {members[0].config.dataset}')}-{_short(shared)}"
-        found.append(RunSet(anchor, tuple((run.config, run) for run in newest.values())))
-    return sorted(found, key=_latest, reverse=True)
-
-
-def _short(text: str) -> str:
+def short(text: str) -> str:
     """A name for a text that can stand in an anchor or a selector."""
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _latest(group: RunSet) -> str:
-    return max(run.created for _, run in group.members if run is not None)
-
-
 def _identity(config: TrainingConfig) -> str:
+    """The same for two configurations that are."""
     return config.to_json(indent=0)
-
-
-def _shared(config: TrainingConfig) -> str:
-    """What all runs of an experiment have in common, and the names of what varies."""
-    varied = [part.partition("=")[0] for part in config.variant.split(", ") if "=" in part]
-    known = varying(TrainingConfig)
-    settings = {known[name].field: known[name].default for name in varied if name in known}
-    options = {name: value for name, value in config.options.items() if name not in varied}
-    return _identity(replace(config, seed=0, variant=",".join(varied), options=options, **settings))
 
 
 def board(
@@ -307,14 +279,14 @@ def _live(panel: Panel) -> Panel:
     trace whose name changes as a run goes brings what it is known by.
     """
 
-    def identity(trace: Mapping[str, Any]) -> str:
+    def known_by(trace: Mapping[str, Any]) -> str:
         known = trace.get("uid", trace["name"])
-        return _short(str([trace.get("legendgroup"), known, trace.get("line", {}).get("dash")]))
+        return short(str([trace.get("legendgroup"), known, trace.get("line", {}).get("dash")]))
 
     charts = (
         replace(
             chart,
-            data=[{**trace, "uid": identity(trace)} for trace in chart.data],  # type: ignore[union-attr]
+            data=[{**trace, "uid": known_by(trace)} for trace in chart.data],  # type: ignore[union-attr]
             layout={**chart.layout, "uirevision": "live"},  # type: ignore[dict-item]
         )
         for chart in panel.charts

@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from archlab.errors import StoreError
 from archlab.records import NormRecording, Probes, Run, TrainingConfig
+from archlab.records.entry import Entry, setup_of
 from archlab.records.run import RESULTS
-from archlab.reports.live.board import SHOWN_PROBES, Board, RunSet, board, groups, planned
+from archlab.reports.live.board import PLANNED, SHOWN_PROBES, Board, RunSet, board, planned
+from archlab.reports.live.grouping import Group, Grouping
+from archlab.store import RunFolder
+from archlab.store.run_folder import RUNS
 
 if TYPE_CHECKING:
-    from archlab.store import RunFolder, Store
-    from archlab.store.run_folder import Fingerprint
+    from archlab.store import Store
+    from archlab.store.look import Look
 
 BOARDS_PER_PAGE = 12
+MOST_BOARDS = 120
+"""That are kept, with what was read of their runs, for whoever asks again."""
 READING_ATTEMPTS = 4
 """How often all folders are read at most while some are renamed."""
 RANKS = {"running": 2, "interrupted": 0}
@@ -54,17 +60,26 @@ class Watch:
     """What is trained: then this one experiment is shown, its waiting runs among them, instead of the whole store."""
     fresh: bool = False
     """Whether the plan trains what the store has finished; what was there before is then not shown."""
-    _snapshots: list[_Snapshot] = field(default_factory=list)
-    """Of all folders, as they were when they were last looked at."""
-    _shown: dict[str, _Snapshot] = field(default_factory=dict)
-    """The one that is shown, by the key of its run."""
-    _groups: list[RunSet] = field(default_factory=list)
-    _boards: dict[str, tuple[RunSet, Board]] = field(default_factory=dict)
+    _before: Mapping[str, Look] = field(default_factory=dict)
+    """With a plan, the folders as they were when it began."""
+    _groups: list[Group] = field(default_factory=list)
+    _folders: dict[str, str] = field(default_factory=dict)
+    """Key of a run -> the name of the folder that is shown of it."""
+    _snapshots: dict[str, _Snapshot] = field(default_factory=dict)
+    """Of the folders that were shown, by their names."""
+    _boards: dict[str, _Drawn] = field(default_factory=dict)
+    """By anchor, the one that was shown last at the end."""
+    _changes: int = 0
+    """How often something has changed."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._before = self._fingerprints() if self.plan else {}
-        self._groups = self._grouped([])
+        self._survey = self.store.survey()
+        self._grouping = Grouping()
+        if self.plan:
+            self._survey.look()
+            self._before = self._survey.looks
+        self._arrange()
 
     def shown(self, page: int = 1) -> Shown:
         """A page of experiments, at most the last one: the same objects as last time where nothing has changed."""
@@ -74,80 +89,103 @@ class Watch:
             chosen = self._groups[(page - 1) * BOARDS_PER_PAGE : page * BOARDS_PER_PAGE]
             return Shown([self._board(group) for group in chosen], page, len(self._groups))
 
-    def _board(self, group: RunSet) -> Board:
-        known, found = self._boards.get(group.anchor, (None, None))
-        if found is None or known is None or not _same(known, group):
-            found = board(group, self._curves, self._probes, self._recording)
-            self._boards[group.anchor] = (group, found)
-        return found
+    def _board(self, group: Group) -> Board:
+        known = self._boards.pop(group.anchor, None)
+        if known is None or known.changes != self._changes:
+            runs = self._members(group)
+            if known is not None and _same(known.runs, runs):
+                known = _Drawn(self._changes, known.runs, known.board)
+            else:
+                known = _Drawn(self._changes, runs, board(runs, self._curves, self._probes, self._recording))
+        self._boards[group.anchor] = known
+        return known.board
+
+    def _members(self, group: Group) -> RunSet:
+        """The runs of an experiment, read where they have changed since they were last shown."""
+        runs = [run for key in group.keys if (run := self._snapshot(key).run) is not None]
+        return planned(self.plan, runs) if self.plan else RunSet(group.anchor, tuple((run.config, run) for run in runs))
+
+    def _snapshot(self, key: str) -> _Snapshot:
+        name = self._folders[key]
+        look = self._survey.looks[name]
+        known = self._snapshots.get(name)
+        if known is None or known.look != look:
+            known = self._snapshots[name] = _Snapshot(RunFolder(self.store.path / RUNS / name), look)
+        return known
 
     def _curves(self, run: Run) -> Mapping[str, Any] | None:
-        return self._shown[run.key].curves
+        return self._snapshot(run.key).curves
 
     def _probes(self, run: Run) -> Probes | None:
-        return self._shown[run.key].probes
+        return self._snapshot(run.key).probes
 
     def _recording(self, run: Run) -> NormRecording | None:
-        return self._shown[run.key].recording
+        return self._snapshot(run.key).recording
 
     def _update(self) -> None:
         """Bring the groups up to date with the store.
 
-        A run that ends while its folder is read renames the folder: then the snapshot has no run and its folder is
-        gone, and a further round finds the run under its new name.
+        A run that ends while its folder is read renames the folder: a further round finds it under its new name.
         """
-        if not self._take_snapshots():
-            return
+        has_changed = self._survey.glance()
         for _ in range(READING_ATTEMPTS - 1):
-            if all(snapshot.run or snapshot.folder.path.exists() for snapshot in self._snapshots):
+            if not self._survey.has_lost:
                 break
-            self._take_snapshots()
-        self._groups = self._grouped(self._runs())
-        anchors = {group.anchor for group in self._groups}
-        self._boards = {anchor: known for anchor, known in self._boards.items() if anchor in anchors}
+            has_changed |= self._survey.glance()
+        if has_changed:
+            self._arrange()
 
-    def _grouped(self, runs: Sequence[Run]) -> list[RunSet]:
-        return [planned(self.plan, runs)] if self.plan else groups(runs)
+    def _arrange(self) -> None:
+        """Find out what belongs together, and forget what is shown no more."""
+        self._changes += 1
+        entries = self._entries()
+        if self.plan:
+            wanted = {setup_of(config).text: config for config in self.plan}
+            keys = [entry.key for entry in entries if entry.setup.text in wanted]
+            self._groups = [Group(PLANNED, tuple(keys))]
+        else:
+            self._groups = self._grouping.groups(entries)
+        known = {group.anchor: group for group in self._groups}
+        kept = [anchor for anchor in self._boards if anchor in known][-MOST_BOARDS:]
+        self._boards = {anchor: self._boards[anchor] for anchor in kept}
+        names = {self._folders[key] for anchor in kept for key in known[anchor].keys}
+        self._snapshots = {name: held for name, held in self._snapshots.items() if name in names}
 
-    def _take_snapshots(self) -> bool:
-        """Whether a folder has changed; those that have not keep their snapshots, and are not read again."""
-        fingerprints = self._fingerprints()
-        if fingerprints == {snapshot.folder: snapshot.fingerprint for snapshot in self._snapshots}:
-            return False
-        known = {(snapshot.folder, snapshot.fingerprint): snapshot for snapshot in self._snapshots}
-        self._snapshots = [known.get(item) or _Snapshot(*item) for item in fingerprints.items()]
-        return True
-
-    def _runs(self) -> list[Run]:
+    def _entries(self) -> list[Entry]:
         """One run per key, the oldest first."""
-        chosen: dict[str, tuple[Run, _Snapshot]] = {}
-        for snapshot in self._snapshots:
-            run = snapshot.run
-            if run is None or not self._counts(snapshot, run):
+        chosen: dict[str, tuple[Entry, str]] = {}
+        for name, look in self._survey.looks.items():
+            entry = look.entry
+            if entry is None or not self._counts(name, look, entry):
                 continue
-            if run.key not in chosen or _rank(run) >= _rank(chosen[run.key][0]):
-                chosen[run.key] = run, snapshot
-        self._shown = {key: snapshot for key, (_, snapshot) in chosen.items()}
-        return sorted((run for run, _ in chosen.values()), key=lambda run: (run.created, run.key))
+            if entry.key not in chosen or _rank(entry) >= _rank(chosen[entry.key][0]):
+                chosen[entry.key] = entry, name
+        self._folders = {key: name for key, (_, name) in chosen.items()}
+        return sorted((entry for entry, _ in chosen.values()), key=lambda entry: (entry.created, entry.key))
 
-    def _counts(self, snapshot: _Snapshot, run: Run) -> bool:
+    def _counts(self, name: str, look: Look, entry: Entry) -> bool:
         """Whether a run is shown: with a plan, what is there from before is trained anew unless it came to its end."""
-        if run.status == "running" or self._before.get(snapshot.folder) != snapshot.fingerprint:
+        if entry.status == "running" or self._before.get(name) != look:
             return True
-        return run.status in RESULTS and not self.fresh
+        return entry.status in RESULTS and not self.fresh
 
-    def _fingerprints(self) -> dict[RunFolder, Fingerprint]:
-        """Of all folders; one that is renamed meanwhile is left out, and found under its new name the next time."""
-        found = ((folder, folder.fingerprint()) for folder in self.store.run_folders())
-        return {folder: fingerprint for folder, fingerprint in found if fingerprint is not None}
+
+@dataclass(frozen=True)
+class _Drawn:
+    """An experiment as it was shown."""
+
+    changes: int
+    """How often something had changed by then."""
+    runs: RunSet
+    board: Board
 
 
 @dataclass(eq=False)
 class _Snapshot:
-    """A folder as it was when its fingerprint was taken; read when first asked for."""
+    """A folder as it was when it was looked at; read when first asked for."""
 
     folder: RunFolder
-    fingerprint: Fingerprint
+    look: Look
 
     @cached_property
     def run(self) -> Run | None:
@@ -189,8 +227,8 @@ def _same(one: RunSet, other: RunSet) -> bool:
     )
 
 
-def _rank(run: Run) -> int:
-    return RANKS.get(run.status, 1)
+def _rank(entry: Entry) -> int:
+    return RANKS.get(entry.status, 1)
 
 
 def _pages(total: int) -> int:

@@ -96,3 +96,9 @@ def test_the_worst_channel_is_that_of_the_layer_which_the_verdict_names(path: st
     ends = {trained.run.key: condense(trained.run, trained.recording)}
     (verdict,) = running_statistics(Group("norm=batch", (trained.run,), ends))
     assert verdict.layer == path
+
+
+def test_a_run_that_was_stopped_in_its_first_epoch_has_no_end() -> None:
+    trained = healthy()
+    assert trained.recording is not None
+    assert condense(replace(trained.run, epochs=()), trained.recording) == ()

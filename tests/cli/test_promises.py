@@ -151,6 +151,7 @@ def test_the_trace_is_kept_with_the_run_and_believed_only_as_it_was(tmp_path: Pa
 
     store = open_store(tmp_path)
     with store.writer(TrainingConfig(), {}, trace=lenet_trace()) as writer:
+        writer.append(EPOCH)
         run = writer.finish({})
     assert store.trace(run) == lenet_trace()
     path = store.path / "traces" / f"{run.trace}.json"

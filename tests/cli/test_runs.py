@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from archlab.store import open_store
@@ -19,6 +20,7 @@ def key(archlab: Call) -> str:
 
 
 def test_an_empty_store_says_how_to_fill_it(archlab: Call) -> None:
+    assert json.loads(archlab("runs", "list", "--json").stdout)["runs"] == []
     result = archlab("runs", "list")
     assert result.exit_code == 0
     assert "holds no runs yet: archlab compare --bn off makes some" in result.stderr
@@ -33,7 +35,9 @@ def test_runs_and_comparisons_are_listed(archlab: Call, key: str) -> None:
 
 
 def test_the_list_is_json_and_csv_too(archlab: Call, key: str) -> None:
-    document = json.loads(archlab("runs", "list", "--json").stdout)
+    text = archlab("runs", "list", "--json").stdout
+    document = json.loads(text)
+    assert msgspec.json.format(text, indent=2) == text.removesuffix("\n")  # as if it were made at once
     assert document["schema"] == "archlab.runs/1"
     assert [run["config"]["variant"] for run in document["runs"]] == ["norm=batch", "norm=none"]
     assert [comparison["key"] for comparison in document["comparisons"]] == [key]
@@ -96,6 +100,86 @@ def test_the_list_is_sorted_by_a_column(archlab: Call, key: str) -> None:
     assert [line.split(",")[3] for line in lines] == ["test_accuracy", "0.9", "0.7"]
     wrong = archlab("runs", "list", "--sort", "acuracy")
     assert (wrong.exit_code, "did you mean test_accuracy" in wrong.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "norms"),
+    [
+        ((), ["batch", "none"]),
+        (("--where", "norm=none"), ["none"]),
+        (("--where", "test_accuracy>0.8 and network=lenet"), ["BEST"]),
+        (("--where", "seed=7"), []),
+        (("--limit", "1"), ["none"]),
+        (("--limit", "0", "--sort", "norm"), ["batch", "none"]),
+        (("--limit", "1", "--sort", "test_accuracy"), ["BEST"]),
+    ],
+)
+def test_the_list_is_chosen_ordered_and_cut(
+    archlab: Call, key: str, arguments: tuple[str, ...], norms: list[str]
+) -> None:
+    runs = open_store().runs()
+    keys = {run.config.options["norm"]: run.key for run in runs}
+    keys["BEST"] = max(runs, key=lambda run: run.metric("test_accuracy") or 0).key
+    lines = archlab("runs", "list", *arguments, "--format", "csv").stdout.splitlines()[1:]
+    assert [line.partition(",")[0] for line in lines] == [keys[norm] for norm in norms]
+    if "--where" in arguments:
+        document = json.loads(archlab("runs", "list", *arguments, "--json").stdout)
+        assert ([run["key"] for run in document["runs"]], document["comparisons"]) == ([keys[one] for one in norms], [])
+
+
+def test_a_cut_list_says_what_is_left_out(archlab: Call, key: str) -> None:
+    assert "The newest 2 of 3: --limit 0 shows all." in archlab("runs", "list", "--limit", "2").stdout
+    assert "The first 1 of 3: --limit 0 shows all." in archlab("runs", "list", "--limit", "1", "--sort", "key").stdout
+    assert "--limit" not in archlab("runs", "list").stdout
+    nothing = archlab("runs", "list", "--where", "network=resnet")
+    assert (nothing.exit_code, nothing.stderr) == (0, "none of 2 runs has network=resnet\n")
+    wrong = archlab("runs", "list", "--where", "netwrk=resnet")
+    assert (wrong.exit_code, "did you mean network" in wrong.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left", "words"),
+    [
+        (("--where", "norm=none", "--comparisons", "--yes"), 1, "1 run deleted"),
+        (("--keep", "0", "--comparisons", "-y"), 0, "2 runs deleted"),
+        (("--keep", "1", "--comparisons", "--yes"), 1, "1 run of those will stay: kept as the newest"),
+        (("--where", "norm=none", "--comparisons", "--dry-run"), 2, "1 run would go"),
+        (("--where", "norm=none", "--yes"), 2, "1 run of those will stay: named by a comparison"),
+        (("--older", "1d", "--comparisons", "--yes"), 2, "no run is to go"),
+    ],
+)
+def test_runs_are_pruned(archlab: Call, key: str, arguments: tuple[str, ...], left: int, words: str) -> None:
+    result = archlab("runs", "prune", *arguments)
+    assert result.exit_code == 0
+    assert words in result.stderr
+    assert len(open_store().runs()) == left
+    assert len(open_store().comparisons()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "nothing says which runs are to go: give --where, --older or --keep"),
+        (("--older", "soon"), "--older 'soon' is no time"),
+        (("--where", "norm"), "'norm' is no condition"),
+        (("--keep", "0", "--comparisons"), "2 runs would go, and nobody can be asked here: --yes deletes them"),
+    ],
+)
+def test_a_prune_that_can_not_be_meant_deletes_nothing(
+    archlab: Call, key: str, arguments: tuple[str, ...], words: str
+) -> None:
+    result = archlab("runs", "prune", *arguments)
+    assert (result.exit_code, words in result.stderr) == (2, True)
+    assert len(open_store().runs()) == 2
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("n\n", 2), ("\n", 2)])
+def test_a_prune_asks_first(archlab: Call, key: str, answer: str, left: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archlab.cli.common.pruning.is_terminal", lambda stream: True)
+    monkeypatch.setattr("typer.confirm", lambda text, err: answer == "y\n")
+    result = archlab("runs", "prune", "--keep", "0", "--comparisons")
+    assert result.exit_code == 0
+    assert len(open_store().runs()) == left
 
 
 def test_what_can_not_be_read_is_told_of(archlab: Call, key: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from archlab.analysis.verdicts.examination import examine
 from archlab.records import Epoch, LayerSeries, NormRecording, Probes, Run, TrainingConfig, Watched
-from archlab.reports.live.board import board, groups
+from archlab.reports.live.watching import Watch
 from archlab.store import Store, open_store
 from tests.cli.command import run
 
@@ -97,8 +97,7 @@ def test_its_verdicts_name_no_option_of_archlab() -> None:
 def test_the_live_page_says_no_end_that_nobody_knows(metrics: dict[str, Any], accuracy: str) -> None:
     store, _ = recorded(**metrics)
     recorded(**metrics)
-    (group,) = groups(store.runs())
-    found = board(group, lambda one: store.curves(one.key), lambda one: store.probes(one.key))
+    (found,) = Watch(store).shown().boards
     assert [(row.done, row.epochs, row.accuracy) for row in found.rows] == [(2, None, accuracy)] * 2
     assert [panel.name.rpartition("-")[2] for panel in found.panels] == ["training", "probes"]
     drawn = {chart.name for chart in found.panels[0].charts}

@@ -73,7 +73,9 @@ PROBES = Probes(
     branches=of_layers("branches"),
     shift=of_layers("shift"),
     rank=of_layers("rank"),
-    similarity=Similarity((6,), ("a", "b", "c"), array([[1, 0.5, 0.25], [0.5, 1, 0], [0.25, 0, 1]]), array([0]), 128),
+    similarity=Similarity(
+        (6,), ("a", "b", "c"), array([[1, 0.5, 0.25], [0.5, 1, 0], [0.25, 0, 1]]), array([0], [0], [0]), 128
+    ),
     correlation=GradientCorrelation((6,), array(0, 1), array([1, 0.125]), 8),
 )
 EXPECTED: list[tuple[Any, ...]] = [

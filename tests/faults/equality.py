@@ -8,17 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from archlab.records import Probes, Run
+from archlab.records import Epoch, Probes, Run
 from archlab.store import Store
-
-TIMES = {"seconds": 0.0, "evaluation_seconds": 0.0, "precise_seconds": 0.0, "peak_memory_bytes": None}
-"""Fields of an epoch that no two trainings have in common."""
 
 
 def numbers(run: Run, store: Store) -> dict[str, Any]:
     """All that came of a run, by name, without its times."""
     found: dict[str, Any] = {"status": run.status, "predicted": run.predicted}
-    found["epochs"] = [replace(epoch, **TIMES) for epoch in run.epochs]
+    found["epochs"] = [_untimed(epoch) for epoch in run.epochs]
     found |= {f"curves/{name}": values for name, values in store.curves(run.key).items()}
     if (recording := store.recording(run.key)) is not None:
         found |= {"steps": recording.steps, "uses": recording.uses}
@@ -28,6 +25,10 @@ def numbers(run: Run, store: Store) -> dict[str, Any]:
         for item in fields(Probes):
             found |= {f"{item.name}/{name}": value for name, value in _parts(getattr(probes, item.name))}
     return found
+
+
+def _untimed(epoch: Epoch) -> Epoch:
+    return replace(epoch, seconds=0.0, evaluation_seconds=0.0, precise_seconds=0.0, peak_memory_bytes=None)
 
 
 def _parts(probe: Any) -> Iterator[tuple[str, Any]]:
@@ -45,5 +46,5 @@ def unequal(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
 
 def _is_same(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray):
-        return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+        return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
     return bool(one == other)

@@ -8,6 +8,7 @@ SIGTERM, by Ctrl-C, or by a disk that takes no larger files. Then the next one g
 empty store takes the place of the old one. It holds: every run has the curves, statistics and answers of a training
 that nobody disturbed; none is finished twice; none is lost; and what is done again after a kill took no longer than
 `INTERVAL` and the longest stretch of that run between two signs: an evaluation, in which there are no checkpoints.
+(Twice `INTERVAL` is allowed: where a checkpoint took more than 2 % of it, the next one comes later.)
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ from archlab.store import open_store
 from archlab.training import Execution, train_all
 from tests.faults.equality import numbers, unequal
 
-INTERVAL = 1.0
+INTERVAL = 3.0
 CONFIG = TrainingConfig(
-    network="lenet", epochs=6, train_samples=1200, test_samples=100, batch_size=16, probe_every=60, probes="signals"
+    network="lenet", epochs=12, train_samples=1200, test_samples=100, batch_size=16, probe_every=60, probes="signals"
 )
 WAYS = ("kill all", "kill parent", "terminate", "interrupt", "full disk")
 FULL_BYTES = 100_000
@@ -51,13 +52,14 @@ with open(sys.argv[2], "a") as log:
         log.write(f"{time.time()} {event.key} {event.state} {event.step}\\n")
         log.flush()
     where = Execution(store=open_store(sys.argv[1]), workers=2, device="cpu", checkpoint_seconds=INTERVAL)
-    train_all(configs(), where, note)
+    train_all(configs(int(sys.argv[3])), where, note)
 """
 
 
-def configs() -> list[TrainingConfig]:
+def configs(epochs: int = CONFIG.epochs) -> list[TrainingConfig]:
     """What is trained: with BatchNorm and without, two seeds each."""
-    return [replace(CONFIG, seed=seed, options={"norm": norm}) for norm in ("batch", "none") for seed in (0, 1)]
+    found = replace(CONFIG, epochs=epochs)
+    return [replace(found, seed=seed, options={"norm": norm}) for norm in ("batch", "none") for seed in (0, 1)]
 
 
 @dataclass(slots=True)
@@ -76,17 +78,18 @@ def once(folder: Path, chance: random.Random, tally: Tally, expected: Sequence[R
     store = open_store(folder / "store")
     log = folder / "log"
     log.touch()
+    epochs = expected[0].config.epochs
     while True:
         way = chance.choice(WAYS) if sum(tally.kills.values()) < kills else ""
         done = log.stat().st_size
         process = subprocess.Popen(
-            [sys.executable, "-c", PROCESS, str(store.path), str(log)],
+            [sys.executable, "-c", PROCESS, str(store.path), str(log), str(epochs)],
             stderr=subprocess.DEVNULL,
             preexec_fn=_fill if way == "full disk" else None,
         )
         if way:
             _until(lambda: process.poll() is not None or " step " in _since(log, done))  # noqa: B023
-            time.sleep(chance.uniform(0.0, 2.0))
+            time.sleep(chance.uniform(0.0, 4.0))
             if process.poll() is None or way == "full disk":
                 tally.kills[way] = tally.kills.get(way, 0) + 1
                 _end(process, way)
@@ -94,7 +97,7 @@ def once(folder: Path, chance: random.Random, tally: Tally, expected: Sequence[R
         _until(lambda: not _going(store.path))
         if not way or (process.returncode == 0 and way != "full disk"):
             break
-    runs = train_all(configs(), Execution(store=store, workers=2, device="cpu"))
+    runs = train_all(configs(epochs), Execution(store=store, workers=2, device="cpu"))
     events = [line.split() for line in log.read_text().splitlines() if len(line.split()) == 4]
     tally.lost += _lost(events)
     for run, one in zip(runs, expected, strict=True):
@@ -189,14 +192,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tally.violations += [
         f"{seconds:.2f} s were lost, with {silence:.2f} s between two signs"
         for seconds, silence in tally.lost
-        if seconds > INTERVAL + silence
+        if seconds > 2 * INTERVAL + silence
     ]
     kinds = ", ".join(f"{count} x {way}" for way, count in sorted(tally.kills.items()))
     print(f"{sum(tally.kills.values())} kills ({kinds}) of {tally.rounds} comparisons with {len(configs())} runs each")
     if tally.lost:
         seconds = [seconds for seconds, _ in tally.lost]
-        middle, most = statistics.median(seconds), max(seconds)
-        print(f"{len(tally.lost)} times a run went on; lost were {middle:.2f} s (median), {most:.2f} s at most")
+        within = sum(value <= INTERVAL for value in seconds)
+        print(f"{len(seconds)} times a run went on, {within} of them with less than {INTERVAL:g} s lost")
+        print(f"lost were {statistics.median(seconds):.2f} s (median), {max(seconds):.2f} s at most")
     print("; ".join(tally.violations) or "all as promised")
     return 1 if tally.violations else 0
 

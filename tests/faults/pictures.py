@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.faults import damage
+from tests.faults import spoiling
 from tests.faults.reading import attempt
 
 
@@ -32,9 +32,9 @@ def read_idx_files(data: st.DataObject, folder: Path) -> None:
                 whole = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes() + bytes(int(np.prod(shape)))
                 suffix = ""
                 if next(named) == odd:
-                    whole = data.draw(damage.damaged(whole))
+                    whole = data.draw(spoiling.damaged(whole))
                     if data.draw(st.booleans()):
-                        whole, suffix = data.draw(damage.packed(whole)), ".gz"
+                        whole, suffix = data.draw(spoiling.packed(whole)), ".gz"
                 (place / f"{stem}-{kind}-ubyte{suffix}").write_bytes(whole)
         attempt(lambda: load_images("fashion-mnist", folder))
     finally:
@@ -74,10 +74,10 @@ def pngs(draw: st.DrawFn) -> bytes:
     kinds = (b"IDAT", b"PLTE", b"tRNS", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"acTL", b"fcTL", b"fdAT", b"IHDR", b"gAMA")
     bodies = (b"", b"\0" * 40, b"k\0\0" + zlib.compress(bytes(10**7)), zlib.compress(bytes(10**6)), b"\xff" * 26)
     parts = [
-        damage.chunk(draw(st.sampled_from(kinds)), draw(st.sampled_from(bodies) | st.binary(max_size=30)))
+        spoiling.chunk(draw(st.sampled_from(kinds)), draw(st.sampled_from(bodies) | st.binary(max_size=30)))
         for _ in range(draw(st.integers(0, 4)))
     ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join([damage.chunk(b"IHDR", header), *parts, damage.chunk(b"IEND", b"")])
+    return b"\x89PNG\r\n\x1a\n" + b"".join([spoiling.chunk(b"IHDR", header), *parts, spoiling.chunk(b"IEND", b"")])
 
 
 def read_images(data: st.DataObject, folder: Path) -> None:
@@ -92,7 +92,7 @@ def read_images(data: st.DataObject, folder: Path) -> None:
     while not whole:
         form, mode = data.draw(st.sampled_from(list(FORMS))), data.draw(st.sampled_from(MODES))
         whole = picture(form, mode)
-    odd = data.draw(pngs() if data.draw(st.integers(0, 3)) == 0 else damage.damaged(whole))
+    odd = data.draw(pngs() if data.draw(st.integers(0, 3)) == 0 else spoiling.damaged(whole))
     (folder / "a" / f"odd{data.draw(st.sampled_from(sorted(EXTENSIONS)))}").write_bytes(odd)
     found = attempt(lambda: load_images(str(folder)))
     if found is not None:
@@ -109,6 +109,6 @@ def read_cifar(data: st.DataObject, folder: Path) -> None:
     held = {"data": np.zeros((2, 3072), np.uint8), "labels": [0, 9], "label_names": list("abcdefghij")}
     whole = pickle.dumps(held, protocol=data.draw(st.sampled_from((2, 4))))
     path = folder / "batch"
-    path.write_bytes(data.draw(damage.damaged(whole)))
+    path.write_bytes(data.draw(spoiling.damaged(whole)))
     attempt(lambda: read_batch(path, 2, "labels", 10))
     attempt(lambda: read_names(path, "label_names", 10))

@@ -28,7 +28,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from tests.faults import damage
+from tests.faults import spoiling
 from tests.faults.children import in_a_copy
 from tests.faults.messages import unclear
 from tests.faults.pictures import read_cifar, read_idx_files, read_images
@@ -82,8 +82,8 @@ def content(data: st.DataObject, kind: Any) -> bytes:
     if sample is None or data.draw(st.booleans()):
         with contextlib.suppress(ValueError, OverflowError):  # it can't be written
             sample = data.draw(st.from_type(kind)).to_dict()
-    text = data.draw(damage.documents(sample or {"schema": kind.SCHEMA}))
-    return data.draw(damage.damaged(text)) if data.draw(st.integers(0, 4)) == 0 else text
+    text = data.draw(spoiling.documents(sample or {"schema": kind.SCHEMA}))
+    return data.draw(spoiling.damaged(text)) if data.draw(st.integers(0, 4)) == 0 else text
 
 
 def read_records(data: st.DataObject, folder: Path) -> None:
@@ -128,14 +128,14 @@ def read_stores(data: st.DataObject, folder: Path) -> None:
     path = data.draw(st.sampled_from(paths))
     whole = path.read_bytes()
     if path.suffix == ".json" and data.draw(st.booleans()):
-        path.write_bytes(data.draw(damage.documents(json.loads(whole))))
+        path.write_bytes(data.draw(spoiling.documents(json.loads(whole))))
     else:
-        path.write_bytes(data.draw(damage.damaged(whole)))
+        path.write_bytes(data.draw(spoiling.damaged(whole)))
     if data.draw(st.integers(0, 3)) == 0:  # a run that is going, or was interrupted
         ended = next((folder / "store" / "runs").iterdir())
         partial_run = ended.rename(ended.with_name(f"{ended.name}~abc.partial"))
         epoch = json.dumps(samples()["Run"]["epochs"][0]) + "\n"
-        (partial_run / "metrics.jsonl").write_bytes(data.draw(damage.damaged(epoch.encode() * 3)))
+        (partial_run / "metrics.jsonl").write_bytes(data.draw(spoiling.damaged(epoch.encode() * 3)))
         (partial_run / "steps.bin").write_bytes(data.draw(st.binary(max_size=40)))
     store = open_store(folder / "store")
     runs, comparisons, problems = store.runs(), store.comparisons(), store.problems()
@@ -158,13 +158,13 @@ def read_headers(data: st.DataObject, folder: Path) -> None:
     from archlab.reports.live.access import last_address
 
     entries = {"a.weight": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}, "__metadata__": {"format": "pt"}}
-    header = data.draw(damage.documents(entries))
+    header = data.draw(spoiling.documents(entries))
     file = folder / "model.safetensors"
-    file.write_bytes(data.draw(damage.damaged(len(header).to_bytes(8, "little") + header + bytes(16))))
+    file.write_bytes(data.draw(spoiling.damaged(len(header).to_bytes(8, "little") + header + bytes(16))))
     index = folder / "model.safetensors.index.json"
-    index.write_bytes(data.draw(damage.documents({"weight_map": {"a.weight": "model.safetensors"}})))
+    index.write_bytes(data.draw(spoiling.documents({"weight_map": {"a.weight": "model.safetensors"}})))
     address = folder / ".live.json"
-    address.write_bytes(data.draw(damage.documents({"token": "t" * 32, "port": 1234})))
+    address.write_bytes(data.draw(spoiling.documents({"token": "t" * 32, "port": 1234})))
     address.chmod(0o600)
     for path in (file, index, folder):
         found = attempt(partial(checkpoint, path))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from archlab.cli import app, report
-from archlab.records import TrainingConfig
+from archlab.records import Epoch, TrainingConfig
 from archlab.reports.resources import plotly
 from archlab.reports.text import minus
 from archlab.store import open_store
@@ -85,9 +86,13 @@ def test_the_networks_of_the_runs_are_traced(command: Command) -> None:
     assert "44,878" in Path("report.html").read_text(encoding="utf-8")
 
 
+EPOCH = Epoch(1, 90, 0.5, 2.0, 0.25, 2.1, 0.3)
+
+
 def test_networks_of_runs_are_fitted_to_what_they_were_trained_on(command: Command) -> None:
     store = open_store()
     with store.writer(TrainingConfig(network="resnet20"), {}) as writer:
+        writer.append(EPOCH)
         run = writer.finish({})
     assert command(run.key)[0] == 0
     text = Path("report.html").read_text(encoding="utf-8")
@@ -98,6 +103,7 @@ def test_networks_of_runs_are_fitted_to_what_they_were_trained_on(command: Comma
 def test_networks_are_left_out_where_their_data_is_missing(command: Command) -> None:
     store = open_store()
     with store.writer(TrainingConfig(dataset="gone"), {}) as writer:
+        writer.append(EPOCH)
         run = writer.finish({})
     code, out, err = command(run.key)
     assert (code, out) == (0, "report.html\n")
@@ -168,6 +174,42 @@ def test_all_leaves_pages_that_are_there(command: Command, untraced: None) -> No
     page.write_text("mine")
     assert command("--all")[0] == 0
     assert page.read_text() == "mine"
+
+
+def test_all_renews_pages_that_are_older_than_their_comparison(command: Command, untraced: None) -> None:
+    _, comparison = experiment(Path("archlab-runs"), seeds=1)
+    page = Path("archlab-runs/reports") / f"{comparison.key}.html"
+    page.parent.mkdir()
+    page.write_text("older")
+    os.utime(page, (1e9, 1e9))
+    assert command("--all")[0] == 0
+    assert plotly().packed in page.read_text(encoding="utf-8")
+
+
+def test_all_divides_loose_runs_into_pages(command: Command, untraced: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archlab.cli.common.store_pages.RUNS_PER_PAGE", 2)
+    store = open_store(Path("archlab-runs"))
+    for seed in range(5):
+        add_run(store, "norm=group", seed)
+    assert command("--all", "-o", "pages/i.html")[0] == 0
+    index = Path("pages/i.html").read_text(encoding="utf-8")
+    pages = [Path("pages", name) for name in ("i-runs.html", "i-runs-2.html", "i-runs-3.html")]
+    keys = [run.key for run in store.runs()]
+    for place, page in enumerate(pages):
+        assert f'href="{page.name}"' in index
+        text = page.read_text(encoding="utf-8")
+        assert [key in text for key in keys] == [number // 2 == place for number in range(5)]
+    assert "Page of runs 3 to 4 of 5 in no comparison." in index
+    assert "5 runs" in Reader(index).text
+
+    written = [page.stat().st_mtime_ns for page in pages]
+    assert command("--all", "-o", "pages/i.html")[0] == 0
+    assert [page.stat().st_mtime_ns for page in pages] == written  # they show the same runs
+    for key in keys[2:]:
+        store.delete(key)
+    assert command("--all", "-o", "pages/i.html")[0] == 0
+    assert [page.exists() for page in pages] == [True, False, False]
+    assert "Page of runs in no comparison." in Path("pages/i.html").read_text(encoding="utf-8")
 
 
 def test_open_shows_the_page(command: Command, untraced: None, monkeypatch: pytest.MonkeyPatch) -> None:

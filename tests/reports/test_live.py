@@ -338,7 +338,7 @@ def test_runs_belong_together_by_what_they_share(
     store: Store, first: dict[str, Any], second: dict[str, Any], together: bool
 ) -> None:
     for config in (first, second):
-        with started(store, TrainingConfig(**config)) as writer:
+        with started(store, TrainingConfig(**config), 1) as writer:
             writer.finish({})
     assert len(Watch(store).shown().boards) == (1 if together else 2)
 
@@ -346,7 +346,7 @@ def test_runs_belong_together_by_what_they_share(
 def test_anchors_differ_and_stay(store: Store) -> None:
     anchors: list[str] = []
     for epochs in (1, 2, 3):
-        with started(store, TrainingConfig(epochs=epochs)) as writer:
+        with started(store, TrainingConfig(epochs=epochs), 1) as writer:
             writer.finish({})
         found = [board.anchor for board in Watch(store).shown().boards]
         assert set(anchors) < set(found)
@@ -495,6 +495,7 @@ def test_probes_are_shown_from_the_first_look_on(store: Store) -> None:
         uids = [[one["uid"] for one in chart.data] for chart in (depth, board.panels[1].charts[0])]  # type: ignore[union-attr]
         assert uids[0] == uids[1], "a line is the same one at the next look"
         assert uids[0][0] != uids[0][1]
+        first.append(epoch(1))
         first.finish({}, None, Probes(smoothness=smoothness(0, 6)))
     (board,) = watch.shown().boards  # it has ended, and holds no signals: its other seed is drawn
     depth, _, beta = board.panels[1].charts
@@ -536,7 +537,7 @@ def test_runs_that_are_not_probed_are_not_asked_for_probes(store: Store, monkeyp
 
 def test_many_experiments_stand_on_several_pages(store: Store) -> None:
     for number in range(BOARDS_PER_PAGE + 2):
-        with started(store, TrainingConfig(epochs=number + 1)) as writer:
+        with started(store, TrainingConfig(epochs=number + 1), 1) as writer:
             writer.finish({})
     watch = Watch(store)
     first, second = watch.shown(), watch.shown(2)
@@ -561,7 +562,7 @@ def test_many_experiments_stand_on_several_pages(store: Store) -> None:
 )
 def test_a_page_is_asked_for_by_its_number(store: Store, query: str, first: int) -> None:
     for number in range(BOARDS_PER_PAGE + 1):
-        with started(store, TrainingConfig(epochs=number + 1)) as writer:
+        with started(store, TrainingConfig(epochs=number + 1), 1) as writer:
             writer.finish({})
     with Live(store, port=0) as live:
         assert f"Experiments {first} to" in get(live, f"{live.address.token}/{query}").text
@@ -620,7 +621,7 @@ def test_a_line_that_a_run_appends_is_an_event(store: Store, monkeypatch: pytest
 def test_an_experiment_that_starts_is_listed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("archlab.reports.live.server.POLL_SECONDS", 0.01)
     add_run(store, "norm=batch", 0)
-    found = told(Watch(store), threading.Event(), [lambda: started(store, TrainingConfig("densenet")).finish({})])
+    found = told(Watch(store), threading.Event(), [lambda: started(store, TrainingConfig("densenet"), 1).finish({})])
     listed = [data for name, data in found if name == "boards"]
     assert [[anchor.rpartition("-")[0] for anchor in data["anchors"]] for data in listed] == [
         ["lenet-digits"],

@@ -288,7 +288,7 @@ def test_damaged_recordings_are_reported_and_not_fatal(compared: tuple[Store, Co
     for path in (store.path / "runs").glob("*/norms.safetensors"):
         path.write_bytes(b"damaged")
     words = Reader(page([comparison], store=store)).text
-    assert "norms.safetensors can't be read" in words
+    assert "norms.safetensors is damaged" in words
     assert "BatchNorm over training" not in words
 
 

@@ -78,6 +78,14 @@ def write(store: Store, config: TrainingConfig = CONFIG, epochs: int = 2) -> Run
         return writer.finish(CURVES, recording())
 
 
+def as_an_older_archlab_wrote_it(store: Store, run: Run) -> Path:
+    """The folder of the run, now without any hash."""
+    folder = store.path / "runs" / run.key
+    (folder / "contents.json").unlink()
+    (folder / "run.json").write_text(run.to_json())
+    return folder
+
+
 def statuses(store: Store) -> list[str]:
     return [run.status for run in store.runs()]
 
@@ -106,7 +114,7 @@ def test_written_run_is_read_back(store: Store) -> None:
             for quantity, values in theirs[path].items():
                 np.testing.assert_array_equal(mine[path][quantity], values)
     assert sorted(item.name for item in (store.path / "runs" / run.key).iterdir()) == (
-        ["curves.safetensors", "metrics.jsonl", "norms.safetensors", "run.json"]
+        ["contents.json", "curves.safetensors", "metrics.jsonl", "norms.safetensors", "run.json"]
     )
 
 
@@ -120,7 +128,7 @@ def test_uses_are_kept_without_a_row(store: Store, last: int | None) -> None:
 
 def test_a_recording_of_an_older_archlab_has_no_uses(store: Store) -> None:
     run = write(store)
-    path = store.path / "runs" / run.key / "norms.safetensors"
+    path = as_an_older_archlab_wrote_it(store, run) / "norms.safetensors"
     write_arrays(path, read_arrays(path))
     kept = store.recording(run.key)
     assert kept is not None
@@ -131,7 +139,7 @@ def test_a_recording_of_an_older_archlab_has_no_uses(store: Store) -> None:
 def test_the_ends_of_a_recording_are_read_alone(store: Store, last: int, steps: tuple[int, ...]) -> None:
     values = np.arange(20, dtype=np.float32).reshape(10, 2)
     moments = {"mean": values[:5], "variance": values[:5]}
-    held = NormRecording(tuple(range(10)), {"norm": {"gamma": values}}, {"norm": moments})
+    held = NormRecording(tuple(range(10)), {"norm": dict.fromkeys(NormRecording.QUANTITIES, values)}, {"norm": moments})
     with store.writer(CONFIG, ENVIRONMENT) as writer:
         run = writer.finish(CURVES, held)
     found = store.recording(run.key, last=last)
@@ -194,7 +202,7 @@ def test_probes_are_read_back(store: Store, probes: Probes) -> None:
             assert_equal(getattr(mine, item.name), getattr(theirs, item.name))
     if kept.smoothness is not None:
         assert (kept.smoothness.steps, kept.smoothness.images) == ((0, 7), 256)
-    path = store.path / "runs" / run.key / "probes.safetensors"
+    path = as_an_older_archlab_wrote_it(store, run) / "probes.safetensors"
     write_arrays(path, read_arrays(path) | {"smoothness/later": CURVES["step"], "other/x": CURVES["step"]})
     assert (store.probes(run.key) is None) == (kept is None)
     write_arrays(path, {"landscape/losses": CURVES["step"]})
@@ -392,10 +400,11 @@ def test_a_read_only_store_shows_what_was_written_lately_as_running(
     store: Store, request: pytest.FixtureRequest
 ) -> None:
     """There a lock can't be asked: the time of the last writing decides, and nothing is deleted on a guess."""
-    key = kill_a_writer(store)
-    for path in store.path.rglob("*"):
-        os.utime(path, (1e9, 1e9))
     with store.writer(replace(CONFIG, seed=1), ENVIRONMENT):
+        going = set(store.path.rglob("*"))
+        key = kill_a_writer(store)
+        for path in {*store.path.rglob("*")} - going:
+            os.utime(path, (1e9, 1e9))
         request.getfixturevalue("unwritable")
         before = sorted(store.path.rglob("*"))
         assert [folder.is_held for folder in store.run_folders()] == [None, None]
@@ -511,6 +520,10 @@ def test_corrupt_arrays_are_errors(store: Store) -> None:
     for name, read in (("curves", store.curves), ("norms", store.recording)):
         path = store.path / "runs" / run.key / f"{name}.safetensors"
         path.write_bytes(path.read_bytes()[:-8])
+        with pytest.raises(StoreError, match=rf"{name}.safetensors is damaged: it has [\d,]+ bytes, expected"):
+            read(run.key)
+    as_an_older_archlab_wrote_it(store, run)
+    for name, read in (("curves", store.curves), ("norms", store.recording)):
         with pytest.raises(StoreError, match=rf"{name}.safetensors can't be read"):
             read(run.key)
 

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from archlab.analysis.comparison import summarise
+from archlab.errors import InputError
 from archlab.tables import csv, markdown, text
 from archlab.tables.comparison import comparison_table, comparison_tables
 from tests.analysis.runs import pair, run
@@ -85,3 +90,10 @@ def test_the_title_says_what_was_trained_on_what() -> None:
     assert comparison_tables(summarise(runs))[0].title == (
         "lenet on digits: 1 epoch, batch 16, learning rate 0.001, 2,000 training images, 500 test images"
     )
+
+
+def test_a_metric_that_there_is_not_is_one_message() -> None:
+    found = summarise(pair(BASELINE, VARIANT))
+    damaged = replace(found, differences=(replace(found.differences[0], metric="test_accurac9"),))
+    with pytest.raises(InputError, match="the record names a metric 'test_accurac9', expected one of test_accuracy"):
+        comparison_tables(damaged)

@@ -47,7 +47,7 @@ def test_a_network_that_fails_when_it_is_tested_is_no_traceback(monkeypatch: pyt
     def fail(*_: object) -> None:
         raise ZeroDivisionError("no such image")
 
-    monkeypatch.setattr("archlab.training.loop.answers", fail)
+    monkeypatch.setattr("archlab.training.evaluation.answers", fail)
     with pytest.raises(InputError, match="can't be trained on digits: ZeroDivisionError: no such image"):
         estimate_time([CONFIG], Execution(device="cpu"))
 

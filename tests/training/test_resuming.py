@@ -10,7 +10,7 @@ import pytest
 
 from archlab.records import Run, TrainingConfig
 from archlab.store import open_store
-from archlab.training import Execution, session
+from archlab.training import Execution, checkpoint, session
 from archlab.training.preparation import Preparer
 from archlab.training.progress import Progress
 from archlab.training.stopping import Stop
@@ -61,6 +61,7 @@ def stopped_after(config: TrainingConfig, preparer: Preparer, events: int, *, ge
 @pytest.fixture(autouse=True)
 def every_event(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "REPORT_SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "LARGEST_SHARE", 1e9)
 
 
 @pytest.fixture

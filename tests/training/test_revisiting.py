@@ -13,7 +13,7 @@ import pytest
 
 from archlab.errors import InputError
 from archlab.records import Landscape, Run, TrainingConfig
-from archlab.store import Store
+from archlab.store import Store, contents
 from archlab.store.arrays import read_arrays, write_arrays
 from archlab.training import Progress, measure_landscape, revisiting, train
 from tests.training.tiny import SOURCE
@@ -72,6 +72,12 @@ def test_it_is_the_landscape_that_is_measured_at_the_end_of_a_training(store: St
     np.testing.assert_array_equal(after.signals.quantities["gradient_norm"], before.signals.quantities["gradient_norm"])
 
 
+def forget_probes(store: Store, run: Run) -> None:
+    folder = store.path / "runs" / run.key
+    (folder / "probes.safetensors").unlink()
+    contents.forget(folder, "probes.safetensors")
+
+
 @pytest.mark.parametrize("points", [1, 7, 24])
 def test_it_goes_on_where_it_was_stopped(store: Store, run: Run, points: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = measured(run, store)
@@ -79,7 +85,7 @@ def test_it_goes_on_where_it_was_stopped(store: Store, run: Run, points: int, mo
         measured(run, store, fresh=True, progress=stop_after(points, monkeypatch))
     seen: list[int] = []
     no_training(monkeypatch)
-    (store.path / "runs" / run.key / "probes.safetensors").unlink()
+    forget_probes(store, run)
     found = measured(run, store, progress=lambda event: seen.append(event.step) if event.state == "landscape" else None)
     np.testing.assert_array_equal(found.losses, whole.losses)
     assert seen == list(range(points + 1, 26))
@@ -117,7 +123,7 @@ def test_a_damaged_draft_is_as_none(
         write_arrays(draft, {name: array for name, array in arrays.items() if name != "points"})
     else:
         draft.write_bytes(damage)
-    (store.path / "runs" / run.key / "probes.safetensors").unlink()
+    forget_probes(store, run)
     np.testing.assert_array_equal(measured(run, store).losses, whole.losses)
 
 
@@ -133,6 +139,7 @@ def other_losses(store: Store, run: Run) -> None:
     arrays = {name: array.copy() for name, array in read_arrays(path).items()}
     arrays["train_loss"][2:] += 1
     write_arrays(path, arrays)
+    (path.parent / "contents.json").unlink()  # as an older archlab wrote it
     change(store, run, "torch", "1.0")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from archlab.errors import DataError, InputError, RunError, SourceError
+from archlab.errors import DataError, InputError, RunError, SourceError, StoreError
 from archlab.networks import devices
 from archlab.records import TrainingConfig
 from archlab.store import Store, open_store, run_key
@@ -347,3 +347,17 @@ def test_training_imports_no_compiler() -> None:
         "train(C(epochs=1, train_samples=20, test_samples=20), device='cpu'); print('torch._dynamo' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "False"
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_newer_archlab_s_run_is_not_trained_over(store: Store, fresh: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = train(CONFIG, store=store, device="cpu")
+    path = store.path / "runs" / run.key / "run.json"
+    path.write_text(run.to_json().replace("archlab.run/1", "archlab.run/2"))
+    monkeypatch.setattr(session, "Trainer", lambda *_: pytest.fail("it was trained"))
+    execution = Execution(store=store, device="cpu", fresh=fresh)
+    with pytest.raises(StoreError, match="a newer archlab wrote it"):
+        session.missing([CONFIG], Preparer(execution))
+    with pytest.raises(StoreError, match="a newer archlab wrote it"):
+        train(CONFIG, execution=execution)
+    assert "archlab.run/2" in path.read_text()

@@ -158,12 +158,12 @@ def worst(group: Group, score: Callable[[LayerEnd], float | None], limit: float)
 
 
 def condense(run: Run, recording: NormRecording) -> tuple[LayerEnd, ...]:
-    """The layers of a finished run at the end of its last epoch; none where that step was not recorded."""
+    """The layers of a run at the end of its last epoch; none where that step was not recorded, or none has ended."""
     import numpy as np
 
     steps = np.asarray(recording.steps)
     ends = [0, *(epoch.step for epoch in run.epochs)]
-    if ends[-1] not in recording.steps:
+    if not run.epochs or ends[-1] not in recording.steps:
         return ()
     row = recording.steps.index(ends[-1])
     last_epoch = np.flatnonzero((steps > ends[-2]) & (steps < ends[-1]))[-NOISE_STEPS:]

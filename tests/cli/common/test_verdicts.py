@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from archlab.records import Run
@@ -19,7 +20,9 @@ def stored(trained: Trained) -> Run:
     with open_store().writer(trained.run.config, {}) as writer:
         for epoch in trained.run.epochs:
             writer.append(epoch)
-        return writer.finish({"train_loss": trained.losses}, trained.recording)
+        steps, nothing = np.arange(1, len(trained.losses) + 1), np.full(len(trained.losses), np.nan, np.float32)
+        curves = {"step": steps, "train_loss": trained.losses, "train_accuracy": nothing}
+        return writer.finish(curves, trained.recording)
 
 
 def verdicts(text: str) -> list[str]:
@@ -70,7 +73,7 @@ def test_a_damaged_recording_is_warned_of_and_no_more(archlab: Call) -> None:
     (open_store().path / "runs" / run.key / "norms.safetensors").write_bytes(b"damaged")
     shown = archlab("runs", "show", run.key)
     assert shown.exit_code == 0
-    assert "norms.safetensors can't be read" in shown.stderr
+    assert "norms.safetensors is damaged: it has 7 bytes, expected" in shown.stderr
     assert "Not recorded, and so not looked at: the BatchNorm layers of 1 of 1 run." in shown.stdout
 
 

@@ -1,0 +1,139 @@
+"""All runs of a store at a glance, looked at once or again and again: what is new or has changed is read."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from archlab.records.display import Shown
+from archlab.records.entry import Entry
+from archlab.store.index import Index, is_kept
+from archlab.store.look import Look, Setups, each_once, is_partial, look_at, stamp_of
+from archlab.store.problem import Problem
+from archlab.store.run_folder import RUNS, RunFolder
+
+INDEXED_RUNS = 500
+"""From so many ended runs on a store has an index. Looking at a smaller one, which is read quickly, writes nothing."""
+CLOSELY = 100
+"""Up to so many ended runs each glance asks all of them whether they have changed."""
+REST = 400
+"""In a larger store they are asked so rarely that it takes one part in so many of the time."""
+SETTLED_SECONDS = 2.0
+"""A folder that was changed later than that before a look may change again without another time to show for it."""
+
+
+@dataclass(frozen=True)
+class Listing(Shown):
+    """What lists say of all runs: each run once, the oldest first, and what can't be read."""
+
+    entries: Sequence[Entry]
+    problems: Sequence[Problem]
+
+
+class Survey:
+    """The folders of a store's runs; `looks` has one look for each, by its name, in the order of the names.
+
+    Args:
+        store: the folder of the store.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self._root = str(store / RUNS)
+        self._index = Index(store)
+        self._setups = Setups()
+        self._numbers: dict[str, int] = {}
+        """Name of a folder -> its number in the file system, which another folder of that name has not."""
+        self._changed: int | None = None
+        """When the folder of all runs was last changed, in nanoseconds since 1970; None where it may still change
+        without another time to show for it."""
+        self._due = -math.inf
+        """When all ended runs are asked again, by the monotonic clock."""
+        self._partials: list[str] = []
+        self.has_lost = False
+        """Whether a folder was gone when it was to be read: perhaps it has another name now."""
+        self.looks: dict[str, Look] = {}
+
+    def look(self) -> bool:
+        """Whether something has changed since the last time; every folder is asked."""
+        start = time.monotonic()
+        is_first = not self.looks
+        self._numbers = self._scan()
+        ended = sum(not is_partial(name) for name in self._numbers)
+        known = self._index.read(self._setups) if is_first and ended >= INDEXED_RUNS else self.looks
+        current = {name: known[name] for name in self._numbers if name in known and self._is_current(name, known[name])}
+        self._due = time.monotonic() + REST * (time.monotonic() - start)
+        has_changed = self._take(current)
+        if ended >= INDEXED_RUNS:
+            found = {name: look for name, look in self.looks.items() if name not in current and is_kept(name, look)}
+            gone = [name for name in known if name not in self.looks and not is_partial(name)]
+            if found or gone:
+                self._index.write(found, gone)
+        return has_changed
+
+    def glance(self) -> bool:
+        """Whether something has changed since the last time, seen at little cost.
+
+        New, renamed and partial folders are seen at once; an ended run that somebody changes in its place is seen at
+        once in a small store, and within minutes in a large one.
+        """
+        if len(self.looks) <= CLOSELY or time.monotonic() >= self._due:
+            return self.look()
+        outdated = {name for name in self._partials if not self._is_current(name, self.looks[name])}
+        if self._changed is None or self._changed != _changed(self._root):
+            before, self._numbers = self._numbers, self._scan()
+            outdated |= {name for name, number in before.items() if self._numbers.get(name) != number}
+            if not outdated and len(before) == len(self._numbers):
+                return False
+        elif not outdated:
+            return False
+        return self._take({name: look for name, look in self.looks.items() if name not in outdated})
+
+    def listing(self) -> Listing:
+        """What lists say, by the last look."""
+        problems = [Problem(Path(self._root, name), look.error) for name, look in self.looks.items() if not look.entry]
+        return Listing(each_once(look.entry for look in self.looks.values() if look.entry is not None), problems)
+
+    def _scan(self) -> dict[str, int]:
+        """The folders by their names, in order, each with its number in the file system."""
+        self._changed = None
+        changed = _changed(self._root)
+        try:
+            with os.scandir(self._root) as items:
+                found = {item.name: item.inode() for item in items if not item.name.startswith(".")}
+        except FileNotFoundError:
+            return {}
+        if changed is not None and time.time() - changed / 1e9 > SETTLED_SECONDS:
+            self._changed = changed
+        return {name: found[name] for name in sorted(found)}
+
+    def _is_current(self, name: str, look: Look) -> bool:
+        """Whether the folder is as it was when it was looked at."""
+        if look.stamp is None:
+            return False
+        if is_partial(name):
+            return look.stamp == RunFolder(Path(self._root, name)).fingerprint()
+        return look.stamp == stamp_of(self._root, name)
+
+    def _take(self, current: Mapping[str, Look]) -> bool:
+        """Read the folders that are not among those that are known; whether something has changed."""
+        missing = [name for name in self._numbers if name not in current]
+        found = {name: look_at(self._root, name, self._setups) for name in missing}
+        looks = {name: look for name in self._numbers if (look := current.get(name) or found.get(name)) is not None}
+        self.has_lost = len(looks) < len(self._numbers)
+        self._numbers = {name: number for name, number in self._numbers.items() if name in looks}
+        has_changed = looks != self.looks
+        self.looks = looks
+        self._partials = [name for name in looks if is_partial(name)]
+        return has_changed
+
+
+def _changed(root: str) -> int | None:
+    """When a folder was changed, in nanoseconds since 1970; None where it isn't there."""
+    try:
+        return Path(root).stat().st_mtime_ns
+    except OSError:
+        return None
