@@ -196,7 +196,8 @@ def _leaves(trace: Trace) -> Iterator[tuple[int, Layer]]:
     """Rows that are called, with a shape before and behind them, and no rows beneath."""
     for index, layer in enumerate(trace.layers):
         deeper = trace.layers[index + 1].depth > layer.depth if index + 1 < len(trace.layers) else False
-        if layer.call and not deeper and layer.input_shapes and layer.output_shapes and len(layer.output_shapes[0]) > 1:
+        shapes = (*layer.input_shapes[:1], *layer.output_shapes[:1])
+        if layer.call and not deeper and layer.output_shapes and len(shapes) > 1 and min(map(len, shapes)) > 1:
             yield index, layer
 
 
