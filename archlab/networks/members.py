@@ -25,6 +25,10 @@ LONGEST_NAME = 1_000
 """Characters of the name of a module or a parameter."""
 
 
+_RESERVED = frozenset(vars(nn.Module()))
+"""Attributes that each module has of its own."""
+
+
 def refuse_unsound(network: nn.Module) -> None:
     """Hold that modules hold modules and tensors under names that can be printed, as torch itself takes them.
 
@@ -44,6 +48,10 @@ def refuse_unsound(network: nn.Module) -> None:
                     raise InputError(
                         f"{place} has a {kind} named {cut(repr(name), 100)}, expected a text of at most "
                         f"{LONGEST_NAME:,} printable characters"
+                    )
+                if name in _RESERVED:
+                    raise InputError(
+                        f"{place} has a {kind} named {name!r}, which torch keeps something else in: rename it"
                     )
                 if value is not None and not isinstance(value, nn.Module if kind == "module" else Tensor):
                     raise InputError(

@@ -86,6 +86,7 @@ def test_a_network_is_compared_with_what_it_was() -> None:
     [
         ("_modules", "odd", 3, "has a module 'odd' of type int"),
         ("_modules", 3, nn.ReLU(), "has a module named 3"),
+        ("_modules", "training", nn.ReLU(), "has a module named 'training'"),
         ("_parameters", "odd", "w", "has a parameter 'odd' of type str"),
         ("_buffers", "a\nb", torch.zeros(1), "has a buffer named"),
     ],
