@@ -20,6 +20,7 @@ from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import refuse_data_options, refuse_idle
 from archlab.cli.common.options import BN, OptionOption, SeedsOption, chosen_seeds, network_options
 from archlab.cli.common.output import Format, Output, page_path
+from archlab.cli.common.planning import show_plan
 from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import Levels
 from archlab.cli.common.verdicts import show_worst_verdicts, write_verdict_line
@@ -115,6 +116,9 @@ def compare(
         bool, typer.Option("--live", help="Show the runs on a local page as they go (archlab[serve]).")
     ] = False,
     opened: Annotated[bool, typer.Option("--open", help="With --live: open the page in the browser.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Train nothing: show the runs, and what each takes in time and memory.")
+    ] = False,
     target: Output,
 ) -> None:
     """Train variants, and say what sets them apart.
@@ -134,6 +138,7 @@ def compare(
     archlab compare resnet20 --skip off --epochs 2
     archlab compare --vary norm=batch,group,none --lr 0.001,0.01 --seeds 8
     archlab compare --bn off --probe-every 5 --landscape 21
+    archlab compare --bn off --seeds 20 --dry-run
     archlab compare --bn off --until accuracy=0.9 --epochs 20
     archlab compare --bn off --optimizer sgd --max-lr 0.001,100 --epochs 1
     archlab compare densenet --bn off --dataset fashion-mnist --train-samples 900
@@ -143,6 +148,9 @@ def compare(
     if report and no_report:
         raise InputError("--report and --no-report were both given: leave one of them out")
     page_path(report)
+    if dry_run:
+        others = ("full", "live", "opened", "report", "no_report", "max_lr")
+        refuse_idle(context, others, "is for runs that are trained, and --dry-run trains none")
     if target != Output():
         refuse_idle(context, ("full",), "is for the terminal, and files and other forms hold everything")
     if max_lr is not None:
@@ -168,6 +176,9 @@ def compare(
         _search(designed, execution, max_lr, target)
         return
     configs = designed.configs
+    if dry_run:
+        show_plan(configs, Preparer(execution), target)
+        return
     followed = follow(context, home, configs, fresh=execution.fresh, show=opened) if live else None
     preparer = Preparer(execution)
     with prints_aside():

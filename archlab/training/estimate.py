@@ -50,6 +50,8 @@ class TimeEstimate:
     """For all of them, side by side; those that diverged while they were timed count nothing."""
     failures: tuple[str, ...] = ()
     """How those diverged, once per variant."""
+    runs: tuple[float, ...] = ()
+    """The seconds of each, in their order."""
 
 
 class _Times(NamedTuple):
@@ -111,7 +113,7 @@ def estimate_time(configs: Sequence[TrainingConfig], where: Execution | Preparer
     if not seconds:
         return TimeEstimate(0.0)
     processes = preparer.execution.workers or default_workers(accelerator=device.type != "cpu")
-    return TimeEstimate(START_SECONDS + max(max(seconds), sum(seconds) / processes), tuple(failures))
+    return TimeEstimate(START_SECONDS + max(max(seconds), sum(seconds) / processes), tuple(failures), tuple(seconds))
 
 
 def _run_seconds(prepared: Preparation, device: torch.device) -> float:
