@@ -9,6 +9,7 @@ from archlab.cli.common.console import message, write
 cache = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
+    rich_markup_mode=None,
     help="""What is kept of earlier looks at networks.
 
     `archlab shapes`, `growth`, `graph`, `diff`, `check` and `report` keep the traces of archlab's own networks, of

@@ -117,7 +117,7 @@ def every_command() -> dict[str, Any]:
     from archlab.cli.app import app
 
     group: Any = typer.main.get_command(app)
-    found = {}
+    found: dict[str, Any] = {}
     for name in group.list_commands(None):
         command = group.get_command(None, name)
         inner = getattr(command, "commands", None)
