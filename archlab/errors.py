@@ -99,6 +99,17 @@ class DivergedError(RunError):
         self.reason = reason
 
 
+def cut(value: object, most: int = 200) -> str:
+    r"""What a file or a stranger says, as it can stand in a message: in one line, no controls, not too long.
+
+    >>> cut("a\x1b[31mb\nc"), cut(["x"] * 1000, 10)
+    ('a [31mb c', "['x', 'x',...")
+    """
+    text = value if isinstance(value, str) else str(value)
+    kept = "".join(letter if letter.isprintable() else " " for letter in text[:most])
+    return kept if len(text) <= most else f"{kept}..."
+
+
 MOST_COMPARED = 1000
 """Names that are compared letter by letter, which takes a while; of more than that, those that begin alike."""
 

@@ -18,7 +18,7 @@ from archlab.cli.common.keys import NEWEST, matching
 from archlab.cli.common.options import HubOptions, InputOption, NetworkOptions, both, is_trace, traced
 from archlab.cli.common.output import PAGES, writable
 from archlab.cli.common.settings import DataDirOption, StoreOption, TrustOption
-from archlab.errors import ArchlabError, ForwardError, InputError, SourceError
+from archlab.errors import ArchlabError, ForwardError, InputError, SourceError, cut
 
 if TYPE_CHECKING:
     from archlab.records import Comparison, NormHealth, Profile, Run, Trace, TrainingConfig, Value
@@ -209,23 +209,18 @@ def _record_in(path: Path) -> Shown:
     Raises:
         InputError: it can't be read, or holds no record that a page can show.
     """
-    import json
-
     from archlab.records import Comparison, NormHealth, Profile, Run, Trace
     from archlab.records.experiment import ExperimentResult
+    from archlab.records.reading import content, schema_of
 
-    try:
-        schema = json.loads(path.read_bytes()).get("schema")
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror}") from error
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{path} is no JSON that archlab wrote: expected an object with a schema") from error
+    text = content(path)
+    schema = schema_of(text, str(path))
     kinds: dict[
         str, type[Trace] | type[Profile] | type[Run] | type[Comparison] | type[ExperimentResult] | type[NormHealth]
     ] = {kind.SCHEMA: kind for kind in (Trace, Profile, Run, Comparison, ExperimentResult, NormHealth)}
     if schema not in kinds:
-        raise InputError(f"{path} has schema {schema!r}: expected {', '.join(kinds)}")
-    return kinds[schema].read(path)
+        raise InputError(f"{path} has schema {cut(repr(schema))}: expected {', '.join(kinds)}")
+    return kinds[schema].from_json(text, str(path))
 
 
 def _newest(store: Store) -> Comparison:

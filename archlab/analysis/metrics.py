@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-from archlab.errors import InputError
+from archlab.errors import InputError, cut
 from archlab.records import Difference, Estimate, Run
 
 Bounded = TypeVar("Bounded", Estimate, Difference)
@@ -135,7 +135,9 @@ class _Known(dict[str, Metric]):
     """Metrics by name; one that there is not comes from a record that is damaged, or that a newer archlab wrote."""
 
     def __missing__(self, name: str) -> Metric:
-        raise InputError(f"the record names a metric {name!r}, expected one of {', '.join(self)}: is it damaged?")
+        raise InputError(
+            f"the record names a metric {cut(repr(name))}, expected one of {', '.join(self)}: is it damaged?"
+        )
 
 
 BY_NAME = _Known({metric.name: metric for metric in METRICS})

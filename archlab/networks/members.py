@@ -10,12 +10,46 @@ give the same in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
+from archlab.errors import InputError, cut
+
 Held = TypeVar("Held", bound=Tensor)
+
+
+LONGEST_NAME = 1_000
+"""Characters of the name of a module or a parameter."""
+
+
+def refuse_unsound(network: nn.Module) -> None:
+    """Hold that modules hold modules and tensors under names that can be printed, as torch itself takes them.
+
+    Raises:
+        InputError: what is otherwise, and where.
+    """
+    for path, module in named_modules(network):
+        if isinstance(module, torch.jit.ScriptModule):
+            continue
+        place = f"{cut(path, 100) or 'the network'} ({type(module).__name__})"
+        for kind, table in (("parameter", "_parameters"), ("buffer", "_buffers"), ("module", "_modules")):
+            held = vars(module).get(table)
+            if not isinstance(held, dict):
+                raise InputError(f"{place} has no {table}: expected that its __init__ calls super().__init__() first")
+            for name, value in held.items():
+                if not isinstance(name, str) or not name.isprintable() or len(name) > LONGEST_NAME:
+                    raise InputError(
+                        f"{place} has a {kind} named {cut(repr(name), 100)}, expected a text of at most "
+                        f"{LONGEST_NAME:,} printable characters"
+                    )
+                if value is not None and not isinstance(value, nn.Module if kind == "module" else Tensor):
+                    raise InputError(
+                        f"{place} has a {kind} {cut(name, 100)!r} of type {type(value).__name__}, expected a "
+                        f"{'torch.nn.Module' if kind == 'module' else 'torch.Tensor'}"
+                    )
 
 
 def named_modules(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -29,7 +63,7 @@ def named_modules(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         known.add(id(module))
         yield path, module
         prefix = f"{path}." if path else ""
-        below = [(prefix + name, child) for name, child in module._modules.items() if child is not None]
+        below = [(f"{prefix}{name}", child) for name, child in _below(module).items() if isinstance(child, nn.Module)]
         pending.extend(reversed(below))
 
 
@@ -42,29 +76,59 @@ def modules(network: nn.Module) -> Iterator[nn.Module]:
         if id(module) not in known:
             known.add(id(module))
             yield module
-            below = module._modules
+            below = _below(module)
             if below:
-                pending.extend([child for child in reversed(list(below.values())) if child is not None])
+                pending.extend([child for child in reversed(list(below.values())) if isinstance(child, nn.Module)])
+
+
+def every_named_module(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """As `named_modules`, each module at each place where it is held; one that holds itself isn't gone into again."""
+    pending: list[tuple[str, nn.Module, bool]] = [("", network, False)]
+    inside: set[int] = set()
+    while pending:
+        path, module, is_done = pending.pop()
+        if is_done:
+            inside.remove(id(module))
+        elif id(module) not in inside:
+            inside.add(id(module))
+            yield path, module
+            pending.append((path, module, True))
+            prefix = f"{path}." if path else ""
+            below = [(f"{prefix}{name}", one) for name, one in _below(module).items() if isinstance(one, nn.Module)]
+            pending.extend((name, child, False) for name, child in reversed(below))
+
+
+def _below(module: nn.Module) -> Mapping[str, nn.Module | None]:
+    below: Mapping[str, nn.Module | None] = _table(module, "_modules")
+    return below
+
+
+def _table(module: nn.Module, name: str) -> Any:
+    """`_parameters`, `_buffers` or `_modules` of a module; empty where it has none."""
+    own = vars(module).get(name)  # not as an attribute: a module may answer for these as it likes
+    if own is None and isinstance(module, torch.jit.ScriptModule):  # which has them elsewhere
+        own = getattr(module, name, None)
+    return own if own is not None else {}
 
 
 def named_parameters(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Each parameter once with its dotted name, in the order of the modules."""
-    return _named((path, module._parameters) for path, module in named_modules(network))
+    return _named((path, _table(module, "_parameters")) for path, module in named_modules(network))
 
 
 def parameters(network: nn.Module) -> Iterator[nn.Parameter]:
     """Each parameter once, in the order of the modules."""
-    return _each(module._parameters for module in modules(network))
+    return _each(_table(module, "_parameters") for module in modules(network))
 
 
 def named_buffers(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Each buffer once with its dotted name, in the order of the modules."""
-    return _named((path, module._buffers) for path, module in named_modules(network))
+    return _named((path, _table(module, "_buffers")) for path, module in named_modules(network))
 
 
 def buffers(network: nn.Module) -> Iterator[Tensor]:
     """Each buffer once, in the order of the modules."""
-    return _each(module._buffers for module in modules(network))
+    return _each(_table(module, "_buffers") for module in modules(network))
 
 
 def set_training(network: nn.Module, training: bool) -> nn.Module:
@@ -87,6 +151,12 @@ def set_training(network: nn.Module, training: bool) -> nn.Module:
         else:
             module.training = training
     return network
+
+
+def moved(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network itself, whose parameters and buffers are on a device; by its own `to()` where they weren't."""
+    held = (*parameters(network), *buffers(network))
+    return network if all(tensor.device == device for tensor in held) else network.to(device)
 
 
 _OF_MODES = frozenset(["eval", "train", "children", "named_children"])

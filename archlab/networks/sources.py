@@ -25,11 +25,12 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
-from archlab.errors import SourceError, UntrustedError
+from archlab.errors import InputError, SourceError, UntrustedError
 from archlab.networks import imports, registry, zoos
+from archlab.networks.copying import copied
 from archlab.networks.hugging_face.sources import hub_model
+from archlab.networks.members import refuse_unsound
 from archlab.networks.operating import NOTHING, Operation, divided, offered
 from archlab.networks.options import Option, Signature, plain_value, read_signature
 from archlab.networks.programs import refuse_program
@@ -145,7 +146,7 @@ class Source(Shown):
         try:
             with contained():
                 return self._checked(build_weightless(self.make))
-        except SourceError:
+        except InputError:
             raise
         except Exception as error:
             with torch.random.fork_rng(devices=[]):
@@ -160,7 +161,7 @@ class Source(Shown):
         try:
             with contained():
                 return self._checked(self.make())
-        except SourceError:
+        except InputError:
             raise
         except Exception as error:
             settings = ", ".join(f"{name}={value}" for name, value in self.options.items())
@@ -170,6 +171,7 @@ class Source(Shown):
 
     def _checked(self, network: object) -> nn.Module:
         if isinstance(network, nn.Module):
+            refuse_unsound(network)
             return network
         raise SourceError(
             f"{self.name} gives a value of type {type(network).__name__}, expected a torch.nn.Module: "
@@ -224,21 +226,6 @@ def build(source: str, /, **options: Value) -> nn.Module:
     torch.Size([2, 10])
     """
     return resolve(source, options).build()
-
-
-def _copied(source: str, network: nn.Module) -> nn.Module:
-    """A copy of a module, which is trained in its place.
-
-    Raises:
-        SourceError: it has lazy layers that no input has given sizes.
-    """
-    lazy = [name for name, held in (*network.named_parameters(), *network.named_buffers()) if is_lazy(held)]
-    if lazy:
-        raise SourceError(
-            f"{source} has lazy layers without sizes ({lazy[0]}), which can't be copied: run one batch through it "
-            "first, or give a class or function that builds it"
-        )
-    return copy.deepcopy(network)
 
 
 def _registered(source: str, options: Mapping[str, Value]) -> Source:
@@ -325,7 +312,7 @@ def source_of_object(
         Signature({}).arguments(given, source)
         return Source(
             source,
-            partial(_copied, source, found),
+            partial(copied, source, found),
             options=operation.options,
             available=offered(Signature({})),
             has_weights=True,

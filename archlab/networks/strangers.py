@@ -8,12 +8,14 @@ caller that checks a network must not take any of that for a result, nor go on i
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import random
 import re
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,11 +24,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+from torch import nn
 
-LONGEST = 2_000
-"""Characters of somebody's message that are shown."""
+from archlab.errors import ArchlabError, InputError, cut
+from archlab.networks.members import named_modules
+
+LONGEST, MOST_LINES = 1_000, 5
+"""Characters and lines of somebody's message that are shown."""
 _CONTROL = re.compile(
-    r"\x1b\[[0-9;]*[a-zA-Z]|[^\S\n ]|[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+    r"\x1b\[[0-9;]*[a-zA-Z]|[^\S\n ]|[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
 """Colours and other commands of terminals, blanks other than the usual one, controls, marks that turn text round."""
 
@@ -36,17 +42,22 @@ class EndedError(Exception):
 
 
 def words(error: BaseException) -> str:
-    r"""The message of an error, as it can be printed: no control characters, `LONGEST` characters at most.
+    r"""The message of an error, as it can be printed: no control characters, `LONGEST` in `MOST_LINES` at most.
 
     >>> words(ValueError("a\x1b[31mb\tc")), words(KeyError())
     ('ab c', '')
     """
     try:
         text = str(error)
-    except Exception:  # of an error whose message can't be made
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # of an error whose message can't be made, or ends the program
         return "(its message can't be shown)"
-    cut = text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
-    return _CONTROL.sub(lambda found: "" if found[0].startswith("\x1b[") else " ", cut)
+    kept = text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
+    *_, rest = lines = kept.split("\n", MOST_LINES)
+    if len(lines) > MOST_LINES:
+        kept = "\n".join([*lines[:-1], f"... ({rest.count(chr(10)) + 1:,} more lines)"])
+    return _CONTROL.sub(lambda found: "" if found[0].startswith("\x1b[") else " ", kept)
 
 
 def described(error: BaseException) -> str:
@@ -65,7 +76,8 @@ def described(error: BaseException) -> str:
 def contained() -> Iterator[None]:
     """A context in which somebody's code runs, and out of which it raises an `Exception` or nothing.
 
-    Ctrl-C stays what it is.
+    Ctrl-C stays what it is. What the code has put on torch's stacks of modes and hooks, and left there, is taken off:
+    it would be in the way of those below.
 
     Raises:
         EndedError: it raised `SystemExit`, another child of `BaseException`, or called `os._exit`.
@@ -78,6 +90,7 @@ def contained() -> Iterator[None]:
         raise SystemExit(status)
 
     os._exit = refuse
+    lengths = [length() for length, _ in _STACKS]
     try:
         yield
     except (Exception, KeyboardInterrupt):
@@ -86,6 +99,44 @@ def contained() -> Iterator[None]:
         raise EndedError(words(error)) from error
     finally:
         os._exit = kept
+        for (length, pop), before in zip(_STACKS, lengths, strict=True):
+            while length() > before:
+                pop()
+
+
+@contextmanager
+def telling(what: str, *passing: type[Exception]) -> Iterator[None]:
+    """A context in which a network is looked at that may answer anything, out of which one message comes.
+
+    Args:
+        what: can't be done, as the beginning of the message: "net.py:Net can't be traced".
+        passing: errors that go through.
+
+    Raises:
+        InputError: what was raised in it, and where.
+    """
+    try:
+        with contained():
+            yield
+    except Exception as error:
+        if isinstance(error, (ArchlabError, *passing)):
+            raise
+        raised = error.__cause__ if isinstance(error, EndedError) and error.__cause__ is not None else error
+        places = [place for place in traceback.extract_tb(raised.__traceback__) if place.filename != __file__]
+        line = f" ({Path(places[-1].filename).name}, line {places[-1].lineno})" if places else ""
+        raise InputError(f"{what}: {described(error)}{line}") from error
+
+
+def module_of(error: BaseException, network: nn.Module) -> str:
+    """Which module of a network raised an error, and its class, as ` in blocks.0 (Conv2d)`; empty where none did."""
+    raised = error.__cause__ if isinstance(error, EndedError) and error.__cause__ is not None else error
+    paths = {id(module): path for path, module in named_modules(network)}
+    found = ""
+    for frame, _ in traceback.walk_tb(raised.__traceback__):
+        module = frame.f_locals.get("self")
+        if path := paths.get(id(module)):
+            found = f" in {cut(path, 100)} ({type(module).__name__})"
+    return found
 
 
 @contextmanager
@@ -99,6 +150,18 @@ def remembered(settings: list[Callable[[], None]]) -> Iterator[None]:
         yield
     finally:
         settings += [partial(put, get()) for get, value, put in before if get() != value]
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """A context after which the default dtype, device and the like are what they were before: for what comes next."""
+    before = [(get, get(), put) for get, put in _SETTINGS]
+    try:
+        yield
+    finally:
+        for get, value, put in before:
+            if get() != value:
+                put(value)
 
 
 _depth = threading.local()
@@ -138,6 +201,10 @@ def _states(draws: bool) -> list[tuple[Callable[[], Any], Callable[[Any], Any]]]
         (_environment, _put_environment),
         (lambda: list(warnings.filters), _put_filters),
         (lambda: (sys.stdout, sys.stderr, sys.excepthook), _put_streams),
+        (lambda: (sys.gettrace(), sys.getprofile()), _put_tracing),
+        (gc.isenabled, lambda value: gc.enable() if value else gc.disable()),
+        (_autocasting, _changed(_autocasting, _put_autocasting)),
+        (_global_hooks, _put_global_hooks),
         (sys.getrecursionlimit, sys.setrecursionlimit),
         (_cudnn, _put_cudnn),
     ]
@@ -147,6 +214,8 @@ def _states(draws: bool) -> list[tuple[Callable[[], Any], Callable[[Any], Any]]]
         states += [(torch.get_rng_state, torch.set_rng_state), (random.getstate, random.setstate)]
         if numpy is not None:
             states.append((numpy.random.get_state, numpy.random.set_state))
+    if numpy is not None:
+        states.append((numpy.geterr, lambda value: numpy.seterr(**value)))
     return states
 
 
@@ -211,6 +280,55 @@ def _put_filters(value: list[Any]) -> None:
 
 def _put_streams(value: tuple[Any, Any, Any]) -> None:
     sys.stdout, sys.stderr, sys.excepthook = value
+
+
+def _put_tracing(value: tuple[Any, Any]) -> None:
+    if sys.gettrace() is not value[0]:
+        sys.settrace(value[0])
+    if sys.getprofile() is not value[1]:
+        sys.setprofile(value[1])
+
+
+def _autocasting() -> list[tuple[bool, torch.dtype]]:
+    return [(torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in _AUTOCAST]
+
+
+def _put_autocasting(value: list[tuple[bool, torch.dtype]]) -> None:
+    for kind, (is_enabled, dtype) in zip(_AUTOCAST, value, strict=True):
+        torch.set_autocast_enabled(kind, is_enabled)
+        torch.set_autocast_dtype(kind, dtype)
+
+
+_AUTOCAST = ("cpu", "cuda")
+
+
+def _global_hooks() -> list[dict[Any, Any]]:
+    return [dict(hooks) for hooks in _GLOBAL_HOOKS]
+
+
+def _put_global_hooks(value: list[dict[Any, Any]]) -> None:
+    for hooks, before in zip(_GLOBAL_HOOKS, value, strict=True):
+        if hooks.keys() != before.keys():
+            hooks.clear()
+            hooks.update(before)
+
+
+_GLOBAL_HOOKS: list[dict[Any, Any]] = [
+    value for name, value in vars(nn.modules.module).items() if name.startswith("_global_") and isinstance(value, dict)
+]
+"""What is called for every module there is."""
+
+
+def _saving_hooks() -> bool:
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
+_STACKS: list[tuple[Callable[[], int], Callable[[], object]]] = [
+    (torch._C._len_torch_function_stack, torch._C._pop_torch_function_stack),
+    (torch._C._len_torch_dispatch_stack, lambda: torch._C._pop_torch_dispatch_stack(None)),
+    (_saving_hooks, torch._C._autograd._pop_saved_tensors_default_hooks),
+]
+"""Of torch: how long each is, and what takes the uppermost off."""
 
 
 def _cudnn() -> tuple[bool, bool, bool]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +20,7 @@ from archlab.profiling.recorder import Pass, Recorder
 from archlab.profiling.subject import Subject
 from archlab.tracing.forward.location import first_line
 from archlab.tracing.inputs import Arguments
+from archlab.tracing.isolation.collection import without_collection
 from archlab.tracing.pytree import tensors
 
 FEWEST_REPEATS, MOST_REPEATS = 5, 50
@@ -72,21 +72,9 @@ def measured(subject: Subject, repeats: int | None, clock: Clock | None, progres
     """
     if repeats is not None and repeats < FEWEST_REPEATS:
         raise InputError(f"repeats is {repeats}: a median with its quartiles needs {FEWEST_REPEATS} or more")
-    with subject.ready() as arguments, _without_collection():
+    with subject.ready() as arguments, without_collection():
+        gc.collect()  # now, and not within some row
         return _Passes(subject, arguments, clock or clock_of(subject.device)).times(repeats, progress)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """A context in which Python looks for no garbage, which it would do within some row."""
-    was_on = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class _Passes:

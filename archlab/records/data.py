@@ -42,3 +42,15 @@ class DataSummary:
     nearest: tuple[int, ...] = ()
     """For each class, the one whose training images' mean is nearest to the mean of its test images; -1 where the
     class has no test images."""
+
+    def conflict(self) -> str:
+        """Numbers that are of other classes or channels than there are, in words; empty where all go together."""
+        classes = len(self.classes)
+        for part in (self.train, self.test):
+            if not classes or len(part.counts) != classes or min(part.counts) < 0:
+                return f"its data has {classes} classes, and counts of images {part.counts}"
+            if not len(part.mean) == len(part.deviation) == len(part.spread):
+                return "its data has means and deviations of several counts of channels"
+        if any(not -1 <= place < classes for place in self.nearest) or len(self.nearest) not in (0, classes):
+            return f"its data has {classes} classes, and the nearest of each are {self.nearest}"
+        return ""

@@ -7,7 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from archlab.errors import InputError
+from archlab.errors import InputError, cut
+from archlab.records.reading import content, decoded, schema_of
 
 SCHEMA_TEXT = re.compile(r'\s*{\s*"schema"\s*:\s*"(?P<schema>[^"\\\\]*)"')
 SCHEMA_BYTES = re.compile(SCHEMA_TEXT.pattern.encode())
@@ -23,6 +24,13 @@ class Document:
 
     __slots__ = ()
     SCHEMA: ClassVar[str]
+
+    def conflict(self) -> str:
+        """What in the record doesn't go together, in words; empty where all does.
+
+        It is asked of what is read from JSON, where a type says how each value looks and not what it refers to.
+        """
+        return ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, numbers and strings, `schema` first; NaN and infinities become None."""
@@ -48,32 +56,21 @@ class Document:
         """
         import msgspec
 
-        schema = document.get("schema") if isinstance(document, dict) else None
-        if schema != cls.SCHEMA:
-            raise InputError(
-                f"{origin} has schema {schema!r}, expected {cls.SCHEMA!r}: was it written by another command?"
-            )
+        cls._refuse_other(document.get("schema") if isinstance(document, dict) else None, origin)
         try:
-            return msgspec.convert(document, cls)
+            found = msgspec.convert(document, cls)
         except msgspec.ValidationError as error:
-            raise InputError(f"{origin} is no {cls.SCHEMA}: {error}") from error
+            raise InputError(f"{origin} is no {cls.SCHEMA}: {cut(error)}") from error
+        return found._agreeing(origin)
 
     @classmethod
     def from_json(cls, text: str | bytes, origin: str = "the document") -> Self:
         """The record that `to_json` wrote; raises `InputError` as `from_dict` does."""
-        import msgspec
-
-        try:
-            head = SCHEMA_BYTES.match(text) if isinstance(text, bytes) else SCHEMA_TEXT.match(text)
-            if head is not None and head["schema"] in (cls.SCHEMA, cls.SCHEMA.encode()):
-                return msgspec.json.decode(text, type=cls)  # by no dictionary in between, which takes twice as long
-        except msgspec.DecodeError:
-            pass  # what is wrong is said below
-        try:
-            document = msgspec.json.decode(text)
-        except msgspec.DecodeError as error:
-            raise InputError(f"{origin} is no JSON: {error}") from error
-        return cls.from_dict(document, origin)
+        head = SCHEMA_BYTES.match(text) if isinstance(text, bytes) else SCHEMA_TEXT.match(text)
+        if head is None or head["schema"] not in (cls.SCHEMA, cls.SCHEMA.encode()):  # else it is read once, not twice
+            cls._refuse_other(schema_of(text, origin), origin)
+        found: Self = decoded(text, cls, origin, cls.SCHEMA)
+        return found._agreeing(origin)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -82,8 +79,17 @@ class Document:
         Raises:
             InputError: the file can't be read, or is not such a record.
         """
-        try:
-            text = Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(f"{path} can't be read: {error.strerror}") from error
-        return cls.from_json(text, str(path))
+        return cls.from_json(content(path), str(path))
+
+    def _agreeing(self, origin: str) -> Self:
+        """The record itself, if all in it goes together."""
+        if wrong := self.conflict():
+            raise InputError(f"{origin} is no {self.SCHEMA}: {cut(wrong)}")
+        return self
+
+    @classmethod
+    def _refuse_other(cls, schema: object, origin: str) -> None:
+        if schema != cls.SCHEMA:
+            raise InputError(
+                f"{origin} has schema {cut(repr(schema))}, expected {cls.SCHEMA!r}: was it written by another command?"
+            )

@@ -123,3 +123,9 @@ class ExperimentResult(Displayed):
     """One for each part, but for those that search for learning rates."""
     searches: tuple[RateSearch, ...] = ()
     command: str = ""
+
+    def conflict(self) -> str:
+        """No outcome, or a comparison that is none."""
+        if not self.outcomes:
+            return "it has no outcomes"
+        return next(filter(None, (comparison.conflict() for comparison in self.comparisons)), "")

@@ -198,6 +198,20 @@ class NormHealth(Displayed):
     run: str = ""
     """Key of the stored run that it was read from; empty for a checkpoint or a module."""
 
+    def conflict(self) -> str:
+        """No layer, or one whose numbers are of several counts of channels."""
+        if not self.layers:
+            return "it has no layers"
+        for layer in self.layers:
+            measured = (
+                layer.beta, layer.running_mean, layer.running_var, layer.mean, layer.variance,
+                layer.mean_noise, layer.variance_noise, layer.zeros,
+            )  # fmt: skip
+            sizes = {len(values) for values in measured} - {0, layer.channels}
+            if sizes:
+                return f"{layer.path!r} has numbers for {min(sizes)} channels and for {layer.channels}"
+        return ""
+
     def outcome(self, statistics: Statistics) -> Outcome | None:
         """The answers normalised in one way; None where they were not looked at."""
         return next((one for one in self.outcomes if one.statistics == statistics), None)

@@ -127,6 +127,12 @@ class Profile(Displayed):
     options: dict[str, str] = field(default_factory=dict)
     """What the network was built with, where it was built by name."""
 
+    def conflict(self) -> str:
+        """Times that are of other layers than the trace has."""
+        if len(self.layers) != len(self.trace.layers):
+            return f"it has times of {len(self.layers)} layers, and its trace has {len(self.trace.layers)}"
+        return self.trace.conflict()
+
     @property
     def outermost(self) -> tuple[LayerTime, ...]:
         """The rows that, with the rest, sum to the whole pass."""

@@ -108,6 +108,10 @@ class Run(Displayed):
     watched: Watched | None = None
     """Of a training in somebody else's loop. Its configuration then names its network and its data, and no settings."""
 
+    def conflict(self) -> str:
+        """What its data says of other classes or channels than there are."""
+        return "" if self.data is None else self.data.conflict()
+
     @property
     def deciding(self) -> dict[str, Value]:
         """What was chosen of all that decides the training, as far as it is known; no seed, no None."""

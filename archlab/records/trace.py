@@ -197,6 +197,26 @@ class Trace(Displayed):
     failure: Failure | None = None
     """Set when the forward pass failed; then the layers end at the one that did."""
 
+    def conflict(self) -> str:
+        """A layer that takes what is no row and no input or slides along other axes than there are; half a sum."""
+        for layer in self.layers:
+            for origin in layer.inputs:
+                if not -len(self.inputs) <= origin < len(self.layers):
+                    return f"{layer.path!r} takes row {origin} of {len(self.layers)}, {len(self.inputs)} inputs"
+            if layer.depth < 1:
+                return f"{layer.path!r} has depth {layer.depth}, expected 1 or more"
+            window = layer.window
+            if window is not None:
+                sizes = {len(held) for held in (window.kernel, window.stride, window.padding, window.dilation)}
+                if len(sizes) > 1:
+                    return f"the window of {layer.path!r} has numbers for {sorted(sizes)} axes"
+            field = layer.receptive_field
+            if field is not None and len(field.size) != len(field.jump):
+                return f"the receptive field of {layer.path!r} has {len(field.size)} sizes, {len(field.jump)} jumps"
+        if self.totals.step_macs is not None and self.totals.backward_macs is None:
+            return "its totals have the cost of a step, and none of its backward pass"
+        return ""
+
     def to_dataframe(self) -> pandas.DataFrame:
         """All layers as a pandas DataFrame: one row per layer, the fields of `Layer` as columns, shapes as tuples.
 

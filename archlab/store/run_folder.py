@@ -220,6 +220,8 @@ def run_of(content: bytes, path: Path) -> Run:
 def _sensible(run: Run) -> Run:
     if run.status == "finished" and not run.epochs and run.watched is None:
         raise StoreError("it says that it has finished, and has no epoch")
+    if wrong := run.conflict():
+        raise StoreError(wrong)
     return run
 
 

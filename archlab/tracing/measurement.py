@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from torch import nn
 
-from archlab.errors import ForwardError, InputError, UncountedError, nearest
-from archlab.networks.members import parameters, set_training
-from archlab.networks.strangers import EndedError, contained, left_as_found
+from archlab.errors import ForwardError, InputError, UncountedError, cut, nearest
+from archlab.networks.members import parameters, refuse_unsound, set_training
+from archlab.networks.strangers import EndedError, contained, left_as_found, settings_kept, telling
 from archlab.records import Trace, Value
 from archlab.tracing.forward import location
 from archlab.tracing.forward.attempt import Attempt, refuses
@@ -34,6 +33,7 @@ from archlab.tracing.inputs import (
     with_values,
 )
 from archlab.tracing.isolation import isolated
+from archlab.tracing.isolation.collection import without_collection
 from archlab.tracing.pytree import convert, dtype_name, shape_of, tensors
 from archlab.tracing.quick.shape_function import MismatchError, ShapeFunctionError
 
@@ -93,7 +93,13 @@ def trace(
         from archlab.onnx import trace as trace_graph
 
         return trace_graph(network, inputs, batch=batch, columns=columns, strict=strict, options=options)
-    with left_as_found(), _without_collection():
+    name = cut(network) if isinstance(network, str) else "the network"
+    with (
+        left_as_found(),
+        settings_kept(),
+        without_collection(),
+        telling(f"{name} can't be traced", ShapeFunctionError),
+    ):
         found = _traced(network, inputs, batch, options, frozenset(columns))
     if strict and found.totals.uncounted_operations:
         raise UncountedError(found)
@@ -122,18 +128,6 @@ def _traced(
         return replace(found, notes=(*found.notes, note))
 
 
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """A context in which Python looks for no garbage: among torch's objects that takes as long as half a trace."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
 def prepare(
     network: Network,
     inputs: object,
@@ -143,9 +137,8 @@ def prepare(
 ) -> Measurement:
     """What `trace` measures, ready to run. Arguments and errors are those of `trace`."""
     wanted = frozenset(columns)
-    for column in wanted:
-        if column not in COLUMNS:
-            raise InputError(f"there is no column {column!r} to measure: {nearest(column, COLUMNS)}")
+    if unknown := sorted(wanted.difference(COLUMNS)):
+        raise InputError(f"there is no column {unknown[0]!r} to measure: {nearest(unknown[0], COLUMNS)}")
     source, built = found_network(network, options)
     if source is None:
         return Measurement(built, type(built).__name__, arguments(inputs, built, (), batch), columns=wanted)
@@ -175,6 +168,7 @@ def found_network(network: Network, options: Mapping[str, Value]) -> tuple[Sourc
     from archlab.networks.given import source_of
 
     if isinstance(network, nn.Module) and not options:
+        refuse_unsound(network)
         return None, unwrapped(network)
     source = source_of(network, options)  # a module with options is refused there
     return source, unwrapped(source.build("meta"))

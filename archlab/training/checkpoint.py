@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from archlab.errors import StoreError
+from archlab.networks import members
 
 if TYPE_CHECKING:
     from archlab.store.run_writer import RunWriter
@@ -194,7 +195,7 @@ class NetworkState:
         Raises:
             UnkeptError: an attribute has changed that can't be written down.
         """
-        held = dict(self._tensors() if weights else self._network.named_buffers())
+        held = dict(self._tensors() if weights else members.named_buffers(self._network))
         copied: dict[str, Any] = decoded(encoded({"tensors": held, "attributes": self._changed()}))
         return copied
 
@@ -205,7 +206,7 @@ class NetworkState:
         Raises:
             KeyError: the state is another network's.
         """
-        held, modules = dict(self._tensors()), dict(self._network.named_modules())
+        held, modules = dict(self._tensors()), dict(members.named_modules(self._network))
         if missing := held.keys() - state["tensors"].keys():
             raise KeyError(min(missing))
         for name, value in state["tensors"].items():
@@ -222,11 +223,11 @@ class NetworkState:
         return {place: value for place, value in self._attributes() if _mark(value) != self._first.get(place, "")}
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
-        yield from self._network.named_parameters()
-        yield from self._network.named_buffers()
+        yield from members.named_parameters(self._network)
+        yield from members.named_buffers(self._network)
 
     def _attributes(self) -> Iterator[tuple[tuple[str, str], Any]]:
-        for path, module in self._network.named_modules():
+        for path, module in members.named_modules(self._network):
             for name, value in vars(module).items():
                 if name not in _OF_TORCH:
                     yield (path, name), value
@@ -240,7 +241,7 @@ def _mark(value: object) -> object:
         if not tensors:
             return plain
         content = encoded(value)
-    except UnkeptError:
+    except (UnkeptError, RecursionError, ValueError):  # of what holds itself
         try:
             content = pickle.dumps(value)
         except Exception:  # a function, a lock: what can't be copied to another process is taken to stay as it is

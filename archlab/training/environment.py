@@ -10,11 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from archlab import __version__
+from archlab.networks import members
 from archlab.networks.devices import device_name, processor_name
 from archlab.networks.local_modules import local_files
+from archlab.networks.strangers import contained
 from archlab.records import Value
 from archlab.training.definitions import definition
 from archlab.training.images import fingerprint
@@ -76,7 +78,7 @@ def network_fingerprint(network: nn.Module, module: str = "") -> str:
     A class that no file holds, as a notebook's, counts by its definition.
     """
     files, definitions, modules = set(), set(), {module}
-    for kind in {type(module) for module in network.modules()}:
+    for kind in {type(module) for module in members.modules(network)}:
         if kind.__module__.partition(".")[0] == "torch":
             continue
         path = _source_file(kind)
@@ -88,10 +90,28 @@ def network_fingerprint(network: nn.Module, module: str = "") -> str:
     files |= set(local_files(modules))
     sources = [path.read_bytes() for path in sorted(path for path in files if path.exists())] + sorted(definitions)
     weights = [
-        tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
-        for tensor in network.state_dict().values()
+        tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data for tensor in _state(network)
     ]
-    return fingerprint([repr(network).encode(), *sources, *weights])
+    return fingerprint([_written(network), *sources, *weights])
+
+
+def _state(network: nn.Module) -> list[Tensor]:
+    """The network's state; where it can't tell it, all that its modules hold."""
+    try:
+        with contained():
+            return list(network.state_dict().values())
+    except Exception:  # of a module that answers otherwise, or is held by one that it holds
+        return [*members.parameters(network), *members.buffers(network)]
+
+
+def _written(network: nn.Module) -> bytes:
+    """How the network writes itself; where it can't, the classes of its modules by name."""
+    try:
+        with contained():
+            return repr(network).encode(errors="replace")
+    except Exception:  # as in `_state`
+        kinds = [(path, type(module).__qualname__) for path, module in members.named_modules(network)]
+        return repr(kinds).encode(errors="replace")
 
 
 def _source_file(kind: type) -> Path | None:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from archlab.errors import DivergedError
-from archlab.networks.strangers import contained
+from archlab.errors import DivergedError, RunError
+from archlab.networks.strangers import contained, described, module_of, settings_kept
 from archlab.records import TrainingConfig
 from archlab.training import population, seeding
 from archlab.training.datasets import Dataset, Split
@@ -134,6 +134,39 @@ def evaluate(network: nn.Module, split: Split) -> tuple[float, float]:
     return loss, (predictions == split.labels).sum().item() / len(split)
 
 
+def logits_of(network: nn.Module, images: Tensor, classes: int | None, when: str) -> Tensor:
+    """What a network answers to a batch: floats (images, classes).
+
+    Args:
+        network: somebody's.
+        images: the batch.
+        classes: how many there are; None where that isn't known.
+        when: it is asked, for a message: "step 3".
+
+    Raises:
+        RunError: it fails, or answers something else.
+    """
+    logits: Tensor
+    try:
+        with settings_kept(), contained():
+            logits = network(images)
+    except Exception as error:  # whatever a stranger's network may raise
+        raise RunError(
+            f"{when}: the network failed on a batch of shape {tuple(images.shape)}{module_of(error, network)}: "
+            + described(error)
+        ) from error
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) and not logits.is_nested else None
+    if shape is None or len(shape) != 2 or shape != (len(images), classes or shape[1]):
+        raise RunError(
+            f"the network gave {shape or type(logits).__name__} for a batch of {len(images)}, expected one tensor of "
+            f"logits of shape {(len(images), classes or 'classes')}: images x classes"
+        )
+    if not logits.is_floating_point() or logits.device != images.device or logits.layout is not torch.strided:
+        kind = f"{str(logits.dtype).removeprefix('torch.')} on {logits.device} ({logits.layout})"
+        raise RunError(f"the network gave logits of {kind}, expected floats on {images.device} (torch.strided)")
+    return logits
+
+
 def answers(network: nn.Module, split: Split, on_batch: Callable[[], None] = lambda: None) -> tuple[float, Tensor]:
     """Mean cross-entropy in nats and the class that each image is put into, (images,), in evaluation mode.
 
@@ -147,8 +180,7 @@ def answers(network: nn.Module, split: Split, on_batch: Callable[[], None] = lam
     with torch.inference_mode(), evaluating(network):
         for indices in torch.split(places, EVALUATION_IMAGES):
             images, labels = split.batch(indices)
-            with contained():
-                logits = network(images)
+            logits = logits_of(network, images, None, "the evaluation")
             losses.append(F.cross_entropy(logits, labels, reduction="sum"))
             predictions.append(logits.argmax(1))
             on_batch()

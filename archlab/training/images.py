@@ -32,6 +32,8 @@ IMAGES_PER_TEST_IMAGE = 5
 """One image of five is for testing, class by class, where a data set comes without a split of its own."""
 DIGITS_IMAGES = 1797
 EXTENSIONS = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's names of what these hold. It knows many more, some of which start programs, whatever a file is called."""
 TEST_FOLDERS = ("test", "val")
 GREY = {"1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N"}
 """Pillow's modes of grey images."""
@@ -230,7 +232,7 @@ def _opened(path: Path) -> Iterator[Image]:
             raise DataError(f"{path} is no file, expected an image. Remove it")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(path)
+            image = Image.open(path, formats=FORMATS)
         with image:
             width, height = image.size
             if width * height > MOST_PIXELS:

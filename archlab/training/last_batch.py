@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from archlab.errors import InputError
+from archlab.networks import members
+from archlab.networks.strangers import contained, settings_kept
 from archlab.training.norms import evaluating, norm_layers
 
 
@@ -42,9 +44,9 @@ def check_last_batch(network: nn.Module, image_shape: tuple[int, int, int], imag
         )
         for layer in layers
     ]
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    device = next((parameter.device for parameter in members.parameters(network)), torch.device("cpu"))
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), evaluating(network):
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), evaluating(network), settings_kept(), contained():
             network(torch.zeros(1, *image_shape, device=device))
     except Exception:  # training will say what is wrong with the network
         return

@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archlab.errors import DivergedError, RunError
-from archlab.networks.strangers import contained, described
+from archlab.networks import members
+from archlab.networks.strangers import contained, described, module_of, settings_kept
 from archlab.records import Epoch, NormRecording, Probes, TrainingConfig
 from archlab.training import seeding
 from archlab.training.augmentation import Augmentation
 from archlab.training.checkpoint import NetworkState, UnkeptError
 from archlab.training.datasets import Dataset
-from archlab.training.evaluation import Tester, now
+from archlab.training.evaluation import Tester, logits_of, now
 from archlab.training.norm_uses import NormObserver, is_looked_at, with_recorded
 from archlab.training.norms import norm_layers
 from archlab.training.optimizers import optimizer
@@ -56,18 +57,18 @@ class Trainer:
     """Trains a network on a data set, epoch by epoch. The network's weights change in place."""
 
     def __init__(self, network: nn.Module, dataset: Dataset, config: TrainingConfig) -> None:
-        self._network = network.train()
+        self._network = members.set_training(network, True)
         self._dataset = dataset
         self._config = config
         self._device = dataset.train.images.device
-        trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        trainable = [parameter for parameter in members.parameters(network) if parameter.requires_grad]
         self._optimizer = optimizer(config, trainable)
         self._norms = norm_layers(network)
         self._uses = NormObserver(network, trainable)
         if config.momentum is not None:
             for layer in self._norms:
                 layer.set_share(config.momentum)
-        self.parameters = sum(parameter.numel() for parameter in network.parameters())
+        self.parameters = sum(parameter.numel() for parameter in members.parameters(network))
         self.steps_per_epoch = math.ceil(len(dataset.train) / config.batch_size)
         self._rates = learning_rates(config, self.steps_per_epoch)
         steps = config.epochs * self.steps_per_epoch
@@ -263,7 +264,7 @@ class Trainer:
         """
         ended = self.probes()
         if ended is None or ended.signals is None:
-            self._network = network.to(self._device).train()
+            self._network = members.set_training(members.moved(network, self._device), True)
             self._ending = self._last_look()
             with contextlib.suppress(Exception):
                 self._ending.look_at_end(0)
@@ -305,8 +306,7 @@ class Trainer:
                 self._uses.attach()
             logits = self._forward(network, images)
             loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
-            with contained():
-                loss.backward()  # type: ignore[no-untyped-call]
+            self._backward(loss)
             rate = self._rates[self.steps_done]
             optimizer.step(rate)
             predictions[start : start + size] = logits.detach().argmax(1)
@@ -324,6 +324,17 @@ class Trainer:
         counts = torch.tensor([len(batch) for batch in torch.split(order, size)], device=self._device)
         mean_loss = (recorder.steps.losses[first:] * counts).sum() / len(split)
         return mean_loss.item(), correct.mean().item()
+
+    def _backward(self, loss: Tensor) -> None:
+        step = f"step {self.steps_done + 1}"
+        if not loss.requires_grad:
+            raise RunError(f"{step}: the loss depends on no parameter of the network that requires a gradient")
+        try:
+            with settings_kept(), contained():
+                loss.backward()  # type: ignore[no-untyped-call]
+        except Exception as error:  # whatever a stranger's network may raise
+            place = module_of(error, self._network)
+            raise RunError(f"{step}: the network failed in its backward pass{place}: {described(error)}") from error
 
     def _measure_accuracies(self) -> None:
         """Fill in the accuracies of the steps since the last time, which were all in this epoch."""
@@ -362,21 +373,7 @@ class Trainer:
         return Probing(self._network, lambda images: self._forward(self._network, images), split, config, images)
 
     def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
-        try:
-            with contained():
-                logits = network(images)
-        except Exception as error:  # whatever a stranger's network may raise
-            raise RunError(
-                f"step {self.steps_done + 1}: the network failed on a batch of shape {tuple(images.shape)}: "
-                + described(error)
-            ) from error
-        if not isinstance(logits, Tensor) or logits.shape != (len(images), len(self._dataset.classes)):
-            given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise RunError(
-                f"the network gave {given} for a batch of {len(images)}, expected one tensor of logits of shape "
-                f"{(len(images), len(self._dataset.classes))}: images x classes"
-            )
-        return logits
+        return logits_of(network, images, len(self._dataset.classes), f"step {self.steps_done + 1}")
 
     def _check(self) -> None:
         first, losses = self._checked, self.recorder.steps.losses

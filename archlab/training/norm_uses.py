@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from archlab.networks import members
 from archlab.networks.batchnorm import BatchNorm, newest_share
 from archlab.records import NormRecording, NormUse
 from archlab.training.norm_seen import (
@@ -58,7 +59,7 @@ class NormObserver:
         self._network = network
         self._trained = None if trained is None else {id(parameter) for parameter in trained}
         found: dict[int, LayerSeen] = {}
-        for path, module in network.named_modules(remove_duplicate=False):
+        for path, module in members.every_named_module(network):
             if id(module) in found:
                 found[id(module)].paths += 1
             elif _is_observed(module):

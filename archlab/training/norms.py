@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from archlab.networks import members
 from archlab.networks.batchnorm import BATCH_NORMS, BatchNorm
 
 
@@ -79,7 +80,7 @@ class NormLayer:
 def norm_layers(network: nn.Module) -> list[NormLayer]:
     """The layers in the order of `named_modules()`, also those that the network keeps frozen, in evaluation mode."""
     layers = []
-    for path, module in network.named_modules():
+    for path, module in members.named_modules(network):
         known = isinstance(module, BATCH_NORMS)
         mean = getattr(module, "running_mean", None)
         if known and isinstance(mean, Tensor) and not is_lazy(mean):
@@ -90,8 +91,8 @@ def norm_layers(network: nn.Module) -> list[NormLayer]:
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
     """A context in evaluation mode, after which every submodule has the mode that it had."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
+    modes = [(module, module.training) for module in members.modules(network)]
+    members.set_training(network, False)
     try:
         yield
     finally:

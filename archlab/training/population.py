@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from archlab.networks.strangers import contained
+from archlab.networks.strangers import contained, settings_kept
 from archlab.training.norms import NormLayer, evaluating, kept_statistics, showing_batches
 
 
@@ -65,7 +65,7 @@ def measure(network: nn.Module, layers: Sequence[NormLayer], batches: Iterator[T
             for layer in layers:
                 _clear(layer)
             for images in batches:
-                with contained():
+                with settings_kept(), contained():
                     network(images)
     finally:
         for handle in handles:

@@ -20,11 +20,11 @@ from torch.nn.parameter import is_lazy
 from archlab import networks
 from archlab.errors import InputError
 from archlab.memory import demand
-from archlab.networks import Source
+from archlab.networks import Source, members
 from archlab.networks.devices import find_device
 from archlab.networks.imports import searching
 from archlab.networks.recorded import refuse_code
-from archlab.networks.strangers import described
+from archlab.networks.strangers import contained, described, settings_kept
 from archlab.records import DataSummary, Trace, TrainingConfig, Value
 from archlab.records.settings import settled
 from archlab.training import datasets, images, seeding
@@ -117,10 +117,16 @@ class Preparation:
 
     def network(self, device: Literal["cpu", "meta"] = "cpu") -> nn.Module:
         """A new network: on the CPU, its first weights decided by the seed alone; or on `meta`, without any."""
-        if device == "meta":
-            return self._sized(self.source.build("meta"))
-        # What surgery changes draws nothing: all other layers begin as they would without it.
-        return self.source.operated(seeding.build(lambda: self._sized(self.source.untouched()), self.config.seed))
+        with settings_kept():
+            if device == "meta":
+                return self._sized(self.source.build("meta"))
+            # What surgery changes draws nothing: all other layers begin as they would without it.
+            built = seeding.build(lambda: self._sized(self.source.untouched()), self.config.seed)
+            if any(tensor.is_meta for tensor in (*members.parameters(built), *members.buffers(built))):
+                raise InputError(
+                    f"{self.config.network} has parameters on the device meta, which have no values to train"
+                )
+            return self.source.operated(built)
 
     def _sized(self, network: nn.Module) -> nn.Module:
         """The network, whose lazy layers have got the sizes that one image gives them.
@@ -128,12 +134,12 @@ class Preparation:
         Raises:
             InputError: it has lazy layers and fails on an image.
         """
-        tensors = (*network.parameters(), *network.buffers())
+        tensors = (*members.parameters(network), *members.buffers(network))
         if not any(map(is_lazy, tensors)):
             return network
         device = next((tensor.device for tensor in tensors), torch.device("cpu"))
         try:
-            with torch.no_grad(), evaluating(network):
+            with torch.no_grad(), evaluating(network), contained():
                 network(torch.zeros(1, *self.image_shape, device=device))
         except Exception as error:  # whatever a stranger's network may raise
             raise InputError(
@@ -183,7 +189,10 @@ class Preparer:
             InputError: a setting, the network, an option or the data can't be used.
         UntrustedError: a record names the network, and it is neither archlab's, torchvision's nor timm's.
         """
-        config = settled(config)
+        with settings_kept():
+            return self._prepared(settled(config))
+
+    def _prepared(self, config: TrainingConfig) -> Preparation:
         known = self._sources.get(config.network)
         if not self._trust:
             refuse_code(config.network, config.options)
@@ -294,7 +303,7 @@ def _channels(source: Source, found: Images) -> int:
     else:
         with seeding.preserved():
             # With weights: a factory may give what lies in its module, and building without them would take them off.
-            layers = list(source.untouched().modules())
+            layers = list(members.modules(source.untouched()))
         taken = next((layer.in_channels for layer in layers if isinstance(layer, nn.Conv2d)), 1)
     return 3 if taken == 3 else 1
 

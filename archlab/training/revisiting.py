@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from archlab.errors import DivergedError, InputError
 from archlab.memory import demand
+from archlab.networks import members
 from archlab.records import Landscape, Run, TrainingConfig
 from archlab.records.settings import divided, settled
 from archlab.training import seeding
@@ -92,7 +93,7 @@ def measure_landscape(
         prepared = preparer.prepare(config)
         dataset, network = preparer.dataset(prepared), prepared.network()
         differences = _differences(found, prepared.environment(preparer.device, network))
-        network.to(preparer.device).train()
+        members.set_training(members.moved(network, preparer.device), True)
         if execution.fresh or not draft.weights:
             tell(Progress(config, "started", run, steps=found.epochs[-1].step))
             _train(network, dataset, found, config, home.curves(run), differences, tell)

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from archlab.errors import SourceError
+from archlab.networks import members
 from archlab.networks.dispatching import DispatchMode
 
 
@@ -79,7 +80,7 @@ def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:
-    return [*network.parameters(), *network.buffers()]
+    return [*members.parameters(network), *members.buffers(network)]
 
 
 @contextmanager
@@ -167,7 +168,7 @@ class _DrawOrigins(_Mode):  # type: ignore[no-untyped-call]
     def names(self, network: nn.Module) -> list[str]:
         """For each draw the name that it belongs to, empty where there is none."""
         owners = [""] * self.drawn
-        for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        for name, tensor in (*members.named_parameters(network), *members.named_buffers(network)):
             for draw in self._draws.get(_address(tensor), ()):
                 owners[draw] = owners[draw] or name
         return owners

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 import torch
 
-from archlab.errors import DivergedError, RunError
+from archlab.errors import DivergedError, RunError, cut
+from archlab.networks import members
 from archlab.networks.given import Trained, config_of, with_switches
-from archlab.networks.strangers import described, left_as_found
+from archlab.networks.strangers import described, left_as_found, telling
 from archlab.records import Run, TrainingConfig
 from archlab.records.config import consistent
 from archlab.records.settings import divided, settled
@@ -112,7 +113,7 @@ def run(
     """
     tell = progress or (lambda event: None)
     # Convolutions in TF32 would be another experiment.
-    with torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.backends.cudnn.flags(allow_tf32=False), telling(f"{cut(config.network)} can't be trained", BusyError):
         prepared, device, store = preparer.prepare(config), preparer.device, preparer.execution.home
         dataset = preparer.dataset(prepared)
         network = prepared.network()
@@ -133,11 +134,11 @@ def run(
                 return known
             check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
             trace = preparer.trace(prepared, network)
-            trainer, begun = Trainer(network.to(device), dataset, config), None
+            trainer, begun = Trainer(members.moved(network, device), dataset, config), None
             for begun in store.checkpoints(key):
                 if _goes_on(trainer, begun):
                     break
-                trainer, begun = Trainer(prepared.network().to(device), dataset, config), None  # untouched
+                trainer, begun = Trainer(members.moved(prepared.network(), device), dataset, config), None  # untouched
             data = preparer.summary(prepared)
             writer = store.writer(config, environment, trainer.parameters, data, trace=trace, begun=begun)
             if stop is not None:

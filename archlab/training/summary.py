@@ -86,7 +86,7 @@ def _part(split: Split, classes: int) -> tuple[PartSummary, Tensor]:
 def _classes(rows: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, float | None]:
     """The mean of each class's rows, and how far these are apart beside what chance would give."""
     counts = torch.bincount(labels, minlength=classes)
-    sums = torch.zeros(classes, rows.shape[1]).index_add_(0, labels, rows)
+    sums = torch.zeros(classes, rows.shape[1], dtype=rows.dtype).index_add_(0, labels, rows)
     means = sums / counts[:, None]  # NaN for a class without images
     there, images = int((counts > 0).sum()), len(rows)
     overall = rows.mean(0)

@@ -48,7 +48,7 @@ def last_address(path: Path) -> Address:
             if _is_private(os.fstat(stream.fileno())):
                 kept = json.load(stream)
                 return Address(str(kept["token"]), int(kept["port"]))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         pass
     return Address(secrets.token_urlsafe(24))
 

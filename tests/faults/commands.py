@@ -4,30 +4,25 @@
 
 Each command line is made of a command, some of its arguments and options (read from the application itself) and values
 of many kinds: right ones, empty ones, names of folders, devices and pipes, numbers far out of range, words of other
-alphabets, controls, damaged files. It runs in a copy of this process, which may take `SECONDS` and `BYTES`. What is
-violated is printed with the command line that did it.
+alphabets, controls, damaged files. It runs in a copy of this process, and may take what `children.py` says. What
+is violated is printed with the command line that did it.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
-import resource
 import shlex
-import signal
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-SECONDS = 60
-BYTES = 1_000_000_000
-"""That a command may take beyond what this process takes, which has torch in it."""
+from tests.faults.children import Result, in_a_copy
+
 CODES = (0, 1, 2, 130, 141)
 SKIPPED = {"serve", "experiment run", "compare", "train", "landscape"}
 """Commands that by their nature go on; of these only what they refuse is tried, by options that they can't take."""
@@ -61,26 +56,13 @@ class Cycle(nn.Module):
 """
 
 
-class Result(NamedTuple):
-    """What a command left behind."""
-
-    code: int
-    output: str
-    seconds: float
-    bytes: int
-
-    @property
-    def violation(self) -> str:
-        """What it did that none may do; empty where nothing."""
-        if self.code == -signal.SIGKILL:
-            return f"no end within {SECONDS} s"
-        if "Traceback (most recent call last)" in self.output or "ARCHLAB_DEBUG" in self.output:
-            return "an error that nobody foresaw"
-        if self.code not in CODES:
-            return f"exit code {self.code}"
-        if self.bytes > BYTES:
-            return f"{self.bytes / 1e9:.1f} GB"
-        return "" if self.code != 2 or "rror" in self.output or "sage" in self.output else "no word of what is wrong"
+def violation(found: Result) -> str:
+    """What a command did that none may do; empty where nothing."""
+    if found.violation:
+        return found.violation
+    if found.code not in CODES:
+        return f"exit code {found.code}"
+    return "" if found.code != 2 or "rror" in found.output or "sage" in found.output else "no word of what is wrong"
 
 
 def prepare(folder: Path) -> None:
@@ -146,52 +128,14 @@ def made(chance: random.Random, commands: dict[str, Any]) -> list[str]:
 
 def run(words: list[str], folder: Path) -> Result:
     """What a copy of this process does with a command line, in a folder."""
-    started = time.monotonic()
-    output = folder / "output"
-    child = os.fork()
-    if child == 0:
-        _be_the_command(words, output)
-    ends, status = started + SECONDS, 0
-    while time.monotonic() < ends:
-        done, status, usage = os.wait4(child, os.WNOHANG)
-        if done:
-            break
-        time.sleep(0.005)
-    else:
-        os.kill(child, signal.SIGKILL)
-        _, status, usage = os.wait4(child, 0)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    grown = max(0, usage.ru_maxrss - before) * 1024
-    text = output.read_text(errors="replace")
-    return Result(os.waitstatus_to_exitcode(status), text, time.monotonic() - started, grown)
 
-
-def _be_the_command(words: list[str], output: Path) -> None:
-    with contextlib.suppress(BaseException):
-        os.setsid()
-        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
-        sys.stderr = open(2, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    def act() -> None:
         sys.argv = ["archlab", *words]
-        code = 0
-        try:
-            from archlab.cli.app import main
+        from archlab.cli.app import main
 
-            main()
-        except SystemExit as done:
-            code = done.code if isinstance(done.code, int) else int(done.code is not None)
-        except BaseException:
-            import traceback
+        main()
 
-            traceback.print_exc()
-            code = 99
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    os._exit(98)
+    return in_a_copy(act, folder / "output")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -220,11 +164,11 @@ def main(arguments: list[str] | None = None) -> int:
             words = made(random.Random(f"{chosen.seed}/{place}"), commands)
             found = run(words, folder)
             codes[found.code] += 1
-            if found.violation:
+            if wrong := violation(found):
                 violated += 1
                 shown = json.dumps(shlex.join(words))
                 last = found.output.strip().splitlines()[-1:] or [""]
-                print(f"{found.violation} ({found.seconds:.1f} s): archlab {shown}\n    {last[0][:300]}", flush=True)
+                print(f"{wrong} ({found.seconds:.1f} s): archlab {shown}\n    {last[0][:300]}", flush=True)
     print(f"{chosen.tries - violated} of {chosen.tries} command lines as promised; exit codes {dict(codes)}")
     return 1 if violated else 0
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from archlab.errors import SourceError, nearest
+from archlab.errors import SourceError, cut, nearest
 
 CONFIG = "config.json"
 PIPELINE = "model_index.json"
@@ -160,7 +160,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise SourceError(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"{path} is no JSON: {type(error).__name__}: {error}") from error
+        raise SourceError(f"{path} is no JSON: {type(error).__name__}: {cut(error)}") from error
     if not isinstance(found, dict):
         raise SourceError(f"{path} is no config: expected a JSON object, found a {type(found).__name__}")
     return found

@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from archlab.errors import SourceError
+from archlab.errors import SourceError, cut
 from archlab.records.checkpoint import Checkpoint, StoredTensor
 
 LARGEST_HEADER = 100_000_000
@@ -26,6 +26,8 @@ BITS = {
     "F4": 4,
 }
 """Element type -> bits per element."""
+LONGEST_NAME = 255
+"""Characters of a file's name, as file systems limit it."""
 INDEX = ".safetensors.index.json"
 
 
@@ -44,7 +46,7 @@ def checkpoint(path: str | Path) -> Checkpoint:
     for file in files:
         for tensor in _header(file):
             if tensor.name in found:
-                raise SourceError(f"{file} holds {tensor.name!r}, which another file of {path} holds too")
+                raise SourceError(f"{file} holds {cut(repr(tensor.name))}, which another file of {path} holds too")
             found[tensor.name] = tensor
     return Checkpoint(str(path), tuple(file.name for file in files), tuple(found.values()))
 
@@ -81,11 +83,11 @@ def _shards(index: Path) -> list[Path]:
     except SourceError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise SourceError(f"{index} is no index of shards: {type(error).__name__}: {error}") from error
+        raise SourceError(f"{index} is no index of shards: {type(error).__name__}: {cut(error)}") from error
     files = []
     for name in sorted({str(name) for name in names}):
-        if Path(name).name != name:
-            raise SourceError(f"{index} names the shard {name!r}, which is not in its folder")
+        if Path(name).name != name or not name.isprintable() or len(name) > LONGEST_NAME:
+            raise SourceError(f"{index} names the shard {cut(repr(name))}, which is not in its folder")
         files.append(index.parent / name)
     return files
 
@@ -119,9 +121,11 @@ def _tensor(path: Path, name: str, entry: Any, room: int) -> StoredTensor:
         whole, dtype, shape, begin, end = False, "", [], 0, 0
     if not whole or not begin <= end <= room or not isinstance(dtype, str):
         raise SourceError(
-            f"{path} is no safetensors file, or was cut off: {name!r} isn't in its {room:,} bytes of data"
+            f"{path} is no safetensors file, or was cut off: {cut(repr(name))} isn't in its {room:,} bytes of data"
         )
     bits = BITS.get(dtype)
     if bits is not None and prod(shape) * bits != (end - begin) * 8:
-        raise SourceError(f"{path} is no safetensors file: {name!r} has {end - begin:,} bytes, which its shape hasn't")
+        raise SourceError(
+            f"{path} is no safetensors file: {cut(repr(name))} has {end - begin:,} bytes, which its shape hasn't"
+        )
     return StoredTensor(name, tuple(shape), dtype, end - begin)

@@ -33,7 +33,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils._python_dispatch import _disable_current_modes, is_traceable_wrapper_subclass
 
-from archlab.errors import InputError
+from archlab.errors import InputError, cut
 from archlab.networks.members import named_buffers, named_modules, named_parameters
 from archlab.tracing.isolation.snapshot import Snapshot
 
@@ -104,8 +104,8 @@ class _StandIns:
             except Exception as error:
                 raise InputError(
                     f"{_path(self.network, tensor) or 'a tensor'} (class {_full_name(type(tensor))}, shape "
-                    f"{tuple(tensor.shape)}) can't be copied ({type(error).__name__}: {error}), expected tensors whose "
-                    "copies a trace can work on: trace the network before its tensors are converted to this class"
+                    f"{tuple(tensor.shape)}) can't be copied ({type(error).__name__}: {cut(error)}), expected tensors "
+                    "whose copies a trace can work on: trace the network before its tensors are converted to this class"
                 ) from error
             if tensor.__dict__:
                 self._carry_attributes(tensor, made)

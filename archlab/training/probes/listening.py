@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from archlab.networks import members
 from archlab.training.probes.surface import has_filters, is_matrix
 
 ADDITIONS = frozenset({torch.add, torch.Tensor.add, torch.Tensor.add_})
@@ -73,7 +74,7 @@ class _Hearing(TorchFunctionMode):
         self._stack = ExitStack()
 
     def __enter__(self) -> Any:
-        for path, module in self._network.named_modules():
+        for path, module in members.named_modules(self._network):
             before = module.register_forward_pre_hook(lambda *_, path=path: self._open.append(path))
             after = module.register_forward_hook(self._heard(path), always_call=True)
             self._stack.callback(before.remove)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archlab.networks import members
 from archlab.records import GradientCorrelation, Landscape, Probes, Similarity, TrainingConfig
 from archlab.training.datasets import Split
 from archlab.training.probes import correlation, landscape, shift
@@ -110,7 +111,7 @@ class Probing:
 
     def state(self) -> dict[str, Any]:
         """Everything so far, between two steps, as a tree of plain values and tensors."""
-        paths = {module: path for path, module in self._network.named_modules()}
+        paths = {module: path for path, module in members.named_modules(self._network)}
         return {
             "before": self._before,
             "smoothness": None if self._smoothness is None else self._smoothness.state(),
@@ -124,7 +125,7 @@ class Probing:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
-        device, modules = self._loss.labels.device, dict(self._network.named_modules())
+        device, modules = self._loss.labels.device, dict(members.named_modules(self._network))
         before = state["before"]
         self._before = None if before is None else {name: value.to(device) for name, value in before.items()}
         if self._smoothness is not None:

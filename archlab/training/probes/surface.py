@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from archlab.networks import members
 from archlab.training import seeding
 from archlab.training.datasets import Split
 
@@ -62,7 +63,7 @@ class Surface:
         self.network = network
         self.loss = loss
         self.images = images
-        self.parameters = {name: held for name, held in network.named_parameters() if held.requires_grad}
+        self.parameters = {name: held for name, held in members.named_parameters(network) if held.requires_grad}
 
     def gradient(self, names: Iterable[str] | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The loss, and its gradients with respect to the parameters of these names; by default to all of them."""
@@ -83,7 +84,7 @@ class Surface:
         # Some networks write into their buffers, others put new tensors in their places.
         buffers = [
             (module, name, buffer, buffer.clone())
-            for module in self.network.modules()
+            for module in members.modules(self.network)
             for name, buffer in module.named_buffers(recurse=False)
         ]
         device = next((weight.device for weight in weights.values()), None)
