@@ -67,10 +67,15 @@ def in_a_copy(
     sys.stdout.flush()
     sys.stderr.flush()
     started = time.monotonic()
+    waits, says = os.pipe()
     child = os.fork()
     if child == 0:
+        os.read(waits, 1)
         _be_the_copy(act, output)
     before = _resident(child)  # less than this process, since a copy has none of the files in memory yet
+    os.write(says, b"!")
+    os.close(waits)
+    os.close(says)
     status, most = 0, 0
     while True:
         done, status, usage = os.wait4(child, os.WNOHANG)
