@@ -15,6 +15,10 @@ cache = typer.Typer(
     `archlab shapes`, `growth`, `graph`, `diff`, `check` and `report` keep the traces of archlab's own networks, of
     torchvision's and timm's, and answer the same question again without torch. Files and modules of yours are never
     kept. ARCHLAB_CACHE names the folder (`off` for none); --no-cache asks anew.
+
+    \b
+    archlab cache show
+    archlab cache clear
     """,
 )
 
