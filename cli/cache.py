@@ -9,11 +9,16 @@ from archlab.cli.common.console import message, write
 cache = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
+    rich_markup_mode=None,
     help="""What is kept of earlier looks at networks.
 
     `archlab shapes`, `growth`, `graph`, `diff`, `check` and `report` keep the traces of archlab's own networks, of
     torchvision's and timm's, and answer the same question again without torch. Files and modules of yours are never
     kept. ARCHLAB_CACHE names the folder (`off` for none); --no-cache asks anew.
+
+    \b
+    archlab cache show
+    archlab cache clear
     """,
 )
 

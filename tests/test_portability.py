@@ -47,20 +47,24 @@ time.sleep(600)
 STORE = """
 import numpy as np
 from filelock import FileLock, SoftFileLock
-from archlab.records import TrainingConfig
+from archlab.records import Epoch, TrainingConfig
 from archlab.reports.live.access import Address, keep_address, last_address
 from archlab.store import open_store
 
 assert issubclass(FileLock, SoftFileLock), "the lock still needs fcntl"
 store = open_store(sys.argv[1])
-curves = {name: np.ones(3, dtype=np.float32) for name in ("step", "train_loss", "train_accuracy")}
+ones = np.ones(3, dtype=np.float32)
+curves = {"step": np.arange(1, 4), "train_loss": ones, "train_accuracy": ones}
+epoch = Epoch(1, 3, 1.0, 0.5, 0.25, 0.125, 0.75)
 (killed,) = store.runs()
 print(killed.status, len(killed.epochs), sorted(item.name for item in (store.path / "locks").iterdir()))
 with store.writer(TrainingConfig(seed=1), {}) as writer:
     print(store.run(writer.key).status)
+    writer.append(epoch)
     writer.finish(curves)
 print(store.run(writer.key).status, len(store.curves(writer.key)["step"]))
 with store.writer(TrainingConfig(), {}) as writer:
+    writer.append(epoch)
     writer.finish(curves)
 print([run.status for run in store.runs()], store.problems())
 for run in store.runs():

@@ -159,7 +159,11 @@ def main(arguments: list[str] | None = None) -> int:
         folder = Path(name)
         os.chdir(folder)
         prepare(folder)
-        os.environ |= {"ARCHLAB_STORE": str(folder / "store"), "BROWSER": "true"}
+        os.environ |= {
+            "ARCHLAB_STORE": str(folder / "store"),
+            "BROWSER": "true",
+            "ARCHLAB_CACHE": str(folder / "cache"),
+        }
         for place in range(chosen.tries):
             words = made(random.Random(f"{chosen.seed}/{place}"), commands)
             found = run(words, folder)

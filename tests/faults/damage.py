@@ -278,10 +278,12 @@ def _retype_arrays(path: Path, chance: random.Random) -> None:
     arrays: dict[str, Any] = dict(load_file(path))
     name = chance.choice(sorted(arrays))
     array = arrays.pop(name)
+    with np.errstate(invalid="ignore"):  # what is no number is none as an integer
+        typed = array.astype(chance.choice((np.uint8, np.float64, np.bool_, np.int64, np.complex64)))
     changed: dict[str, Any] = {
         "renamed": {f"{name}x": array},
         "lost": {},
-        "typed": {name: array.astype(chance.choice((np.uint8, np.float64, np.bool_, np.int64, np.complex64)))},
+        "typed": {name: typed},
         "flat": {name: array.reshape(-1)},
         "deep": {name: array[None]},
         "short": {name: array[:-1] if array.ndim else array},

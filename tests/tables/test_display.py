@@ -69,7 +69,7 @@ def test_other_objects_show_their_fields(tmp_path: Path) -> None:
     assert runs.startswith("0 runs, 0 comparisons\n")
     assert runs.endswith(f"Store: {tmp_path}")
     assert repr(home) == f"Store({str(tmp_path)!r})"
-    assert "store     Store(" in str(training.Execution(store=home))
+    assert "store               Store(" in str(training.Execution(store=home))
     assert "norm=batch, norm=none" in str(comparing.design("lenet", bn="off"))  # variants by their labels
     assert str(networks.resolve("lenet", {"norm": "none"})).startswith("lenet\n\noption")
     assert "what normalises" in networks.entry("lenet")._repr_html_()

@@ -101,3 +101,19 @@ def test_a_run_that_was_stopped_anywhere_is_the_one_that_was_not(
         assert found.resumed == stops or not gently
         assert [path.name for path in (parts.path / "runs").iterdir()] == [run.key]
         parts.delete(run.key)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "none"])
+def test_a_damaged_checkpoint_is_as_none(damage: str, tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    preparer = Preparer(Execution(store=store, device="cpu", checkpoint_seconds=1e-9))
+    assert stopped_after(SMALL, preparer, 6) is None
+    (path,) = tmp_path.glob("runs/*/checkpoint-*")
+    content = bytearray(path.read_bytes())
+    if damage == "flipped":
+        content[-5] ^= 1  # a number of a tensor
+    path.write_bytes(content[: len(content) // 2] if damage == "cut" else content)
+    steps: list[int] = []
+    run = session.run(SMALL, preparer, lambda event: steps.append(event.step) if event.state == "started" else None)
+    assert (run.status, run.resumed) == ("finished", int(damage == "none"))
+    assert (steps[0] > 0) == (damage == "none")
