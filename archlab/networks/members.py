@@ -36,28 +36,35 @@ def refuse_unsound(network: nn.Module) -> None:
         InputError: what is otherwise, and where.
     """
     for path, module in named_modules(network):
-        if isinstance(module, torch.jit.ScriptModule):
-            continue
-        place = f"{cut(path, 100) or 'the network'} ({type(module).__name__})"
-        for kind, table in (("parameter", "_parameters"), ("buffer", "_buffers"), ("module", "_modules")):
-            held = vars(module).get(table)
+        own, is_scripted = vars(module), isinstance(module, torch.jit.ScriptModule)
+        for kind, table in () if is_scripted else _TABLES:
+            held = own.get(table)
             if not isinstance(held, dict):
-                raise InputError(f"{place} has no {table}: expected that its __init__ calls super().__init__() first")
+                raise InputError(
+                    f"{_place(path, module)} has no {table}: expected that its __init__ calls super().__init__() first"
+                )
             for name, value in held.items():
-                if not isinstance(name, str) or not name.isprintable() or len(name) > LONGEST_NAME:
+                if not _is_name(name):
                     raise InputError(
-                        f"{place} has a {kind} named {cut(repr(name), 100)}, expected a text of at most "
-                        f"{LONGEST_NAME:,} printable characters"
-                    )
-                if name in _RESERVED:
-                    raise InputError(
-                        f"{place} has a {kind} named {name!r}, which torch keeps something else in: rename it"
+                        f"{_place(path, module)} has a {kind} named {cut(repr(name), 100)}, expected a text of at most "
+                        f"{LONGEST_NAME:,} printable characters, and no name that torch gives to something else"
                     )
                 if value is not None and not isinstance(value, nn.Module if kind == "module" else Tensor):
                     raise InputError(
-                        f"{place} has a {kind} {cut(name, 100)!r} of type {type(value).__name__}, expected a "
-                        f"{'torch.nn.Module' if kind == 'module' else 'torch.Tensor'}"
+                        f"{_place(path, module)} has a {kind} {cut(name, 100)!r} of type {type(value).__name__}, "
+                        f"expected a {'torch.nn.Module' if kind == 'module' else 'torch.Tensor'}"
                     )
+
+
+_TABLES = (("parameter", "_parameters"), ("buffer", "_buffers"), ("module", "_modules"))
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and name.isprintable() and len(name) <= LONGEST_NAME and name not in _RESERVED
+
+
+def _place(path: str, module: nn.Module) -> str:
+    return f"{cut(path, 100) or 'the network'} ({type(module).__name__})"
 
 
 def named_modules(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
