@@ -214,10 +214,15 @@ def _record_in(path: Path) -> Shown:
     from archlab.records.reading import content, schema_of
 
     text = content(path)
-    schema = schema_of(text, str(path))
+    try:
+        schema = schema_of(text, str(path))
+    except InputError as error:
+        raise InputError(f"{error}: expected JSON that archlab wrote") from error
     kinds: dict[
         str, type[Trace] | type[Profile] | type[Run] | type[Comparison] | type[ExperimentResult] | type[NormHealth]
     ] = {kind.SCHEMA: kind for kind in (Trace, Profile, Run, Comparison, ExperimentResult, NormHealth)}
+    if schema is None:
+        raise InputError(f"{path} is no JSON that archlab wrote: expected an object with a schema")
     if schema not in kinds:
         raise InputError(f"{path} has schema {cut(repr(schema))}: expected {', '.join(kinds)}")
     return kinds[schema].from_json(text, str(path))

@@ -109,7 +109,10 @@ class Run(Displayed):
     """Of a training in somebody else's loop. Its configuration then names its network and its data, and no settings."""
 
     def conflict(self) -> str:
-        """What its data says of other classes or channels than there are."""
+        """Steps that are no count, or what its data says of other classes or channels than there are."""
+        for epoch in self.epochs:
+            if not 0 <= epoch.step < 2**63:
+                return f"its epoch {epoch.epoch} ends at step {epoch.step}"
         return "" if self.data is None else self.data.conflict()
 
     @property

@@ -117,6 +117,7 @@ def test_other_records_that_contradict_themselves_are_refused() -> None:
     cases: list[tuple[Any, Any, str]] = [
         (Profile, profile | {"layers": []}, "times of 0 layers"),
         (Run, run, "its data has 0 classes"),
+        (Run, samples()["Run"] | {"epochs": [{"epoch": 1, "step": 2**63, "seconds": 0}]}, "ends at step"),
         (NormHealth, health, "numbers for 1 channels and for 2"),
         (NormHealth, health | {"layers": []}, "no layers"),
     ]

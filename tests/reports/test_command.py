@@ -115,7 +115,7 @@ def test_networks_are_left_out_where_their_data_is_missing(command: Command) -> 
     [
         ((), "holds no comparison"),
         (("missing.json",), "can't be read"),
-        (("broken.json",), "no JSON that archlab wrote"),
+        (("broken.json",), "expected JSON that archlab wrote"),
         (("other.json",), "has schema 'other'"),
         (("list.json",), "no JSON that archlab wrote"),
         (("densnet",), "no run or comparison in archlab-runs, and no network"),
