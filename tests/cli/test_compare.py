@@ -160,7 +160,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(archlab: Call, monk
     assert result.exit_code == 130
     assert result.stdout == ""
     assert "stopped: 2 of 12 runs are in " in result.stderr
-    assert "the same command trains the rest" in result.stderr
+    assert "the same command goes on from there" in result.stderr
 
 
 def test_a_run_that_failed_is_told_and_leaves_with_1(archlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:

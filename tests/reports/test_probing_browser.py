@@ -13,6 +13,7 @@ import pytest
 
 from archlab.records import Probes
 from archlab.reports import save
+from archlab.store import contents
 from archlab.store.arrays import read_arrays, write_arrays
 from tests.reports.test_browser import draw_all, opened, violations
 from tests.reports.test_page import HOSTILE
@@ -34,6 +35,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if run.config.seed == 1:
             path = store.path / "runs" / run.key / "probes.safetensors"
             write_arrays(path, read_arrays(path) | {"smoothness/loss": np.full(4, 3, dtype=np.float32)})
+            contents.keep(path.parent)  # else it would be damaged
     return save(folder / "report.html", [comparison], store=store)
 
 
