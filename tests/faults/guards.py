@@ -72,8 +72,8 @@ GUARDS = (
     Guard(
         "what a network's code changes is put back",
         "archlab/networks/strangers.py",
-        "                put(value)",
-        "                pass",
+        "with contextlib.suppress(Exception):\n                put(value)",
+        "with contextlib.suppress(Exception):\n                pass",
         "tests/networks/test_strangers.py",
     ),
     Guard(
