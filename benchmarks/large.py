@@ -29,6 +29,7 @@ from archlab.records import Epoch, Run, TrainingConfig, Value
 from archlab.records.data import DataSummary, PartSummary
 from archlab.store import Store, open_store, run_key
 from archlab.store.arrays import write_arrays
+from archlab.store.sealing import sealed
 
 RUNS, COMPARISONS = 30_000, 200
 SEEDS, EPOCHS, STEPS = 10, 5, 60
@@ -133,7 +134,7 @@ def write_runs(folder: Path, numbers: range, trace: str) -> None:
         run = made(number, trace)
         home = folder / "runs" / run.key
         home.mkdir()
-        (home / "run.json").write_text(run.to_json(), encoding="utf-8")
+        (home / "run.json").write_text(sealed(run.to_json()), encoding="utf-8")
         (home / "curves.safetensors").write_bytes(content)
 
 

@@ -6,15 +6,17 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from archlab import files
 from archlab.errors import StoreError
 from archlab.records import Run
-from archlab.records.entry import Entry, Setup, entry_of, setup_of
+from archlab.records.entry import Entry, entry_of
 from archlab.store.contents import PARTIAL, RUN
-from archlab.store.reading import reading
-from archlab.store.run_folder import Fingerprint, RunFolder, run_of
+from archlab.store.run_folder import Fingerprint, RunFolder
+
+if TYPE_CHECKING:
+    from archlab.store.listed import Setups
 
 Stamp = tuple[int, int, int, int]
 """Of a file: when it was written, and when anything of it changed, in nanoseconds; its size and its number."""
@@ -37,21 +39,6 @@ class Look(NamedTuple):
     """Why not."""
 
 
-class Setups:
-    """Setups by their texts: each is kept once, however many runs share it."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str], Setup] = {}
-
-    def of(self, run: Run) -> Setup:
-        """What the run shares with those that differ in their seed alone."""
-        return self.kept(setup_of(run.config, run.watched))
-
-    def kept(self, setup: Setup) -> Setup:
-        """The setup of these texts: the one that is there, else this one."""
-        return self._known.setdefault((setup.text, setup.watched), setup)
-
-
 def is_partial(name: str) -> bool:
     """Whether a folder of that name holds a run that has not ended."""
     return name.endswith(PARTIAL)
@@ -66,20 +53,17 @@ def stamp_of(root: str, name: str) -> Stamp | None:
 
 
 def look_at(root: str, name: str, setups: Setups) -> Look | None:
-    """What lists say of the folder of that name; None where it is gone.
-
-    A run that can't be read is read once more by who says best why.
-    """
+    """What lists say of the folder of that name; None where it is gone."""
     if is_partial(name):
         return _look_at_partial(RunFolder(Path(root, name)), setups)
-    stamp, folder = None, Path(root, name)
-    with suppress(StoreError), reading(folder):
-        with files.open_regular(f"{root}/{name}/{RUN}") as file:
-            stamp = _stamp(os.fstat(file.fileno()))
-            run = run_of(file.read(), folder / RUN)
-        if run.key == name:
-            return Look(stamp, entry_of(run, setups.of(run)))
-    return _read(RunFolder(folder), stamp, setups)
+    stamp, entry = None, None
+    with suppress(Exception):  # whatever it is, who reads the run once more says it
+        content, state = files.read_with_state(f"{root}/{name}/{RUN}")
+        stamp = _stamp(state)
+        entry = setups.entry(content)
+    if entry is not None and entry.key == name:
+        return Look(stamp, entry)
+    return _read(RunFolder(Path(root, name)), stamp, setups)
 
 
 def _look_at_partial(folder: RunFolder, setups: Setups) -> Look | None:

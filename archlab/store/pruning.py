@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from archlab.records.entry import Entry
 from archlab.store.conditions import chosen, started_before
+
+if TYPE_CHECKING:
+    from archlab.records.entry import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,6 @@ from archlab import files
 from archlab.errors import InputError, StoreError
 from archlab.records import Epoch, NormRecording, Probes, Run
 from archlab.records.display import Shown
-from archlab.records.run import Status
 from archlab.store import contents
 from archlab.store.arrays import numbers, read_arrays
 from archlab.store.contents import PARTIAL, RUN
@@ -41,6 +40,7 @@ from archlab.store.reading import NewerError, reading
 from archlab.store.sealing import check_seal
 
 if TYPE_CHECKING:
+    from archlab.records.run import Status
     from archlab.store.arrays import Array
 
 RUNS, LOCKS = "runs", "locks"
@@ -51,7 +51,7 @@ REQUIRED_CURVES = ("step", "train_loss", "train_accuracy")
 STEPS = "steps.bin"
 """Pairs of float32, little-endian: 8 bytes per step; of a file cut within a step, all steps before it can be read."""
 
-_BEGINNING = b'{\n  "schema": "%s",' % Run.SCHEMA.encode()
+BEGINNING = b'{\n  "schema": "%s",' % Run.SCHEMA.encode()
 """Of a `run.json` as `Run.to_json` writes it."""
 FRESH_SECONDS = 120
 """Where a lock can't be asked, a run counts as going for so long after it was last written; while it trains, that is
@@ -191,17 +191,13 @@ def read_run(path: Path) -> Run:
         StoreError: it is not what was written.
         NewerError: a newer archlab wrote it.
     """
-    return run_of(files.read_regular(path), path)
-
-
-def run_of(content: bytes, path: Path) -> Run:
-    """What the bytes of a `run.json` at a path say; raises as `read_run` does, but for the file system."""
     import msgspec
 
+    content = files.read_regular(path)
     if not check_seal(content):
         content.decode()  # what is skipped is looked at by nobody else
     try:
-        if content.startswith(_BEGINNING):  # as this archlab writes it: a list of runs is read in half the time
+        if content.startswith(BEGINNING):  # which leaves no schema to be looked for
             return _sensible(msgspec.json.decode(content, type=Run))
     except msgspec.ValidationError:
         pass

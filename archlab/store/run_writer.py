@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from archlab import files
-from archlab.records import Epoch, NormRecording, Probes, Run, Watched
 from archlab.records.run import RESULTS, Status
 from archlab.store import lock
 from archlab.store.arrays import write_arrays
@@ -23,6 +22,7 @@ from archlab.store.run_folder import CURVES, EPOCHS, STEPS, RunFolder
 from archlab.store.sealing import sealed
 
 if TYPE_CHECKING:
+    from archlab.records import Epoch, NormRecording, Probes, Run, Watched
     from archlab.store.arrays import Array
 
 

@@ -29,12 +29,13 @@ def check_seal(content: bytes) -> bool:
     Raises:
         StoreError: the bytes are not those that were written.
     """
-    whole = content.rstrip(b"\n")
+    whole = content.rstrip(b"\n") if content.endswith(b"\n") else content
     length = len(_BEFORE) + _DIGITS + len(_AFTER)
     body, tail = whole[:-length], whole[-length:]
-    around = tail[: len(_BEFORE)] + tail[len(_BEFORE) + _DIGITS :]
-    if sum(mine == theirs for mine, theirs in zip(around, _BEFORE + _AFTER, strict=False)) < _LIKE:
-        return False
+    if not (tail.startswith(_BEFORE) and tail.endswith(_AFTER)):
+        around = tail[: len(_BEFORE)] + tail[len(_BEFORE) + _DIGITS :]
+        if sum(mine == theirs for mine, theirs in zip(around, _BEFORE + _AFTER, strict=False)) < _LIKE:
+            return False
     if tail != _BEFORE + hashlib.sha256(body).hexdigest().encode() + _AFTER:
         raise StoreError("it is damaged: its bytes are not those that were written (sha256)")
     return True

@@ -52,7 +52,6 @@ from archlab.store.keys import run_key, slug, watched_key
 from archlab.store.landscape_draft import LandscapeDraft
 from archlab.store.look import each_once
 from archlab.store.measurements import KINDS
-from archlab.store.problem import Problem
 from archlab.store.reading import DeniedError, NewerError
 from archlab.store.run_folder import LOCKS, RUNS, RunFolder
 from archlab.store.run_writer import RunWriter
@@ -61,6 +60,7 @@ from archlab.store.traces import TRACES, keep_trace, read_trace
 
 if TYPE_CHECKING:
     from archlab.store.arrays import Array
+    from archlab.store.problem import Problem
     from archlab.store.survey import Listing, Survey
 
 DEFAULT_FOLDER = "archlab-runs"

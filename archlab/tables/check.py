@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from archlab.records import Check
+from typing import TYPE_CHECKING
+
 from archlab.tables.table import Column, Row, Table
+
+if TYPE_CHECKING:
+    from archlab.records import Check
 
 
 def check_table(found: Check) -> Table:

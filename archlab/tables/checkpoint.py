@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from archlab.analysis.wording import counted, shape_text
-from archlab.records.checkpoint import Checkpoint, StoredTensor
 from archlab.tables.columns import count_column, size_column
 from archlab.tables.table import Column, Row, Table
+
+if TYPE_CHECKING:
+    from archlab.records.checkpoint import Checkpoint, StoredTensor
 
 
 def checkpoint_table(found: Checkpoint, depth: int | None) -> Table:

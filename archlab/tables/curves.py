@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from archlab.analysis.curves import band, stacked
-from archlab.records import NormRecording
 from archlab.tables.sparkline import sparkline
 from archlab.tables.table import Column, Row, Table
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from archlab.records import NormRecording
 
     Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from archlab.records.decoding import Decoding, DecodingPass
+from typing import TYPE_CHECKING
+
 from archlab.tables.columns import count_column, network_text, size_column
 from archlab.tables.table import AtLeast, Cell, Column, Row, Table
+
+if TYPE_CHECKING:
+    from archlab.records.decoding import Decoding, DecodingPass
 
 
 def decoding_tables(found: Decoding) -> tuple[Table, Table]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from archlab.analysis.folding import own_name, parent_rows
-from archlab.records import Diff, Layer, LayerDiff
 from archlab.tables.columns import shapes_text, subject_text
 from archlab.tables.table import Cell, Column, Emphasis, Row, Table
+
+if TYPE_CHECKING:
+    from archlab.records import Diff, Layer, LayerDiff
 
 EMPHASES: dict[str, Emphasis] = {"added": "good", "removed": "bad", "changed": "changed", "renamed": "changed"}
 TIME_COLUMNS = (

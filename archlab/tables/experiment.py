@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from archlab.analysis.expectations import asked_text, metric_title, worded
 from archlab.analysis.metrics import STATISTICS_NOTE
-from archlab.records.experiment import Experiment, ExperimentResult, Outcome, Part
 from archlab.tables.table import Column, Emphasis, Row, Table
+
+if TYPE_CHECKING:
+    from archlab.records.experiment import Experiment, ExperimentResult, Outcome, Part
 
 EMPHASIS: dict[str, Emphasis] = {"holds": "good", "fails": "bad", "open": "changed"}
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from archlab.records import Failure
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from archlab.records import Failure
 
 
 def failure_lines(failure: Failure) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from archlab.analysis.wording import counted
-from archlab.records import Graph
 from archlab.tables.columns import count_column, shapes_text
 from archlab.tables.table import Column, Row, Table
+
+if TYPE_CHECKING:
+    from archlab.records import Graph
 
 
 def graph_table(graph: Graph) -> Table:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from archlab.analysis.probing import unbounded
-from archlab.records import Landscape
 from archlab.tables.table import Column, Row, Table
+
+if TYPE_CHECKING:
+    from archlab.records import Landscape
 
 
 def landscape_table(landscape: Landscape) -> Table:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from archlab.records.memory import MemoryEstimate
+from typing import TYPE_CHECKING
+
 from archlab.tables.columns import network_text, percent_column, shapes_text, size_column
 from archlab.tables.table import Column, Row, Table, byte_size
+
+if TYPE_CHECKING:
+    from archlab.records.memory import MemoryEstimate
 
 PARTS = {
     "parameters": "parameters",

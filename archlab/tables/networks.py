@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from archlab.analysis.wording import shape_text
-from archlab.records.listed import ListedNetwork
 from archlab.tables.table import Column, Row, Table
+
+if TYPE_CHECKING:
+    from archlab.records.listed import ListedNetwork
 
 
 def networks_table(networks: Sequence[ListedNetwork]) -> Table:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from archlab.analysis.roofline import LEAST_SHARE, bound_seconds, places, ridge
-from archlab.records import LayerTime, Profile, Timing
 from archlab.tables.columns import kind_text, network_text, percent_column, seconds_column, shapes_text
 from archlab.tables.table import Cell, Column, Row, Table, duration, prefixed
+
+if TYPE_CHECKING:
+    from archlab.records import LayerTime, Profile, Timing
 
 REST_SHARE = 0.01
 """Of the pass: what a layer does itself between its rows is a row of its own from here on."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from archlab.records import Difference, Estimate, TrainingConfig
-from archlab.records.search import RateSearch, VariantRates
 from archlab.records.settings import phrases
 from archlab.tables.table import Column, Row, Table
+
+if TYPE_CHECKING:
+    from archlab.records.search import RateSearch, VariantRates
 
 
 def search_table(search: RateSearch) -> Table:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from archlab.analysis.wording import assigned
-from archlab.records import TrainingConfig
 from archlab.tables.table import Column, Row, Table
+
+if TYPE_CHECKING:
+    from archlab.records import TrainingConfig
 
 
 def config_table(config: TrainingConfig) -> Table:

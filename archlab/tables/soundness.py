@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from archlab.analysis.wording import counted
-from archlab.records.soundness import Soundness, StoreSoundness
 from archlab.tables.table import Column, Emphasis, Row, Table
+
+if TYPE_CHECKING:
+    from archlab.records.soundness import Soundness, StoreSoundness
 
 _ROLES: dict[str, Emphasis] = {"damaged": "bad", "newer": "changed", "no access": "changed", "interrupted": "dim"}
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from archlab.records import Estimate
 from archlab.tables.markup import escaped
+
+if TYPE_CHECKING:
+    from archlab.records import Estimate
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS = "_.-=*#"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from archlab.records.surgery import Cut, Surgery
+from typing import TYPE_CHECKING
+
 from archlab.tables.table import Column, Row, Table
+
+if TYPE_CHECKING:
+    from archlab.records.surgery import Cut, Surgery
 
 TITLES = {"fold": "BatchNorm folded", "norm": "normalisation replaced", "skip": "skip connections switched off"}
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from archlab.records import Discrepancy, Verification
+from typing import TYPE_CHECKING
+
 from archlab.tables.columns import shapes_text
 from archlab.tables.table import Column, Row, Table
+
+if TYPE_CHECKING:
+    from archlab.records import Discrepancy, Verification
 
 
 def verification_table(verification: Verification) -> Table:

@@ -20,6 +20,7 @@ from archlab.records import Epoch, Run, TrainingConfig, Watched
 from archlab.records.entry import entry_of
 from archlab.store import Store, look, open_store, survey
 from archlab.store.index import INDEX
+from archlab.store.listed import Setups
 from archlab.store.survey import Listing
 
 CONFIG = TrainingConfig(variant="norm=none", options={"norm": "none"}, epochs=2)
@@ -68,7 +69,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the folders that are read from here on."""
     names: list[str] = []
 
-    def read(root: str, name: str, setups: look.Setups) -> look.Look | None:
+    def read(root: str, name: str, setups: Setups) -> look.Look | None:
         names.append(name)
         return look.look_at(root, name, setups)
 
