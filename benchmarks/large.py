@@ -27,7 +27,7 @@ import numpy as np
 from archlab.analysis.comparison import summarise
 from archlab.records import Epoch, Run, TrainingConfig, Value
 from archlab.records.data import DataSummary, PartSummary
-from archlab.store import Store, open_store, run_key
+from archlab.store import Store, contents, open_store, run_key
 from archlab.store.arrays import write_arrays
 from archlab.store.sealing import sealed
 
@@ -136,6 +136,7 @@ def write_runs(folder: Path, numbers: range, trace: str) -> None:
         home.mkdir()
         (home / "run.json").write_text(sealed(run.to_json()), encoding="utf-8")
         (home / "curves.safetensors").write_bytes(content)
+        contents.keep(home)
 
 
 def fill(store: Store, runs: int) -> None:

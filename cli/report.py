@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -90,7 +91,7 @@ def report(
     if everything:
         from archlab.cli.common.store_pages import write_all
 
-        written = write_all(home, path, lambda comparison: _networks_of([comparison], home, data_dir, trust))
+        written = write_all(home, path, partial(_compared, home, data_dir, trust))
     else:
         from archlab.reports import save
 
@@ -236,6 +237,11 @@ def _newest(store: Store) -> Comparison:
             "`archlab compare --bn off`"
         )
     return comparisons[-1]
+
+
+def _compared(store: Store, data_dir: Path | None, trust: bool, comparison: Comparison) -> list[Trace]:
+    """The networks that a comparison's runs trained."""
+    return _networks_of([comparison], store, data_dir, trust)
 
 
 def _networks_of(items: Sequence[Shown], store: Store, data_dir: Path | None, trust: bool) -> list[Trace]:

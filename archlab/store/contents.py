@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,24 +89,29 @@ def load(folder: Path) -> Contents | None:
         StoreError: they can't be read, or are gone.
         NewerError: a newer archlab wrote them.
     """
-    import msgspec
-
     path = folder / CONTENTS
     with reading(path):
         try:
-            content = files.read_regular(path)
+            state = path.stat()
         except FileNotFoundError:
             if not folder.name.endswith(PARTIAL) and check_seal(files.read_regular(folder / RUN)):
                 raise StoreError(f"{path} is missing, which was written with the run") from None
             return None
-        if not check_seal(content):
-            raise StoreError(f"{path} can't be read: it has no hash of its own")
-        document = msgspec.json.decode(content, type=dict[str, Any])
-        if document.get("schema") != SCHEMA:
-            raise NewerError(
-                f"{path} has schema {document.get('schema')!r}, expected {SCHEMA!r}: a newer archlab wrote it"
-            )
-        return msgspec.convert(document, Contents)
+        return _loaded(path, (state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino))
+
+
+@lru_cache(maxsize=64)
+def _loaded(path: Path, stamp: tuple[int, ...]) -> Contents:
+    """What a `contents.json` says while it is as it was: a page asks of a run for one file after the other."""
+    import msgspec
+
+    content = files.read_regular(path)
+    if not check_seal(content):
+        raise StoreError(f"{path} can't be read: it has no hash of its own")
+    document = msgspec.json.decode(content, type=dict[str, Any])
+    if document.get("schema") != SCHEMA:
+        raise NewerError(f"{path} has schema {document.get('schema')!r}, expected {SCHEMA!r}: a newer archlab wrote it")
+    return msgspec.convert(document, Contents)
 
 
 def check(folder: Path, name: str) -> None:

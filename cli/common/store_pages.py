@@ -1,13 +1,17 @@
 """`archlab report --all`: a page for each comparison of a store, pages of its other runs, and an index that links them.
 
-One page is made at a time, of the runs that it shows, so that the memory doesn't grow with the store.
+A process makes one page at a time, of the runs that it shows, so that the memory doesn't grow with the store.
 """
 
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -22,6 +26,10 @@ if TYPE_CHECKING:
     from archlab.store import Store
 
 RUNS_PER_PAGE = 500
+PAGES_PER_PROCESS = 8
+"""A process takes as long to start as a few pages do."""
+MOST_PROCESSES = 4
+"""Each takes 180 MB."""
 
 
 def write_all(store: Store, path: Path | None, networks: Callable[[Comparison], Sequence[Trace]]) -> Path:
@@ -30,7 +38,7 @@ def write_all(store: Store, path: Path | None, networks: Callable[[Comparison], 
     Args:
         store: whose runs and comparisons are shown.
         path: of the index; None for the store's own.
-        networks: gives those that a comparison's runs trained.
+        networks: gives those that a comparison's runs trained; other processes get it too.
 
     Raises:
         InputError: the store is empty.
@@ -51,46 +59,86 @@ def write_all(store: Store, path: Path | None, networks: Callable[[Comparison], 
     files.make_folder(target.parent)
     claimed = {key for comparison in comparisons for key in comparison.runs}
     loose = [entry for entry in listing.entries if entry.key not in claimed]
-    pages = _paged(loose)
     cards: list[Card] = []
-    total = len(comparisons) + len(pages)
+    jobs = _jobs(comparisons, _paged(loose), len(loose))
+    pages = _Pages(store, target, networks)
     with progress() as bars:
-        task = bars.add_task("pages", total=total, note="")
-        for made in _pages(store, target, comparisons, pages, networks):
+        task = bars.add_task("pages", total=len(jobs), note="")
+        for made in _each(pages, jobs):
             cards += made
-            bars.update(task, advance=1, note=f"of {total}")
-    _remove_others(target, len(pages))
+            bars.update(task, advance=1, note=f"of {len(jobs)}")
+    _remove_others(target, len(jobs) - len(comparisons))
     title = f"Reports of {store.path.resolve().name}"
     return write(target, index_page(cards, len(comparisons), len(loose), title))
 
 
-def _pages(
-    store: Store,
-    target: Path,
-    comparisons: Sequence[Comparison],
-    pages: Sequence[Sequence[Entry]],
-    networks: Callable[[Comparison], Sequence[Trace]],
-) -> Iterator[list[Card]]:
-    """Write the pages, and give of each its cards."""
-    from archlab.reports import save
-    from archlab.reports.index import comparison_card, loose_cards
+@dataclass(frozen=True)
+class _Loose:
+    """A page of runs that are in no comparison."""
 
-    for comparison in comparisons:
-        single = target.with_name(f"{comparison.key}.html")
-        if not single.exists() or single.stat().st_mtime < store.comparison_written(comparison.key):
-            save(single, [comparison, *networks(comparison)], store=store, command=comparison.command)
-        yield [comparison_card(comparison, quote(single.name), store.available(comparison.runs))]
-    count = sum(map(len, pages))
+    number: int
+    entries: Sequence[Entry]
+    about: str
+
+
+def _jobs(comparisons: Sequence[Comparison], pages: Sequence[Sequence[Entry]], count: int) -> list[Comparison | _Loose]:
+    jobs: list[Comparison | _Loose] = [*comparisons]
     first = 1
     for number, entries in enumerate(pages, start=1):
-        others = _loose_path(target, number)
         about = "runs in no comparison"
         if len(pages) > 1:
             about = f"runs {first:,d} to {first + len(entries) - 1:,d} of {count:,d} in no comparison"
-        runs = store.available(entry.key for entry in entries)
-        _save_loose(others, runs, entries, store, about.capitalize())
-        yield loose_cards(runs, quote(others.name), f"Page of {about}.")
+        jobs.append(_Loose(number, entries, about))
         first += len(entries)
+    return jobs
+
+
+@dataclass(frozen=True)
+class _Pages:
+    """Writes a page, in whichever process, and gives its cards for the index."""
+
+    store: Store
+    target: Path
+    networks: Callable[[Comparison], Sequence[Trace]]
+
+    def __call__(self, job: Comparison | _Loose) -> list[Card]:
+        return self._loose(job) if isinstance(job, _Loose) else self._comparison(job)
+
+    def _comparison(self, comparison: Comparison) -> list[Card]:
+        from archlab.reports import save
+        from archlab.reports.index import comparison_card
+
+        single, store = self.target.with_name(f"{comparison.key}.html"), self.store
+        if not single.exists() or single.stat().st_mtime < store.comparison_written(comparison.key):
+            save(single, [comparison, *self.networks(comparison)], store=store, command=comparison.command)
+        return [comparison_card(comparison, quote(single.name), store.available(comparison.runs))]
+
+    def _loose(self, job: _Loose) -> list[Card]:
+        from archlab.reports.index import loose_cards
+
+        others = _loose_path(self.target, job.number)
+        runs = self.store.available(entry.key for entry in job.entries)
+        _save_loose(others, runs, job.entries, self.store, job.about.capitalize())
+        return loose_cards(runs, quote(others.name), f"Page of {job.about}.")
+
+
+def _each(pages: _Pages, jobs: Sequence[Comparison | _Loose]) -> Iterator[list[Card]]:
+    """The cards of all pages, in their order; many pages are written by several processes."""
+    from archlab.training.engine import default_workers
+
+    processes = min(default_workers(accelerator=False), MOST_PROCESSES, len(jobs) // PAGES_PER_PROCESS)
+    if processes < 2:
+        yield from map(pages, jobs)
+        return
+    # New interpreters and no copies of this one, which may have threads; Ctrl-C is this process's to answer.
+    context = multiprocessing.get_context("spawn")
+    ignored = signal.SIGINT, signal.SIG_IGN
+    with ProcessPoolExecutor(processes, context, initializer=signal.signal, initargs=ignored) as pool:
+        try:
+            yield from pool.map(pages, jobs)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _paged(entries: Sequence[Entry]) -> list[list[Entry]]:

@@ -212,6 +212,21 @@ def test_all_divides_loose_runs_into_pages(command: Command, untraced: None, mon
     assert "Page of runs in no comparison." in Path("pages/i.html").read_text(encoding="utf-8")
 
 
+def test_all_by_several_processes_is_the_same(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archlab.cli.common.store_pages.RUNS_PER_PAGE", 2)
+    store = open_store(Path("archlab-runs"))
+    for seed in range(3):
+        add_run(store, "norm=group", seed)
+    written = []
+    for pages, processes in ((8, 1), (1, 2)):
+        monkeypatch.setattr("archlab.cli.common.store_pages.PAGES_PER_PROCESS", pages)
+        monkeypatch.setattr("archlab.training.engine.default_workers", lambda processes=processes, **_: processes)
+        assert command("--all", "-o", f"{processes}/i.html")[0] == 0
+        written.append({path.name: path.read_bytes() for path in Path(str(processes)).iterdir()})
+    assert len(written[0]) == 3
+    assert written[0] == written[1]
+
+
 def test_open_shows_the_page(command: Command, untraced: None, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     monkeypatch.setattr("webbrowser.open", shown.append)
