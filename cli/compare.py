@@ -24,6 +24,7 @@ from archlab.cli.common.planning import show_plan
 from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import Levels
 from archlab.cli.common.verdicts import show_worst_verdicts, write_verdict_line
+from archlab.cli.report import networks_of
 from archlab.cli.serve import follow
 from archlab.errors import InputError
 from archlab.records import TrainingConfig
@@ -164,26 +165,29 @@ def compare(
     stated = None if margin is None else checked_margin(margin) / unit.scale
     varied, shared = _varied(vary), network_options(options)
     from archlab.analysis.answers import answer
-    from archlab.comparing import conduct, design, traces
+    from archlab.comparing import conduct
+    from archlab.comparing.asked import AskedDesign
     from archlab.tables.comparison import answer_table
-    from archlab.training.preparation import Preparer
+    from archlab.training.engine import all_stored
 
-    with prints_aside():
-        designed = design(network, bn=bn, skip=skip, vary=varied, seeds=chosen_seeds(seeds), options=shared, **levels)
     home = execution.home
     execution = replace(execution, store=home)
+    with prints_aside():
+        asked = AskedDesign(
+            network, home, bn=bn, skip=skip, vary=varied, seeds=chosen_seeds(seeds), options=shared, **levels
+        )
+    designed = asked.design
     if max_lr is not None:
         _search(designed, execution, max_lr, target)
         return
     configs = designed.configs
     if dry_run:
+        from archlab.training.preparation import Preparer
+
         show_plan(configs, Preparer(execution), target)
         return
     followed = follow(context, home, configs, fresh=execution.fresh, show=opened) if live else None
-    preparer = Preparer(execution)
-    with prints_aside():
-        networks = traces(designed.variants, preparer)  # refuses a network that doesn't take the images
-    announce(configs, preparer)
+    networks = None if all_stored(configs, execution) else _announced(designed, execution)
     with showing_progress(len(configs)) as watch:
         try:
             command = shlex.join(["archlab", *sys.argv[1:]])
@@ -193,6 +197,7 @@ def compare(
                 f"stopped: {watch.ended} of {len(configs)} runs are in {home.path}, the same command goes on from there"
             )
             raise typer.Exit(stopped_code(error)) from None
+    asked.keep()
     if followed is not None:
         followed.last_message = "The comparison has ended: its command shows the result."
     short = target == Output() and not full
@@ -219,6 +224,22 @@ def compare(
         write_line(*answer(comparison))  # what was asked, where people look
     if any(variant.failed for variant in comparison.variants):
         raise typer.Exit(1)
+
+
+def _announced(designed: Design, execution: Execution) -> list[Trace]:
+    """The networks that are to be trained, after it was said how long that will take.
+
+    Raises:
+        InputError: a network does not take the images.
+    """
+    from archlab.comparing import traces
+    from archlab.training.preparation import Preparer
+
+    preparer = Preparer(execution)
+    with prints_aside():
+        found = traces(designed.variants, preparer)
+    announce(designed.configs, preparer)
+    return found
 
 
 def _search(designed: Design, execution: Execution, bounds: str, target: Output) -> None:
@@ -270,14 +291,30 @@ def show(comparison: Comparison, target: Output, *, answer_last: bool = False) -
             write_item(sentence)
 
 
-def write_report(comparison: Comparison, traces: Sequence[Trace], store: Store, path: Path | None) -> Path:
-    """The path of the report on a comparison and its networks, now written."""
-    from archlab import files, reports
+def write_report(comparison: Comparison, traces: Sequence[Trace] | None, store: Store, path: Path | None) -> Path:
+    """The path of the report on a comparison, now written.
 
-    target = path or store.report_path(comparison.key)
-    if path is None:
-        files.make_folder(target.parent)
-    return reports.save(target, [comparison, *traces], store=store, command=comparison.command)
+    Args:
+        comparison: what is shown.
+        traces: its networks; None for those that the store has.
+        store: of its runs, and of the report where no path is given.
+        path: where it goes; one in the store that shows the same is left.
+    """
+    from archlab import files
+    from archlab.cli.common.store_pages import save_once
+
+    def page() -> str:
+        from archlab import reports
+
+        networks = networks_of([comparison], store, data_dir=None, trust=False) if traces is None else traces
+        return reports.page([comparison, *networks], store=store, command=comparison.command)
+
+    if path is not None:
+        return files.save(path, page())
+    target = store.report_path(comparison.key)
+    files.make_folder(target.parent)
+    save_once(target, replace(comparison, created="").to_dict(), page)
+    return target
 
 
 def _varied(vary: list[str] | None) -> list[tuple[str, list[Value]]]:

@@ -103,7 +103,7 @@ def report(
             for one, thing in zip(kept, things or [""], strict=True)
         ]
         command = shlex.join(["archlab", *sys.argv[1:]])
-        items = [*found, *_networks_of(found, home, data_dir, trust)]
+        items = [*found, *networks_of(found, home, data_dir, trust)]
         if png or svg:
             _save_images(items, home, png, svg)
         if path or not (png or svg):
@@ -241,10 +241,10 @@ def _newest(store: Store) -> Comparison:
 
 def _compared(store: Store, data_dir: Path | None, trust: bool, comparison: Comparison) -> list[Trace]:
     """The networks that a comparison's runs trained."""
-    return _networks_of([comparison], store, data_dir, trust)
+    return networks_of([comparison], store, data_dir, trust)
 
 
-def _networks_of(items: Sequence[Shown], store: Store, data_dir: Path | None, trust: bool) -> list[Trace]:
+def networks_of(items: Sequence[Shown], store: Store, data_dir: Path | None, trust: bool) -> list[Trace]:
     """The networks that the runs trained, fitted to their data, each once.
 
     As the store kept them. Those of an older archlab's runs, and of runs in files, are built: archlab's own,

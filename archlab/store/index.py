@@ -1,4 +1,5 @@
-"""The index of a large store: what lists say of its ended runs, so that 30,000 folders needn't be read each time.
+"""The index of a store: what lists say of ended runs, where there are many, so that 30,000 folders needn't be read each
+time; and which answers were found to questions, so that they needn't be sought again.
 
 It is a file beside the runs, in SQLite with a write-ahead log, and never the truth: a row counts only while the stamp
 of its folder's run.json is the one that it was made of. It can be deleted at any time. One that is damaged or of
@@ -10,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from archlab.records import Epoch, Run, TrainingConfig
 from archlab.records.entry import MEASURES, Entry, Setup
@@ -33,10 +34,14 @@ COLUMNS = (
 TABLES = (
     "CREATE TABLE setups (id INTEGER PRIMARY KEY, config TEXT NOT NULL, watched TEXT NOT NULL)",
     f"CREATE TABLE runs (name TEXT PRIMARY KEY, {', '.join(COLUMNS[1:])}) WITHOUT ROWID",
+    "CREATE TABLE answers (question TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID",
 )
 STAMPED = 5
 """The first columns: the name, and the stamp."""
 SETUP = COLUMNS.index("setup")
+
+
+R = TypeVar("R")
 
 
 class _UnusableError(Exception):
@@ -55,25 +60,47 @@ class Index:
 
     def read(self, setups: Setups) -> dict[str, Look]:
         """What is known of the folders of ended runs, by their names; nothing where no index can be read."""
-        for how in ("", "?immutable=1"):  # the second way needs no file beside it, which somebody else's store may bar
-            if not self._path.exists():
-                return {}
-            try:
-                with self._opened(how) as index:
-                    return _looks(index, setups)
-            except _UnusableError:
-                self._discard()
-                return {}
-            except (sqlite3.Error, OSError):
-                continue
-        return {}
+        return self._read(lambda index: _looks(index, setups)) or {}
+
+    def answers(self, questions: Collection[str]) -> dict[str, str]:
+        """Question -> the answer that was kept, of those that have one."""
+        return self._read(lambda index: _answers(index, questions)) or {}
 
     def write(self, looks: Mapping[str, Look], gone: Collection[str]) -> None:
         """Keep what was found of folders (`is_kept`), and forget those that are gone, at once or not at all."""
+        self._write(lambda index: _keep_looks(index, looks, gone))
+
+    def keep_answers(self, found: Mapping[str, str]) -> None:
+        """Keep answers to questions."""
+        if found:
+            self._write(
+                lambda index: index.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", list(found.items()))
+            )
+
+    def _read(self, ask: Callable[[sqlite3.Connection], R]) -> R | None:
+        for how in ("", "?immutable=1"):  # the second way needs no file beside it, which somebody else's store may bar
+            if not self._path.exists():
+                return None
+            try:
+                with self._opened(how) as index:
+                    if index.execute("PRAGMA user_version").fetchone() != (_version(),):
+                        raise _UnusableError("another archlab's")
+                    index.execute("BEGIN")  # one state of all tables
+                    return ask(index)
+            except _UnusableError:
+                self._discard()
+                return None
+            except (sqlite3.Error, OSError):
+                continue
+        return None
+
+    def _write(self, change: Callable[[sqlite3.Connection], object]) -> None:
         for _ in range(2):
             try:
                 with self._opened() as index:
-                    _write(index, looks, gone)
+                    _begin(index)
+                    change(index)
+                    index.execute("COMMIT")
                 return
             except _UnusableError:
                 self._discard()
@@ -117,10 +144,16 @@ def _version() -> int:
     return zlib.crc32(repr(known).encode()) & 0x7FFFFFFF
 
 
+def _answers(index: sqlite3.Connection, questions: Collection[str]) -> dict[str, str]:
+    found = {}
+    for question in questions:
+        row = index.execute("SELECT answer FROM answers WHERE question = ?", (question,)).fetchone()
+        if row is not None:
+            found[question] = row[0]
+    return found
+
+
 def _looks(index: sqlite3.Connection, setups: Setups) -> dict[str, Look]:
-    if index.execute("PRAGMA user_version").fetchone() != (_version(),):
-        raise _UnusableError("another archlab's")
-    index.execute("BEGIN")  # one state of both tables
     shared = {
         number: setups.kept(Setup(config, watched))
         for number, config, watched in index.execute("SELECT id, config, watched FROM setups")
@@ -136,7 +169,8 @@ def _looks(index: sqlite3.Connection, setups: Setups) -> dict[str, Look]:
     return found
 
 
-def _write(index: sqlite3.Connection, looks: Mapping[str, Look], gone: Collection[str]) -> None:
+def _begin(index: sqlite3.Connection) -> None:
+    """Begin to change the database, whose tables are made where there are none."""
     index.execute("PRAGMA journal_mode = WAL")
     index.execute("PRAGMA synchronous = NORMAL")  # what was written last may be lost, and is made anew
     index.execute("BEGIN IMMEDIATE")
@@ -147,6 +181,9 @@ def _write(index: sqlite3.Connection, looks: Mapping[str, Look], gone: Collectio
         index.execute(f"PRAGMA user_version = {_version()}")
     elif version != (_version(),):
         raise _UnusableError("another archlab's")
+
+
+def _keep_looks(index: sqlite3.Connection, looks: Mapping[str, Look], gone: Collection[str]) -> None:
     setups = {look.entry.setup for look in looks.values() if look.entry is not None}
     numbers = {setup: _number(setup) for setup in setups}
     index.executemany(
@@ -158,7 +195,6 @@ def _write(index: sqlite3.Connection, looks: Mapping[str, Look], gone: Collectio
         [(name, *look.stamp, look.error, *_cells(look.entry, numbers)) for name, look in looks.items() if look.stamp],
     )
     index.executemany("DELETE FROM runs WHERE name = ?", [(name,) for name in gone])
-    index.execute("COMMIT")
 
 
 def _cells(entry: Entry | None, numbers: Mapping[Setup, int]) -> tuple[object, ...]:

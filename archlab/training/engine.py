@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING, Self
 from archlab.errors import InputError, RunError
 from archlab.records import Run, TrainingConfig
 from archlab.records.config import consistent
+from archlab.records.run import RESULTS
 from archlab.records.settings import settled
 from archlab.training import images
+from archlab.training.asked import Asked
 from archlab.training.execution import Execution
 from archlab.training.progress import Progress
 from archlab.training.stopping import Stop, stopping_by_signals
@@ -75,10 +77,31 @@ def train_all(
     if reason := next((source.local for source in sources if source.local), ""):
         runs = _train_here(unique, execution, progress or (lambda event: None), sources, reason)
         return [runs[unique.index(config)] for config in configs]
-    stop = Stop()
-    with _Pool(execution, unique, progress or (lambda event: None), stop) as pool, stopping_by_signals(stop):
-        runs = pool.work()
-    return [runs[unique.index(config)] for config in configs]
+    asked = Asked(unique, execution)
+    known, tell = asked.stored(), progress or (lambda event: None)
+    for place, run in known.items():
+        tell(Progress(unique[place], "reused", run.key, epoch=len(run.epochs), run=run))
+    left = [place for place in range(len(unique)) if place not in known]
+    if left:
+        stop = Stop()
+        pool = _Pool(execution, [unique[place] for place in left], tell, stop)
+        try:
+            with pool, stopping_by_signals(stop):
+                pool.work()
+        finally:
+            found = {left[place]: run for place, run in pool.runs.items()}
+            asked.keep({place: run for place, run in found.items() if run.status in RESULTS})
+        known |= found
+    return [known[unique.index(config)] for config in configs]
+
+
+def all_stored(configs: Sequence[TrainingConfig], execution: Execution) -> bool:
+    """Whether the store is known to have all runs of some configurations, so that nothing is left to train.
+
+    What was never asked for before counts as missing, though the store may have it.
+    """
+    unique = _different([consistent(settled(config)) for config in configs])
+    return len(Asked(unique, settled(execution)).stored()) == len(unique)
 
 
 def _train_here(

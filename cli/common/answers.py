@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archlab import __version__, files
-from archlab.cli.common.completion import BUILT_IN
+from archlab import files
+from archlab.circumstances import code, digest
 from archlab.errors import ArchlabError
 
 if TYPE_CHECKING:
@@ -28,10 +26,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 100_000_000
 """Of all that is kept; the oldest goes first."""
-ZOOS = ("torchvision", "timm")
 OFF = "off"
-OTHERS = {"__pycache__", "resources", "tests", "benchmarks", "docs", "build", "dist", ".git", ".venv"}
-"""Folders beside and in archlab's, without code that makes a trace."""
 
 
 def cache_folder() -> Path | None:
@@ -86,40 +81,11 @@ def _path(
     network: str, inputs: Sequence[str] | None, batch: int | None, options: Mapping[str, Value], columns: Sequence[str]
 ) -> Path | None:
     """Where the answer to a question is kept; None for a question whose answer depends on what nobody can see."""
-    library, mark, _ = network.partition(":")
-    folder = cache_folder()
-    known = library in ZOOS if mark else network in BUILT_IN
-    if folder is None or not known or any("@" in text for text in inputs or ()):
+    folder, versions = cache_folder(), code(network)
+    if folder is None or versions is None or any("@" in text for text in inputs or ()):
         return None
-    try:
-        versions = [_version(name) for name in ("torch", *([library] if mark else []))]
-    except Exception:  # not installed: whoever measures says so
-        return None
-    asked = [network, inputs, batch, sorted(options.items()), sorted(columns), __version__, _newest(), *versions]
-    digest = hashlib.sha256(json.dumps([*asked, sys.version, sys.platform], default=str).encode()).hexdigest()
-    return folder / "traces" / f"{digest}.json"
-
-
-def _version(name: str) -> str:
-    from importlib.metadata import version
-
-    return version(name)
-
-
-def _newest() -> int:
-    """When a file of archlab was last written, in nanoseconds: one that is worked on has no other sign of it."""
-    package = Path(__file__).resolve().parents[2]
-    roots = {package, Path(sys.modules["archlab"].__file__ or "").resolve().parent}
-    found = 0
-    for root in roots:
-        for folder, folders, names in os.walk(root):
-            folders[:] = [
-                name for name in folders if name not in ("__pycache__", "resources", "tests", ".git", ".venv")
-            ]
-            for name in names:
-                if name.endswith(".py"):
-                    found = max(found, os.stat(os.path.join(folder, name)).st_mtime_ns)  # noqa: PTH116, PTH118
-    return found
+    asked = digest(network, inputs, batch, sorted(options.items()), sorted(columns), versions)
+    return folder / "traces" / f"{asked}.json"
 
 
 def _read(path: Path) -> Trace | None:

@@ -10,15 +10,8 @@ import contextlib
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 
-BUILT_IN = (
-    *("densenet", "densenet-100-12", "densenet-40-12", "densenet-bc-100-12", "densenet-bc-190-40"),
-    *(f"densenet{depth}" for depth in (121, 161, 169, 201)),
-    *("lenet", "lenet-position", "plain20", "plain56", "resnet"),
-    *(f"resnet{depth}" for depth in (18, 20, 32, 34, 44, 50, 56, 101, 110, 152)),
-    "resnet20-scaled",
-)
-"""The registry's names, written out: it needs torch, whose import takes longer than anybody waits for a word. A test
-holds that they are the same."""
+from archlab.circumstances import BUILT_IN
+
 ZOOS = ("torchvision:", "timm:", "hf:")
 
 

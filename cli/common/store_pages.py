@@ -5,7 +5,6 @@ A process makes one page at a time, of the runs that it shows, so that the memor
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from archlab import files
 from archlab.cli.common.console import message, progress
 from archlab.errors import InputError
 
@@ -44,7 +44,6 @@ def write_all(store: Store, path: Path | None, networks: Callable[[Comparison], 
         InputError: the store is empty.
         StoreError: a page can't be written.
     """
-    from archlab import files
     from archlab.reports import write
     from archlab.reports.index import index_page
 
@@ -155,18 +154,29 @@ def _loose_path(target: Path, number: int) -> Path:
 
 
 def _save_loose(path: Path, runs: Sequence[Run], entries: Sequence[Entry], store: Store, title: str) -> None:
-    """Write the page on some runs, unless it is there and of the same runs: its last line says of which."""
-    from archlab import __version__
-    from archlab.reports import page, write
+    """Write the page on some runs."""
+    from archlab.reports import page
 
-    shown = [
-        __version__,
-        title,
-        *([entry.setup.text, *(cell for cell in entry if cell is not entry.setup)] for entry in entries),
-    ]
-    mark = f"<!-- runs {hashlib.sha256(repr(shown).encode()).hexdigest()} -->\n"
+    shown = [[entry.setup.text, *(cell for cell in entry if cell is not entry.setup)] for entry in entries]
+    save_once(path, [title, shown], lambda: page(runs, store=store, title=title))
+
+
+def save_once(path: Path, shown: object, make: Callable[[], str]) -> None:
+    """Write a page, unless it is there and of the same: its last line says of what, and of which archlab.
+
+    Args:
+        path: where.
+        shown: what decides what the page shows, as JSON can hold it.
+        make: gives its HTML.
+
+    Raises:
+        StoreError: it can't be written.
+    """
+    from archlab.circumstances import digest, newest
+
+    mark = f"<!-- shows {digest(newest(), shown)} -->\n"
     if not _ends_with(path, mark):
-        write(path, f"{page(runs, store=store, title=title)}\n{mark}")
+        files.save(path, f"{make()}\n{mark}")
 
 
 def _ends_with(path: Path, mark: str) -> bool:
@@ -181,7 +191,6 @@ def _ends_with(path: Path, mark: str) -> bool:
 
 def _remove_others(target: Path, pages: int) -> None:
     """Remove pages of runs that are not needed any more: there were more runs, or they are compared now."""
-    from archlab import files
 
     number = pages + 1
     while (path := _loose_path(target, number)).exists():

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from archlab import networks
+from archlab.circumstances import BUILT_IN
 from archlab.cli.app import COMMANDS
-from archlab.cli.common.completion import BUILT_IN, column_names, network_names, run_keys
+from archlab.cli.common.completion import column_names, network_names, run_keys
 from archlab.store import open_store
 from tests.cli import trained
 from tests.cli.command import run

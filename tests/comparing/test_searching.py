@@ -92,6 +92,9 @@ def test_bounds_that_hold_nothing_are_refused(bounds: tuple[float, float]) -> No
         rate_grid(*bounds)
 
 
+STEEP = (0.1, 1.0, 1e2, 1e4, 1e6)
+
+
 def test_a_search_that_trains(tmp_path: Path) -> None:
     """One linear layer, plain SGD, on few digits: the bisection's runs are in the store, and are not trained again."""
     base = TrainingConfig(
@@ -99,11 +102,11 @@ def test_a_search_that_trains(tmp_path: Path) -> None:
     )
     designed = design(base, vary={"label_smoothing": [0.0, 0.1]}, seeds=1)
     execution = Execution(store=tmp_path / "store", workers=1, device="cpu")
-    result = search(designed, execution, grid=rate_grid(0.1, 1e6))
+    result = search(designed, execution, grid=STEEP)
     runs = execution.home.runs()
     assert {run.status for run in runs} == {"finished", "diverged"}
     states: set[str] = set()
-    assert search(designed, execution, lambda event: states.add(event.state), grid=rate_grid(0.1, 1e6)) == result
+    assert search(designed, execution, lambda event: states.add(event.state), grid=STEEP) == result
     assert states == {"reused"}
     rates = [rate for variant in result.variants for rate in variant.rates]
     assert all(rate is not None and 0.1 <= rate < 1e6 for rate in rates)

@@ -38,7 +38,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 @pytest.fixture
 def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs are shown without their networks: tracing them is another test's concern."""
-    monkeypatch.setattr(report, "_networks_of", lambda items, store, data_dir, trust: [])
+    monkeypatch.setattr(report, "networks_of", lambda items, store, data_dir, trust: [])
 
 
 def test_no_argument_is_the_newest_comparison(command: Command, untraced: None) -> None:

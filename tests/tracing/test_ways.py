@@ -204,7 +204,7 @@ EQUATIONS = [
 
 
 @pytest.mark.parametrize("equation", EQUATIONS)
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=4)
 @given(sizes=st.fixed_dictionaries({axis: st.sampled_from([1, 2, 5]) for axis in "bijk"}))
 def test_einsum_over_axes_of_size_one(equation: str, sizes: dict[str, int]) -> None:
     operands = equation.replace(" ", "").replace("...", "b").partition("->")[0].split(",")
@@ -255,7 +255,7 @@ def networks(draw: Any, depth: int = 1) -> nn.Module:
     return nn.Sequential(*made)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(networks())
 def test_random_networks(network: nn.Module) -> None:
     in_every_way(network.requires_grad_(False), [(2, 6)])  # torch takes no out= where something is to be trained

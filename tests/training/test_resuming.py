@@ -91,7 +91,7 @@ def test_a_run_that_was_stopped_anywhere_is_the_one_that_was_not(
     run = session.run(config, Preparer(Execution(store=whole, device="cpu")), lambda event: seen.append(event.state))
     events, expected = sum(state in COUNTED for state in seen), numbers(run, whole)
     preparer = Preparer(Execution(store=parts, device="cpu", checkpoint_seconds=1e-9))
-    for place in range(1, events + 1, 2):
+    for place in range(1, events + 1, 3):
         found = stopped_after(config, preparer, place, gently=gently)
         stops = 0
         while found is None:
