@@ -17,7 +17,7 @@ from archlab.store.index import Index, is_kept
 from archlab.store.listed import Setups
 from archlab.store.look import Look, each_once, is_partial, look_at, stamp_of
 from archlab.store.problem import Problem
-from archlab.store.run_folder import RUNS, RunFolder
+from archlab.store.run_folder import RUNS, Fingerprint, RunFolder
 
 if TYPE_CHECKING:
     from archlab.records.entry import Entry
@@ -74,7 +74,7 @@ class Survey:
         self._numbers = self._scan()
         ended = sum(not is_partial(name) for name in self._numbers)
         known = self._index.read(self._setups) if is_first and ended >= INDEXED_RUNS else self.looks
-        current = self._current(known)
+        current = {name: known[name] for name in self._numbers if name in known and self._is_current(name, known[name])}
         self._due = time.monotonic() + REST * (time.monotonic() - start)
         has_changed = self._take(current)
         if ended >= INDEXED_RUNS:
@@ -120,24 +120,14 @@ class Survey:
             self._changed = changed
         return {name: found[name] for name in sorted(found)}
 
-    def _current(self, known: Mapping[str, Look]) -> dict[str, Look]:
-        """Those of the looks whose folders are as they were."""
-        found, root = {}, self._root
-        for name in self._numbers:
-            look = known.get(name)
-            if look is None:
-                continue
-            if look.stamp == stamp_of(root, name) if not is_partial(name) else self._is_current(name, look):
-                found[name] = look
-        return found
-
     def _is_current(self, name: str, look: Look) -> bool:
         """Whether the folder is as it was when it was looked at."""
         if look.stamp is None:
             return False
-        if is_partial(name):
-            return look.stamp == RunFolder(Path(self._root, name)).fingerprint()
-        return look.stamp == stamp_of(self._root, name)
+        return look.stamp == (self._partial_stamp(name) if is_partial(name) else stamp_of(self._root, name))
+
+    def _partial_stamp(self, name: str) -> Fingerprint | None:
+        return RunFolder(Path(self._root, name)).fingerprint()
 
     def _take(self, current: Mapping[str, Look]) -> bool:
         """Read the folders that are not among those that are known; whether something has changed."""

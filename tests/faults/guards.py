@@ -156,7 +156,7 @@ GUARDS = (
     Guard(
         "a row of the index counts while its run is as it was",
         "archlab/store/survey.py",
-        "return look.stamp == stamp_of(self._root, name)",
+        "return look.stamp == (self._partial_stamp(name) if is_partial(name) else stamp_of(self._root, name))",
         "return True",
         "tests/store/test_index.py",
     ),
