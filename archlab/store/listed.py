@@ -25,15 +25,6 @@ _SEED = re.compile(rb'\n    "seed": (\d+),')
 """A text in JSON holds no line break, so this is a line of its own."""
 
 
-class _Epoch(msgspec.Struct, gc=False):
-    test_accuracy: float | None = None
-    test_accuracy_running: float | None = None
-    test_loss: float | None = None
-    train_accuracy: float | None = None
-    train_loss: float | None = None
-    seconds: float | None = None
-
-
 class _Run(msgspec.Struct):
     key: str
     config: msgspec.Raw
@@ -45,7 +36,7 @@ class _Run(msgspec.Struct):
 
 
 _RUN = msgspec.json.Decoder(_Run)
-_EPOCH = msgspec.json.Decoder(_Epoch)
+_EPOCH = msgspec.json.Decoder(msgspec.defstruct("Epoch", [(name, float | None, None) for name in MEASURES], gc=False))
 _NONE = (None,) * len(MEASURES)
 
 
