@@ -27,6 +27,7 @@ WITH_MOMENTUM = ("sgd", "nesterov")
 SCHEDULES = ("constant", "cosine", "step")
 NORMALISATIONS = ("none", "data", "imagenet")
 """What images are normalised by before a network is given them."""
+PRECISIONS = ("fp32", "bf16")
 PROBES = ("smoothness", "signals", "shift", "rank", "similarity", "correlation")
 
 
@@ -218,6 +219,18 @@ class TrainingConfig(Displayed):
         varies=True,
         since="2026-11",
         phrase="images normalised ({})",
+    )
+
+    precision: str = setting(
+        "fp32",
+        "fp32, or bf16: convolutions and matrix products in bfloat16, everything else in float32 (torch.autocast). "
+        "Faster on accelerators and on processors that have instructions for it, slower on others.",
+        metavar="NAME",
+        holds=PRECISIONS.__contains__,
+        expected=f"one of {', '.join(PRECISIONS)}",
+        varies=True,
+        since="2026-11",
+        phrase="{}",
     )
 
     until: str | None = setting(

@@ -14,12 +14,16 @@ from archlab.records.settings import keyed, settings
 
 
 def run_key(config: TrainingConfig, environment: Mapping[str, Value]) -> str:
-    """The name of a run: network, variant, data set, seed, and a hash of everything that decides the result."""
+    """The name of a run: network, variant, data set, precision, seed, and a hash of everything that decides the result.
+
+    The precision where it is not float32.
+    """
     deciding = {name: value for name, value in environment.items() if name != "command"}
     chosen = keyed(config.to_dict(), settings(TrainingConfig).values())
     text = json.dumps([chosen, deciding], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    names = [config.network, config.variant, Path(config.dataset).name, f"seed{config.seed}", digest]
+    precision = "" if config.precision == "fp32" or config.precision in config.variant else config.precision
+    names = [config.network, config.variant, Path(config.dataset).name, precision, f"seed{config.seed}", digest]
     return "-".join(slug(name) for name in names if name)
 
 

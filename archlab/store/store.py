@@ -234,7 +234,8 @@ class Store(Shown):
         """
         identity = json.dumps([comparison.runs, [variant.name for variant in comparison.variants]])
         digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
-        names = (comparison.network, Path(comparison.dataset).name, digest)
+        precision = str(comparison.settings.get("precision") or "fp32").replace("fp32", "")
+        names = (comparison.network, Path(comparison.dataset).name, precision, digest)
         kept = replace(comparison, key="-".join(slug(name) for name in names if name))
         self._comparisons.save(kept)
         return kept

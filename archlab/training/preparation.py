@@ -33,6 +33,7 @@ from archlab.training.environment import describe
 from archlab.training.execution import Execution
 from archlab.training.images import Images
 from archlab.training.norms import evaluating
+from archlab.training.precision import computing_in
 from archlab.training.summary import summarise
 
 
@@ -126,7 +127,7 @@ class Preparation:
                 raise InputError(
                     f"{self.config.network} has parameters on the device meta, which have no values to train"
                 )
-            return self.source.operated(built)
+            return computing_in(self.source.operated(built), self.config.precision)
 
     def _sized(self, network: nn.Module) -> nn.Module:
         """The network, whose lazy layers have got the sizes that one image gives them.

@@ -75,9 +75,16 @@ def mine(tmp_path: Path) -> str:
     "changes",
     [
         {"optimizer": "nesterov", "sgd_momentum": 0.9, "weight_decay": 1e-3, "schedule": "cosine", "momentum": 0.3},
-        {"optimizer": "adamw", "flip": 0.5, "crop": 1, "label_smoothing": 0.1, "options": {"norm": "scratch"}},
+        {
+            "optimizer": "adamw",
+            "flip": 0.5,
+            "crop": 1,
+            "label_smoothing": 0.1,
+            "precision": "bf16",
+            "options": {"norm": "scratch"},
+        },
         {"probe_every": 3, "landscape": 3, "epochs": 1, "probes": "all"},
-        {"probe_every": 2, "probes": "rank", "until": "accuracy=0.01", "epochs": 3},
+        {"probe_every": 2, "probes": "rank", "until": "accuracy=0.01", "epochs": 3, "precision": "bf16"},
         {"network": "mine"},
     ],
     ids=["sgd", "augmented", "probed", "target", "own"],
