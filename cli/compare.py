@@ -23,6 +23,7 @@ from archlab.cli.common.output import Format, Output, page_path
 from archlab.cli.common.planning import show_plan
 from archlab.cli.common.progress import announce, showing_progress
 from archlab.cli.common.settings import Levels
+from archlab.cli.common.sharding import part, show_part
 from archlab.cli.common.verdicts import show_worst_verdicts, write_verdict_line
 from archlab.cli.report import networks_of
 from archlab.cli.serve import follow
@@ -120,6 +121,16 @@ def compare(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train nothing: show the runs, and what each takes in time and memory.")
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            show_default=False,
+            help="Train only the I-th of N parts of the runs: for an array of jobs with one store. The same command "
+            "without it compares them.",
+        ),
+    ] = None,
     target: Output,
 ) -> None:
     """Train variants, and say what sets them apart.
@@ -140,6 +151,7 @@ def compare(
     archlab compare --vary norm=batch,group,none --lr 0.001,0.01 --seeds 8
     archlab compare --bn off --probe-every 5 --landscape 21
     archlab compare --bn off --seeds 20 --dry-run
+    archlab compare --bn off --seeds 20 --shard 1/4
     archlab compare --bn off --until accuracy=0.9 --epochs 20
     archlab compare --bn off --optimizer sgd --max-lr 0.001,100 --epochs 1
     archlab compare densenet --bn off --dataset fashion-mnist --train-samples 900
@@ -152,6 +164,9 @@ def compare(
     if dry_run:
         others = ("full", "live", "opened", "report", "no_report", "max_lr")
         refuse_idle(context, others, "is for runs that are trained, and --dry-run trains none")
+    if shard is not None:
+        shown = ("full", "opened", "report", "no_report", "metric", "margin", "max_lr")
+        refuse_idle(context, shown, "is for a comparison, and --shard trains a part of its runs")
     if target != Output():
         refuse_idle(context, ("full",), "is for the terminal, and files and other forms hold everything")
     if max_lr is not None:
@@ -168,7 +183,7 @@ def compare(
     from archlab.comparing import conduct
     from archlab.comparing.asked import AskedDesign
     from archlab.tables.comparison import answer_table
-    from archlab.training.engine import all_stored
+    from archlab.training.engine import all_stored, train_all
 
     home = execution.home
     execution = replace(execution, store=home)
@@ -180,24 +195,30 @@ def compare(
     if max_lr is not None:
         _search(designed, execution, max_lr, target)
         return
-    configs = designed.configs
+    configs = designed.configs if shard is None else part(designed.configs, shard)
     if dry_run:
         from archlab.training.preparation import Preparer
 
         show_plan(configs, Preparer(execution), target)
         return
     followed = follow(context, home, configs, fresh=execution.fresh, show=opened) if live else None
-    networks = None if all_stored(configs, execution) else _announced(designed, execution)
+    networks = None if all_stored(configs, execution) else _announced(designed, configs, execution)
     with showing_progress(len(configs)) as watch:
         try:
             command = shlex.join(["archlab", *sys.argv[1:]])
-            comparison = conduct(designed, execution, watch, command=command, metric=metric, margin=stated)
+            if shard is not None:
+                runs = train_all(configs, execution, watch, designed.sources)
+            else:
+                comparison = conduct(designed, execution, watch, command=command, metric=metric, margin=stated)
         except KeyboardInterrupt as error:
             message(
                 f"stopped: {watch.ended} of {len(configs)} runs are in {home.path}, the same command goes on from there"
             )
             raise typer.Exit(stopped_code(error)) from None
     asked.keep()
+    if shard is not None:
+        show_part(home, runs, f"part {shard}, {len(runs)} of {len(designed.configs)} runs", target)
+        return
     if followed is not None:
         followed.last_message = "The comparison has ended: its command shows the result."
     short = target == Output() and not full
@@ -226,7 +247,7 @@ def compare(
         raise typer.Exit(1)
 
 
-def _announced(designed: Design, execution: Execution) -> list[Trace]:
+def _announced(designed: Design, configs: Sequence[TrainingConfig], execution: Execution) -> list[Trace]:
     """The networks that are to be trained, after it was said how long that will take.
 
     Raises:
@@ -238,7 +259,7 @@ def _announced(designed: Design, execution: Execution) -> list[Trace]:
     preparer = Preparer(execution)
     with prints_aside():
         found = traces(designed.variants, preparer)
-    announce(designed.configs, preparer)
+    announce(configs, preparer)
     return found
 
 

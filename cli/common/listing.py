@@ -65,7 +65,7 @@ def listed(store: Store, where: str | None, sort: str | None, limit: int | None,
         left = f"The {'newest' if sort is None else 'first'} {len(shown):,d} of {total:,d}: --limit 0 shows all."
         return listed_table(shown, title, *([left] if len(shown) < total else []))
 
-    emit(target, table, lambda: _document(store, runs, others))
+    emit(target, table, lambda: document(store, runs, others))
 
 
 def _in_order(items: list[Item], entries: Sequence[Entry], sort: str | None) -> list[Item]:
@@ -99,7 +99,7 @@ def _divided(items: Sequence[Item]) -> tuple[list[Entry], list[Comparison]]:
     return runs, comparisons
 
 
-def _document(store: Store, runs: Sequence[Entry], comparisons: Sequence[Comparison]) -> Iterator[str]:
+def document(store: Store, runs: Sequence[Entry], comparisons: Sequence[Comparison]) -> Iterator[str]:
     """The document in pieces, with one run in memory at a time."""
     yield '{\n  "schema": "archlab.runs/1",\n  "runs": '
     yield from _items(run for entry in runs for run in store.available([entry.key]))
