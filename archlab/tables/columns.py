@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
 from archlab.analysis.wording import layer_text, shape_text
 from archlab.errors import InputError, nearest
+from archlab.records import (
+    Decoding,
+    Layer,
+    MemoryEstimate,
+    Profile,
+    ReceptiveField,
+    Shape,
+    Side,
+    Totals,
+    Trace,
+)
 from archlab.records.trace import SIZE_UNKNOWN
 from archlab.tables.table import AtLeast, Cell, Column, Row, Table
-
-if TYPE_CHECKING:
-    from archlab.records import (
-        Decoding,
-        Layer,
-        MemoryEstimate,
-        Profile,
-        ReceptiveField,
-        Shape,
-        Side,
-        Totals,
-        Trace,
-    )
 
 
 def no_total(totals: Totals) -> Cell:

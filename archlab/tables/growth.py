@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from archlab.analysis.wording import counted, shape_text
+from archlab.records import Growth, Stage
 from archlab.tables.columns import count_column, shapes_text
 from archlab.tables.table import Column, Row, Table
-
-if TYPE_CHECKING:
-    from archlab.records import Growth, Stage
 
 _NOUNS = {"tokens": "token", "time": "step", "length": "position", "heads": "head", "": "position"}
 _MAP = ("depth", "height", "width")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from archlab.analysis.health import LayerState, layer_states, worst_channels, worst_layers
 from archlab.analysis.metrics import EVALUATION, PRECISE
 from archlab.analysis.verdicts.channels import NEGLIGIBLE_WEIGHT
 from archlab.analysis.verdicts.norms import MEAN_SHIFT, OFF_SHARE, VARIANCE_FACTOR
 from archlab.analysis.wording import counted, shape_text
+from archlab.records.norm_health import LoadedWeights, NormHealth, Outcome, WrittenWeights
 from archlab.tables.columns import count_column
 from archlab.tables.table import Cell, Column, Emphasis, Row, Table
-
-if TYPE_CHECKING:
-    from archlab.records.norm_health import LoadedWeights, NormHealth, Outcome, WrittenWeights
 
 WORST_LAYERS, WORST_CHANNELS = 8, 5
 """That are shown where not all are."""

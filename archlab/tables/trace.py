@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from archlab.analysis.folding import Fold, fold
+from archlab.records import Totals, Trace
 from archlab.tables.columns import (
     BARS,
     COLUMNS,
@@ -19,9 +19,6 @@ from archlab.tables.columns import (
     subject_text,
 )
 from archlab.tables.table import Column, Row, Table
-
-if TYPE_CHECKING:
-    from archlab.records import Totals, Trace
 
 MACS_NOTE = (
     "MACs: multiply-accumulates of convolutions, linear layers, matrix products, recurrent layers and attention, "

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from archlab.analysis.wording import counted
+from archlab.records import Examination, Verdict
 from archlab.tables.table import Column, Emphasis, Row, Table
-
-if TYPE_CHECKING:
-    from archlab.records import Examination, Verdict
 
 EMPHASIS: dict[str, Emphasis] = {"problem": "bad", "warning": "changed", "good": "good"}
 
