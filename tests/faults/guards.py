@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 300.0
 COPIED = ("archlab", "cli", "reports", "tests", "docs", "pyproject.toml", "README.md", "ARCHITECTURE.md")
 
 
@@ -181,10 +183,18 @@ def copied(folder: Path) -> None:
 
 
 def passes(folder: Path, tests: str) -> bool:
-    """Whether tests pass in a copy."""
+    """Whether tests pass in a copy; one that waits for what never comes doesn't."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests.split()]
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, cwd=folder, capture_output=True, env=environment).returncode == 0
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=quiet, stderr=quiet, start_new_session=True
+    ) as process:
+        try:
+            return process.wait(PATIENCE_SECONDS) == 0
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # with the processes that its tests have started
+            return False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
