@@ -111,6 +111,17 @@ class Comparison(Displayed):
     interactions: tuple[Difference, ...] = ()
     """Differences of differences in the primary metric; `baseline` and `variant` say of which, in words."""
 
+    def conflict(self) -> str:
+        """Differences between variants that are not there, or of a metric that one of them hasn't."""
+        held = {variant.name: variant.metrics for variant in self.variants}
+        for found in self.differences:
+            for name in (found.baseline, found.variant):
+                if name not in held:
+                    return f"it has a difference of {name!r}, which is none of its variants"
+                if found.metric not in held[name]:
+                    return f"it has a difference in {found.metric!r}, of which {name!r} has no values"
+        return ""
+
     @property
     def has_running(self) -> bool:
         """Whether a variant has BatchNorm, so that it was tested twice: with precise and with running statistics."""

@@ -147,3 +147,18 @@ def test_a_comparison_from_before_runs_could_diverge_can_be_read() -> None:
     for variant in document["variants"]:
         del variant["diverged"]
     assert Comparison.from_json(json.dumps(document)) == comparison
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"metric": "test_accurasy"}, "a difference in 'test_accurasy', of which"),
+        ({"variant": "norm=nine"}, "a difference of 'norm=nine', which is none of its variants"),
+    ],
+)
+def test_a_difference_of_what_is_not_there_is_refused(change: dict[str, str], message: str) -> None:
+    made = summarise(pair([0.9, 0.8], [0.5, 0.6]))
+    assert Comparison.from_json(made.to_json()) == made
+    wrong = replace(made, differences=(replace(made.differences[0], **change),))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=message):
+        Comparison.from_json(wrong.to_json())

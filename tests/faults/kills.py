@@ -7,7 +7,8 @@ At a random time after the first sign of a training each is ended: by SIGKILL wi
 SIGTERM, by Ctrl-C, or by a disk that takes no larger files. Then the next one goes on. When all runs are there, an
 empty store takes the place of the old one. It holds: every run has the curves, statistics and answers of a training
 that nobody disturbed; none is finished twice; none is lost; and what is done again after a kill took no longer than
-`INTERVAL` and the longest stretch of that run between two signs: an evaluation, in which there are no checkpoints.
+`INTERVAL` and the longest stretch of that run between two signs: an evaluation, in which there are no checkpoints;
+but for a disk that takes no checkpoint either, after which what was done since the last one is done again.
 (Twice `INTERVAL` is allowed: where a checkpoint took more than 2 % of it, the next one comes later.)
 """
 
@@ -69,6 +70,8 @@ class Tally:
     kills: dict[str, int] = field(default_factory=dict)
     lost: list[tuple[float, float]] = field(default_factory=list)
     """Seconds of training that had to be done again, per run that was under way, and its longest silence."""
+    without_room: list[tuple[float, float]] = field(default_factory=list)
+    """The same where the disk took no checkpoint."""
     violations: list[str] = field(default_factory=list)
     rounds: int = 0
 
@@ -90,6 +93,8 @@ def once(folder: Path, chance: random.Random, tally: Tally, expected: Sequence[R
         if way:
             _until(lambda: process.poll() is not None or " step " in _since(log, done))  # noqa: B023
             time.sleep(chance.uniform(0.0, 4.0))
+            with log.open("a") as file:
+                file.write(f"{time.time()} {way.replace(' ', '-')} ended-by 0\n")
             if process.poll() is None or way == "full disk":
                 tally.kills[way] = tally.kills.get(way, 0) + 1
                 _end(process, way)
@@ -99,7 +104,7 @@ def once(folder: Path, chance: random.Random, tally: Tally, expected: Sequence[R
             break
     runs = train_all(configs(epochs), Execution(store=store, workers=2, device="cpu"))
     events = [line.split() for line in log.read_text().splitlines() if len(line.split()) == 4]
-    tally.lost += _lost(events)
+    _count_lost(events, tally)
     for run, one in zip(runs, expected, strict=True):
         if run.status != "finished":
             tally.violations.append(f"{run.key} is {run.status}: {run.error}")
@@ -114,20 +119,22 @@ def once(folder: Path, chance: random.Random, tally: Tally, expected: Sequence[R
     tally.rounds += 1
 
 
-def _lost(events: Sequence[Sequence[str]]) -> list[tuple[float, float]]:
+def _count_lost(events: Sequence[Sequence[str]], tally: Tally) -> None:
     """Of each run that went on after a kill: from when its step was done for the first time to the last sign of it."""
-    lost: list[tuple[float, float]] = []
     reached: dict[str, list[tuple[int, float]]] = {}
+    way = ""
     for moment, run, state, step in events:
+        if state == "ended-by":
+            way = run
         if state == "started" and reached.get(run):
             signs = [at for _, at in reached[run]]
             first = next((at for number, at in reached[run] if number >= int(step)), signs[-1])
             silence = max((after - before for before, after in itertools.pairwise(signs)), default=0.0)
+            lost = tally.without_room if way == "full-disk" else tally.lost
             lost.append((signs[-1] - first, silence))
         if state in ("started", "step", "measuring", "epoch"):
             reached.setdefault(run, []) if state != "started" else reached.update({run: []})
             reached[run].append((int(step), float(moment)))
-    return lost
 
 
 def _fill() -> None:
@@ -201,6 +208,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         within = sum(value <= INTERVAL for value in seconds)
         print(f"{len(seconds)} times a run went on, {within} of them with less than {INTERVAL:g} s lost")
         print(f"lost were {statistics.median(seconds):.2f} s (median), {max(seconds):.2f} s at most")
+    if tally.without_room:
+        most = max(seconds for seconds, _ in tally.without_room)
+        print(f"{len(tally.without_room)} times after a disk had no room for checkpoints: {most:.2f} s lost at most")
     print("; ".join(tally.violations) or "all as promised")
     return 1 if tally.violations else 0
 
