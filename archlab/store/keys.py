@@ -22,9 +22,14 @@ def run_key(config: TrainingConfig, environment: Mapping[str, Value]) -> str:
     chosen = keyed(config.to_dict(), settings(TrainingConfig).values())
     text = json.dumps([chosen, deciding], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    precision = "" if config.precision == "fp32" or config.precision in config.variant else config.precision
+    precision = "" if config.precision in config.variant else precision_part(config.precision)
     names = [config.network, config.variant, Path(config.dataset).name, precision, f"seed{config.seed}", digest]
     return "-".join(slug(name) for name in names if name)
+
+
+def precision_part(precision: Value | None) -> str:
+    """What a name says of a precision: nothing of float32, nor where runs differ in it."""
+    return "" if precision in (None, "fp32") else str(precision)
 
 
 def watched_key(config: TrainingConfig) -> str:

@@ -48,7 +48,7 @@ from archlab.store.checkpoints import Checkpoint, checkpoints_in
 from archlab.store.comparison_folder import ComparisonFolder
 from archlab.store.contents import RUN
 from archlab.store.deleting import delete_run
-from archlab.store.keys import run_key, slug, watched_key
+from archlab.store.keys import precision_part, run_key, slug, watched_key
 from archlab.store.landscape_draft import LandscapeDraft
 from archlab.store.look import each_once
 from archlab.store.measurements import KINDS
@@ -234,7 +234,7 @@ class Store(Shown):
         """
         identity = json.dumps([comparison.runs, [variant.name for variant in comparison.variants]])
         digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
-        precision = str(comparison.settings.get("precision") or "fp32").replace("fp32", "")
+        precision = precision_part(comparison.settings.get("precision"))
         names = (comparison.network, Path(comparison.dataset).name, precision, digest)
         kept = replace(comparison, key="-".join(slug(name) for name in names if name))
         self._comparisons.save(kept)
