@@ -36,7 +36,7 @@ class Asked:
         self._configs = configs
         self._store, self._fresh = execution.home, execution.fresh
         self._index = Index(self._store.path)
-        around = [str(execution.device or ""), *machine()]
+        around = [str(execution.device or ""), *machine(), *([execution.stack] if execution.stack else [])]
         of_code = {config.network: code(config.network) for config in configs}
         of_data = {config.dataset: _data(config.dataset, execution) for config in configs}
         self._questions: dict[int, str] = {}

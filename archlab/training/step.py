@@ -1,7 +1,7 @@
 """One step of a training: a batch, and the pass and update that it waits for.
 
-`Trainer.epoch` is a generator that hands out a step and is sent what it gave. So whoever drives it decides how steps are
-taken: each by itself (`driven`), or those of several trainings as one (`archlab.training.stacking`).
+`Trainer.epoch` is a generator that hands out a step and is sent what it gave. So whoever drives it decides how steps
+are taken: each by itself (`driven`), or those of several trainings as one (`archlab.training.stacking`).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ Course = Generator[Step, Taken, T]
 
 
 def driven(course: Course[T]) -> T:
-    """What a course comes to, each of its steps taken by itself. What a step raises is raised where it was handed out."""
+    """What a course comes to, each step taken by itself; what a step raises is raised where it was handed out."""
     try:
         step = next(course)
         while True:

@@ -74,7 +74,7 @@ register(Execution, Execution, [_parameter(item) for item in _EXECUTION.values()
 register(
     InProcess,
     lambda **given: InProcess(Execution(workers=1, fresh=True, **given)),
-    [_parameter(item) for item in _EXECUTION.values() if item.field not in ("workers", "fresh")],
+    [_parameter(item) for item in _EXECUTION.values() if item.field not in ("workers", "fresh", "stack")],
 )
 StoreOption: TypeAlias = Annotated[Path | None, option(_EXECUTION["store"])]
 DataDirOption: TypeAlias = Annotated[Path | None, option(_EXECUTION["data_dir"])]

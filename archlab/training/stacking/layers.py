@@ -4,8 +4,8 @@ Between layers, the values of K networks lie as (images x K, channels, ...): the
 second of each. Whatever acts on each image by itself (activations, pooling, flattening, sums, concatenated channels)
 goes on unchanged. The same memory, seen as (images, K x channels, ...), is what a convolution of K times the groups
 takes, and a BatchNorm of K times the channels: nothing is copied between them. For example, K = 2 networks on batches
-of 3 images of 1 x 28 x 28 are (6, 1, 28, 28); seen as (3, 2, 28, 28), a convolution in 2 groups makes (3, 12, 24, 24) of
-it, which is (6, 6, 24, 24) again.
+of 3 images of 1 x 28 x 28 are (6, 1, 28, 28); seen as (3, 2, 28, 28), a convolution in 2 groups makes (3, 12, 24, 24)
+of it, which is (6, 6, 24, 24) again.
 
 So only layers that hold parameters or look at the whole batch are replaced; which ones can be is listed here. Networks
 that hold parameters anywhere else can't be stacked.
@@ -83,22 +83,28 @@ class Widened(nn.Module):
         (wide,) = self._wide
         for name, weight in self._weights.items():
             wide._parameters[name] = weight.flatten(0, 1)
-        result: Tensor = wide(x.unflatten(0, (-1, self._count)).flatten(1, 2))
+        result: Tensor = wide(_divided(x, 0, self._count).flatten(1, 2))
         if self._following is not None:
             self._following.update()
-        return result.unflatten(1, (self._count, -1)).flatten(0, 1)
+        return _divided(result, 1, self._count).flatten(0, 1)
+
+
+def _divided(x: Tensor, axis: int, count: int) -> Tensor:
+    """The values with one axis as two: of the networks, in front of which are images, or behind which are channels."""
+    sizes = (-1, count) if axis == 0 else (count, -1)
+    return x.reshape(*x.shape[:axis], *sizes, *x.shape[axis + 1 :])
 
 
 class _Following:
     """Running statistics of BatchNorm layers that differ in momentum: torch's layer takes one number."""
 
     def __init__(self, layers: Sequence[Any], held: Mapping[str, Tensor], wide: Any) -> None:
-        momenta = torch.tensor([layer.momentum for layer in layers])
+        momenta = torch.tensor([layer.momentum for layer in layers]).to(held["running_mean"])
         self._pairs: list[tuple[Tensor, Tensor]] = []
+        self._shares = momenta[:, None]
         if isinstance(wide, BatchNorm):  # whose arithmetic takes a number per channel as well
-            wide.momentum = momenta.to(held["running_mean"]).repeat_interleave(layers[0].channels)
+            vars(wide)["momentum"] = momenta.repeat_interleave(layers[0].channels)
             return
-        self._shares = momenta.to(held["running_mean"])[:, None]
         wide.momentum = 1.0  # the batch's own statistics
         for name in ("running_mean", "running_var"):
             wide._buffers[name] = torch.zeros_like(wide._buffers[name])
@@ -132,10 +138,10 @@ class Products(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """What the layers give, each of its own network's values."""
         weight, bias = self._tensors
-        x = (x.flatten(1) if self._is_flat else x).unflatten(0, (-1, len(weight))).transpose(0, 1)
+        x = _divided(x.flatten(1) if self._is_flat else x, 0, len(weight)).transpose(0, 1)
         rows, transposed = x.flatten(1, -2), weight.transpose(1, 2)
         found = torch.bmm(rows, transposed) if bias is None else torch.baddbmm(bias[:, None], rows, transposed)
-        return found.unflatten(1, x.shape[1:-1]).transpose(0, 1).flatten(0, 1)
+        return found.view(*x.shape[:-1], -1).transpose(0, 1).flatten(0, 1)
 
 
 class ScaledRows(nn.Module):
@@ -158,7 +164,7 @@ class ScaledRows(nn.Module):
         if weight is None:
             return x
         between = (slice(None), *[None] * (x.dim() - 1 - len(self._shape)))
-        x = x.unflatten(0, (-1, len(weight))) * weight[between]
+        x = _divided(x, 0, len(weight)) * weight[between]
         return (x if bias is None else x + bias[between]).flatten(0, 1)
 
 
@@ -191,7 +197,7 @@ def check_stackable(networks: Sequence[nn.Module], precision: str = "fp32") -> N
         known |= held
         if held and type(module) not in _MADE:
             raise UnstackableError(f"{place} holds parameters or buffers, and is no layer that can be stacked")
-        if isinstance(module, _DRAWING) and module.training and getattr(module, "p", 1.0):
+        if isinstance(module, _DRAWING) and module.training and vars(module).get("p", 1.0):
             raise UnstackableError(f"{place} draws random numbers")
         if isinstance(module, BATCH_NORMS) and module.momentum is None:
             raise UnstackableError(f"{place} has a cumulative average, whose weight changes from step to step")
@@ -225,9 +231,7 @@ def _follows(module: nn.Module) -> bool:
     return isinstance(module, BATCH_NORMS)
 
 
-def stacked_network(
-    networks: Sequence[nn.Module], held: Mapping[str, Tensor], precision: str = "fp32"
-) -> nn.Module:
+def stacked_network(networks: Sequence[nn.Module], held: Mapping[str, Tensor], precision: str = "fp32") -> nn.Module:
     """One network in the place of several: (images x K, channels, height, width) -> (images x K, classes).
 
     Args:

@@ -71,7 +71,7 @@ class Stack:
             update.step([parameter.grad for parameter in self._trained], steps)
         for parameter in self._trained:
             parameter.grad = None
-        predictions = logits.argmax(1).unflatten(0, (-1, len(steps)))
+        predictions = logits.argmax(1).view(-1, len(steps))
         return [Taken(predictions[:, place], losses[place]) for place in range(len(steps))]
 
     def _pass(self, steps: Sequence[Step]) -> tuple[Tensor, Tensor]:
@@ -81,7 +81,7 @@ class Stack:
         labels = torch.stack([step.labels for step in steps], dim=1).flatten()
         logits = logits_of(self._network, images, first.classes, f"step {first.number}")
         losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=first.label_smoothing)
-        means = losses.unflatten(0, (-1, len(steps))).mean(0)
+        means = losses.view(-1, len(steps)).mean(0)
         means.sum().backward()  # type: ignore[no-untyped-call]
         return logits.detach(), means.detach()
 
@@ -112,7 +112,7 @@ class _Update:
         self._optimizer.step(steps[self._place.start].rate)
 
 
-def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
+def _copy(sources: list[Tensor], targets: list[Tensor]) -> None:
     """Copy all in one call."""
     if sources:
         torch._foreach_copy_(targets, sources)
