@@ -31,7 +31,7 @@ from archlab.training.datasets import Dataset
 from archlab.training.evaluation import now
 from archlab.training.norms import norm_layers
 from archlab.training.optimizers import SGD, optimizer
-from archlab.training.stacking.layers import UnstackableError
+from archlab.training.stacking.layers import UnstackableError, check_stackable
 from archlab.training.stacking.lockstep import is_out_of_memory
 from archlab.training.stacking.stack import Stack
 from archlab.training.step import Step
@@ -146,6 +146,7 @@ def _compared(alone: Sequence[Step], together: Sequence[Step], precision: str, d
     Raises:
         UnstackableError: something else came of it.
     """
+    check_stackable([step.network for step in together], precision)
     drawn, states = seeding.states(device), [NetworkState(step.network) for step in alone]
     firsts = [torch.cat([tensor.detach().flatten() for tensor in _trainable(step.network)]) for step in alone]
     for step in alone:

@@ -99,7 +99,7 @@ class _Following:
     """Running statistics of BatchNorm layers that differ in momentum: torch's layer takes one number."""
 
     def __init__(self, layers: Sequence[Any], held: Mapping[str, Tensor], wide: Any) -> None:
-        momenta = torch.tensor([layer.momentum for layer in layers]).to(held["running_mean"])
+        momenta = held["running_mean"].new_tensor([layer.momentum for layer in layers])
         self._pairs: list[tuple[Tensor, Tensor]] = []
         self._shares = momenta[:, None]
         if isinstance(wide, BatchNorm):  # whose arithmetic takes a number per channel as well
