@@ -27,6 +27,7 @@ from archlab.training.execution import Execution
 from archlab.training.last_batch import check_last_batch
 from archlab.training.loop import Trainer
 from archlab.training.notebook import showing
+from archlab.training.precision import check_precision, products_in
 from archlab.training.preparation import Preparation, Preparer
 from archlab.training.progress import Pace, Progress, State
 from archlab.training.step import Course, driven
@@ -128,8 +129,8 @@ def run(
 @contextlib.contextmanager
 def computing(config: TrainingConfig) -> Iterator[None]:
     """A context in which runs are trained: of a configuration, or of several of one network."""
-    # Convolutions in TF32 would be another experiment.
-    with torch.backends.cudnn.flags(allow_tf32=False), telling(f"{cut(config.network)} can't be trained", BusyError):
+    # Products in TF32 are another experiment.
+    with products_in(config.precision), telling(f"{cut(config.network)} can't be trained", BusyError):
         yield
 
 
@@ -150,6 +151,7 @@ class ReadyRun:
             InputError: a setting, the network, the device or the data can't be used.
         """
         prepared = preparer.prepare(config)
+        check_precision(config.precision, preparer.device)
         network = prepared.network()
         return cls(prepared, network, prepared.environment(preparer.device, network))
 

@@ -201,7 +201,7 @@ def check_stackable(networks: Sequence[nn.Module], precision: str = "fp32") -> N
             raise UnstackableError(f"{place} draws random numbers")
         if isinstance(module, BATCH_NORMS) and module.momentum is None:
             raise UnstackableError(f"{place} has a cumulative average, whose weight changes from step to step")
-        hooks = 0 if path or precision == "fp32" or type(module) in _MADE else 1
+        hooks = 1 if precision == "bf16" and not path and type(module) not in _MADE else 0
         if (len(module._forward_pre_hooks), len(module._forward_hooks)) != (hooks, hooks) or module._backward_hooks:
             raise UnstackableError(f"{place} has hooks of its own")
     for other in others:
