@@ -113,7 +113,7 @@ def _train_here(
     reason: str,
 ) -> dict[int, Run]:
     """The runs by the index of their configuration, trained in this process; networks are what `sources` builds."""
-    from archlab.training import session
+    from archlab.training import session, together
     from archlab.training.preparation import Preparer
 
     remedy = "write a class or function that builds it into a file, and give 'FILE.py:NAME'"
@@ -130,15 +130,20 @@ def _train_here(
     preparer = Preparer(execution, sources)
     _check_last_batches(configs, execution, preparer)
     runs: dict[int, Run] = {}
+
+    def on_event(event: Progress) -> None:
+        if event.run is not None:
+            runs[configs.index(event.config)] = event.run
+        tell(event)
+
     for place, config in enumerate(configs):
-
-        def on_event(event: Progress, place: int = place) -> None:
-            if event.run is not None:
-                runs[place] = event.run
-            tell(event)
-
-        with contextlib.suppress(RunError):  # told and stored already
-            session.run(config, preparer, on_event)
+        if preparer.stacks and place not in runs:
+            group = [config, *(configs[other] for other in share(place, range(place + 1, len(configs)), configs, 1))]
+            with stopping_by_signals(stop := Stop()):
+                together.run_together(group, preparer, on_event, stop)
+        if place not in runs:
+            with contextlib.suppress(RunError):  # told and stored already
+                session.run(config, preparer, on_event)
     return runs
 
 

@@ -88,7 +88,7 @@ class Dying(nn.Module):
 
 
 class Crowded(nn.Module):
-    """Takes its process with it where it is trained on more than 8 images at a time."""
+    """Takes its process with it where it is trained on 16 images at a time, as two runs of 8 are in a stack."""
 
     def __init__(self, classes: int = 10) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class Crowded(nn.Module):
         import os
         import signal
 
-        if self.training and len(x) > 8:
+        if self.training and len(x) == 16:
             os.kill(os.getpid(), signal.SIGKILL)
         logits: Tensor = self.head(x.flatten(1))
         return logits
