@@ -28,6 +28,7 @@ SCHEDULES = ("constant", "cosine", "step")
 NORMALISATIONS = ("none", "data", "imagenet")
 """What images are normalised by before a network is given them."""
 PRECISIONS = ("fp32", "bf16")
+KERNELS = ("fast", "plain")
 PROBES = ("smoothness", "signals", "shift", "rank", "similarity", "correlation")
 
 
@@ -231,6 +232,19 @@ class TrainingConfig(Displayed):
         varies=True,
         since="2026-11",
         phrase="{}",
+    )
+
+    kernels: str = setting(
+        "fast",
+        "fast: on a processor, channels_last and faster forms of pooling and convolution, chosen by rule from the "
+        "layers; they round otherwise, and the run's record names them. plain: what the network's own modules compute, "
+        "bit for bit as in a plain loop.",
+        metavar="NAME",
+        holds=KERNELS.__contains__,
+        expected=f"one of {', '.join(KERNELS)}",
+        varies=True,
+        since="2026-11",
+        phrase="{} kernels",
     )
 
     until: str | None = setting(
