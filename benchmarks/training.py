@@ -40,7 +40,7 @@ REQUIRED = {
     ("lean", 16): 1.3,
 }
 """What is compared with, and the batch size -> the least ratio of throughputs, for LeNet."""
-LEAN: dict[str, Any] = {"record_every": 0}
+LEAN: dict[str, Any] = {"record_every": 0, "precise_every": 0}
 """Settings of archlab's side with `--lean`: no recordings, precise statistics after the last epoch alone."""
 NORMS = ("batch", "none")
 

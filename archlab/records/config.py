@@ -82,6 +82,15 @@ class TrainingConfig(Displayed):
     precise_images: int = setting(
         12_800, "Training images for precise statistics (all, if there are fewer).", least=1, varies=True
     )
+    precise_every: int = setting(
+        1,
+        "Epochs between two tests with precise statistics, of networks with BatchNorm; 0 for after the last epoch "
+        "alone. The tests between have running statistics only.",
+        metavar="EPOCHS",
+        least=0,
+        decides=False,
+        since="2026-11",
+    )
     momentum: float | None = setting(
         None,
         "Weight of the newest batch in the running averages of BatchNorm (torch's momentum). Default: each layer's "
@@ -343,6 +352,11 @@ def consistent(config: TrainingConfig) -> TrainingConfig:
         raise InputError(
             f"probes is {config.probes!r} and probe_every is 0, so that nothing would look: say how many steps lie "
             "between two looks (--probe-every 50), or leave the probes out"
+        )
+    if config.until and config.precise_every != 1:
+        raise InputError(
+            f"until is {config.until!r} and precise_every {config.precise_every}: nobody knows beforehand which epoch "
+            "is the last. Leave precise_every out, with which precise statistics are taken after every epoch"
         )
     if config.warmup and config.warmup >= config.epochs:
         raise InputError(
