@@ -5,7 +5,7 @@
 - comparison: 2 x 16 runs of LeNet (with BatchNorm and without, 16 seeds), 5 epochs of the whole Fashion-MNIST in
   batches of 256, by `train_all` with everything that it does: as it chooses (`--stack auto`), as one program per
   variant (`--stack 16`), and one run after the other (`--stack off`). Seconds are those after start-up, from the first
-  run's beginning, and all. The course's loop (`benchmarks.training`: a DataLoader with two workers, one image at a
+  run's beginning, and all. The course's loop (`benchmarks.loops`: a DataLoader with two workers, one image at a
   time) trains one run of each variant, of as many epochs as `--course-epochs`; its images per second, which more runs
   one after the other would not change, are the other side of the ratio.
 - peak: training steps of the course's ResNet-18 at 96 x 96, batch 256, in each precision. FLOPs of a step are three
@@ -38,7 +38,8 @@ from archlab.training.optimizers import optimizer
 from archlab.training.precision import products_in
 from archlab.training.preparation import Preparer
 from archlab.training.step import Step
-from benchmarks.training import NORMS, course_run
+from benchmarks import loops
+from benchmarks.training import NORMS
 
 IMAGES = 60_000
 STEPS, WARM = 50, 10
@@ -62,8 +63,11 @@ def comparison(given: argparse.Namespace, device: torch.device) -> dict[str, obj
     ]
     images = len(configs) * given.epochs * IMAGES
     started = time.perf_counter()
-    for config in (configs[0], configs[-1]):
-        course_run(replace(config, epochs=given.course_epochs), given.data_dir, str(device))
+    loops.course(
+        [replace(config, epochs=given.course_epochs) for config in (configs[0], configs[-1])],
+        given.data_dir,
+        str(device),
+    )
     course = 2 * given.course_epochs * IMAGES / (time.perf_counter() - started)
     print(f"the course's loop: {course:,.0f} images/s, which makes {images / course:,.0f} s of {len(configs)} runs")
     found: dict[str, object] = {"course_images_per_second": course}

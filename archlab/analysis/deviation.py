@@ -71,7 +71,11 @@ def deviation(run: Run, recording: NormRecording, path: str, steps: Sequence[int
     measured = recording.population.get(path)
     row_of = {step: row for row, step in enumerate(recording.steps)}
     epochs = zip(run.epochs, range(len(measured["mean"])), strict=False) if measured else ()
-    ends = [(row_of[epoch.step], place) for epoch, place in epochs if epoch.step in row_of]
+    ends = [
+        (row_of[epoch.step], place)
+        for epoch, place in epochs
+        if measured and epoch.step in row_of and not np.isnan(measured["mean"][place]).all()  # not every epoch has some
+    ]
     if measured is None or not ends:
         return None
     end_rows, places = (list(column) for column in zip(*ends, strict=True))

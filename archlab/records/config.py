@@ -28,6 +28,7 @@ SCHEDULES = ("constant", "cosine", "step")
 NORMALISATIONS = ("none", "data", "imagenet")
 """What images are normalised by before a network is given them."""
 PRECISIONS = ("fp32", "tf32", "bf16")
+KERNELS = ("fast", "plain")
 PROBES = ("smoothness", "signals", "shift", "rank", "similarity", "correlation")
 
 
@@ -80,6 +81,15 @@ class TrainingConfig(Displayed):
     record_every: int = setting(1, "Steps between records of BatchNorm; 0 for none.", least=0, decides=False)
     precise_images: int = setting(
         12_800, "Training images for precise statistics (all, if there are fewer).", least=1, varies=True
+    )
+    precise_every: int = setting(
+        1,
+        "Epochs between two tests with precise statistics, of networks with BatchNorm; 0 for after the last epoch "
+        "alone. The tests between have running statistics only.",
+        metavar="EPOCHS",
+        least=0,
+        decides=False,
+        since="2026-11",
     )
     momentum: float | None = setting(
         None,
@@ -234,6 +244,19 @@ class TrainingConfig(Displayed):
         phrase="{}",
     )
 
+    kernels: str = setting(
+        "fast",
+        "fast: on a processor, channels_last and faster forms of pooling and convolution, chosen by rule from the "
+        "layers; they round otherwise, and the run's record names them. plain: what the network's own modules compute, "
+        "bit for bit as in a plain loop.",
+        metavar="NAME",
+        holds=KERNELS.__contains__,
+        expected=f"one of {', '.join(KERNELS)}",
+        varies=True,
+        since="2026-11",
+        phrase="{} kernels",
+    )
+
     until: str | None = setting(
         None,
         "End the training after the first epoch that reaches it: accuracy=0.9 (of the test images, precise statistics) "
@@ -330,6 +353,11 @@ def consistent(config: TrainingConfig) -> TrainingConfig:
         raise InputError(
             f"probes is {config.probes!r} and probe_every is 0, so that nothing would look: say how many steps lie "
             "between two looks (--probe-every 50), or leave the probes out"
+        )
+    if config.until and config.precise_every != 1:
+        raise InputError(
+            f"until is {config.until!r} and precise_every {config.precise_every}: nobody knows beforehand which epoch "
+            "is the last. Leave precise_every out, with which precise statistics are taken after every epoch"
         )
     if config.warmup and config.warmup >= config.epochs:
         raise InputError(

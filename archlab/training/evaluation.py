@@ -56,6 +56,8 @@ class Tester:
     def test(self, epoch: int, step: int) -> tuple[dict[str, Any], Mapping[str, Moments] | None]:
         """The fields of `Epoch` that a test gives, and the precise statistics where there are some.
 
+        They are NaN after an epoch after which none are due.
+
         Raises:
             DivergedError: the loss is not finite.
         """
@@ -74,6 +76,8 @@ class Tester:
             tested |= {"test_loss": loss, "test_accuracy": accuracy, "evaluation_seconds": evaluated - started}
             return tested, None
         tested |= {"test_loss_running": loss if math.isfinite(loss) else None, "test_accuracy_running": accuracy}
+        if not self._is_due(epoch):
+            return tested | {"evaluation_seconds": evaluated - started}, population.unknown(precise)
         moments = population.measure(self._network, precise, self._precise_batches())
         self.left_out = {path: found.left_out for path, found in moments.items()}
         measured = self._now()
@@ -87,6 +91,11 @@ class Tester:
             "precise_seconds": measured - evaluated,
         }
         return tested, moments
+
+    def _is_due(self, epoch: int) -> bool:
+        """Whether precise statistics are taken after an epoch."""
+        every = self._config.precise_every
+        return epoch == self._config.epochs or (every > 0 and epoch % every == 0)
 
     def _evaluate(self) -> tuple[float, float]:
         """As `evaluate`, and count what is predicted."""

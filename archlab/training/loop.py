@@ -28,6 +28,7 @@ from archlab.training.augmentation import Augmentation
 from archlab.training.checkpoint import NetworkState, UnkeptError
 from archlab.training.datasets import Dataset
 from archlab.training.evaluation import Tester, logits_of, now
+from archlab.training.kernels import fit
 from archlab.training.norm_uses import NormObserver, is_looked_at, with_recorded
 from archlab.training.norms import norm_layers
 from archlab.training.optimizers import optimizer
@@ -56,10 +57,11 @@ class Trainer:
     """Trains a network on a data set, epoch by epoch. The network's weights change in place."""
 
     def __init__(self, network: nn.Module, dataset: Dataset, config: TrainingConfig) -> None:
-        self._network = members.set_training(network, True)
+        device = dataset.train.images.device
+        self._network = fit(members.set_training(network, True), config, dataset.image_shape, device)
         self._dataset = dataset
         self._config = config
-        self._device = dataset.train.images.device
+        self._device = device
         trainable = [parameter for parameter in members.parameters(network) if parameter.requires_grad]
         self._optimizer = optimizer(config, trainable)
         self._norms = norm_layers(network)

@@ -83,7 +83,7 @@ class NotebookBar:
             share = event.step / event.steps if event.steps else 0.0
             self._running[place] = (1.0 if event.state == "landscape" else share, f"{name}: {what}")
             if event.state == "epoch" and event.metrics is not None:
-                self._last = f"{name}: test accuracy {event.metrics.test_accuracy:.1%} after epoch {event.epoch}"
+                self._last = f"{name}: test accuracy {event.metrics.best_accuracy:.1%} after epoch {event.epoch}"
             if not self._pace.is_due():
                 return
         elif event.state == "stopping":

@@ -75,6 +75,11 @@ def measure(network: nn.Module, layers: Sequence[NormLayer], batches: Iterator[T
     return {path: measured for path, measured in moments.items() if measured is not None}
 
 
+def unknown(layers: Sequence[NormLayer]) -> dict[str, Moments]:
+    """NaN for each layer, of an epoch after which nothing was measured."""
+    return {layer.path: Moments(*torch.full((2, layer.channels), torch.nan, dtype=torch.float64)) for layer in layers}
+
+
 def _clear(layer: NormLayer) -> None:
     """Forget the running statistics: the next batch replaces them with a weight of 1, but 0 x inf would be NaN."""
     for part in layer.statistics():

@@ -32,6 +32,7 @@ from archlab.training.datasets import Dataset
 from archlab.training.environment import describe
 from archlab.training.execution import Execution
 from archlab.training.images import Images
+from archlab.training.kernels import chosen
 from archlab.training.norms import evaluating
 from archlab.training.precision import computing_in
 from archlab.training.summary import summarise
@@ -98,6 +99,8 @@ class Preparation:
         file = self.source.file
         with searching(Path(file).parent) if file else nullcontext():  # its modules, and no others of their names
             found = describe(device, network, self.images.fingerprint, self.source.module)
+        if kernels := chosen(network, self.config, self.image_shape, device).name:
+            found["kernels"] = kernels
         return found | ({"images": f"grey, repeated in {self.channels} channels"} if self.is_repeated else {})
 
     @property

@@ -20,7 +20,7 @@ from archlab.training.loop import Trainer
 from tests.training.tiny import make_data, make_network
 
 DATA = make_data(50, 20)
-CONFIG = TrainingConfig(batch_size=16, epochs=3, learning_rate=0.01, precise_images=48)
+CONFIG = TrainingConfig(batch_size=16, epochs=3, learning_rate=0.01, precise_images=48, kernels="plain")
 STEPS = 12  # 3 epochs of 50 / 16 = 3 batches and one of 2
 
 

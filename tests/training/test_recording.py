@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from archlab.records import NormRecording, TrainingConfig
+from archlab.analysis.deviation import deviation
+from archlab.records import NormRecording, Run, TrainingConfig
 from archlab.training import recording, seeding
 from archlab.training.loop import Trainer
 from archlab.training.norms import norm_layers
@@ -178,3 +179,24 @@ def test_two_updates_of_a_step_are_solved_for_together() -> None:
     means = recorder.recording().layers["0"]["batch_mean"]
     np.testing.assert_allclose(means[1:3], np.stack([batch.mean(0)] * 2), atol=1e-6)
     assert np.isnan(means[[0, 3]]).all()  # no batch went in
+
+
+@pytest.mark.parametrize(("every", "due"), [(0, [3]), (1, [1, 2, 3]), (2, [2, 3])])
+def test_precise_statistics_are_taken_after_the_epochs_that_were_asked_for(every: int, due: list[int]) -> None:
+    trainer = Trainer(make_network(), DATA, config(epochs=3, precise_every=every))
+    epochs = list(trainer.epochs())
+    recording = trainer.recording()
+    assert recording is not None
+    assert [epoch.epoch for epoch in epochs if epoch.test_accuracy is not None] == due
+    assert all(epoch.test_accuracy_running is not None for epoch in epochs)
+    for measured in recording.population.values():
+        assert [place + 1 for place, row in enumerate(measured["mean"]) if np.isfinite(row).all()] == due
+    run = Run("key", "finished", config(), epochs=tuple(epochs))
+    last = deviation(run, recording, "norm_1", [epochs[-1].step])
+    assert last is not None
+    assert np.isfinite(last.ratio).all()
+
+
+def test_a_network_without_batchnorm_is_tested_after_each_epoch() -> None:
+    epochs = list(Trainer(make_network("none"), DATA, config(epochs=3, precise_every=0)).epochs())
+    assert all(epoch.test_accuracy is not None for epoch in epochs)

@@ -175,7 +175,7 @@ def condense(run: Run, recording: NormRecording) -> tuple[LayerEnd, ...]:
         population = recording.population.get(path, {})
         mean, variance = (
             np.asarray(population[name][-1], dtype=np.float64)
-            if len(population.get(name, ())) == len(run.epochs)
+            if len(population.get(name, ())) == len(run.epochs) and not np.isnan(population[name][-1]).all()
             else None
             for name in ("mean", "variance")
         )

@@ -29,6 +29,7 @@ from archlab.training import seeding
 from archlab.training.checkpoint import NetworkState, UnkeptError
 from archlab.training.datasets import Dataset
 from archlab.training.evaluation import now
+from archlab.training.kernels import fit
 from archlab.training.norms import norm_layers
 from archlab.training.optimizers import SGD, optimizer
 from archlab.training.stacking.layers import UnstackableError, check_stackable
@@ -129,6 +130,7 @@ def _steps(networks: Sequence[nn.Module], configs: Sequence[TrainingConfig], dat
     for network, config in zip(networks, configs, strict=True):
         with contained():
             own = members.set_training(copy.deepcopy(network), True)
+        own = fit(own, config, dataset.image_shape, dataset.train.images.device)
         if config.momentum is not None:
             for layer in norm_layers(own):
                 layer.set_share(config.momentum)
@@ -145,7 +147,7 @@ def _compared(alone: Sequence[Step], together: Sequence[Step], precision: str, d
     Raises:
         UnstackableError: something else came of it.
     """
-    check_stackable([step.network for step in together], precision)
+    check_stackable([step.network for step in together])
     drawn, states = seeding.states(device), [NetworkState(step.network) for step in alone]
     firsts = [torch.cat([tensor.detach().flatten() for tensor in _trainable(step.network)]) for step in alone]
     for step in alone:

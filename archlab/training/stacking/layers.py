@@ -26,6 +26,7 @@ from archlab.networks.batchnorm import BATCH_NORMS, BatchNorm
 from archlab.networks.blocks import FlatLinear
 from archlab.networks.strangers import contained, described
 from archlab.networks.surgery.norms import BatchNormAnyRank, FrozenBatchNorm
+from archlab.training import kernels
 from archlab.training.precision import computing_in
 
 
@@ -47,6 +48,7 @@ _WIDENED: dict[type[nn.Module], tuple[str, ...]] = {
     nn.InstanceNorm1d: ("num_features",),
     nn.InstanceNorm2d: ("num_features",),
     nn.InstanceNorm3d: ("num_features",),
+    kernels.Conv2d: _CONVOLUTION,
     nn.GroupNorm: ("num_groups", "num_channels"),
     BatchNorm: ("channels",),
     BatchNormAnyRank: ("channels",),
@@ -177,32 +179,36 @@ _MADE: dict[type[nn.Module], Callable[[Sequence[Any], Mapping[str, Tensor]], nn.
 _DRAWING = (nn.modules.dropout._DropoutNd, nn.RReLU)
 
 
-def check_stackable(networks: Sequence[nn.Module], precision: str = "fp32") -> None:
+_OWN_HOOKS = ("archlab.training.precision", "archlab.training.kernels")
+"""Where hooks of a whole network may come from. A stacked network gets its precision's anew, and none of kernels."""
+
+
+def check_stackable(networks: Sequence[nn.Module]) -> None:
     """Hold that networks are alike but for their weights, and made of layers that can be stacked.
 
     Args:
         networks: in the modes in which they are trained.
-        precision: in which they compute, as `computing_in` has made them.
 
     Raises:
         UnstackableError: they can't be stacked.
     """
     first, *others = ([*members.named_modules(network)] for network in networks)
-    known: set[int] = set()
+    seen: set[int] = set()
     for path, module in first:
         place = f"{path or 'the network'} ({type(module).__name__})"
         held = {id(held) for held in (*module._parameters.values(), *module._buffers.values()) if held is not None}
-        if held & known:
+        if held & seen:
             raise UnstackableError(f"{place} shares its parameters with another layer")
-        known |= held
+        seen |= held
         if held and type(module) not in _MADE:
             raise UnstackableError(f"{place} holds parameters or buffers, and is no layer that can be stacked")
         if isinstance(module, _DRAWING) and module.training and vars(module).get("p", 1.0):
             raise UnstackableError(f"{place} draws random numbers")
         if isinstance(module, BATCH_NORMS) and module.momentum is None:
             raise UnstackableError(f"{place} has a cumulative average, whose weight changes from step to step")
-        hooks = 1 if precision == "bf16" and not path and type(module) not in _MADE else 0
-        if (len(module._forward_pre_hooks), len(module._forward_hooks)) != (hooks, hooks) or module._backward_hooks:
+        hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values(), *module._backward_hooks.values())
+        known = _OWN_HOOKS if not path and type(module) not in _MADE else ()
+        if any(getattr(hook, "__module__", "") not in known for hook in hooks):
             raise UnstackableError(f"{place} has hooks of its own")
     for other in others:
         same = len(other) == len(first)

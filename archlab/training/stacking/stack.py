@@ -36,7 +36,7 @@ class Stack:
 
     def __init__(self, steps: Sequence[Step], precision: str = "fp32") -> None:
         networks = [step.network for step in steps]
-        check_stackable(networks, precision)
+        check_stackable(networks)
         held = {name: _side_by_side(parts) for name, parts in _named(networks)}
         self._steps = tuple(step.network for step in steps)
         self._network = stacked_network(networks, held, precision)

@@ -12,6 +12,7 @@ from archlab.networks import members
 from archlab.networks.batchnorm import BatchNorm
 from archlab.networks.blocks import DenseBlock, FlatLinear, Residual, Transition
 from archlab.networks.surgery.norms import BatchNormAnyRank, FrozenBatchNorm
+from archlab.training import kernels
 from archlab.training.precision import computing_in
 from archlab.training.stacking.layers import UnstackableError, check_stackable, stacked_network
 
@@ -158,11 +159,33 @@ def test_batchnorm_may_differ_in_momentum_alone() -> None:
 
 def test_computes_in_the_precision_of_its_networks() -> None:
     networks = [computing_in(nn.Sequential(nn.Linear(3, 2)), "bf16") for _ in range(2)]
-    check_stackable(networks, "bf16")
+    check_stackable(networks)
     x = torch.rand(4, 3)
     found = stacked_network(networks, side_by_side(networks), "bf16")(x.repeat_interleave(2, 0)).unflatten(0, (4, 2))
     for place, network in enumerate(networks):
         torch.testing.assert_close(found[:, place], network(x), rtol=0, atol=1e-2)
         assert not torch.equal(found[:, place], nn.functional.linear(x, network[0].weight, network[0].bias))
-    with pytest.raises(UnstackableError, match="has hooks of its own"):
-        check_stackable(networks, "fp32")
+
+
+@pytest.mark.parametrize("padding", [0, 2])
+def test_a_convolution_of_one_channel_takes_its_gradients_from_columns_too(padding: int) -> None:
+    def make() -> nn.Module:
+        layer = nn.Conv2d(1, 4, 3, padding=padding)
+        layer.__class__ = kernels.Conv2d
+        return layer
+
+    networks = networks_of(make)
+    check_stackable(networks)
+    held = side_by_side(networks)
+    x = torch.rand(5, 3, 1, 7, 8, dtype=torch.float64)
+    found = stacked_network(networks, held)(x.flatten(0, 1))
+    weights = torch.rand_like(found)
+    (found * weights).sum().backward()
+    for place, network in enumerate(networks):
+        given = network(x[:, place])
+        torch.testing.assert_close(found.view(5, 3, *given.shape[1:])[:, place], given, rtol=1e-9, atol=1e-9)
+        (given * weights.view(5, 3, *given.shape[1:])[:, place]).sum().backward()
+        for path, parameter in network.named_parameters():
+            gradient = held[path].grad
+            assert gradient is not None
+            torch.testing.assert_close(gradient[place], parameter.grad, rtol=1e-9, atol=1e-9)
