@@ -104,8 +104,11 @@ def test_a_processor_has_no_tf32() -> None:
 def test_a_training_has_cudnn(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
     forward = nn.Linear.forward
-    monkeypatch.setattr(
-        nn.Linear, "forward", lambda layer, x: (seen.append(torch.backends.cudnn.enabled), forward(layer, x))[1]
-    )
+
+    def look(layer: nn.Linear, x: Tensor) -> Tensor:
+        seen.append(torch.backends.cudnn.enabled)
+        return forward(layer, x)
+
+    monkeypatch.setattr(nn.Linear, "forward", look)
     trained()
     assert set(seen) == {True}

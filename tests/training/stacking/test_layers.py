@@ -164,7 +164,7 @@ def test_computes_in_the_precision_of_its_networks() -> None:
     found = stacked_network(networks, side_by_side(networks), "bf16")(x.repeat_interleave(2, 0)).unflatten(0, (4, 2))
     for place, network in enumerate(networks):
         torch.testing.assert_close(found[:, place], network(x), rtol=0, atol=1e-2)
-        assert not torch.equal(found[:, place], nn.functional.linear(x, network[0].weight, network[0].bias))
+        assert not torch.equal(found[:, place], nn.functional.linear(x, *network.parameters()))
 
 
 @pytest.mark.parametrize("padding", [0, 2])

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from archlab.networks import resolve
+from archlab.networks.batchnorm import BatchNorm
 from archlab.records import TrainingConfig
 from archlab.training import datasets, images, seeding
 from archlab.training.loop import Trainer
@@ -138,7 +139,7 @@ def trained(
     networks = [make(norm, config.seed).double().train() for config in configs]
     for network, momentum in zip(networks, momenta, strict=False):
         for layer in network.modules():
-            if hasattr(layer, "momentum"):
+            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | BatchNorm):
                 layer.momentum = momentum
     give, stack, taken = steps_of(networks, configs, torch.float64), None, []
     for number in range(1, 13):
