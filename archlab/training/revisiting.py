@@ -21,6 +21,7 @@ from archlab.memory import demand
 from archlab.networks import members
 from archlab.records import Landscape, Run, TrainingConfig
 from archlab.records.settings import divided, settled
+from archlab.store.keys import STACKED
 from archlab.training import seeding
 from archlab.training.execution import Execution
 from archlab.training.loop import Trainer
@@ -29,7 +30,7 @@ from archlab.training.preparation import Preparer
 from archlab.training.probes import landscape
 from archlab.training.probes.surface import Surface, TrainingLoss
 from archlab.training.progress import Pace, Progress
-from archlab.training.session import REPORT_SECONDS, STACKED
+from archlab.training.session import REPORT_SECONDS
 
 if TYPE_CHECKING:
     from archlab.store.landscape_draft import LandscapeDraft

@@ -21,6 +21,7 @@ from archlab.records.config import consistent
 from archlab.records.settings import divided, settled
 from archlab.store import Store, run_key
 from archlab.store.checkpoints import Checkpoint
+from archlab.store.keys import STACKED
 from archlab.store.run_writer import RunWriter
 from archlab.training.checkpoint import Checkpoints, decoded
 from archlab.training.execution import Execution
@@ -37,8 +38,6 @@ REPORT_SECONDS = 0.1
 """Seconds between two `step` events."""
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.05, 2.0
 """Between two looks at whether another process still trains the run; each wait is half as long again as the last."""
-STACKED = "stacked"
-"""What the environment of a run says that was trained with others as one program."""
 
 
 class BusyError(Exception):
@@ -176,9 +175,18 @@ class ReadyRun:
 
 
 def course(
-    ready: ReadyRun, preparer: Preparer, tell: Callable[[Progress], None], *, wait: bool, stop: Stop
+    ready: ReadyRun, preparer: Preparer, tell: Callable[[Progress], None], *, wait: bool, stop: Stop, sharers: int = 1
 ) -> Course[Run]:
-    """The run from wherever it is to its end, by whoever takes its steps; else as `run`."""
+    """The run from wherever it is to its end, by whoever takes its steps; else as `run`.
+
+    Args:
+        ready: which.
+        preparer: where and how.
+        tell: called with each event.
+        wait: for another process that trains it.
+        stop: asks for the training to be kept and stopped at the end of a step.
+        sharers: trainings that go on side by side, this one among them.
+    """
     prepared, network, config = ready.prepared, ready.network, ready.prepared.config
     device, store, key = preparer.device, preparer.execution.home, ready.key
 
@@ -203,7 +211,8 @@ def course(
             trainer, begun = Trainer(members.moved(prepared.network(), device), dataset, config), None  # untouched
         data = preparer.summary(prepared)
         writer = store.writer(config, ready.environment, trainer.parameters, data, trace=trace, begun=begun)
-        return (yield from _run(trainer, prepared, writer, preparer.execution.checkpoint_seconds, tell, stop))
+        seconds = preparer.execution.checkpoint_seconds
+        return (yield from _run(trainer, prepared, writer, seconds, sharers, tell, stop))
 
 
 def _goes_on(trainer: Trainer, begun: Checkpoint) -> bool:
@@ -255,8 +264,8 @@ def missing(configs: Sequence[TrainingConfig], preparer: Preparer) -> list[Train
 
 
 def _is_there(config: TrainingConfig, preparer: Preparer, stored: Sequence[str]) -> bool:
-    beginning = run_key(config, {}).rpartition("-")[0]
-    if not any(key.startswith(beginning) for key in stored):
+    beginnings = tuple(run_key(config, {STACKED: stacked}).rpartition("-")[0] for stacked in (False, True))
+    if not any(key.startswith(beginnings) for key in stored):
         return False
     try:
         ready = ReadyRun.of(config, preparer)
@@ -270,6 +279,7 @@ def _run(
     prepared: Preparation,
     opened: RunWriter,
     checkpoint_seconds: float,
+    sharers: int,
     tell: Callable[[Progress], None],
     stop: Stop,
 ) -> Course[Run]:
@@ -305,7 +315,7 @@ def _run(
         checkpoints.keep_if_due()
 
     with opened as writer:
-        checkpoints = Checkpoints(trainer, writer, checkpoint_seconds)
+        checkpoints = Checkpoints(trainer, writer, checkpoint_seconds, sharers)
         for epoch in trainer.ended:
             writer.append(epoch)
         writer.answer(trainer.predicted)

@@ -50,7 +50,7 @@ def run_together(
             chosen = {place: ready[place].stacked() for place in left}
             config = configs[left[0]]
             found = in_lockstep(
-                [course(chosen[place], preparer, tell, wait=False, stop=stop) for place in left],
+                [course(chosen[place], preparer, tell, wait=False, stop=stop, sharers=len(left)) for place in left],
                 precision=config.precision,
                 most=choice.most,
                 tell=lambda words: tell(Progress(config, "stacked", error=words)),

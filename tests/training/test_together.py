@@ -79,7 +79,8 @@ def test_stacked_runs_agree_with_those_by_themselves_and_have_other_keys(store: 
     for one, other in zip(stacked, single, strict=True):
         assert one is not None
         assert losses(one) == pytest.approx(losses(other), abs=1e-4)
-        assert one.key != other.key
+        assert f"-digits-stacked-seed{one.config.seed}-" in one.key
+        assert f"-digits-seed{one.config.seed}-" in other.key
         assert one.environment == other.environment | {"stacked": True}
         assert one.status == "finished"
         assert store.curves(one.key)["train_loss"] == pytest.approx(store.curves(other.key)["train_loss"], abs=1e-4)
