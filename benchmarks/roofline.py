@@ -5,8 +5,8 @@
 The peak is that of a large float32 matrix product here, in one thread. The work of a step is what archlab's trace says:
 two floating-point operations per multiply-accumulate of the forward and the backward pass. Each network's steps are
 measured with archlab's kernels and with the network's own modules, in turns; the shares of operations are
-torch.profiler's. What moves memory and multiplies nothing (BatchNorm, pooling, activations) counts as time without work,
-so that no network reaches the peak.
+torch.profiler's. What moves memory and multiplies nothing (BatchNorm, pooling, activations) counts as time without
+work, so that no network reaches the peak.
 """
 
 from __future__ import annotations
