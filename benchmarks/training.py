@@ -7,28 +7,30 @@
     python -m benchmarks.training --data-dir DATA --network resnet --size 96 --seeds 1 --train-samples 2000
     python -m benchmarks.training --data-dir DATA --quick            # a smoke test: its ratios say nothing
 
-One side is `archlab.training.train_all` with everything that it does: start of the processes, recording, both
-evaluations, population statistics, store. The other is one of `benchmarks.loops`. Both train the same network on the
-same images with the same mathematics. The sides take turns; a throughput is training images (runs x epochs x images) by
-the seconds of the whole side, its start included. `-o FILE` writes what was measured as JSON.
+One side is the command `archlab compare` with everything that it does: its estimate, the processes that train,
+recordings, both evaluations, precise statistics, the store, the report. The other is one of `benchmarks.loops`. Both
+train the same network on the same images with the same mathematics. The sides take turns; a throughput is training
+images (runs x epochs x images) by the seconds of the whole side, its start included. `-o FILE` writes what was measured
+as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from archlab.records import TrainingConfig
 from archlab.store import open_store
-from archlab.training import Execution, train_all
 from benchmarks.loops import LOOPS
 
 REQUIRED = {
@@ -57,14 +59,26 @@ class Side:
 
 
 def archlab_side(configs: Sequence[TrainingConfig], data_dir: str, images: int, device: str) -> Side:
-    """Train everything with archlab."""
+    """Train everything with the command, from its start to its report; nothing is known from before."""
+    config, own = configs[0], TrainingConfig(configs[0].network)
+    settings = {name: value for name, value in asdict(config).items() if name not in ("options", "variant")}
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if value != getattr(own, name)]
+    words = [word.replace("--learning-rate", "--lr") for word in words if not word.startswith("--seed=")]
     with tempfile.TemporaryDirectory() as folder:
+        command = ["compare", config.network, "--bn=off", f"--seeds={len(configs) // len(NORMS)}", *words]
+        command += [f"--store={folder}", f"--data-dir={data_dir}", f"--device={device}"]
         start = time.perf_counter()
-        runs = train_all(configs, Execution(store=open_store(folder), device=device, data_dir=data_dir))
+        subprocess.run(
+            [sys.executable, "-c", "from archlab.cli.app import main; main()", *command],
+            check=True,
+            capture_output=True,
+            env=os.environ | {"ARCHLAB_CACHE": "off"},
+        )
         seconds = time.perf_counter() - start
+        runs = {(str(run.config.options["norm"]), run.config.seed): run for run in open_store(folder).runs()}
     accuracies = []
-    for run in runs:
-        last = run.epochs[-1]
+    for config in configs:
+        last = runs[str(config.options["norm"]), config.seed].epochs[-1]
         evaluated = last.test_accuracy if last.test_accuracy_running is None else last.test_accuracy_running
         assert last.train_accuracy is not None
         assert evaluated is not None

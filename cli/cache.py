@@ -1,20 +1,22 @@
-"""`archlab cache`: what is kept of earlier looks at networks."""
+"""`archlab cache`: what is kept of earlier looks at networks and of earlier trainings."""
 
 from __future__ import annotations
 
 import typer
 
+from archlab.analysis.wording import counted
 from archlab.cli.common.console import message, write
 
 cache = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="""What is kept of earlier looks at networks.
+    help="""What is kept of earlier looks at networks, and of earlier trainings.
 
     `archlab shapes`, `growth`, `graph`, `diff`, `check` and `report` keep the traces of archlab's own networks, of
-    torchvision's and timm's, and answer the same question again without torch. Files and modules of yours are never
-    kept. ARCHLAB_CACHE names the folder (`off` for none); --no-cache asks anew.
+    torchvision's and timm's, and answer the same question again without torch. Trainings keep how long a run took, from
+    which the next one is estimated. Nothing is kept of files and modules of yours. ARCHLAB_CACHE names the folder
+    (`off` for none); --no-cache asks for a trace anew.
 
     \b
     archlab cache show
@@ -26,20 +28,20 @@ cache = typer.Typer(
 @cache.command("show")
 def show_cache() -> None:
     """Say where it lies, and how much it holds."""
-    from archlab.cli.common.answers import MOST_BYTES, cache_folder, held
+    from archlab import kept
 
-    folder = cache_folder()
+    folder = kept.folder()
     if folder is None:
         write("ARCHLAB_CACHE is off: nothing is kept")
         return
-    count, size = held()
-    write(f"{folder}: {count:,} traces, {size / 1e6:.1f} of at most {MOST_BYTES / 1e6:.0f} MB")
+    count, size = kept.held()
+    write(f"{folder}: {counted(count, 'answer')}, {size / 1e6:.1f} of at most {kept.MOST_BYTES / 1e6:.0f} MB")
 
 
 @cache.command("clear")
 def clear_cache() -> None:
     """Forget all of it."""
-    from archlab.cli.common.answers import clear
+    from archlab import kept
 
-    count, size = clear()
-    message(f"{count:,} traces forgotten, {size / 1e6:.1f} MB")
+    count, size = kept.clear()
+    message(f"{counted(count, 'answer')} forgotten, {size / 1e6:.1f} MB")

@@ -36,14 +36,7 @@ class Asked:
         self._configs = configs
         self._store, self._fresh = execution.home, execution.fresh
         self._index = Index(self._store.path)
-        around = [str(execution.device or ""), *machine(), *([execution.stack] if execution.stack else [])]
-        of_code = {config.network: code(config.network) for config in configs}
-        of_data = {config.dataset: _data(config.dataset, execution) for config in configs}
-        self._questions: dict[int, str] = {}
-        for place, config in enumerate(configs):
-            versions, files = of_code[config.network], of_data[config.dataset]
-            if versions is not None and files is not None:
-                self._questions[place] = digest(config.to_dict(), versions, files, around)
+        self._questions = questions(configs, execution)
 
     def stored(self) -> dict[int, Run]:
         """The runs that are known to be what was asked for, by the place of their configuration; none to train anew."""
@@ -63,6 +56,19 @@ class Asked:
         """Keep which runs were the answers, by the place of their configuration."""
         asked = {self._questions[place]: run.key for place, run in runs.items() if place in self._questions}
         self._index.keep_answers(asked)
+
+
+def questions(configs: Sequence[TrainingConfig], execution: Execution) -> dict[int, str]:
+    """What each configuration is called with all that decides its run, by its place; none where nobody can see that."""
+    around = [str(execution.device or ""), *machine(), *([execution.stack] if execution.stack else [])]
+    of_code = {config.network: code(config.network) for config in configs}
+    of_data = {config.dataset: _data(config.dataset, execution) for config in configs}
+    found = {}
+    for place, config in enumerate(configs):
+        versions, files = of_code[config.network], of_data[config.dataset]
+        if versions is not None and files is not None:
+            found[place] = digest(config.to_dict(), versions, files, around)
+    return found
 
 
 def _data(dataset: str, execution: Execution) -> list[object] | None:

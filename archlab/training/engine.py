@@ -27,6 +27,7 @@ from archlab.records.run import RESULTS
 from archlab.records.settings import settled
 from archlab.training import images
 from archlab.training.asked import Asked
+from archlab.training.calibration import keep_seconds
 from archlab.training.execution import Execution
 from archlab.training.grouping import share
 from archlab.training.progress import Progress
@@ -92,6 +93,7 @@ def train_all(
         finally:
             found = {left[place]: run for place, run in pool.runs.items()}
             asked.keep({place: run for place, run in found.items() if run.status in RESULTS})
+            keep_seconds(unique, found, execution)
         known |= found
     return [known[unique.index(config)] for config in configs]
 

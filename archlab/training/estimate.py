@@ -13,6 +13,8 @@ import torch
 from archlab.errors import ArchlabError, DivergedError, InputError
 from archlab.networks.strangers import described
 from archlab.records import Epoch, TrainingConfig
+from archlab.records.settings import settled
+from archlab.training.calibration import known_seconds
 from archlab.training.engine import default_workers
 from archlab.training.evaluation import EVALUATION_IMAGES
 from archlab.training.execution import Execution
@@ -70,7 +72,7 @@ class _Times(NamedTuple):
 
 
 def estimate_time(configs: Sequence[TrainingConfig], where: Execution | Preparer = Execution()) -> TimeEstimate:
-    """The time that `train_all` will take, from a few timed steps of each network.
+    """The time that `train_all` will take: what an equal run took here before, else from a few timed steps.
 
     Args:
         configs: what is trained.
@@ -89,7 +91,9 @@ def estimate_time(configs: Sequence[TrainingConfig], where: Execution | Preparer
     preparer = Preparer.of(where)
     device = preparer.device
     seconds: list[float] = []
-    known: list[tuple[TrainingConfig, float]] = []
+    configs = [settled(config) for config in configs]
+    before = known_seconds(configs, preparer.execution)
+    known = [(replace(configs[place], seed=0, variant=""), found) for place, found in before.items()]
     failures: list[str] = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -34,6 +34,9 @@ from archlab.training.progress import Pace, Progress, State
 from archlab.training.step import Course, driven
 from archlab.training.stopping import Stop, StoppedError, stopping_by_signals
 
+THREADED_MACS = 2e9
+"""Multiply-accumulates of a step, a tenth of a second of one core, from which on all cores share it. Below, threads
+wait for each other longer than they work: on a busy machine a step of LeNet takes ten times as long."""
 REPORT_SECONDS = 0.1
 """Seconds between two `step` events."""
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.05, 2.0
@@ -59,7 +62,8 @@ def train(
 ) -> Run:
     """The run of a network, trained in this process to its end: finished or diverged.
 
-    Random states and settings of torch are afterwards what they were.
+    Random states and settings of torch are afterwards what they were. A small network is trained by one thread, as a
+    worker of a comparison would, so that both have the same run; a larger one by as many as torch has been given.
 
     Args:
         network: its source; a class or function that gives a module; a module, of which a copy is trained from the
@@ -86,11 +90,20 @@ def train(
     config = consistent(config)
     execution = settled(replace(execution or Execution(fresh=True), **where))
     sources = () if source is None else (source,)
-    with showing(progress, 1) as tell, left_as_found():
-        if execution.store is None:
-            with TemporaryDirectory() as folder:
-                return run(config, Preparer(replace(execution, store=folder), sources), tell)
-        return run(config, Preparer(execution, sources), tell)
+    room = contextlib.nullcontext("") if execution.store else TemporaryDirectory()
+    with showing(progress, 1) as tell, left_as_found(), room as folder:
+        preparer = Preparer(replace(execution, store=execution.store or folder), sources)
+        if _is_small(config, preparer):
+            torch.set_num_threads(1)
+        return run(config, preparer, tell)
+
+
+def _is_small(config: TrainingConfig, preparer: Preparer) -> bool:
+    """Whether a step is too little work for several threads; False where that can't be told."""
+    with contextlib.suppress(Exception):  # whatever a stranger's network may raise; training says it
+        trace = preparer.prepare(config).trace()
+        return 3 * trace.totals.macs * config.batch_size < THREADED_MACS  # backward takes twice as many
+    return False
 
 
 def run(

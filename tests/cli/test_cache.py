@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import archlab.tracing
-from archlab.cli.common import answers
+from archlab import kept
 from tests.cli.conftest import Call
 
 
@@ -106,14 +106,14 @@ def test_a_damaged_answer_is_none(damage: bytes | None, archlab: Call, cache: Pa
 
 def test_it_is_shown_bounded_and_cleared(archlab: Call, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archlab("shapes", "lenet")
-    assert ": 1 traces" in archlab("cache", "show").stdout
+    assert ": 1 answer," in archlab("cache", "show").stdout
     (oldest,) = cache.iterdir()
     os.utime(oldest, (1, 1))
-    monkeypatch.setattr(answers, "MOST_BYTES", oldest.stat().st_size + 10)
+    monkeypatch.setattr(kept, "MOST_BYTES", oldest.stat().st_size + 10)
     archlab("shapes", "lenet", "--bn", "off")
     assert len(list(cache.iterdir())) == 1
     assert not oldest.exists()
-    assert "1 traces forgotten" in archlab("cache", "clear").stderr
+    assert "1 answer forgotten" in archlab("cache", "clear").stderr
     assert not list(cache.iterdir())
     monkeypatch.setenv("ARCHLAB_CACHE", "off")
     assert "nothing is kept" in archlab("cache", "show").stdout

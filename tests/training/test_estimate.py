@@ -1,11 +1,13 @@
 from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 import torch
 
 from archlab.errors import InputError
 from archlab.records import Epoch, TrainingConfig
-from archlab.training import Execution, estimate, estimate_time
+from archlab.training import Execution, estimate, estimate_time, train_all
 from archlab.training.preparation import Preparation
 from tests.training.tiny import SOURCE
 
@@ -99,3 +101,25 @@ def test_probes_count_as_passes_over_their_images(monkeypatch: pytest.MonkeyPatc
 def test_wrong_configuration() -> None:
     with pytest.raises(InputError, match="batch_size is 0"):
         estimate_time([replace(CONFIG, batch_size=0)], Execution(device="cpu"))
+
+
+def test_what_a_run_took_before_is_what_it_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARCHLAB_CACHE", str(tmp_path / "cache"))
+    execution = Execution(store=tmp_path / "store", workers=1, device="cpu")
+    config = TrainingConfig(epochs=1, train_samples=32, test_samples=16, variant="first")
+    (run,) = train_all([config], execution)
+    took = run.epochs[0].seconds + run.epochs[0].evaluation_seconds + run.epochs[0].precise_seconds
+    timed: list[TrainingConfig] = []
+
+    def seconds(prepared: Preparation, device: object) -> float:
+        timed.append(prepared.config)
+        return 7.0
+
+    monkeypatch.setattr(estimate, "_run_seconds", seconds)
+    others = [replace(config, seed=5, variant="second"), replace(config, batch_size=8)]
+    assert list(estimate_time(others, execution).runs) == [pytest.approx(took), 7.0]
+    assert [config.batch_size for config in timed] == [8]
+    (kept,) = (tmp_path / "cache" / "times").iterdir()
+    for damage in (b"", b"x\n1", sha256(b"[]").hexdigest().encode() + b"\n[]"):
+        kept.write_bytes(damage)
+        assert estimate_time([config], execution).runs == (7.0,)

@@ -191,7 +191,7 @@ def test_precise_statistics_are_taken_after_the_epochs_that_were_asked_for(every
     assert all(epoch.test_accuracy_running is not None for epoch in epochs)
     for measured in recording.population.values():
         assert [place + 1 for place, row in enumerate(measured["mean"]) if np.isfinite(row).all()] == due
-    run = Run("key", "finished", config(), epochs=tuple(epochs))
+    run = Run("key", config(), "finished", epochs=tuple(epochs))
     last = deviation(run, recording, "norm_1", [epochs[-1].step])
     assert last is not None
     assert np.isfinite(last.ratio).all()

@@ -361,3 +361,23 @@ def test_a_newer_archlab_s_run_is_not_trained_over(store: Store, fresh: bool, mo
     with pytest.raises(StoreError, match="a newer archlab wrote it"):
         train(CONFIG, execution=execution)
     assert "archlab.run/2" in path.read_text()
+
+
+@pytest.mark.parametrize(("network", "size", "expected"), [("lenet", 28, 1), ("resnet", 96, 2)])
+def test_a_small_network_is_trained_by_one_thread_as_in_a_comparison(
+    network: str, size: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def run(*_: Any, **__: Any) -> Any:
+        seen.append(torch.get_num_threads())
+
+    monkeypatch.setattr(session, "run", run)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        train(network, size=size, progress=False)
+        assert seen == [expected]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
