@@ -44,8 +44,8 @@ def run_together(
     with computing(configs[0]), seeding.preserved(preparer.device):
         ready = {place: ReadyRun.of(configs[place], preparer) for place in places}
         left = [place for place in places if ready[place].stored(preparer) is None]
+        outcomes = {place: _outcome(ready[place], preparer, tell, stop) for place in places if place not in left}
         choice = _chosen([ready[place] for place in left], preparer, tell)
-        outcomes: dict[int, Outcome[Run]] = {}
         if choice.most > 1:
             chosen = {place: ready[place].stacked() for place in left}
             config = configs[left[0]]
@@ -55,9 +55,9 @@ def run_together(
                 most=choice.most,
                 tell=lambda words: tell(Progress(config, "stacked", error=words)),
             )
-            outcomes = dict(zip(left, found, strict=True))
-        for place in places:
-            if place not in outcomes:
+            outcomes |= dict(zip(left, found, strict=True))
+        else:
+            for place in left:
                 run = ready[place].stacked() if _has_begun_stacked(ready[place], preparer) else ready[place]
                 outcomes[place] = _outcome(run, preparer, tell, stop)
     raised = [outcome.error for outcome in outcomes.values() if outcome.error is not None]

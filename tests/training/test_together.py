@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from torch import nn
 
+from archlab.comparing import compare
 from archlab.errors import InputError
 from archlab.records import Run, TrainingConfig
 from archlab.store import Store, open_store
@@ -190,6 +193,26 @@ def test_several_runs_whose_worker_dies_are_begun_again_one_by_one(store: Store)
     assert [event.config.seed for event in again[:2]] == [0, 1]
     assert "killed (SIGKILL)" in again[0].error
     assert again[0].error.endswith("while it trained several runs")
+
+
+def test_networks_that_this_process_alone_has_are_stacked_here(store: Store) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that all is trained in this process
+        compared = compare(
+            nn.Sequential(nn.Flatten(), nn.Linear(64, 10)),
+            lr=[0.001, 0.01],
+            seeds=2,
+            stack="8",
+            store=store,
+            device="cpu",
+            epochs=1,
+            batch_size=8,
+            size=8,
+            train_samples=80,
+            test_samples=20,
+            progress=False,
+        )
+    assert [store.run(key).environment["stacked"] for key in compared.runs] == [True] * 4
 
 
 def test_how_many_is_a_number_or_a_word() -> None:

@@ -108,7 +108,7 @@ def _tried(
     precision, device = configs[0].precision, dataset.train.images.device
     with seeding.preserved(device):
         alone, together = (_steps(networks, configs, dataset) for _ in range(2))
-        stack = _compared(alone, together, precision, device)
+        _compare(alone, together, precision, device)
         if not measured:
             return None
         alone, together = (
@@ -141,8 +141,8 @@ def _steps(networks: Sequence[nn.Module], configs: Sequence[TrainingConfig], dat
     return steps
 
 
-def _compared(alone: Sequence[Step], together: Sequence[Step], precision: str, device: torch.device) -> Stack:
-    """The stack of the second steps, once all have been taken, which gave what the first ones gave.
+def _compare(alone: Sequence[Step], together: Sequence[Step], precision: str, device: torch.device) -> None:
+    """Take some steps each by itself and others as one, and hold the ones against the others.
 
     Raises:
         UnstackableError: something else came of it.
@@ -161,8 +161,7 @@ def _compared(alone: Sequence[Step], together: Sequence[Step], precision: str, d
     if changed:
         path, name = changed[0]
         raise UnstackableError(f"each step changes {name} of {path or 'the network'}, which is no parameter or buffer")
-    stack = Stack(together, precision)
-    stack.take(together)
+    Stack(together, precision).take(together)
     tolerance = TOLERANCES[precision]
     for first, one, other in zip(firsts, alone, together, strict=True):
         for held in (_trainable, _buffers):
@@ -173,7 +172,6 @@ def _compared(alone: Sequence[Step], together: Sequence[Step], precision: str, d
             length = (expected - first if held is _trainable else expected).norm()
             if not (found - expected).norm() <= tolerance * length:
                 raise UnstackableError("as one program they give something else")
-    return stack
 
 
 def _trainable(network: nn.Module) -> list[Tensor]:

@@ -68,6 +68,7 @@ class Widened(nn.Module):
     def __init__(self, layers: Sequence[Any], held: Mapping[str, Tensor]) -> None:
         super().__init__()
         first, self._count = layers[0], len(layers)
+        self.training = first.training
         wide: Any = copy.copy(first)
         wide.__dict__ |= {"_parameters": dict(first._parameters), "_buffers": dict(first._buffers)}
         for name in _WIDENED[type(first)]:
@@ -83,6 +84,7 @@ class Widened(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """What the layers give, each of its own network's values."""
         (wide,) = self._wide
+        vars(wide)["training"] = self.training
         for name, weight in self._weights.items():
             wide._parameters[name] = weight.flatten(0, 1)
         result: Tensor = wide(_divided(x, 0, self._count).flatten(1, 2))
