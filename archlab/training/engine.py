@@ -271,15 +271,16 @@ class _Pool:
 
     def assign(self, worker: WorkerProcess) -> None:
         """Give a worker the next job that no other process is at."""
-        worker.job, worker.others, worker.key = None, (), ""
+        worker.job, worker.others, worker.key = None, [], ""
         for _ in range(0 if worker.spare else len(self.waiting)):
             job = self.waiting.popleft()
             if job in self.elsewhere and self.execution.home.is_claimed(self.elsewhere[job]):
                 self.waiting.append(job)
                 continue
             group = self.group(job)
+            worker.others = group[1:]
             together = tuple(self.configs[place] for place in group)
-            worker.begin(job, together if len(group) > 1 else self.configs[job], group[1:])
+            worker.begin(job, together if len(group) > 1 else self.configs[job])
             return
 
     def group(self, job: int) -> list[int]:
@@ -306,7 +307,7 @@ class _Pool:
         left = [job for job in (worker.job, *worker.others) if job not in self.runs]
         self.alone |= {*left}
         self.waiting.extendleft(reversed(left))
-        worker.job, worker.others = None, ()
+        worker.job, worker.others = None, []
         return left
 
     def postpone(self, worker: WorkerProcess, key: str) -> None:
