@@ -11,15 +11,19 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
+from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from archlab.records import Epoch, Run, TrainingConfig
 from archlab.records.entry import MEASURES, Entry, Setup
-from archlab.store.look import Look, is_partial
+from archlab.records.run import Status
+from archlab.store.look import LARGEST, Look, is_partial
 
 if TYPE_CHECKING:
     from archlab.store.listed import Setups
@@ -27,18 +31,35 @@ if TYPE_CHECKING:
 INDEX = ".index.sqlite"
 BUSY_SECONDS = 1.0
 """How long another process's writing is waited for."""
-COLUMNS = (
-    *("name", "mtime", "ctime", "size", "inode", "error"),
-    *("status", "created", "setup", "seed", "done", "parameters", *MEASURES),
-)
+STAMPED = 4
+"""Numbers in a stamp."""
+PARTS = 32
+"""Into which looks are divided, by the hashes of their names: what has changed is written part by part."""
 TABLES = (
     "CREATE TABLE setups (id INTEGER PRIMARY KEY, config TEXT NOT NULL, watched TEXT NOT NULL)",
-    f"CREATE TABLE runs (name TEXT PRIMARY KEY, {', '.join(COLUMNS[1:])}) WITHOUT ROWID",
+    "CREATE TABLE parts (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, content BLOB NOT NULL)",
     "CREATE TABLE answers (question TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID",
 )
-STAMPED = 5
-"""The first columns: the name, and the stamp."""
-SETUP = COLUMNS.index("setup")
+
+
+class _Part(msgspec.Struct, array_like=True, gc=False):
+    """Looks as columns, which are read in a tenth of the time that as many rows of a table take."""
+
+    stamps: tuple[list[int], list[int], list[int], list[int]]
+    names: list[str]
+    statuses: list[Status]
+    created: list[str]
+    setups: list[int]
+    """Their numbers in the table."""
+    seeds: list[int]
+    done: list[int]
+    parameters: list[int]
+    measures: list[list[float | None]]
+    unreadable: list[tuple[str, tuple[int, int, int, int], str]]
+    """Names, stamps and reasons of the runs that can't be read, which are in no column."""
+
+
+_PART = msgspec.msgpack.Decoder(_Part)
 
 
 R = TypeVar("R")
@@ -66,9 +87,14 @@ class Index:
         """Question -> the answer that was kept, of those that have one."""
         return self._read(lambda index: _answers(index, questions)) or {}
 
-    def write(self, looks: Mapping[str, Look], gone: Collection[str]) -> None:
-        """Keep what was found of folders (`is_kept`), and forget those that are gone, at once or not at all."""
-        self._write(lambda index: _keep_looks(index, looks, gone))
+    def write(self, looks: Mapping[str, Look], changed: Collection[str]) -> None:
+        """Keep what was found of folders, at once or not at all.
+
+        Args:
+            looks: of all folders.
+            changed: the names of those that are to be kept (`is_kept`), or forgotten, since they are gone.
+        """
+        self._write(lambda index: _keep_looks(index, looks, {_place(name) for name in changed}))
 
     def keep_answers(self, found: Mapping[str, str]) -> None:
         """Keep answers to questions."""
@@ -135,12 +161,22 @@ class Index:
 
 def is_kept(name: str, look: Look) -> bool:
     """Whether the index keeps a look: of a run that has ended, where something says when it changes."""
-    return look.stamp is not None and not is_partial(name)
+    if look.stamp is None or is_partial(name) or not _is_text(name):
+        return False
+    return look.entry is None or max(look.entry.seed, look.entry.parameters) <= LARGEST
+
+
+def _is_text(name: str) -> bool:
+    """Whether UTF-8 can hold a name, which a file system may have taken from any bytes."""
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _version() -> int:
     """Changes with what a row holds, and with what makes a run readable."""
-    known = [TABLES, *([(item.name, str(item.type)) for item in fields(kind)] for kind in (Run, Epoch, TrainingConfig))]
+    known = [TABLES, _Part.__struct_fields__, *([(item.name, str(item.type)) for item in fields(kind)] for kind in (Run, Epoch, TrainingConfig))]
     return zlib.crc32(repr(known).encode()) & 0x7FFFFFFF
 
 
@@ -154,19 +190,39 @@ def _answers(index: sqlite3.Connection, questions: Collection[str]) -> dict[str,
 
 
 def _looks(index: sqlite3.Connection, setups: Setups) -> dict[str, Look]:
-    shared = {
-        number: setups.kept(Setup(config, watched))
-        for number, config, watched in index.execute("SELECT id, config, watched FROM setups")
-    }
-    made, found = tuple.__new__, {}  # half the time of a call of the class, of which there are tens of thousands
-    for row in index.execute(f"SELECT {', '.join(COLUMNS)} FROM runs"):
-        name, error, setup = row[0], row[STAMPED], row[SETUP]
-        if error:
-            found[name] = made(Look, (row[1:STAMPED], None, error))
-        elif setup in shared:
-            entry = made(Entry, (name, *row[STAMPED + 1 : SETUP], shared[setup], *row[SETUP + 1 :]))
-            found[name] = made(Look, (row[1:STAMPED], entry, ""))
+    shared = {}
+    for number, config, watched in index.execute("SELECT id, config, watched FROM setups"):
+        setup = Setup(config, watched)
+        if _number(setup) != number:
+            raise _UnusableError("a setup is not the one that was written")
+        shared[number] = setups.kept(setup)
+    found: dict[str, Look] = {}
+    for digest, content in index.execute("SELECT hash, content FROM parts"):
+        if hashlib.sha256(content).digest() != digest:
+            raise _UnusableError("its bytes are not those that were written")
+        try:
+            found |= _decoded(content, shared)
+        except (msgspec.MsgspecError, KeyError, ValueError) as error:
+            raise _UnusableError(str(error)) from error
     return found
+
+
+def _decoded(content: bytes, shared: Mapping[int, Setup]) -> Iterator[tuple[str, Look]]:
+    """The names and looks of a part.
+
+    Raises:
+        msgspec.MsgspecError: it is none.
+        KeyError: it names a setup that is not there.
+        ValueError: its columns are not equally long.
+    """
+    part = _PART.decode(content)
+    setups = [shared[number] for number in part.setups]
+    columns = (part.names, part.statuses, part.created, setups, part.seeds, part.done, part.parameters, *part.measures)
+    entries = map(Entry._make, zip(*columns, strict=True))
+    looks = map(Look._make, zip(zip(*part.stamps, strict=True), entries, repeat("")))
+    yield from zip(part.names, looks, strict=True)
+    for name, stamp, error in part.unreadable:
+        yield name, Look(stamp, None, error)
 
 
 def _begin(index: sqlite3.Connection) -> None:
@@ -183,25 +239,47 @@ def _begin(index: sqlite3.Connection) -> None:
         raise _UnusableError("another archlab's")
 
 
-def _keep_looks(index: sqlite3.Connection, looks: Mapping[str, Look], gone: Collection[str]) -> None:
-    setups = {look.entry.setup for look in looks.values() if look.entry is not None}
+def _keep_looks(index: sqlite3.Connection, looks: Mapping[str, Look], places: Collection[int]) -> None:
+    parts: dict[int, list[tuple[str, Look]]] = {place: [] for place in places}
+    for name, look in looks.items():
+        place = _place(name)
+        if place in parts and is_kept(name, look):
+            parts[place].append((name, look))
+    setups = {look.entry.setup for part in parts.values() for _, look in part if look.entry is not None}
     numbers = {setup: _number(setup) for setup in setups}
     index.executemany(
         "INSERT OR IGNORE INTO setups VALUES (?, ?, ?)",
         [(number, setup.text, setup.watched) for setup, number in numbers.items()],
     )
-    index.executemany(
-        f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * len(COLUMNS))})",
-        [(name, *look.stamp, look.error, *_cells(look.entry, numbers)) for name, look in looks.items() if look.stamp],
+    for place, part in parts.items():
+        content = _encoded(part, numbers)
+        row = (place, hashlib.sha256(content).digest(), content)
+        index.execute("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", row)
+
+
+def _encoded(looks: Sequence[tuple[str, Look]], numbers: Mapping[Setup, int]) -> bytes:
+    """The bytes of a part."""
+    readable = [(look.stamp, look.entry) for _, look in looks if look.entry is not None]
+    columns = list(zip(*(entry for _, entry in readable), strict=True)) or [()] * len(Entry._fields)
+    names, statuses, created, setups, seeds, done, parameters, *measures = columns
+    part = _Part(
+        stamps=list(zip(*(stamp for stamp, _ in readable), strict=True)) or [()] * STAMPED,
+        names=names,
+        statuses=statuses,
+        created=created,
+        setups=[numbers[setup] for setup in setups],
+        seeds=seeds,
+        done=done,
+        parameters=parameters,
+        measures=measures,
+        unreadable=[(name, look.stamp, look.error) for name, look in looks if look.entry is None],
     )
-    index.executemany("DELETE FROM runs WHERE name = ?", [(name,) for name in gone])
+    return msgspec.msgpack.encode(part)
 
 
-def _cells(entry: Entry | None, numbers: Mapping[Setup, int]) -> tuple[object, ...]:
-    if entry is None:
-        return (None,) * (len(COLUMNS) - STAMPED - 1)
-    _, status, created, setup, *others = entry
-    return status, created, numbers[setup], *others
+def _place(name: str) -> int:
+    """Of which part a look is."""
+    return zlib.crc32(name.encode(errors="surrogateescape")) % PARTS
 
 
 def _number(setup: Setup) -> int:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from archlab.records.display import Shown
 from archlab.store.index import Index, is_kept
 from archlab.store.listed import Setups
-from archlab.store.look import Look, each_once, is_partial, look_at, stamp_of
+from archlab.store.look import Look, each_once, is_partial, look_at, stamps_of
 from archlab.store.problem import Problem
-from archlab.store.run_folder import RUNS, Fingerprint, RunFolder
+from archlab.store.run_folder import RUNS, RunFolder
 
 if TYPE_CHECKING:
     from archlab.records.entry import Entry
@@ -74,15 +74,24 @@ class Survey:
         self._numbers = self._scan()
         ended = sum(not is_partial(name) for name in self._numbers)
         known = self._index.read(self._setups) if is_first and ended >= INDEXED_RUNS else self.looks
-        current = {name: known[name] for name in self._numbers if name in known and self._is_current(name, known[name])}
+        current = self._unchanged(known)
         self._due = time.monotonic() + REST * (time.monotonic() - start)
         has_changed = self._take(current)
         if ended >= INDEXED_RUNS:
-            found = {name: look for name, look in self.looks.items() if name not in current and is_kept(name, look)}
-            gone = [name for name in known if name not in self.looks and not is_partial(name)]
-            if found or gone:
-                self._index.write(found, gone)
+            changed = {name for name, look in self.looks.items() if name not in current and is_kept(name, look)}
+            changed |= {name for name in known if name not in self.looks and not is_partial(name)}
+            if changed:
+                self._index.write(self.looks, changed)
         return has_changed
+
+    def _unchanged(self, known: Mapping[str, Look]) -> dict[str, Look]:
+        """The folders that are as they were when they were looked at."""
+        there = [(name, known[name]) for name in self._numbers if name in known]
+        ended = [(name, look) for name, look in there if not is_partial(name)]
+        stamps = stamps_of(self._root, [name for name, _ in ended])
+        current = {name: look for (name, look), stamp in zip(ended, stamps, strict=True) if stamp is not None and look.stamp == stamp}
+        partials = [name for name, look in there if is_partial(name) and self._is_current(name, look)]
+        return current | {name: known[name] for name in partials}
 
     def glance(self) -> bool:
         """Whether something has changed since the last time, seen at little cost.
@@ -121,13 +130,8 @@ class Survey:
         return {name: found[name] for name in sorted(found)}
 
     def _is_current(self, name: str, look: Look) -> bool:
-        """Whether the folder is as it was when it was looked at."""
-        if look.stamp is None:
-            return False
-        return look.stamp == (self._partial_stamp(name) if is_partial(name) else stamp_of(self._root, name))
-
-    def _partial_stamp(self, name: str) -> Fingerprint | None:
-        return RunFolder(Path(self._root, name)).fingerprint()
+        """Whether a partial folder is as it was when it was looked at."""
+        return look.stamp is not None and look.stamp == RunFolder(Path(self._root, name)).fingerprint()
 
     def _take(self, current: Mapping[str, Look]) -> bool:
         """Read the folders that are not among those that are known; whether something has changed."""
