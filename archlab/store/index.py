@@ -1,7 +1,7 @@
 """The index of a store: what lists say of ended runs, where there are many, so that 30,000 folders needn't be read each
 time; and which answers were found to questions, so that they needn't be sought again.
 
-It is a file beside the runs, in SQLite with a write-ahead log, and never the truth: a row counts only while the stamp
+It is a file beside the runs, in SQLite with a write-ahead log, and never the truth: a look counts only while the stamp
 of its folder's run.json is the one that it was made of. It can be deleted at any time. One that is damaged or of
 another archlab is thrown away and made anew; one that is locked, or can't be read or written, is as none.
 """
@@ -11,28 +11,23 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields
-from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import msgspec
+from typing import TYPE_CHECKING, TypeVar
 
 from archlab.records import Epoch, Run, TrainingConfig
-from archlab.records.entry import MEASURES, Entry, Setup
-from archlab.records.run import Status
-from archlab.store.look import LARGEST, Look, is_partial
+from archlab.records.entry import MEASURES, Setup
+from archlab.store import columns
 
 if TYPE_CHECKING:
     from archlab.store.listed import Setups
+    from archlab.store.look import Look
 
 INDEX = ".index.sqlite"
 BUSY_SECONDS = 1.0
 """How long another process's writing is waited for."""
-STAMPED = 4
-"""Numbers in a stamp."""
 PARTS = 32
 """Into which looks are divided, by the hashes of their names: what has changed is written part by part."""
 TABLES = (
@@ -40,26 +35,6 @@ TABLES = (
     "CREATE TABLE parts (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, content BLOB NOT NULL)",
     "CREATE TABLE answers (question TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID",
 )
-
-
-class _Part(msgspec.Struct, array_like=True, gc=False):
-    """Looks as columns, which are read in a tenth of the time that as many rows of a table take."""
-
-    stamps: tuple[list[int], list[int], list[int], list[int]]
-    names: list[str]
-    statuses: list[Status]
-    created: list[str]
-    setups: list[int]
-    """Their numbers in the table."""
-    seeds: list[int]
-    done: list[int]
-    parameters: list[int]
-    measures: list[list[float | None]]
-    unreadable: list[tuple[str, tuple[int, int, int, int], str]]
-    """Names, stamps and reasons of the runs that can't be read, which are in no column."""
-
-
-_PART = msgspec.msgpack.Decoder(_Part)
 
 
 R = TypeVar("R")
@@ -92,7 +67,7 @@ class Index:
 
         Args:
             looks: of all folders.
-            changed: the names of those that are to be kept (`is_kept`), or forgotten, since they are gone.
+            changed: the names of those that are to be kept, where columns can hold them, or forgotten, since they are gone.
         """
         self._write(lambda index: _keep_looks(index, looks, {_place(name) for name in changed}))
 
@@ -159,24 +134,9 @@ class Index:
                 self._path.with_name(f"{INDEX}{ending}").unlink(missing_ok=True)
 
 
-def is_kept(name: str, look: Look) -> bool:
-    """Whether the index keeps a look: of a run that has ended, where something says when it changes."""
-    if look.stamp is None or is_partial(name) or not _is_text(name):
-        return False
-    return look.entry is None or max(look.entry.seed, look.entry.parameters) <= LARGEST
-
-
-def _is_text(name: str) -> bool:
-    """Whether UTF-8 can hold a name, which a file system may have taken from any bytes."""
-    try:
-        return bool(name.encode())
-    except UnicodeEncodeError:
-        return False
-
-
 def _version() -> int:
     """Changes with what a row holds, and with what makes a run readable."""
-    known = [TABLES, _Part.__struct_fields__, *([(item.name, str(item.type)) for item in fields(kind)] for kind in (Run, Epoch, TrainingConfig))]
+    known = [TABLES, columns.Columns.__struct_fields__, MEASURES, *([(item.name, str(item.type)) for item in fields(kind)] for kind in (Run, Epoch, TrainingConfig))]
     return zlib.crc32(repr(known).encode()) & 0x7FFFFFFF
 
 
@@ -193,36 +153,15 @@ def _looks(index: sqlite3.Connection, setups: Setups) -> dict[str, Look]:
     shared = {}
     for number, config, watched in index.execute("SELECT id, config, watched FROM setups"):
         setup = Setup(config, watched)
-        if _number(setup) != number:
+        if columns.number_of(setup) != number:
             raise _UnusableError("a setup is not the one that was written")
         shared[number] = setups.kept(setup)
     found: dict[str, Look] = {}
     for digest, content in index.execute("SELECT hash, content FROM parts"):
         if hashlib.sha256(content).digest() != digest:
             raise _UnusableError("its bytes are not those that were written")
-        try:
-            found |= _decoded(content, shared)
-        except (msgspec.MsgspecError, KeyError, ValueError) as error:
-            raise _UnusableError(str(error)) from error
+        found |= columns.decode(content, shared)
     return found
-
-
-def _decoded(content: bytes, shared: Mapping[int, Setup]) -> Iterator[tuple[str, Look]]:
-    """The names and looks of a part.
-
-    Raises:
-        msgspec.MsgspecError: it is none.
-        KeyError: it names a setup that is not there.
-        ValueError: its columns are not equally long.
-    """
-    part = _PART.decode(content)
-    setups = [shared[number] for number in part.setups]
-    columns = (part.names, part.statuses, part.created, setups, part.seeds, part.done, part.parameters, *part.measures)
-    entries = map(Entry._make, zip(*columns, strict=True))
-    looks = map(Look._make, zip(zip(*part.stamps, strict=True), entries, repeat("")))
-    yield from zip(part.names, looks, strict=True)
-    for name, stamp, error in part.unreadable:
-        yield name, Look(stamp, None, error)
 
 
 def _begin(index: sqlite3.Connection) -> None:
@@ -240,41 +179,20 @@ def _begin(index: sqlite3.Connection) -> None:
 
 
 def _keep_looks(index: sqlite3.Connection, looks: Mapping[str, Look], places: Collection[int]) -> None:
-    parts: dict[int, list[tuple[str, Look]]] = {place: [] for place in places}
+    parts: dict[int, dict[str, Look]] = {place: {} for place in places}
     for name, look in looks.items():
         place = _place(name)
-        if place in parts and is_kept(name, look):
-            parts[place].append((name, look))
-    setups = {look.entry.setup for part in parts.values() for _, look in part if look.entry is not None}
-    numbers = {setup: _number(setup) for setup in setups}
+        if place in parts and columns.fits(name, look):
+            parts[place][name] = look
+    numbers = columns.numbered(look for part in parts.values() for look in part.values())
     index.executemany(
         "INSERT OR IGNORE INTO setups VALUES (?, ?, ?)",
         [(number, setup.text, setup.watched) for setup, number in numbers.items()],
     )
     for place, part in parts.items():
-        content = _encoded(part, numbers)
+        content = columns.encode(part, numbers)
         row = (place, hashlib.sha256(content).digest(), content)
         index.execute("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", row)
-
-
-def _encoded(looks: Sequence[tuple[str, Look]], numbers: Mapping[Setup, int]) -> bytes:
-    """The bytes of a part."""
-    readable = [(look.stamp, look.entry) for _, look in looks if look.entry is not None]
-    columns = list(zip(*(entry for _, entry in readable), strict=True)) or [()] * len(Entry._fields)
-    names, statuses, created, setups, seeds, done, parameters, *measures = columns
-    part = _Part(
-        stamps=list(zip(*(stamp for stamp, _ in readable), strict=True)) or [()] * STAMPED,
-        names=names,
-        statuses=statuses,
-        created=created,
-        setups=[numbers[setup] for setup in setups],
-        seeds=seeds,
-        done=done,
-        parameters=parameters,
-        measures=measures,
-        unreadable=[(name, look.stamp, look.error) for name, look in looks if look.entry is None],
-    )
-    return msgspec.msgpack.encode(part)
 
 
 def _place(name: str) -> int:

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archlab.records.display import Shown
-from archlab.store.index import Index, is_kept
+from archlab.store.columns import fits
+from archlab.store.index import Index
 from archlab.store.listed import Setups
-from archlab.store.look import Look, each_once, is_partial, look_at, stamps_of
+from archlab.store.look import Look, each_once, is_partial, stamps_of
+from archlab.store.looking import looks_at
 from archlab.store.problem import Problem
 from archlab.store.run_folder import RUNS, RunFolder
 
@@ -78,7 +80,7 @@ class Survey:
         self._due = time.monotonic() + REST * (time.monotonic() - start)
         has_changed = self._take(current)
         if ended >= INDEXED_RUNS:
-            changed = {name for name, look in self.looks.items() if name not in current and is_kept(name, look)}
+            changed = {name for name, look in self.looks.items() if name not in current and fits(name, look)}
             changed |= {name for name in known if name not in self.looks and not is_partial(name)}
             if changed:
                 self._index.write(self.looks, changed)
@@ -136,7 +138,7 @@ class Survey:
     def _take(self, current: Mapping[str, Look]) -> bool:
         """Read the folders that are not among those that are known; whether something has changed."""
         missing = [name for name in self._numbers if name not in current]
-        found = {name: look_at(self._root, name, self._setups) for name in missing}
+        found = looks_at(self._root, missing, self._setups) if missing else {}
         looks = {name: look for name in self._numbers if (look := current.get(name) or found.get(name)) is not None}
         self.has_lost = len(looks) < len(self._numbers)
         self._numbers = {name: number for name, number in self._numbers.items() if name in looks}

@@ -18,7 +18,7 @@ import pytest
 
 from archlab.records import Epoch, Run, TrainingConfig, Watched
 from archlab.records.entry import entry_of
-from archlab.store import Store, look, open_store, survey
+from archlab.store import Store, look, looking, open_store, survey
 from archlab.store.index import INDEX
 from archlab.store.listed import Setups
 from archlab.store.survey import Listing
@@ -73,7 +73,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(name)
         return look.look_at(root, name, setups)
 
-    monkeypatch.setattr(survey, "look_at", read)
+    monkeypatch.setattr(looking, "look_at", read)
     return names
 
 
