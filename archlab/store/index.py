@@ -15,13 +15,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from archlab.errors import StoreError
 from archlab.records import Epoch, Run, TrainingConfig
 from archlab.records.entry import MEASURES, Setup
 from archlab.store import columns
 
 if TYPE_CHECKING:
+    from archlab.store.columns import Columns
     from archlab.store.listed import Setups
     from archlab.store.look import Look
 
@@ -44,6 +46,18 @@ class _UnusableError(Exception):
     """The index can't be used and is to be thrown away: it is damaged, or another archlab's."""
 
 
+class Indexed(NamedTuple):
+    """What is known of the folders of ended runs."""
+
+    parts: list[Columns]
+    setups: Mapping[int, Setup]
+    """By the numbers that the parts name."""
+
+    def looks(self) -> dict[str, Look]:
+        """All of them read, by their names."""
+        return {name: look for part in self.parts for name, look in part.looks(self.setups).items()}
+
+
 class Index:
     """The index in a store's folder; what can't be read or written of it is left undone without a word.
 
@@ -54,9 +68,9 @@ class Index:
     def __init__(self, store: Path) -> None:
         self._path = store / INDEX
 
-    def read(self, setups: Setups) -> dict[str, Look]:
-        """What is known of the folders of ended runs, by their names; nothing where no index can be read."""
-        return self._read(lambda index: _looks(index, setups)) or {}
+    def read(self, setups: Setups) -> Indexed:
+        """What is known of the folders of ended runs; nothing where no index can be read."""
+        return self._read(lambda index: _indexed(index, setups)) or Indexed([], {})
 
     def answers(self, questions: Collection[str]) -> dict[str, str]:
         """Question -> the answer that was kept, of those that have one."""
@@ -125,7 +139,7 @@ class Index:
                 index.close()
         except sqlite3.OperationalError:  # which says nothing against the file: it is locked, the disk is full
             raise
-        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+        except (sqlite3.DatabaseError, StoreError, ValueError, TypeError) as error:
             raise _UnusableError(str(error)) from error
 
     def _discard(self) -> None:
@@ -149,19 +163,21 @@ def _answers(index: sqlite3.Connection, questions: Collection[str]) -> dict[str,
     return found
 
 
-def _looks(index: sqlite3.Connection, setups: Setups) -> dict[str, Look]:
+def _indexed(index: sqlite3.Connection, setups: Setups) -> Indexed:
     shared = {}
     for number, config, watched in index.execute("SELECT id, config, watched FROM setups"):
         setup = Setup(config, watched)
         if columns.number_of(setup) != number:
             raise _UnusableError("a setup is not the one that was written")
         shared[number] = setups.kept(setup)
-    found: dict[str, Look] = {}
+    parts = []
     for digest, content in index.execute("SELECT hash, content FROM parts"):
         if hashlib.sha256(content).digest() != digest:
             raise _UnusableError("its bytes are not those that were written")
-        found |= columns.decode(content, shared)
-    return found
+        parts.append(columns.decode(content))
+    if not all(number in shared for part in parts for number in part.setups):
+        raise _UnusableError("a setup is missing")
+    return Indexed(parts, shared)
 
 
 def _begin(index: sqlite3.Connection) -> None:

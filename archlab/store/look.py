@@ -45,6 +45,12 @@ def is_partial(name: str) -> bool:
     return name.endswith(PARTIAL)
 
 
+def folder_names(root: str) -> list[str]:
+    """The names of the folders of runs; raises FileNotFoundError where there is none for them."""
+    names = os.listdir(root)  # noqa: PTH208 - a Path for each takes longer than the names
+    return [name for name in names if not name.startswith(".")]
+
+
 def stamps_of(root: str, names: Iterable[str]) -> Iterator[Stamp | None]:
     """The stamps of the run.json of ended runs; None where there is none."""
     ask = os.stat  # all in one loop: tens of thousands of calls of functions would take as long as the questions

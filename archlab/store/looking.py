@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-import archlab
+from archlab.errors import StoreError
 from archlab.records.entry import Setup
 from archlab.store import columns
 from archlab.store.listed import Setups
@@ -104,7 +104,7 @@ def _asked(root: str, names: Sequence[str], setups: Setups) -> Iterator[Callable
 
 def _command() -> list[str]:
     """What starts the other process: without `site`, which takes as long as the rest of a start."""
-    path = [*sys.path, str(Path(archlab.__file__).parents[1])]  # `site` may be what finds archlab
+    path = [*sys.path, str(Path(__file__).resolve().parents[2])]  # `site` may be what finds archlab
     return [sys.executable, "-S", "-P", "-c", PROGRAM, json.dumps(path)]
 
 
@@ -112,8 +112,8 @@ def _decoded(content: bytes, setups: Setups) -> dict[str, Look]:
     try:
         found = msgspec.msgpack.decode(content, type=_Found)
         shared = [setups.kept(Setup(*texts)) for texts in found.setups]
-        return dict(columns.decode(found.looks, {columns.number_of(setup): setup for setup in shared}))
-    except (msgspec.MsgspecError, ValueError):
+        return columns.decode(found.looks).looks({columns.number_of(setup): setup for setup in shared})
+    except (msgspec.MsgspecError, StoreError):
         return {}
 
 

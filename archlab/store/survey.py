@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 from archlab.records.display import Shown
 from archlab.store.columns import fits
-from archlab.store.index import Index
+from archlab.store.index import Index, Indexed
+from archlab.store.kept import Kept
 from archlab.store.listed import Setups
-from archlab.store.look import Look, each_once, is_partial, stamps_of
+from archlab.store.look import Look, each_once, folder_names, is_partial, stamps_of
 from archlab.store.looking import looks_at
+from archlab.store.contents import PARTIAL
 from archlab.store.problem import Problem
 from archlab.store.run_folder import RUNS, RunFolder
 
@@ -47,10 +49,15 @@ class Survey:
 
     Args:
         store: the folder of the store.
+        once: for one look and one listing. No glance can follow, and `looks` stays empty where the index keeps all that
+            is asked for.
     """
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, *, once: bool = False) -> None:
         self._root = str(store / RUNS)
+        self._once = once
+        self._listing: Listing | None = None
+        """What the index says, where it needed no looks."""
         self._index = Index(store)
         self._setups = Setups()
         self._numbers: dict[str, int] = {}
@@ -75,7 +82,13 @@ class Survey:
         is_first = not self.looks
         self._numbers = self._scan()
         ended = sum(not is_partial(name) for name in self._numbers)
-        known = self._index.read(self._setups) if is_first and ended >= INDEXED_RUNS else self.looks
+        known: Mapping[str, Look] = self.looks
+        if is_first and ended >= INDEXED_RUNS:
+            indexed = self._index.read(self._setups)
+            if self._once and (found := self._kept(indexed)) is not None:
+                self._listing = found
+                return True
+            known = indexed.looks()
         current = self._unchanged(known)
         self._due = time.monotonic() + REST * (time.monotonic() - start)
         has_changed = self._take(current)
@@ -86,13 +99,32 @@ class Survey:
                 self._index.write(self.looks, changed)
         return has_changed
 
-    def _unchanged(self, known: Mapping[str, Look]) -> dict[str, Look]:
+    def _kept(self, indexed: Indexed) -> Listing | None:
+        """What lists say, where the index keeps all ended runs as they are; None where it doesn't."""
+        ended = {name for part in indexed.parts for name in part.names}
+        partials = [name for name in self._numbers if name not in ended]
+        if len(ended) + len(partials) != len(self._numbers) or not all(map(is_partial, partials)):
+            return None
+        if not all(part.are_current(self._root) for part in indexed.parts):
+            return None
+        looks = looks_at(self._root, partials, self._setups)
+        others = each_once(look.entry for look in looks.values() if look.entry is not None and look.entry.key not in ended)
+        errors = {name: look.error for name, look in looks.items() if look.entry is None}
+        errors |= {name: error for part in indexed.parts for name, error in part.unreadable}
+        problems = [Problem(Path(self._root, name), errors[name]) for name in sorted(errors)]
+        return Listing(Kept(indexed.parts, indexed.setups, others), problems)
+
+    def _unchanged(self, known: Mapping[str, Look]) -> Mapping[str, Look]:
         """The folders that are as they were when they were looked at."""
-        there = [(name, known[name]) for name in self._numbers if name in known]
-        ended = [(name, look) for name, look in there if not is_partial(name)]
-        stamps = stamps_of(self._root, [name for name, _ in ended])
-        current = {name: look for (name, look), stamp in zip(ended, stamps, strict=True) if stamp is not None and look.stamp == stamp}
-        partials = [name for name, look in there if is_partial(name) and self._is_current(name, look)]
+        names = [name for name in self._numbers if name in known]
+        ended = [name for name in names if not name.endswith(PARTIAL)]
+        before = [known[name].stamp for name in ended]
+        stamps = list(stamps_of(self._root, ended))
+        if len(ended) == len(names) and None not in before and stamps == before:  # nearly always, and found out at once
+            return known
+        asked = zip(ended, stamps, before, strict=True)
+        current = {name: known[name] for name, stamp, was in asked if stamp is not None and stamp == was}
+        partials = [name for name in names if is_partial(name) and self._is_current(name, known[name])]
         return current | {name: known[name] for name in partials}
 
     def glance(self) -> bool:
@@ -115,6 +147,8 @@ class Survey:
 
     def listing(self) -> Listing:
         """What lists say, by the last look."""
+        if self._listing is not None:
+            return self._listing
         problems = [Problem(Path(self._root, name), look.error) for name, look in self.looks.items() if not look.entry]
         return Listing(each_once(look.entry for look in self.looks.values() if look.entry is not None), problems)
 
@@ -123,6 +157,8 @@ class Survey:
         self._changed = None
         changed = _changed(self._root)
         try:
+            if self._once:
+                return dict.fromkeys(sorted(folder_names(self._root)), 0)
             with os.scandir(self._root) as items:
                 found = {item.name: item.inode() for item in items if not item.name.startswith(".")}
         except FileNotFoundError:
@@ -141,7 +177,8 @@ class Survey:
         found = looks_at(self._root, missing, self._setups) if missing else {}
         looks = {name: look for name in self._numbers if (look := current.get(name) or found.get(name)) is not None}
         self.has_lost = len(looks) < len(self._numbers)
-        self._numbers = {name: number for name, number in self._numbers.items() if name in looks}
+        if self.has_lost:
+            self._numbers = {name: number for name, number in self._numbers.items() if name in looks}
         has_changed = looks != self.looks
         self.looks = looks
         self._partials = [name for name in looks if is_partial(name)]
