@@ -14,14 +14,15 @@ from typing import Any
 import msgspec
 
 from archlab.errors import StoreError
-from archlab.records.entry import MEASURES, Entry, Setup
+from archlab.records.entry import Entry, Setup
 from archlab.records.run import Status
 from archlab.store.look import LARGEST, Look, Stamp, is_partial, stamps_of
 
 _MISSING = (-1, -1, -1, -1)
 """Stands for the stamp of a file that is not there."""
-_Row = tuple[Status, int, int, int, int, *(float | None for _ in MEASURES)]  # type: ignore[misc]  # mypy reads no loop
-"""Of an entry: its status, the place of its setup among those of the columns, and what follows that."""
+_Number = float | None
+_Row = tuple[Status, int, int, int, int, _Number, _Number, _Number, _Number, _Number, _Number]
+"""Of an entry: its status, the place of its setup among those of the columns, and what follows the setup."""
 _ROW, _ROWS = msgspec.msgpack.Decoder(_Row), msgspec.msgpack.Decoder(list[_Row])
 _RAW = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
@@ -95,9 +96,9 @@ _COLUMNS = msgspec.msgpack.Decoder(Columns)
 
 def fits(name: str, look: Look) -> bool:
     """Whether columns can hold a look: of an ended run, where something says when it changes."""
-    if look.stamp is None or is_partial(name) or not _is_text(name):
+    if look.stamp is None or is_partial(name) or not (name.isascii() or _is_text(name)):
         return False
-    return look.entry is None or max(look.entry.seed, look.entry.parameters) <= LARGEST
+    return look.entry is None or (look.entry.seed <= LARGEST and look.entry.parameters <= LARGEST)
 
 
 def numbered(looks: Iterable[Look]) -> dict[Setup, int]:

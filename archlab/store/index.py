@@ -80,8 +80,8 @@ class Index:
         """Keep what was found of folders, at once or not at all.
 
         Args:
-            looks: of all folders.
-            changed: the names of those that are to be kept, where columns can hold them, or forgotten, since they are gone.
+            looks: at all folders whose runs have ended and fit into columns.
+            changed: the names of those that are new or were changed, or are gone.
         """
         self._write(lambda index: _keep_looks(index, looks, {_place(name) for name in changed}))
 
@@ -150,7 +150,12 @@ class Index:
 
 def _version() -> int:
     """Changes with what a row holds, and with what makes a run readable."""
-    known = [TABLES, columns.Columns.__struct_fields__, MEASURES, *([(item.name, str(item.type)) for item in fields(kind)] for kind in (Run, Epoch, TrainingConfig))]
+    known = [
+        TABLES,
+        columns.Columns.__struct_fields__,
+        MEASURES,
+        *([(item.name, str(item.type)) for item in fields(kind)] for kind in (Run, Epoch, TrainingConfig)),
+    ]
     return zlib.crc32(repr(known).encode()) & 0x7FFFFFFF
 
 
@@ -198,7 +203,7 @@ def _keep_looks(index: sqlite3.Connection, looks: Mapping[str, Look], places: Co
     parts: dict[int, dict[str, Look]] = {place: {} for place in places}
     for name, look in looks.items():
         place = _place(name)
-        if place in parts and columns.fits(name, look):
+        if place in parts:
             parts[place][name] = look
     numbers = columns.numbered(look for part in parts.values() for look in part.values())
     index.executemany(

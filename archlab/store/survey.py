@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from archlab.records.display import Shown
 from archlab.store.columns import fits
+from archlab.store.contents import PARTIAL
 from archlab.store.index import Index, Indexed
 from archlab.store.kept import Kept
 from archlab.store.listed import Setups
 from archlab.store.look import Look, each_once, folder_names, is_partial, stamps_of
 from archlab.store.looking import looks_at
-from archlab.store.contents import PARTIAL
 from archlab.store.problem import Problem
 from archlab.store.run_folder import RUNS, RunFolder
 
@@ -93,10 +93,11 @@ class Survey:
         self._due = time.monotonic() + REST * (time.monotonic() - start)
         has_changed = self._take(current)
         if ended >= INDEXED_RUNS:
-            changed = {name for name, look in self.looks.items() if name not in current and fits(name, look)}
+            kept = {name: look for name, look in self.looks.items() if fits(name, look)}
+            changed = {name for name in kept if name not in current}
             changed |= {name for name in known if name not in self.looks and not is_partial(name)}
             if changed:
-                self._index.write(self.looks, changed)
+                self._index.write(kept, changed)
         return has_changed
 
     def _kept(self, indexed: Indexed) -> Listing | None:
@@ -108,7 +109,7 @@ class Survey:
         if not all(part.are_current(self._root) for part in indexed.parts):
             return None
         looks = looks_at(self._root, partials, self._setups)
-        others = each_once(look.entry for look in looks.values() if look.entry is not None and look.entry.key not in ended)
+        others = each_once(one for look in looks.values() if (one := look.entry) is not None and one.key not in ended)
         errors = {name: look.error for name, look in looks.items() if look.entry is None}
         errors |= {name: error for part in indexed.parts for name, error in part.unreadable}
         problems = [Problem(Path(self._root, name), errors[name]) for name in sorted(errors)]

@@ -1,7 +1,7 @@
 """Values of options without pydantic, which newer versions of typer load for each value: in 0.1 s, a third of a start.
 
-    archlab runs list --store runs        no option needs it: a path, and what isn't given
-    archlab runs list --limit 20          typer reads the number, and says what is wrong with one
+archlab runs list --store runs        no option needs it: a path, and what isn't given
+archlab runs list --limit 20          typer reads the number, and says what is wrong with one
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ CHECKS = ("exists", "resolve_path", "writable", "allow_dash", "path_type")
 
 def spare_pydantic() -> None:
     """Have typer read plain values without pydantic, in this process; a version that never does is left as it is."""
-    import typer.core
+    from typer import core
 
-    build = getattr(typer.core, "build_runtime_param", None)
+    typers: Any = core
+    build = getattr(typers, "build_runtime_param", None)
     if build is not None:
-        typer.core.build_runtime_param = lambda described: _Lazy(described, build)  # type: ignore[attr-defined]
+        typers.build_runtime_param = lambda described: _Lazy(described, build)
 
 
 class _Lazy:

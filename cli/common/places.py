@@ -1,4 +1,4 @@
-"""Options that say where runs and data are, for commands that train nothing too; and how a setting becomes an option."""
+"""Options that say where runs and data are, also of commands that train nothing; how a setting becomes an option."""
 
 from __future__ import annotations
 
