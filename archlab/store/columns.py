@@ -18,6 +18,8 @@ from archlab.records.entry import Entry, Setup
 from archlab.records.run import Status
 from archlab.store.look import LARGEST, Look, Stamp, is_partial, stamps_of
 
+VERSION = 1
+"""Another number where the columns are others, or mean something else."""
 _MISSING = (-1, -1, -1, -1)
 """Stands for the stamp of a file that is not there."""
 _Number = float | None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from archlab.errors import StoreError
 from archlab.records import Epoch, Run, TrainingConfig
-from archlab.records.entry import MEASURES, Setup
+from archlab.records.entry import Entry, Setup
 from archlab.store import columns
 
 if TYPE_CHECKING:
@@ -150,12 +150,9 @@ class Index:
 
 def _version() -> int:
     """Changes with what a row holds, and with what makes a run readable."""
-    known = [
-        TABLES,
-        columns.Columns.__struct_fields__,
-        MEASURES,
-        *([(item.name, str(item.type)) for item in fields(kind)] for kind in (Run, Epoch, TrainingConfig)),
-    ]
+    kinds = (Run, Epoch, TrainingConfig)
+    declared = [[(item.name, str(item.type)) for item in fields(kind)] for kind in kinds]
+    known = [TABLES, columns.VERSION, Entry._fields, *declared]
     return zlib.crc32(repr(known).encode()) & 0x7FFFFFFF
 
 

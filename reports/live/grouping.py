@@ -64,4 +64,5 @@ def _shared(config: dict[str, Any]) -> str:
     known = varying(TrainingConfig)
     settings = {known[name].field: known[name].default for name in varied if name in known}
     options = {name: value for name, value in config["options"].items() if name not in varied}
-    return msgspec.json.encode(config | settings | {"seed": 0, "variant": ",".join(varied), "options": options}).decode()
+    named = {"seed": 0, "variant": ",".join(varied), "options": options}
+    return msgspec.json.encode(config | settings | named).decode()
