@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
-from typing import Annotated, Any, NewType, TypeAlias
-
-import typer
+from typing import Annotated, Any, NewType
 
 from archlab.cli.common.groups import register
+from archlab.cli.common.places import option
 from archlab.records import TrainingConfig
 from archlab.records.settings import Setting, settings
 from archlab.training.execution import Execution
@@ -22,32 +20,8 @@ class Levels(dict[str, Any]):
     """The same for a comparison: several values (`--lr 0.1,0.2`) are a list, and it has no seed of its own."""
 
 
-TrustOption: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--trust",
-        help="Run the code that a record or file names, with all that you may do: only if you know who wrote it.",
-    ),
-]
 InProcess = NewType("InProcess", Execution)
 """An execution in the command's own process: one run, always trained."""
-
-
-ALIASES = {"batch_size": ("--batch",), "size": ("--input",)}
-"""Fields of `TrainingConfig` -> what commands that measure a network call the same thing."""
-
-
-def option(item: Setting, *, several: bool = False) -> Any:
-    """What typer needs to know of a setting's option; `several` values are divided by commas."""
-    bounds = {} if several or item.least is None else {"min": item.least}
-    return typer.Option(
-        item.flag,
-        *ALIASES.get(item.field, ()),
-        metavar=None if item.kind is bool else f"{item.metavar},{item.metavar}" if several else item.metavar,
-        show_default=item.default is not None,
-        help=f"{item.help} (Several are compared.)" if several else item.help,
-        **bounds,  # type: ignore[arg-type]
-    )
 
 
 def _parameter(item: Setting, several: bool = False) -> inspect.Parameter:
@@ -76,6 +50,3 @@ register(
     lambda **given: InProcess(Execution(workers=1, fresh=True, **given)),
     [_parameter(item) for item in _EXECUTION.values() if item.field not in ("workers", "fresh")],
 )
-StoreOption: TypeAlias = Annotated[Path | None, option(_EXECUTION["store"])]
-DataDirOption: TypeAlias = Annotated[Path | None, option(_EXECUTION["data_dir"])]
-DownloadDataOption: TypeAlias = Annotated[bool, option(_EXECUTION["download"])]
