@@ -19,6 +19,7 @@ from archlab.tracing.forward.higher_order import where_nobody_listens, written_i
 from archlab.tracing.forward.module_tree import State, stray
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
 from archlab.tracing.forward.placement import CPU, converted, is_too_large, new_tensor_on, on_meta, shape_by_values
+from archlab.tracing.forward.repeated import COMMON, Repeated, Signature, new_result, repeated, signature
 from archlab.tracing.forward.saved import fused_attention
 from archlab.tracing.forward.windows import operation_window
 from archlab.tracing.pytree import convert, shape_of, tensors, version
@@ -64,9 +65,69 @@ class Listener(TorchFunctionMode):
         known = operation(func)
         if known.role is Role.QUERY or self.tree.parent is None:
             return func(*args, **(kwargs or {}))
-        return self._hear(known, func, args, kwargs or {})
+        kwargs = kwargs or {}
+        signed = signature(func, args, kwargs) if self.tree.quick and known.repeats else None
+        if signed is not None:
+            known_call = self.tree.repeated.get(signed[0])
+            if known_call is not None:
+                out = self._repeat(known, known_call, func, args, kwargs, signed[1])
+                if out is not None:
+                    return out
+        return self._hear(known, func, args, kwargs, signed)
 
-    def _hear(self, known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _repeat(
+        self,
+        known: Operation,
+        before: Repeated,
+        function: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        given: list[Tensor],
+    ) -> Any:
+        """What a call gives, filed as one of the same signature was before; None where it must be measured."""
+        tree = self.tree
+        parent = tree.parent
+        origins: dict[int, None] = {}
+        states: list[State] = []
+        for tensor in given:
+            mark = getattr(tensor, "_archlab", None)
+            if type(mark) is int:
+                origins[mark] = None
+            elif mark or (mark is not None and type(tensor) is Tensor):
+                states += mark
+            else:
+                return None
+        is_row = origins or known.role is Role.PRODUCT or (known.role is not Role.VIEW and any(map(_is_parameter, states)))
+        if not is_row or is_under_vmap() or _is_in_kernel(sys._getframe(2)) or parent is None:
+            return None
+        if before.made is not None:
+            out = new_result(before.made)
+        else:
+            result = _result(known, function, args, kwargs)
+            if result is None:
+                return None
+            out = result[0]
+        name = known.name
+        call = Call(parent, tree.path_of(name), name, None, parent.number)
+        call.__dict__.update(before.row)
+        call.origins = tuple(origins)
+        if tree.locate is not None:
+            call.source = tree.locate()
+        tree.add(call)
+        for state in states:
+            if state.taken_by is None:
+                state.taken_by = call
+        out._archlab = call.index
+        return out
+
+    def _hear(
+        self,
+        known: Operation,
+        function: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        signed: tuple[Signature, list[Tensor]] | None,
+    ) -> Any:
         role = known.role
         if role is Role.COMPOSITE:
             with Listener(self.tree):
@@ -139,7 +200,7 @@ class Listener(TorchFunctionMode):
             is_row = any(state.is_parameter for state in states)
         if role is Role.FACTORY or not is_row:
             return self._constant(known, function, args, kwargs, given, states, meta)
-        out = self._operation(known, function, args, kwargs, given, origins, states, meta)
+        out = self._operation(known, function, args, kwargs, given, origins, states, meta, signed)
         stand_ins = written_tensors(known.in_place, args, kwargs) if stayed else []
         for k, tensor in stayed:
             if hasattr(stand_ins[k], "_archlab"):
@@ -189,6 +250,7 @@ class Listener(TorchFunctionMode):
         origins: dict[int, None],
         states: dict[State, None],
         meta: bool,
+        signed: tuple[Signature, list[Tensor]] | None,
     ) -> Any:
         """A row, and what it gives; shape functions stand only for operations on tensors without values (`meta`)."""
         tree = self.tree
@@ -222,6 +284,11 @@ class Listener(TorchFunctionMode):
         tree.leave(call, result, leaf=True)
         for tensor in written_tensors(known.in_place, args, kwargs):
             tree.overwrite(tensor, call)
+        if signed is not None and meta and not is_under_vmap():
+            row = {name: value for name, value in vars(call).items() if name in COMMON}
+            found = repeated(row, out, given, is_view=known.role is Role.VIEW)
+            if found is not None:
+                tree.repeated[signed[0]] = found
         return out
 
     def _run(
@@ -305,6 +372,10 @@ def _is_in_kernel(frame: FrameType | None) -> bool:
 
 
 _KERNELS = ("torch._meta_registrations", "torch._refs", "torch._prims", "torch._decomp")
+
+
+def _is_parameter(state: State) -> bool:
+    return state.is_parameter
 
 
 def _is_complex(value: object) -> bool:

@@ -68,6 +68,11 @@ class Operation:
     is_torchs: bool = True
     """Whether it means what its name does in torch."""
 
+    @property
+    def repeats(self) -> bool:
+        """Whether calls with the same arguments but for values have the same row, and write into none of them."""
+        return self.is_torchs and not self.in_place and self.role in (Role.VIEW, Role.PRODUCT, Role.COMPUTE)
+
 
 @cache
 def operation(function: Any) -> Operation:
