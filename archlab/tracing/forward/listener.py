@@ -136,7 +136,9 @@ class Listener(TorchFunctionMode):
             with Listener(self.tree):
                 return in_python(*args, **kwargs)
         if known.name in ("eq", "ne") and args[-1] is None:
-            return function(*args, **kwargs)  # `x == None`, which Python then decides
+            if function in _BY_IDENTITY:  # `x == None`, which torch leaves to Python by an exception
+                return known.name == "ne"
+            return function(*args, **kwargs)
         if role is Role.DEVICE:
             is_asked_by_torch = not args[0].is_meta or _is_in_kernel(sys._getframe(2))
             return function(*args) if is_asked_by_torch else CPU
@@ -351,6 +353,8 @@ def _result(known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict
 _BY_FORMULA = VARYING_FUNCTIONS | {"einsum"}
 """Functions that are counted by their formula also where they are dispatched: torch runs a product over an axis of size
 1 as a pointwise one."""
+
+_BY_IDENTITY = (Tensor.__eq__, Tensor.__ne__)
 
 _CUT = "The graph is cut at {}: a tensor gets the storage of another there (set_), which doesn't say what wrote it."
 
