@@ -18,7 +18,7 @@ from archlab.tracing.forward.grouped import grouped_product
 from archlab.tracing.forward.higher_order import where_nobody_listens, written_in_python
 from archlab.tracing.forward.module_tree import State, stray
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
-from archlab.tracing.forward.placement import CPU, converted, is_too_large, new_tensor_on, on_meta, shape_by_values
+from archlab.tracing.forward.placement import CPU, converted, is_too_large, new_tensor_on, on_meta, shape_by_values, with_near_model
 from archlab.tracing.forward.repeated import COMMON, Repeated, Signature, new_result, repeated, signature
 from archlab.tracing.forward.saved import fused_attention
 from archlab.tracing.forward.windows import operation_window
@@ -145,7 +145,7 @@ class Listener(TorchFunctionMode):
         if self.tree.quick and _is_in_kernel(sys._getframe(2)):
             self.tree.has_unheard = True
             raise UnheardError
-        given = tensors((args, kwargs))
+        given = signed[1] if signed is not None else tensors((args, kwargs))
         origins: dict[int, None] = {}
         states: dict[State, None] = {}
         mixed = meta = False
@@ -184,6 +184,7 @@ class Listener(TorchFunctionMode):
             self.tree.notes[_CUT.format(self.tree.parent.path or "the network")] = None  # type: ignore[union-attr]
         if role is Role.FACTORY:
             kwargs = new_tensor_on(known.name, args, kwargs, real=self.tree.real)
+            args = with_near_model(known.name, args, kwargs)
         elif role is Role.CONVERSION:
             conversion = converted(function, args, kwargs, real=self.tree.real)
             if conversion is None:
@@ -233,12 +234,13 @@ class Listener(TorchFunctionMode):
             finally:
                 tree.is_quiet = was_quiet
         mark = () if known.role is Role.FACTORY else tuple(states)
-        for tensor in tensors(out):
-            if not any(tensor is item for item in given):
+        for tensor in (out,) if type(out) is Tensor else tensors(out):
+            is_new = not any([tensor is item for item in given])
+            if is_new:
                 tensor._archlab_made = True  # type: ignore[attr-defined]
                 if known.name in ("data", "detach"):
                     tensor._archlab_shares = base_of(given[0])  # type: ignore[attr-defined]
-            if getattr(tensor, "_archlab", ()) in (None, ()) or not any(tensor is item for item in given):
+            if is_new or getattr(tensor, "_archlab", ()) in (None, ()):
                 tensor._archlab = mark  # type: ignore[attr-defined]
         return out
 
@@ -269,8 +271,8 @@ class Listener(TorchFunctionMode):
             tree.fail(call, error, Attempt(function, args, kwargs))
             raise
         result = args[0] if known.name in ("setitem", "set_data") else out
-        same = any(result is tensor for tensor in given)
-        if not tensors(result) or (same and not known.in_place and known.role in (Role.VIEW, Role.CONVERSION)):
+        same = any([result is tensor for tensor in given])
+        if not (type(result) is Tensor or tensors(result)) or (same and not known.in_place and known.role in (Role.VIEW, Role.CONVERSION)):
             return out  # nothing happened that is worth a row
         if known.name in ("set_data", "as_subclass"):  # where nothing is dispatched
             result._archlab_regions = getattr(given[-1], "_archlab_regions", ())
@@ -297,7 +299,9 @@ class Listener(TorchFunctionMode):
         self, call: Call, known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], meta: bool
     ) -> Any:
         """What the function returns, or what stands for it; its cost goes to the call."""
-        tree, quick = self.tree, meta and self.tree.is_quick
+        tree = self.tree
+        is_quick = tree.is_quick
+        quick = meta and is_quick
         if known.name == "scaled_dot_product_attention" and meta and not quick:
             function = fused_attention
         if known.name == "grouped_mm" and isinstance(args[0], Tensor) and args[0].is_meta:
@@ -309,12 +313,12 @@ class Listener(TorchFunctionMode):
             call.uncounted = () if result is not None else (f"higher_order::{known.name}",)
             return out
         by_formula = known.name in _BY_FORMULA or (known.name.startswith("conv") and args and _is_complex(args[0]))
-        if (tree.is_quick or (by_formula and not is_under_vmap())) and kwargs.get("out") is None:
+        if (is_quick or (by_formula and not is_under_vmap())) and kwargs.get("out") is None:
             result = _result(known, function, args, kwargs)
             if result is not None:
                 if quick:
                     out = result[0]
-                elif tree.is_quick:  # on tensors with values, which the formula says nothing of
+                elif is_quick:  # on tensors with values, which the formula says nothing of
                     out = function(*args, **kwargs)
                 else:
                     out = tree.count(call, function, args, kwargs)

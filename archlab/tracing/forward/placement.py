@@ -33,6 +33,7 @@ FLOATING_ELEMENTS = 2**16
 """Elements of a tensor of fractions that may keep its values: sines of many positions would take seconds."""
 CPU = torch.device("cpu")
 _META = torch.device("meta")
+_strided = torch.strided
 
 
 def new_tensor_on(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, real: bool) -> dict[str, Any]:
@@ -55,6 +56,24 @@ def new_tensor_on(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, r
         if _elements(name, args, kwargs) > limit:
             return {**kwargs, "device": _META}
     return {**{key: value for key, value in kwargs.items() if key != "pin_memory"}, "device": CPU}
+
+
+def with_near_model(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """The positional arguments of a function that makes a tensor, its model on the CPU if the new tensor is to be there.
+
+    `x.new_zeros(3)` and `zeros_like(x)` take the type of `x`, and its shape and strides. From one device to another
+    torch works them out in Python, in 100 us; beside a tensor of the same device that nobody has filled it takes 3.
+    """
+    model = args[0] if args else None
+    if type(model) is not Tensor or not model.is_meta or kwargs.get("device") is not CPU or model.layout is not _strided:
+        return args
+    if name.startswith("new_"):
+        near = torch.empty(0, dtype=model.dtype)
+    elif name.endswith("_like") and model.is_contiguous():
+        near = torch.empty(model.shape, dtype=model.dtype)
+    else:
+        return args
+    return (near, *args[1:])
 
 
 _OF_PYTHON: dict[Any, torch.dtype] = {

@@ -27,6 +27,7 @@ from archlab.records import Shape
 Signature = tuple[Any, ...]
 _ATOMS = frozenset([bool, int, str, NoneType, EllipsisType, torch.dtype, torch.memory_format])
 """Classes of arguments that stand in a signature as they are, beside their class: True is no 1."""
+_BOUNDS = frozenset([int, NoneType])
 _TENSORS = frozenset([Tensor, nn.Parameter])
 COMMON = frozenset(
     ["inputs", "outputs", "output_bytes", "dtype", "macs", "elementwise", "uncounted", "detail", "window", "dispatched"]
@@ -81,9 +82,10 @@ def _described(items: Iterable[Any], parts: list[Any], given: list[Tensor]) -> b
             if not _described(item, parts, given):
                 return False
         elif kind is slice:
-            parts.append(kind)
-            if not _described((item.start, item.stop, item.step), parts, given):
+            bounds = (item.start, item.stop, item.step)
+            if any([type(bound) not in _BOUNDS for bound in bounds]):
                 return False
+            parts += (kind, bounds)
         else:
             return False
     return True
