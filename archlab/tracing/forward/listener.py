@@ -330,6 +330,9 @@ class Listener(TorchFunctionMode):
             call.macs, call.elementwise, call.uncounted = 0, 0, ("aten::scaled_dot_product_attention",)
             return out
         first = args[0] if args and isinstance(args[0], Tensor) else None  # none where all are given by name
+        if known.role is Role.VIEW and is_quick and type(first) is Tensor:
+            call.uncounted = ()  # what views dispatch is free
+            return function(*args, **kwargs)
         before = version(first) if first is not None else -1
         out = tree.count(call, function, args, kwargs)
         if known.role is Role.COMPUTE and first is not None and out is first and version(first) == before:
