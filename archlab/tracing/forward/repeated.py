@@ -100,7 +100,7 @@ def repeated(row: dict[str, Any], out: object, given: list[Tensor], *, is_view: 
         given: the tensors among its arguments.
         is_view: whether the result may share the elements of an argument.
     """
-    if type(out) is not Tensor or not out.is_meta or out.layout is not _strided or out.is_nested:
+    if type(out) is not Tensor or not out.is_meta or out.layout is not _strided or out.is_nested or out.requires_grad:
         return None
     storage = out.untyped_storage()._cdata
     if out._is_view() or any(item.is_meta and item.untyped_storage()._cdata == storage for item in given):
