@@ -31,7 +31,7 @@ def maker(kind: type[Record]) -> type[Record]:
         record.__class__ = kind
 
     members = [
-        (item.name, Any, field(default=item.default, default_factory=item.default_factory))  # type: ignore[call-overload]
+        (item.name, Any, field(default=item.default, default_factory=item.default_factory))
         if (item.default, item.default_factory) != (MISSING, MISSING)
         else (item.name, Any)
         for item in fields(cast(Any, kind))

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from archlab.records import Trace
 from archlab.tracing import trace
 from archlab.tracing.forward import listener
-from archlab.tracing.forward.repeated import repeated, signature
+from archlab.tracing.forward.call_tree import Call, CallTree
+from archlab.tracing.forward.repeated import remember, signature
 from tests.tracing.test_ways import in_every_way
 
 
@@ -153,11 +154,10 @@ def test_arguments_that_make_no_signature(argument: object) -> None:
 
 
 def test_results_that_are_not_remembered() -> None:
-    x = torch.empty(2, 6, device="meta")
-    assert repeated({}, x.view(12), [x], is_view=False) is None
-    assert repeated({}, x.detach(), [x], is_view=False) is None
-    assert repeated({}, (x, x), [], is_view=False) is None
-    assert repeated({}, torch.zeros(2), [], is_view=False) is None
-    made = repeated({}, torch.empty(6, 2, device="meta").t(), [x], is_view=True)
-    assert made is not None
-    assert made.made is None
+    x, tree = torch.empty(2, 6, device="meta"), CallTree(quick=True)
+    call = Call(None, "view", "view")
+    for out in (x.view(12), x.detach(), (x, x), torch.zeros(2)):
+        remember(tree, (), call, out, [x], is_view=False)
+    assert tree.repeated == {}
+    remember(tree, (), call, x.t(), [x], is_view=True)
+    assert tree.repeated[()].made is None

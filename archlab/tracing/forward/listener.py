@@ -9,22 +9,21 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from archlab.formulas import explicit_equation
 from archlab.tracing.forward.attempt import Attempt
 from archlab.tracing.forward.call_tree import Call, CallTree, UnheardError, is_under_vmap
 from archlab.tracing.forward.constants import base_of, is_stale, move_constant, write_through, written_tensors
 from archlab.tracing.forward.dispatch import Dispatched
+from archlab.tracing.forward.formulas import result_of
 from archlab.tracing.forward.grouped import grouped_product
 from archlab.tracing.forward.higher_order import where_nobody_listens, written_in_python
 from archlab.tracing.forward.module_tree import State, stray
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
-from archlab.tracing.forward.placement import CPU, converted, is_too_large, new_tensor_on, on_meta, shape_by_values, with_near_model
-from archlab.tracing.forward.repeated import COMMON, Repeated, Signature, new_result, repeated, signature
+from archlab.tracing.forward.placement import CPU, converted, is_too_large, new_tensor_on, on_meta, shape_by_values
+from archlab.tracing.forward.repeated import Signature, remember, repeat, signature
 from archlab.tracing.forward.saved import fused_attention
 from archlab.tracing.forward.windows import operation_window
 from archlab.tracing.pytree import convert, shape_of, tensors, version
 from archlab.tracing.quick.layers import VARYING_FUNCTIONS
-from archlab.tracing.quick.shape_function import Result, ShapeFunctionError, raise_refusal, registered_function
 
 
 class DataDependentError(Exception):
@@ -68,57 +67,12 @@ class Listener(TorchFunctionMode):
         kwargs = kwargs or {}
         signed = signature(func, args, kwargs) if self.tree.quick and known.repeats else None
         if signed is not None:
-            known_call = self.tree.repeated.get(signed[0])
-            if known_call is not None:
-                out = self._repeat(known, known_call, func, args, kwargs, signed[1])
+            before = self.tree.repeated.get(signed[0])
+            if before is not None and not _is_in_kernel(sys._getframe(1)):
+                out = repeat(self.tree, known, before, signed[1], lambda: result_of(known, func, args, kwargs))
                 if out is not None:
                     return out
         return self._hear(known, func, args, kwargs, signed)
-
-    def _repeat(
-        self,
-        known: Operation,
-        before: Repeated,
-        function: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        given: list[Tensor],
-    ) -> Any:
-        """What a call gives, filed as one of the same signature was before; None where it must be measured."""
-        tree = self.tree
-        parent = tree.parent
-        origins: dict[int, None] = {}
-        states: list[State] = []
-        for tensor in given:
-            mark = getattr(tensor, "_archlab", None)
-            if type(mark) is int:
-                origins[mark] = None
-            elif mark or (mark is not None and type(tensor) is Tensor):
-                states += mark
-            else:
-                return None
-        is_row = origins or known.role is Role.PRODUCT or (known.role is not Role.VIEW and any(map(_is_parameter, states)))
-        if not is_row or is_under_vmap() or _is_in_kernel(sys._getframe(2)) or parent is None:
-            return None
-        if before.made is not None:
-            out = new_result(before.made)
-        else:
-            result = _result(known, function, args, kwargs)
-            if result is None:
-                return None
-            out = result[0]
-        name = known.name
-        call = Call(parent, tree.path_of(name), name, None, parent.number)
-        call.__dict__.update(before.row)
-        call.origins = tuple(origins)
-        if tree.locate is not None:
-            call.source = tree.locate()
-        tree.add(call)
-        for state in states:
-            if state.taken_by is None:
-                state.taken_by = call
-        out._archlab = call.index
-        return out
 
     def _hear(
         self,
@@ -183,8 +137,7 @@ class Listener(TorchFunctionMode):
         if known.name == "set_data" and len(given) < 2 and len(args) > 1:
             self.tree.notes[_CUT.format(self.tree.parent.path or "the network")] = None  # type: ignore[union-attr]
         if role is Role.FACTORY:
-            kwargs = new_tensor_on(known.name, args, kwargs, real=self.tree.real)
-            args = with_near_model(known.name, args, kwargs)
+            args, kwargs = new_tensor_on(known.name, args, kwargs, real=self.tree.real)
         elif role is Role.CONVERSION:
             conversion = converted(function, args, kwargs, real=self.tree.real)
             if conversion is None:
@@ -224,7 +177,7 @@ class Listener(TorchFunctionMode):
     ) -> Any:
         tree = self.tree
         quick = tree.is_quick and (meta or known.role is Role.FACTORY)
-        result = _result(known, function, args, kwargs) if quick else None
+        result = result_of(known, function, args, kwargs) if quick else None
         if result is not None:
             out = result[0]
         else:
@@ -235,7 +188,7 @@ class Listener(TorchFunctionMode):
                 tree.is_quiet = was_quiet
         mark = () if known.role is Role.FACTORY else tuple(states)
         for tensor in (out,) if type(out) is Tensor else tensors(out):
-            is_new = not any([tensor is item for item in given])
+            is_new = not any(tensor is item for item in given)
             if is_new:
                 tensor._archlab_made = True  # type: ignore[attr-defined]
                 if known.name in ("data", "detach"):
@@ -271,8 +224,9 @@ class Listener(TorchFunctionMode):
             tree.fail(call, error, Attempt(function, args, kwargs))
             raise
         result = args[0] if known.name in ("setitem", "set_data") else out
-        same = any([result is tensor for tensor in given])
-        if not (type(result) is Tensor or tensors(result)) or (same and not known.in_place and known.role in (Role.VIEW, Role.CONVERSION)):
+        same = any(result is tensor for tensor in given)
+        is_nothing = type(result) is not Tensor and not tensors(result)
+        if is_nothing or (same and not known.in_place and known.role in (Role.VIEW, Role.CONVERSION)):
             return out  # nothing happened that is worth a row
         if known.name in ("set_data", "as_subclass"):  # where nothing is dispatched
             result._archlab_regions = getattr(given[-1], "_archlab_regions", ())
@@ -289,10 +243,7 @@ class Listener(TorchFunctionMode):
         for tensor in written_tensors(known.in_place, args, kwargs):
             tree.overwrite(tensor, call)
         if signed is not None and meta and not is_under_vmap():
-            row = {name: value for name, value in vars(call).items() if name in COMMON}
-            found = repeated(row, out, given, is_view=known.role is Role.VIEW)
-            if found is not None:
-                tree.repeated[signed[0]] = found
+            remember(tree, signed[0], call, out, given, is_view=known.role is Role.VIEW)
         return out
 
     def _run(
@@ -308,13 +259,13 @@ class Listener(TorchFunctionMode):
             function = grouped_product
         if known.role is Role.HIGHER_ORDER:
             out = where_nobody_listens(function, args, kwargs)
-            result = _result(known, function, args, kwargs)
+            result = result_of(known, function, args, kwargs)
             call.macs, call.elementwise = result[1:] if result is not None else (0, 0)
             call.uncounted = () if result is not None else (f"higher_order::{known.name}",)
             return out
         by_formula = known.name in _BY_FORMULA or (known.name.startswith("conv") and args and _is_complex(args[0]))
         if (is_quick or (by_formula and not is_under_vmap())) and kwargs.get("out") is None:
-            result = _result(known, function, args, kwargs)
+            result = result_of(known, function, args, kwargs)
             if result is not None:
                 if quick:
                     out = result[0]
@@ -338,23 +289,6 @@ class Listener(TorchFunctionMode):
         if known.role is Role.COMPUTE and first is not None and out is first and version(first) == before:
             out = out.view_as(out)  # passed on as it is (dropout in evaluation): an edge of its own
         return out
-
-
-def _result(known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Result | None:
-    """What an operation gives and takes by its shape function; views are run, since that takes no arithmetic."""
-    registration = registered_function(known.name) if known.is_torchs else None
-    if registration is None:
-        return (function(*args, **kwargs), 0, 0) if known.role in (Role.VIEW, Role.CONVERSION) else None
-    if known.name == "einsum" and isinstance(args[0], str):
-        args = (explicit_equation(args[0], [item.dim() for item in args[1:] if isinstance(item, Tensor)]), *args[1:])
-    try:
-        result = registration.result(args, kwargs)
-    except ShapeFunctionError as fault:
-        raise_refusal(fault, function, args, kwargs)
-    if result is None or not known.in_place or known.name == "setitem":
-        return result
-    target, made = args[0], result[0]
-    return (target, *result[1:]) if target.shape == made.shape and target.dtype is made.dtype else None
 
 
 _BY_FORMULA = VARYING_FUNCTIONS | {"einsum"}
@@ -383,10 +317,6 @@ def _is_in_kernel(frame: FrameType | None) -> bool:
 
 
 _KERNELS = ("torch._meta_registrations", "torch._refs", "torch._prims", "torch._decomp")
-
-
-def _is_parameter(state: State) -> bool:
-    return state.is_parameter
 
 
 def _is_complex(value: object) -> bool:

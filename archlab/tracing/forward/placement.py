@@ -33,11 +33,12 @@ FLOATING_ELEMENTS = 2**16
 """Elements of a tensor of fractions that may keep its values: sines of many positions would take seconds."""
 CPU = torch.device("cpu")
 _META = torch.device("meta")
-_strided = torch.strided
 
 
-def new_tensor_on(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, real: bool) -> dict[str, Any]:
-    """The keywords of a function that makes a tensor, with the device that it is to be on.
+def new_tensor_on(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, real: bool
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a function that makes a tensor, with the device that it is to be on.
 
     Args:
         name: the function, one of `archlab.tracing.forward.names.FACTORIES`.
@@ -48,32 +49,28 @@ def new_tensor_on(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, r
     model = args[0] if args and isinstance(args[0], Tensor) else None
     device = kwargs.get("device")
     if device is None and (model is None or not model.is_meta):
-        return kwargs
+        return args, kwargs
     if not real:
         dtype = kwargs.get("dtype") or (model.dtype if model is not None else _usual_type(name, args))
         dtype = _OF_PYTHON.get(dtype, dtype)
         limit = FLOATING_ELEMENTS if dtype.is_floating_point or dtype.is_complex else VALUED_ELEMENTS
         if _elements(name, args, kwargs) > limit:
-            return {**kwargs, "device": _META}
-    return {**{key: value for key, value in kwargs.items() if key != "pin_memory"}, "device": CPU}
+            return args, {**kwargs, "device": _META}
+    kwargs = {**{key: value for key, value in kwargs.items() if key != "pin_memory"}, "device": CPU}
+    return (_near(args[0], name), *args[1:]) if args else args, kwargs
 
 
-def with_near_model(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """The positional arguments of a function that makes a tensor, its model on the CPU if the new tensor is to be there.
+def _near(model: Any, name: str) -> Any:
+    """What stands on the CPU for the tensor that a new one there takes its type, shape and strides from.
 
-    `x.new_zeros(3)` and `zeros_like(x)` take the type of `x`, and its shape and strides. From one device to another
-    torch works them out in Python, in 100 us; beside a tensor of the same device that nobody has filled it takes 3.
+    From one device to another torch works `x.new_zeros(3)` and `zeros_like(x)` out in Python, in 100 us; beside a
+    tensor of the same device, which nobody has filled, it takes 3.
     """
-    model = args[0] if args else None
-    if type(model) is not Tensor or not model.is_meta or kwargs.get("device") is not CPU or model.layout is not _strided:
-        return args
+    if type(model) is not Tensor or not model.is_meta or model.layout is not torch.strided:
+        return model
     if name.startswith("new_"):
-        near = torch.empty(0, dtype=model.dtype)
-    elif name.endswith("_like") and model.is_contiguous():
-        near = torch.empty(model.shape, dtype=model.dtype)
-    else:
-        return args
-    return (near, *args[1:])
+        return torch.empty(0, dtype=model.dtype)
+    return torch.empty(model.shape, dtype=model.dtype) if name.endswith("_like") and model.is_contiguous() else model
 
 
 _OF_PYTHON: dict[Any, torch.dtype] = {

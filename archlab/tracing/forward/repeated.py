@@ -15,21 +15,27 @@ sparse tensor, a subclass) makes no signature, and the call is measured each tim
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import EllipsisType, NoneType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from archlab.records import Shape
+from archlab.tracing.forward.call_tree import Call, CallTree, is_under_vmap
+from archlab.tracing.forward.operations import Operation, Role
+
+if TYPE_CHECKING:
+    from archlab.tracing.forward.module_tree import State
+    from archlab.tracing.quick.shape_function import Result
 
 Signature = tuple[Any, ...]
 _ATOMS = frozenset([bool, int, str, NoneType, EllipsisType, torch.dtype, torch.memory_format])
 """Classes of arguments that stand in a signature as they are, beside their class: True is no 1."""
 _BOUNDS = frozenset([int, NoneType])
 _TENSORS = frozenset([Tensor, nn.Parameter])
-COMMON = frozenset(
+_COMMON = frozenset(
     ["inputs", "outputs", "output_bytes", "dtype", "macs", "elementwise", "uncounted", "detail", "window", "dispatched"]
 )
 """Attributes of a `Call` that follow from its signature."""
@@ -83,7 +89,7 @@ def _described(items: Iterable[Any], parts: list[Any], given: list[Tensor]) -> b
                 return False
         elif kind is slice:
             bounds = (item.start, item.stop, item.step)
-            if any([type(bound) not in _BOUNDS for bound in bounds]):
+            if not _BOUNDS.issuperset(map(type, bounds)):
                 return False
             parts += (kind, bounds)
         else:
@@ -91,24 +97,70 @@ def _described(items: Iterable[Any], parts: list[Any], given: list[Tensor]) -> b
     return True
 
 
-def repeated(row: dict[str, Any], out: object, given: list[Tensor], *, is_view: bool) -> Repeated | None:
-    """What to remember of a call that has been measured; None where its result isn't one plain tensor.
+def remember(tree: CallTree, signed: Signature, call: Call, out: object, given: list[Tensor], *, is_view: bool) -> None:
+    """Keep what a call that was measured has in common with others of its signature, if its result is a plain tensor.
 
     Args:
-        row: attributes of its `Call`.
+        tree: where it is kept.
+        signed: the signature.
+        call: the row.
         out: what it gave.
         given: the tensors among its arguments.
         is_view: whether the result may share the elements of an argument.
     """
     if type(out) is not Tensor or not out.is_meta or out.layout is not _strided or out.is_nested or out.requires_grad:
-        return None
+        return
     storage = out.untyped_storage()._cdata
-    if out._is_view() or any(item.is_meta and item.untyped_storage()._cdata == storage for item in given):
-        return Repeated(row, None) if is_view else None
-    return Repeated(row, (tuple(out.shape), out.stride(), out.dtype))
+    shares = out._is_view() or any(item.is_meta and item.untyped_storage()._cdata == storage for item in given)
+    if is_view or not shares:
+        row = {name: value for name, value in vars(call).items() if name in _COMMON}
+        tree.repeated[signed] = Repeated(row, None if shares else (tuple(out.shape), out.stride(), out.dtype))
 
 
-def new_result(made: tuple[Shape, Shape, torch.dtype]) -> Tensor:
-    """A tensor without values."""
-    shape, strides, dtype = made
-    return torch.empty_strided(shape, strides, dtype=dtype, device=_META)
+def repeat(
+    tree: CallTree, known: Operation, before: Repeated, given: list[Tensor], view: Callable[[], Result | None]
+) -> Any:
+    """What a call gives, filed as one of the same signature was before; None where it must be measured.
+
+    Args:
+        tree: where it is filed.
+        known: the function.
+        before: what is known of calls of the signature.
+        given: the tensors among the arguments.
+        view: makes the result, if that is a view.
+    """
+    parent = tree.parent
+    origins: dict[int, None] = {}
+    states: list[State] = []
+    for tensor in given:
+        mark = getattr(tensor, "_archlab", None)
+        if type(mark) is int:
+            origins[mark] = None
+        elif mark or (mark is not None and type(tensor) is Tensor):
+            states += mark
+        else:
+            return None  # nobody knows it yet
+    is_row = origins or known.role is Role.PRODUCT
+    if not is_row and known.role is not Role.VIEW:
+        is_row = any(state.is_parameter for state in states)
+    if not is_row or parent is None or is_under_vmap():
+        return None
+    if before.made is not None:
+        shape, strides, dtype = before.made
+        out = torch.empty_strided(shape, strides, dtype=dtype, device=_META)
+    else:
+        result = view()
+        if result is None:
+            return None
+        out = result[0]
+    call = Call(parent, tree.path_of(known.name), known.name, None, parent.number)
+    call.__dict__.update(before.row)
+    call.origins = tuple(origins)
+    if tree.locate is not None:
+        call.source = tree.locate()
+    tree.add(call)
+    for state in states:
+        if state.taken_by is None:
+            state.taken_by = call
+    out._archlab = call.index  # type: ignore[attr-defined]
+    return out
