@@ -20,6 +20,8 @@ from tests.tracing.test_ways import in_every_way
 class Loop(nn.Module):
     """(2, 6) -> (2, 6): a function of the state, a weight and a single number in a buffer, three times."""
 
+    number: Tensor
+
     def __init__(self, function: Callable[[Tensor, Tensor, Tensor, int], Tensor]) -> None:
         super().__init__()
         self.w = nn.Parameter(torch.ones(6, 6))
@@ -58,7 +60,7 @@ FUNCTIONS: dict[str, Callable[[Tensor, Tensor, Tensor, int], Tensor]] = {
     "types": lambda x, w, n, step: (x.double() if step else x).float() + 1,
     "comparisons": lambda x, w, n, step: (x > 0).float() * (x > 0),
     "joined": lambda x, w, n, step: torch.cat([x[:, :2], x[:, 2:]], (1, -1, 1)[step]),
-    "parts": lambda x, w, n, step: sum(x.chunk(2, 1)).repeat(1, 2),
+    "parts": lambda x, w, n, step: torch.add(*x.chunk(2, 1)).repeat(1, 2),
     "attention": lambda x, w, n, step: F.scaled_dot_product_attention(
         x[None, None], x[None, None], x[None, None], is_causal=step > 0
     )[0, 0],
@@ -138,7 +140,7 @@ def test_autocast_is_left_to_measuring() -> None:
         torch.ones(2, 6),  # has values
         torch.tensor(3),  # a number that may say how many
         torch.empty(2, 6, device="meta", dtype=torch.complex64),
-        torch.sparse_coo_tensor(size=(2, 6), device="meta", check_invariants=False),
+        torch.empty(2, 6, device="meta", layout=torch.sparse_coo),
         torch.device("cpu"),
         slice(torch.tensor(1), None),
         {"x": 1},

@@ -23,7 +23,8 @@ _Rule = Callable[[Any, int], Axes]
 
 def axes(call: Call) -> Axes:
     """The names of the axes of a call's first result, "" where the layer doesn't say; () if it says nothing at all."""
-    rule = _OPERATIONS.get(call.kind) if call.module is None else _rule_of_class(type(call.module))
+    kind: Any = type(call.module)
+    rule = _OPERATIONS.get(call.kind) if call.module is None else _rule_of_class(kind)
     if rule is None or not call.outputs:
         return ()
     if call.children and not isinstance(call.module, nn.MultiheadAttention):
