@@ -27,7 +27,7 @@ WITH_MOMENTUM = ("sgd", "nesterov")
 SCHEDULES = ("constant", "cosine", "step")
 NORMALISATIONS = ("none", "data", "imagenet")
 """What images are normalised by before a network is given them."""
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "tf32", "bf16")
 KERNELS = ("fast", "plain")
 PROBES = ("smoothness", "signals", "shift", "rank", "similarity", "correlation")
 
@@ -233,7 +233,8 @@ class TrainingConfig(Displayed):
 
     precision: str = setting(
         "fp32",
-        "fp32, or bf16: convolutions and matrix products in bfloat16, everything else in float32 (torch.autocast). "
+        "fp32, tf32 (convolutions and matrix products round what they take to 10 bits; on NVIDIA's accelerators), "
+        "or bf16: convolutions and matrix products in bfloat16, everything else in float32 (torch.autocast). "
         "Faster on accelerators and on processors that have instructions for it, slower on others.",
         metavar="NAME",
         holds=PRECISIONS.__contains__,

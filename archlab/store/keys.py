@@ -12,18 +12,30 @@ from pathlib import Path
 from archlab.records import TrainingConfig, Value
 from archlab.records.settings import keyed, settings
 
+STACKED = "stacked"
+"""What the environment of a run says that was trained with others as one program, which adds in another order."""
+
 
 def run_key(config: TrainingConfig, environment: Mapping[str, Value]) -> str:
     """The name of a run: network, variant, data set, precision, seed, and a hash of everything that decides the result.
 
-    The precision where it is not float32.
+    The precision where it is not float32; and `stacked` of a run that was trained with others as one program.
     """
     deciding = {name: value for name, value in environment.items() if name != "command"}
     chosen = keyed(config.to_dict(), settings(TrainingConfig).values())
     text = json.dumps([chosen, deciding], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     precision = "" if config.precision in config.variant else precision_part(config.precision)
-    names = [config.network, config.variant, Path(config.dataset).name, precision, f"seed{config.seed}", digest]
+    stacked = STACKED if environment.get(STACKED) else ""
+    names = [
+        config.network,
+        config.variant,
+        Path(config.dataset).name,
+        precision,
+        stacked,
+        f"seed{config.seed}",
+        digest,
+    ]
     return "-".join(slug(name) for name in names if name)
 
 

@@ -60,7 +60,7 @@ class Asked:
 
 def questions(configs: Sequence[TrainingConfig], execution: Execution) -> dict[int, str]:
     """What each configuration is called with all that decides its run, by its place; none where nobody can see that."""
-    around = [str(execution.device or ""), *machine()]
+    around = [str(execution.device or ""), *machine(), *([execution.stack] if execution.stack else [])]
     of_code = {config.network: code(config.network) for config in configs}
     of_data = {config.dataset: _data(config.dataset, execution) for config in configs}
     found = {}

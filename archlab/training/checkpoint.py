@@ -45,10 +45,12 @@ class Checkpoints:
         writer: of its run.
         seconds: between two, at least; 0 for none. Where one takes long they are further apart, so that they take
             `LARGEST_SHARE` of the time at most.
+        sharers: trainings that go on side by side, all of whose checkpoints may take no more than that.
     """
 
-    def __init__(self, trainer: Trainer, writer: RunWriter, seconds: float) -> None:
+    def __init__(self, trainer: Trainer, writer: RunWriter, seconds: float, sharers: int = 1) -> None:
         self._trainer, self._writer, self._seconds = trainer, writer, seconds
+        self._largest_share = LARGEST_SHARE / sharers
         self._is_possible = seconds > 0
         self._last = time.monotonic()
         self._cost = FIRST_SECONDS + 3 * 4 * trainer.parameters / BYTES_PER_SECOND
@@ -56,7 +58,7 @@ class Checkpoints:
     def keep_if_due(self) -> None:
         """Keep one if it is time for it."""
         now = time.monotonic()
-        if self._is_possible and now - self._last >= max(self._seconds, self._cost / LARGEST_SHARE):
+        if self._is_possible and now - self._last >= max(self._seconds, self._cost / self._largest_share):
             self.keep()
             self._last = time.monotonic()
             self._cost = self._last - now

@@ -29,6 +29,7 @@ from archlab.training import images
 from archlab.training.asked import Asked
 from archlab.training.calibration import keep_seconds
 from archlab.training.execution import Execution
+from archlab.training.grouping import share
 from archlab.training.progress import Progress
 from archlab.training.stopping import Stop, stopping_by_signals
 from archlab.training.worker import STEP_SECONDS, Ended, Greeting, Ready
@@ -114,7 +115,7 @@ def _train_here(
     reason: str,
 ) -> dict[int, Run]:
     """The runs by the index of their configuration, trained in this process; networks are what `sources` builds."""
-    from archlab.training import session
+    from archlab.training import session, together
     from archlab.training.preparation import Preparer
 
     remedy = "write a class or function that builds it into a file, and give 'FILE.py:NAME'"
@@ -131,15 +132,20 @@ def _train_here(
     preparer = Preparer(execution, sources)
     _check_last_batches(configs, execution, preparer)
     runs: dict[int, Run] = {}
+
+    def on_event(event: Progress) -> None:
+        if event.run is not None:
+            runs[configs.index(event.config)] = event.run
+        tell(event)
+
     for place, config in enumerate(configs):
-
-        def on_event(event: Progress, place: int = place) -> None:
-            if event.run is not None:
-                runs[place] = event.run
-            tell(event)
-
-        with contextlib.suppress(RunError):  # told and stored already
-            session.run(config, preparer, on_event)
+        if preparer.stacks and place not in runs:
+            group = [config, *(configs[other] for other in share(place, range(place + 1, len(configs)), configs, 1))]
+            with stopping_by_signals(stop := Stop()):
+                together.run_together(group, preparer, on_event, stop)
+        if place not in runs:
+            with contextlib.suppress(RunError):  # told and stored already
+                session.run(config, preparer, on_event)
     return runs
 
 
@@ -167,6 +173,10 @@ class _Pool:
     retried: set[int] = field(default_factory=set)
     """Jobs that are tried a second time, since their process hung or died before it began."""
     runs: dict[int, Run] = field(default_factory=dict)
+    sharers: int = 0
+    """Workers that share the jobs that may be trained as one program; 0 where each job is given by itself."""
+    alone: set[int] = field(default_factory=set)
+    """Jobs that were given with others, and of which nothing came."""
 
     def __enter__(self) -> Self:
         return self
@@ -189,14 +199,17 @@ class _Pool:
             match event:
                 case Ready(accelerator):
                     worker.ready = True
+                    if self.execution.stacks(accelerator=accelerator):
+                        self.sharers = 1 if accelerator and wanted is None else len(self.workers)
                     worker.spare = accelerator and wanted is None and worker is not self.workers[0]
                     self.assign(worker)
                 case Progress():
                     worker.key = event.key
                     if event.run is not None and worker.job is not None:
-                        self.runs[worker.job] = event.run
+                        self.runs[self.place(worker, event)] = event.run
                     self.tell(event)
                 case Ended(None, ""):
+                    self.part(worker)
                     self.assign(worker)
                 case Ended(None, key):
                     self.postpone(worker, key)
@@ -212,7 +225,8 @@ class _Pool:
         Raises:
             StoppedError: always.
         """
-        at_work = {worker.job for worker in self.workers if worker.job is not None} - self.runs.keys()
+        given = {job for worker in self.workers if worker.job is not None for job in (worker.job, *worker.others)}
+        at_work = given - self.runs.keys()
         for job in at_work:
             self.tell(Progress(self.configs[job], "stopping"))
         for worker in self.workers:
@@ -257,14 +271,43 @@ class _Pool:
 
     def assign(self, worker: WorkerProcess) -> None:
         """Give a worker the next job that no other process is at."""
-        worker.job, worker.key = None, ""
+        worker.job, worker.others, worker.key = None, (), ""
         for _ in range(0 if worker.spare else len(self.waiting)):
             job = self.waiting.popleft()
             if job in self.elsewhere and self.execution.home.is_claimed(self.elsewhere[job]):
                 self.waiting.append(job)
                 continue
-            worker.begin(job, self.configs[job])
+            group = self.group(job)
+            together = tuple(self.configs[place] for place in group)
+            worker.begin(job, together if len(group) > 1 else self.configs[job], group[1:])
             return
+
+    def group(self, job: int) -> list[int]:
+        """A job, and those that wait and may be trained with it as one program: this worker's share of them."""
+        if not self.sharers or job in self.alone:
+            return [job]
+        free = {*self.waiting} - self.alone - self.elsewhere.keys()
+        others = share(job, free, self.configs, self.sharers)
+        self.waiting = deque(other for other in self.waiting if other not in others)
+        return [job, *others]
+
+    def place(self, worker: WorkerProcess, event: Progress) -> int:
+        """Which of a worker's jobs an event is about."""
+        group = (worker.job, *worker.others)
+        return next((job for job in group if job is not None and self.configs[job] == event.config), group[0] or 0)
+
+    def part(self, worker: WorkerProcess) -> list[int]:
+        """Those of several jobs of which no run has come, each of which is now tried by itself; empty for a single one.
+
+        Another process trains them, or the worker died, perhaps since the memory was not enough for all.
+        """
+        if not worker.others or worker.job is None:
+            return []
+        left = [job for job in (worker.job, *worker.others) if job not in self.runs]
+        self.alone |= {*left}
+        self.waiting.extendleft(reversed(left))
+        worker.job, worker.others = None, ()
+        return left
 
     def postpone(self, worker: WorkerProcess, key: str) -> None:
         """Put a job whose run another process trains behind the others."""
@@ -282,6 +325,8 @@ class _Pool:
         reason = worker.hung or _describe_exit(code, worker.last_error_line())
         if not worker.ready:
             raise RunError(f"a training process did not start: {reason}")
+        for left in self.part(worker):
+            self.tell(Progress(self.configs[left], "again", error=f"{reason}, while it trained several runs"))
         if (job := worker.job) is not None and job not in self.runs:
             # One that died before its run began left nothing that tells of it.
             if (worker.hung or not worker.key) and job not in self.retried:

@@ -1,4 +1,4 @@
-"""Where and how runs are trained: what changes no result. Importing this module loads no torch."""
+"""Where and how runs are trained: what changes no result but by rounding. Importing this module loads no torch."""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ class Execution(Shown):
     data_dir: Path | str | None = setting(
         None, "Where MNIST, CIFAR and their like lie. Default: ARCHLAB_DATA.", metavar="DIR"
     )
+    stack: str | None = setting(
+        None,
+        "Train runs that differ in their weights and rates alone (seeds, learning rates) as one program: auto where a "
+        "few steps of both ways show that it is quicker, off, or so many at a time. They agree with runs that are "
+        "trained by themselves up to rounding, not in every bit, and their keys say so. Default: off on a processor, "
+        "auto on an accelerator.",
+        metavar="auto|off|N",
+        holds=lambda text: text in ("auto", "off") or (text.isdecimal() and int(text) > 1),
+        expected="auto, off, or how many runs at a time, from 2 on",
+    )
     download: bool = setting(False, "Fetch the data set if it isn't there.")
     fresh: bool = setting(False, "Train again what the store has.")
     checkpoint_seconds: float = setting(
@@ -31,6 +41,10 @@ class Execution(Shown):
         metavar="SECONDS",
         least=0,
     )
+
+    def stacks(self, *, accelerator: bool) -> bool:
+        """Whether runs may be trained as one program: as `stack` says, else on an accelerator alone."""
+        return (self.stack or ("auto" if accelerator else "off")) != "off"
 
     @property
     def home(self) -> Store:

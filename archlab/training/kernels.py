@@ -121,12 +121,12 @@ class MaxPool2d(nn.MaxPool2d):
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution of one channel, of stride 1."""
+    """A convolution of one channel, of stride 1; or of several such side by side, a group each."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if torch.is_grad_enabled() and weight.requires_grad and not input.requires_grad and input.dim() == 4:
             padding = self.padding[0] if isinstance(self.padding, tuple) else 0
-            result: Tensor = _OneChannel.apply(input, weight, bias, padding)
+            result: Tensor = _OneChannel.apply(input, weight, bias, padding, self.groups)
         else:
             result = super()._conv_forward(input, weight, bias)
         return result
@@ -134,17 +134,17 @@ class Conv2d(nn.Conv2d):
 
 class _OneChannel(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None, padding: int, groups: int) -> Tensor:
         ctx.save_for_backward(images, weight)
         ctx.padding, ctx.has_bias = padding, bias is not None
-        return F.conv2d(images, weight, bias, padding=padding)
+        return F.conv2d(images, weight, bias, padding=padding, groups=groups)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         images, weight = ctx.saved_tensors
         (gradient,) = gradients
         slope = _weight_gradient(F.pad(images, (ctx.padding,) * 4), gradient, weight)
-        return None, slope, gradient.sum((0, 2, 3)) if ctx.has_bias else None, None
+        return None, slope, gradient.sum((0, 2, 3)) if ctx.has_bias else None, None, None
 
 
 def _weight_gradient(images: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
@@ -155,18 +155,18 @@ def _weight_gradient(images: Tensor, gradient: Tensor, weight: Tensor) -> Tensor
     the sum over all places a matrix product.
 
     Args:
-        images: (images, 1, image height, image width), padded.
+        images: (images, groups, image height, image width), padded.
         gradient: (images, out, height, width).
         weight: of the convolution.
     """
-    count, image_height = len(images), images.shape[2]
+    count, groups, image_height = images.shape[:3]
     out, height, width = gradient.shape[1:]
     rows, columns = weight.shape[2:]
-    shifted = images.unfold(3, width, 1)[:, 0].transpose(1, 2)  # (images, columns, image height, width)
-    shifted = shifted.reshape(count, columns, image_height * width)
-    maps = gradient.reshape(count, out, height * width)
+    shifted = images.flatten(0, 1).unfold(2, width, 1).transpose(1, 2)  # (maps, columns, image height, width)
+    shifted = shifted.reshape(count * groups, columns, image_height * width)
+    maps = gradient.reshape(count * groups, out // groups, height * width)
     stretches = [shifted[:, :, row * width : (row + height) * width] for row in range(rows)]
-    products = [torch.bmm(maps, stretch.transpose(1, 2)).sum(0) for stretch in stretches]
+    products = [torch.bmm(maps, stretch.transpose(1, 2)).view(count, out, columns).sum(0) for stretch in stretches]
     return torch.stack(products, 1).view(out, 1, rows, columns)
 
 

@@ -19,11 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from archlab.errors import DivergedError, RunError
+from archlab.errors import DivergedError
 from archlab.networks import members
-from archlab.networks.strangers import contained, described, module_of, settings_kept
 from archlab.records import Epoch, NormRecording, Probes, TrainingConfig
 from archlab.training import seeding
 from archlab.training.augmentation import Augmentation
@@ -39,6 +37,7 @@ from archlab.training.probes.surface import PROBED_IMAGES
 from archlab.training.recorder import RunRecorder
 from archlab.training.recording import NormRecorder
 from archlab.training.schedules import learning_rates
+from archlab.training.step import Course, Step, driven
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,19 +116,27 @@ class Trainer:
             DivergedError: the loss is not finite any more.
             RunError: the network fails on a batch.
         """
+        while not self.has_ended:
+            yield driven(self.epoch(on_step, on_batch))
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no epoch is left: all have been trained, or the configuration's target is reached."""
+        target = self._config.target
+        reached = target is not None and self.ended and target.is_reached(self.ended[-1])
+        return bool(reached) or len(self.ended) >= self._config.epochs
+
+    def epoch(self, on_step: Callable[[int], None], on_batch: Callable[[], None]) -> Course[Epoch]:
+        """The next epoch, as `epochs` trains it, by whoever takes its steps. Those that are looked at it takes itself.
+
+        Raises:
+            DivergedError: the loss is not finite any more.
+            RunError: the network fails on a batch.
+        """
         self._tester.on_batch = on_batch
         try:
-            yield from self._epochs(on_step)
-        finally:
-            self._uses.detach()
-
-    def _epochs(self, on_step: Callable[[int], None]) -> Iterator[Epoch]:
-        target = self._config.target
-        if not self.steps_done:
-            self._probe(0, ended=True)
-        while len(self.ended) < self._config.epochs:
-            if target is not None and self.ended and target.is_reached(self.ended[-1]):
-                return
+            if not self.steps_done:
+                self._probe(0, ended=True)
             epoch = len(self.ended) + 1
             with seeding.preserved(self._device):
                 if self._draws is None:
@@ -137,7 +144,7 @@ class Trainer:
                 else:
                     seeding.set_states(self._draws, self._device)
                 self._draws, self._aside, self._started = None, {}, self._now() - self._probing_seconds
-                loss, accuracy = self._train(epoch, on_step)
+                loss, accuracy = yield from self._train(epoch, on_step)
                 self._seconds, self._started = self._spent(), math.nan
                 self.hold()
                 tested, moments = self._tester.test(epoch, self.steps_done)
@@ -147,7 +154,9 @@ class Trainer:
                 Epoch(epoch, self.steps_done, self._seconds, train_loss=loss, train_accuracy=accuracy, **tested)
             )
             self._place, self._draws, self._aside = 0, None, {}
-            yield self.ended[-1]
+            return self.ended[-1]
+        finally:
+            self._uses.detach()
 
     def _spent(self) -> float:
         """Seconds of training so far, without probes."""
@@ -289,7 +298,7 @@ class Trainer:
             return ended or found
         return replace(found, signals=ended.signals, branches=ended.branches)
 
-    def _train(self, epoch: int, on_step: Callable[[int], None]) -> tuple[float, float]:
+    def _train(self, epoch: int, on_step: Callable[[int], None]) -> Course[tuple[float, float]]:
         """Train for one epoch; mean loss and accuracy over its images, each as it was when its batch was trained on."""
         network, optimizer, recorder, split = self._network, self._optimizer, self.recorder, self._dataset.train
         config, size, first = self._config, self._config.batch_size, (epoch - 1) * self.steps_per_epoch
@@ -303,16 +312,17 @@ class Trainer:
             indices = order[start : start + size]
             images, labels = split.batch(indices, augmented)
             recorder.before()
-            self._probe(self.steps_done + 1, ended=False)
-            if is_looked_at(self.steps_done + 1, self.steps_per_epoch):
+            number, rate, classes = self.steps_done + 1, self._rates[self.steps_done], len(self._dataset.classes)
+            self._probe(number, ended=False)
+            step = Step(network, optimizer, images, labels, number, rate, classes, config.label_smoothing)
+            if is_looked_at(number, self.steps_per_epoch):
                 self._uses.attach()
-            logits = self._forward(network, images)
-            loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
-            self._backward(loss)
-            rate = self._rates[self.steps_done]
-            optimizer.step(rate)
-            predictions[start : start + size] = logits.detach().argmax(1)
-            recorder.after(loss, rate)
+                taken = step.take()
+            else:
+                taken = yield step
+            self._started += taken.elsewhere
+            predictions[start : start + size] = taken.predictions
+            recorder.after(taken.loss, rate)
             self._uses.step(self.steps_done)
             self._uses.detach()
             self._probe(self.steps_done, ended=True)
@@ -326,17 +336,6 @@ class Trainer:
         counts = torch.tensor([len(batch) for batch in torch.split(order, size)], device=self._device)
         mean_loss = (recorder.steps.losses[first:] * counts).sum() / len(split)
         return mean_loss.item(), correct.mean().item()
-
-    def _backward(self, loss: Tensor) -> None:
-        step = f"step {self.steps_done + 1}"
-        if not loss.requires_grad:
-            raise RunError(f"{step}: the loss depends on no parameter of the network that requires a gradient")
-        try:
-            with settings_kept(), contained():
-                loss.backward()  # type: ignore[no-untyped-call]
-        except Exception as error:  # whatever a stranger's network may raise
-            place = module_of(error, self._network)
-            raise RunError(f"{step}: the network failed in its backward pass{place}: {described(error)}") from error
 
     def _measure_accuracies(self) -> None:
         """Fill in the accuracies of the steps since the last time, which were all in this epoch."""

@@ -88,6 +88,8 @@ class NotebookBar:
                 return
         elif event.state == "stopping":
             return
+        elif event.state == "stacked":
+            self._last = event.error
         elif event.state in ("waiting", "again"):
             self._running[place] = 0.0, f"{name}: {WAITS[event.state]}"
         else:

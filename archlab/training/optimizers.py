@@ -8,7 +8,7 @@ tenth of each step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -32,6 +32,19 @@ class Optimizer(Protocol):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Remember what one of the same kind and parameters did."""
 
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Equal for optimisers that update alike."""
+
+    def joined(self, others: Sequence[Any], parameters: Sequence[Tensor]) -> Optimizer:
+        """One that does in a call what this one and others of its kind do, after as many steps of each.
+
+        Args:
+            others: as `self`.
+            parameters: those of all, each (optimisers, ...). What is remembered of them is from now on a part of what
+                the joint one remembers, so that all go on by themselves from wherever it ends.
+        """
+
 
 def optimizer(config: TrainingConfig, parameters: Iterable[Tensor]) -> Optimizer:
     """The optimiser that a configuration names, for some parameters."""
@@ -52,7 +65,7 @@ class Adam:
 
     def __init__(self, parameters: Iterable[Tensor], weight_decay: float = 0.0, *, decoupled: bool = False) -> None:
         self._parameters = list(parameters)
-        self._weight_decay = weight_decay
+        self._weight_decay, self._decoupled = weight_decay, decoupled
         self._update = adamw if decoupled else adam
         self._states = [
             (torch.zeros_like(parameter), torch.zeros_like(parameter), torch.zeros((), device=parameter.device))
@@ -98,6 +111,43 @@ class Adam:
         for own, given in zip(self._states, state["states"], strict=True):
             for part, value in zip(own, given, strict=True):
                 part.copy_(value)
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What its arithmetic depends on."""
+        return Adam, self._decoupled, self._weight_decay
+
+    @torch.no_grad()
+    def joined(self, others: Sequence[Adam], parameters: Sequence[Tensor]) -> Adam:
+        """One that updates the parameters of all."""
+        return _JointAdam([self, *others], parameters)
+
+
+class _JointAdam(Adam):
+    """Several that update in one call.
+
+    Args:
+        parts: them.
+        parameters: (parts, ...) each.
+    """
+
+    def __init__(self, parts: Sequence[Adam], parameters: Sequence[Tensor]) -> None:
+        self.__dict__.update(vars(parts[0]))
+        self._parameters = list(parameters)
+        # The kernel takes one number of steps for a tensor. It is the first part's, from which the others have theirs.
+        self._counts = torch.stack([torch.stack([count for *_, count in part._states]) for part in parts])
+        self._states = []
+        for place in range(len(self._parameters)):
+            means, squares = (torch.stack([part._states[place][moment] for part in parts]) for moment in (0, 1))
+            self._states.append((means, squares, self._counts[0, place]))
+            for number, part in enumerate(parts):
+                part._states[place] = means[number], squares[number], self._counts[number, place]
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Update the parameters of all parts."""
+        super().step(learning_rate)
+        self._counts[1:] = self._counts[:1]
 
 
 class SGD:
@@ -150,3 +200,46 @@ class SGD:
         self._velocities = [
             None if given is None else torch.empty_like(parameter).copy_(given) for parameter, given in pairs
         ]
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What its arithmetic depends on."""
+        return SGD, self._momentum, self._nesterov, self._weight_decay
+
+    @torch.no_grad()
+    def joined(self, others: Sequence[SGD], parameters: Sequence[Tensor]) -> SGD:
+        """One that updates the parameters of all."""
+        return _JointSGD([self, *others], parameters)
+
+
+class _JointSGD(SGD):
+    """Several that update in one call.
+
+    Args:
+        parts: them.
+        parameters: (parts, ...) each.
+    """
+
+    def __init__(self, parts: Sequence[SGD], parameters: Sequence[Tensor]) -> None:
+        self.__dict__.update(vars(parts[0]))
+        self._parameters, self._parts = list(parameters), parts
+        self._velocities = []
+        for held in zip(*(part._velocities for part in parts), strict=True):
+            known = [velocity for velocity in held if velocity is not None]
+            self._velocities.append(torch.stack(known) if len(known) == len(parts) else None)
+        self._shared: list[Tensor | None] = [None] * len(self._parameters)
+        self._share()
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Update the parameters of all parts."""
+        super().step(learning_rate)
+        self._share()
+
+    def _share(self) -> None:
+        """Have each part's velocities be its places of these; torch makes them in the first step."""
+        for place, velocity in enumerate(self._velocities):
+            if velocity is not None and velocity is not self._shared[place]:
+                for number, part in enumerate(self._parts):
+                    part._velocities[place] = velocity[number]
+        self._shared = list(self._velocities)

@@ -186,6 +186,11 @@ class Preparer:
         """
         return find_device(self.execution.device)
 
+    @property
+    def stacks(self) -> bool:
+        """Whether runs may be trained as one program, by the execution or, where it leaves that open, the device."""
+        return self.execution.stacks(accelerator=self.device.type != "cpu")
+
     def prepare(self, config: TrainingConfig) -> Preparation:
         """What the run of a configuration is made of.
 

@@ -11,6 +11,7 @@ from archlab.records.display import Shown
 
 State = Literal[
     "waiting",
+    "stacked",
     "started",
     "step",
     "measuring",
@@ -24,8 +25,9 @@ State = Literal[
     "reused",
 ]
 """`waiting`: another process trains the same run. `measuring`: between epochs, or before the first step. `again`: its
-process hung and was ended, or died before it began, and another begins it. `stopping`: it was asked to stop, and ends
-its step. `started`, of a run that goes on from a checkpoint, has its epochs and steps."""
+process hung and was ended, or died before it began, and another begins it. `stacked`: whether it and others are trained
+as one program. `stopping`: it was asked to stop, and ends its step. `started`, of a run that goes on from a checkpoint,
+has its epochs and steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Progress(Shown):
     run: Run | None = None
     """With `finished`, `diverged`, `failed` and `reused`: what came of it."""
     error: str = ""
-    """With `diverged`, `failed` and `again`: why."""
+    """With `diverged`, `failed` and `again`: why; with `stacked`: what was chosen and why, without its full stop."""
 
 
 class Pace:

@@ -21,9 +21,11 @@ from archlab.memory import demand
 from archlab.networks import members
 from archlab.records import Landscape, Run, TrainingConfig
 from archlab.records.settings import divided, settled
+from archlab.store.keys import STACKED
 from archlab.training import seeding
 from archlab.training.execution import Execution
 from archlab.training.loop import Trainer
+from archlab.training.precision import products_in
 from archlab.training.preparation import Preparer
 from archlab.training.probes import landscape
 from archlab.training.probes.surface import Surface, TrainingLoss
@@ -116,8 +118,7 @@ def _as_trained(run: Run, device: torch.device) -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(int(run.environment.get("threads") or threads))
     try:
-        # Convolutions in TF32 would be another experiment.
-        with seeding.preserved(device), torch.backends.cudnn.flags(allow_tf32=False):
+        with seeding.preserved(device), products_in(run.config.precision):
             yield
     finally:
         torch.set_num_threads(threads)
@@ -127,8 +128,13 @@ def _differences(run: Run, here: dict[str, Any]) -> str:
     """What is not as it was when the run was trained, in words; empty where all is.
 
     Raises:
-        InputError: the network or the data are others.
+        InputError: the network or the data are others, or the run was trained with others as one program.
     """
+    if run.environment.get(STACKED):
+        raise InputError(
+            f"run {run.key} was trained with others as one program (--stack), whose bits it does not give by itself: "
+            "train it anew with --landscape N"
+        )
     changed = {name: value for name, value in here.items() if name != "command" and run.environment.get(name) != value}
     for name, what in (("network", f"network {run.config.network}"), ("data", f"data set {run.config.dataset}")):
         if changed.pop(name, None) is not None:

@@ -5,29 +5,33 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
+from torch import nn
 
 from archlab.errors import DivergedError, RunError, cut
 from archlab.networks import members
 from archlab.networks.given import Trained, config_of, with_switches
 from archlab.networks.strangers import described, left_as_found, telling
-from archlab.records import Run, TrainingConfig
+from archlab.records import Run, TrainingConfig, Value
 from archlab.records.config import consistent
 from archlab.records.settings import divided, settled
 from archlab.store import Store, run_key
 from archlab.store.checkpoints import Checkpoint
+from archlab.store.keys import STACKED
 from archlab.store.run_writer import RunWriter
 from archlab.training.checkpoint import Checkpoints, decoded
 from archlab.training.execution import Execution
 from archlab.training.last_batch import check_last_batch
 from archlab.training.loop import Trainer
 from archlab.training.notebook import showing
+from archlab.training.precision import check_precision, products_in
 from archlab.training.preparation import Preparation, Preparer
 from archlab.training.progress import Pace, Progress, State
+from archlab.training.step import Course, driven
 from archlab.training.stopping import Stop, StoppedError, stopping_by_signals
 
 THREADED_MACS = 2e9
@@ -125,40 +129,103 @@ def run(
         StoppedError: it was asked to stop; what is done is kept, and the same call goes on from there.
     """
     tell = progress or (lambda event: None)
-    # Convolutions in TF32 would be another experiment.
-    with torch.backends.cudnn.flags(allow_tf32=False), telling(f"{cut(config.network)} can't be trained", BusyError):
-        prepared, device, store = preparer.prepare(config), preparer.device, preparer.execution.home
-        dataset = preparer.dataset(prepared)
+    with computing(config):
+        ready = ReadyRun.of(config, preparer)
+        if stop is not None:
+            return driven(course(ready, preparer, tell, wait=wait, stop=stop))
+        stop = Stop()
+        with stopping_by_signals(stop, lambda number: tell(Progress(config, "stopping", ready.key))):
+            return driven(course(ready, preparer, tell, wait=wait, stop=stop))
+
+
+@contextlib.contextmanager
+def computing(config: TrainingConfig) -> Iterator[None]:
+    """A context in which runs are trained: of a configuration, or of several of one network."""
+    # Products in TF32 are another experiment.
+    with products_in(config.precision), telling(f"{cut(config.network)} can't be trained", BusyError):
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyRun:
+    """A run that is known to the store by a key, and could be trained."""
+
+    prepared: Preparation
+    network: nn.Module
+    """At its first weights, on the CPU."""
+    environment: dict[str, Value]
+
+    @classmethod
+    def of(cls, config: TrainingConfig, preparer: Preparer) -> Self:
+        """The run of a configuration, trained by itself.
+
+        Raises:
+            InputError: a setting, the network, the device or the data can't be used.
+        """
+        prepared = preparer.prepare(config)
+        check_precision(config.precision, preparer.device)
         network = prepared.network()
-        environment = prepared.environment(device, network)
-        key = run_key(config, environment)
+        return cls(prepared, network, prepared.environment(preparer.device, network))
 
-        def stored() -> Run | None:
-            known = store.result(key)  # asked in any case: it refuses what a newer archlab wrote
-            if known is None or preparer.execution.fresh:
-                return None
-            tell(Progress(config, "reused", key, epoch=len(known.epochs), run=known))
-            return known
+    @property
+    def key(self) -> str:
+        """What the store calls it."""
+        return run_key(self.prepared.config, self.environment)
 
-        if known := stored():  # of a store that can't be written, too
+    def stacked(self) -> Self:
+        """The same run, trained with others as one program, which adds in another order: another key says so."""
+        return replace(self, environment=self.environment | {STACKED: True})
+
+    def stored(self, preparer: Preparer) -> Run | None:
+        """The run as the store has it, if it came to its end; where stacks are trained, a stacked one answers too.
+
+        Raises:
+            StoreError: a newer archlab wrote it, which is not trained over.
+        """
+        keys = dict.fromkeys([self.key, *([self.stacked().key] if preparer.stacks else [])])
+        known = [preparer.execution.home.result(key) for key in keys]  # in any case: it refuses what is newer
+        return None if preparer.execution.fresh else next((run for run in known if run is not None), None)
+
+
+def course(
+    ready: ReadyRun, preparer: Preparer, tell: Callable[[Progress], None], *, wait: bool, stop: Stop, sharers: int = 1
+) -> Course[Run]:
+    """The run from wherever it is to its end, by whoever takes its steps; else as `run`.
+
+    Args:
+        ready: which.
+        preparer: where and how.
+        tell: called with each event.
+        wait: for another process that trains it.
+        stop: asks for the training to be kept and stopped at the end of a step.
+        sharers: trainings that go on side by side, this one among them.
+    """
+    prepared, network, config = ready.prepared, ready.network, ready.prepared.config
+    device, store, key = preparer.device, preparer.execution.home, ready.key
+
+    def stored() -> Run | None:
+        known = ready.stored(preparer)
+        if known is not None:
+            tell(Progress(config, "reused", known.key, epoch=len(known.epochs), run=known))
+        return known
+
+    if known := stored():  # of a store that can't be written, too
+        return known
+    with _claimed(store, key, lambda: tell(Progress(config, "waiting", key)), wait=wait):
+        if known := stored():
             return known
-        with _claimed(store, key, lambda: tell(Progress(config, "waiting", key)), wait=wait):
-            if known := stored():
-                return known
-            check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
-            trace = preparer.trace(prepared, network)
-            trainer, begun = Trainer(members.moved(network, device), dataset, config), None
-            for begun in store.checkpoints(key):
-                if _goes_on(trainer, begun):
-                    break
-                trainer, begun = Trainer(members.moved(prepared.network(), device), dataset, config), None  # untouched
-            data = preparer.summary(prepared)
-            writer = store.writer(config, environment, trainer.parameters, data, trace=trace, begun=begun)
-            if stop is not None:
-                return _run(trainer, prepared, writer, preparer.execution.checkpoint_seconds, tell, stop)
-            stop = Stop()
-            with stopping_by_signals(stop, lambda number: tell(Progress(config, "stopping", key))):
-                return _run(trainer, prepared, writer, preparer.execution.checkpoint_seconds, tell, stop)
+        dataset = preparer.dataset(prepared)
+        check_last_batch(network, dataset.image_shape, len(dataset.train), config.batch_size)
+        trace = preparer.trace(prepared, network)
+        trainer, begun = Trainer(members.moved(network, device), dataset, config), None
+        for begun in store.checkpoints(key):
+            if _goes_on(trainer, begun):
+                break
+            trainer, begun = Trainer(members.moved(prepared.network(), device), dataset, config), None  # untouched
+        data = preparer.summary(prepared)
+        writer = store.writer(config, ready.environment, trainer.parameters, data, trace=trace, begun=begun)
+        seconds = preparer.execution.checkpoint_seconds
+        return (yield from _run(trainer, prepared, writer, seconds, sharers, tell, stop))
 
 
 def _goes_on(trainer: Trainer, begun: Checkpoint) -> bool:
@@ -210,15 +277,14 @@ def missing(configs: Sequence[TrainingConfig], preparer: Preparer) -> list[Train
 
 
 def _is_there(config: TrainingConfig, preparer: Preparer, stored: Sequence[str]) -> bool:
-    beginning = run_key(config, {}).rpartition("-")[0]
-    if not any(key.startswith(beginning) for key in stored):
+    beginnings = tuple(run_key(config, {STACKED: stacked}).rpartition("-")[0] for stacked in (False, True))
+    if not any(key.startswith(beginnings) for key in stored):
         return False
     try:
-        prepared = preparer.prepare(config)
-        environment = prepared.environment(preparer.device, prepared.network())
+        ready = ReadyRun.of(config, preparer)
     except Exception:  # whatever a stranger's network may raise
         return False
-    return preparer.execution.home.result(run_key(config, environment)) is not None
+    return ready.stored(preparer) is not None
 
 
 def _run(
@@ -226,9 +292,10 @@ def _run(
     prepared: Preparation,
     opened: RunWriter,
     checkpoint_seconds: float,
+    sharers: int,
     tell: Callable[[Progress], None],
     stop: Stop,
-) -> Run:
+) -> Course[Run]:
     config = prepared.config
     steps = config.epochs * trainer.steps_per_epoch
     reports, recorder = Pace(REPORT_SECONDS), trainer.recorder
@@ -261,7 +328,7 @@ def _run(
         checkpoints.keep_if_due()
 
     with opened as writer:
-        checkpoints = Checkpoints(trainer, writer, checkpoint_seconds)
+        checkpoints = Checkpoints(trainer, writer, checkpoint_seconds, sharers)
         for epoch in trainer.ended:
             writer.append(epoch)
         writer.answer(trainer.predicted)
@@ -269,7 +336,8 @@ def _run(
         done = len(trainer.ended)
         tell(Progress(config, "started", writer.key, done, trainer.steps_done, steps))
         try:
-            for epoch in trainer.epochs(on_step, on_batch):
+            while not trainer.has_ended:
+                epoch = yield from trainer.epoch(on_step, on_batch)
                 recorder.add_epoch(epoch)
                 writer.answer(trainer.predicted)
                 tell(Progress(config, "epoch", writer.key, epoch.epoch, epoch.step, steps, metrics=epoch))

@@ -1,4 +1,4 @@
-"""A process that trains one run after another for `archlab.training.engine`.
+"""A process that trains one run after another, or several as one program, for `archlab.training.engine`.
 
 It reads pickled jobs from its standard input and writes pickled events to its standard output; what a network prints
 goes to the standard error. When the input ends, its parent is gone or wants no more: then, and at SIGTERM, the worker
@@ -35,6 +35,10 @@ SOURCE = "archlab/training/worker.py"
 """The end of this file's path, by which a thread that trains is known."""
 
 
+Job = TrainingConfig | tuple[TrainingConfig, ...]
+"""What a worker is handed: a run, or several that it may train as one program (`archlab.training.grouping`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Greeting:
     """The first message to a worker: what all its jobs share."""
@@ -54,7 +58,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The worker has ended its job, and waits for another."""
+    """The worker has ended its job, and waits for another. Of several runs, some may be left: they are tried alone."""
 
     error: tuple[type[ArchlabError], str] | None = None
     """Why the job could not be begun."""
@@ -68,7 +72,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     if hasattr(signal, "SIGUSR1"):  # the parent asks where this process is, when it is silent for too long
         faulthandler.register(signal.SIGUSR1, file=sys.stderr.fileno(), all_threads=True)
-    jobs: queue.SimpleQueue[TrainingConfig | None] = queue.SimpleQueue()
+    jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
     greeting: Greeting = pickle.load(sys.stdin.buffer)
     sys.argv[:] = greeting.command
     stop = Stop()
@@ -76,7 +80,7 @@ def main() -> None:
 
     import torch
 
-    from archlab.training import session
+    from archlab.training import session, together
     from archlab.training.preparation import Preparer
 
     def end(number: int, frame: object) -> None:
@@ -99,9 +103,12 @@ def main() -> None:
     except ArchlabError as error:
         send(Ended((type(error), str(error))))
         return
-    while (config := jobs.get()) is not None:
+    while (job := jobs.get()) is not None:
         try:
-            session.run(config, preparer, send, wait=False, stop=stop)
+            if isinstance(job, tuple):
+                together.run_together(job, preparer, send, stop)
+            else:
+                session.run(job, preparer, send, wait=False, stop=stop)
             send(Ended())
         except StoppedError:
             break
@@ -114,7 +121,7 @@ def main() -> None:
     _exit(0)  # with whatever threads a network has started
 
 
-def _receive(stream: BinaryIO, jobs: queue.SimpleQueue[TrainingConfig | None], stop: Stop) -> None:
+def _receive(stream: BinaryIO, jobs: queue.SimpleQueue[Job | None], stop: Stop) -> None:
     with contextlib.suppress(EOFError):
         while True:
             jobs.put(pickle.load(stream))

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -89,7 +89,9 @@ class WorkerProcess:
     spare: bool = False
     """Whether it gets no job, since another has the accelerator."""
     job: int | None = None
-    """Index of its configuration."""
+    """Index of its configuration, or of the first of several."""
+    others: tuple[int, ...] = ()
+    """Those that it was given with it."""
     key: str = ""
     hung: str = ""
     """Why it was ended; empty where it wasn't."""
@@ -138,9 +140,9 @@ class WorkerProcess:
             pickle.dump(message, self.process.stdin)
             self.process.stdin.flush()
 
-    def begin(self, job: int, message: object) -> None:
-        """Hand it a job."""
-        self.job, self.key = job, ""
+    def begin(self, job: int, message: object, others: Sequence[int] = ()) -> None:
+        """Hand it a job, or several as one."""
+        self.job, self.others, self.key = job, tuple(others), ""
         self._silence = self._longest = 0.0
         self._signs = 0
         self.send(message)

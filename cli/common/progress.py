@@ -83,6 +83,8 @@ class ProgressDisplay:
         elif event.state == "again":
             self._end_bar(place)
             message(f"{_name(config)} is begun again: {event.error}")
+        elif event.state == "stacked":
+            message(event.error)
         elif event.state == "started":
             self._end_bar(place)
             self._tasks[place] = self._bars.add_task(

@@ -48,5 +48,5 @@ register(Execution, Execution, [_parameter(item) for item in _EXECUTION.values()
 register(
     InProcess,
     lambda **given: InProcess(Execution(workers=1, fresh=True, **given)),
-    [_parameter(item) for item in _EXECUTION.values() if item.field not in ("workers", "fresh")],
+    [_parameter(item) for item in _EXECUTION.values() if item.field not in ("workers", "fresh", "stack")],
 )

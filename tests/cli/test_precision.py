@@ -29,4 +29,4 @@ def test_it_is_compared_and_others_are_refused(archlab: Call) -> None:
     assert "precision=bf16 minus precision=fp32" in found
     refused = archlab("train", "lenet", "--precision", "fp16")
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert "expected one of fp32, bf16" in refused.stderr
+    assert "expected one of fp32, tf32, bf16" in refused.stderr

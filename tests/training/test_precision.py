@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archlab.errors import RunError
+from archlab.errors import InputError, RunError
 from archlab.records import Run
 from archlab.training import train
-from archlab.training.precision import computing_in
+from archlab.training.precision import computing_in, products_in
 
 SMALL = {"epochs": 1, "train_samples": 200, "test_samples": 60}
 
@@ -80,3 +80,35 @@ def test_a_network_that_refuses_bfloat16_is_told(tmp_path) -> None:  # type: ign
     with pytest.raises(RunError, match="the network failed on a batch"):
         train(Refuses, precision="bf16", store=tmp_path, progress=False, **SMALL)  # type: ignore[arg-type]
     assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize(("precision", "allowed", "products"), [("fp32", False, "highest"), ("tf32", True, "high")])
+def test_tf32_holds_for_a_whole_training_and_no_longer(precision: str, allowed: bool, products: str) -> None:
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision(), torch.backends.cudnn.enabled
+    with products_in(precision):
+        assert torch.backends.cudnn.allow_tf32 == allowed
+        assert torch.get_float32_matmul_precision() == products
+        assert torch.backends.cudnn.enabled, "without cuDNN convolutions on an accelerator take many times as long"
+    assert before == (
+        torch.backends.cudnn.allow_tf32,
+        torch.get_float32_matmul_precision(),
+        torch.backends.cudnn.enabled,
+    )
+
+
+def test_a_processor_has_no_tf32() -> None:
+    with pytest.raises(InputError, match="the precision is tf32, which cpu has not: choose fp32 or bf16"):
+        trained(precision="tf32")
+
+
+def test_a_training_has_cudnn(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    forward = nn.Linear.forward
+
+    def look(layer: nn.Linear, x: Tensor) -> Tensor:
+        seen.append(torch.backends.cudnn.enabled)
+        return forward(layer, x)
+
+    monkeypatch.setattr(nn.Linear, "forward", look)
+    trained()
+    assert set(seen) == {True}

@@ -87,6 +87,23 @@ class Dying(nn.Module):
         return x
 
 
+class Crowded(nn.Module):
+    """Takes its process with it where it is trained on 16 images at a time, as two runs of 8 are in a stack."""
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        import os
+        import signal
+
+        if self.training and len(x) == 16:
+            os.kill(os.getpid(), signal.SIGKILL)
+        logits: Tensor = self.head(x.flatten(1))
+        return logits
+
+
 class Hanging(nn.Module):
     """Takes a tenth of a second for a step, and comes to no end in one of them."""
 
