@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -67,9 +68,10 @@ def train_all(
     if not unique:
         return []
     execution = replace(execution, store=execution.home)
+    places = _places(unique)
     if reason := next((source.local for source in sources if source.local), ""):
         runs = _train_here(unique, execution, progress or (lambda event: None), sources, reason)
-        return [runs[unique.index(config)] for config in configs]
+        return [runs[places[_name(config)]] for config in configs]
     asked = Asked(unique, execution)
     known, tell = asked.stored(), progress or (lambda event: None)
     for place, run in known.items():
@@ -86,7 +88,7 @@ def train_all(
             found = {left[place]: run for place, run in pool.runs.items()}
             asked.keep({place: run for place, run in found.items() if run.status in RESULTS})
         known |= found
-    return [known[unique.index(config)] for config in configs]
+    return [known[places[_name(config)]] for config in configs]
 
 
 def all_stored(configs: Sequence[TrainingConfig], execution: Execution) -> bool:
@@ -147,11 +149,17 @@ def _frames_within() -> int:
 
 def _different(configs: Sequence[TrainingConfig]) -> list[TrainingConfig]:
     """Each configuration once."""
-    found: list[TrainingConfig] = []
-    for config in configs:
-        if config not in found:
-            found.append(config)
-    return found
+    return list({_name(config): config for config in configs}.values())
+
+
+def _places(unique: Sequence[TrainingConfig]) -> dict[str, int]:
+    """The index of each configuration by its name."""
+    return {_name(config): place for place, config in enumerate(unique)}
+
+
+def _name(config: TrainingConfig) -> str:
+    """Equal for equal configurations, which can't be keys themselves; of thousands each is looked up at once."""
+    return json.dumps(config.to_dict(), sort_keys=True)
 
 
 def _check_last_batches(

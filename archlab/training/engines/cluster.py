@@ -13,6 +13,7 @@ import logging
 import os
 import queue
 import signal
+import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +39,12 @@ UNREACHABLE_SECONDS = 60.0
 """For which an actor is asked again that can't be reached, before it is taken for lost."""
 ASK_SECONDS = 1.0
 """Between two such calls."""
+KNOCK_SECONDS = 5.0
+"""For a cluster's address to answer."""
+_NO_CLUSTER = (
+    "there is no Ray cluster at {}: {}. Start one (ray start --head; on each other machine ray start "
+    "--address=HOST:6379), and give --address HOST:6379"
+)
 
 
 class RayEngine:
@@ -318,17 +325,29 @@ def connected(address: str | None) -> Any:
 
     if ray.is_initialized():
         return ray
+    if address is not None:
+        _knock(address)
     is_main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        where = f"at {address}" if address else "on this machine"
-        raise InputError(
-            f"there is no Ray cluster {where} to connect to: {cut(str(error))}. Start one (ray start --head; on each "
-            "other machine ray start --address=HOST:6379), and give --address HOST:6379"
-        ) from error
+        raise InputError(_NO_CLUSTER.format(address or "this machine", cut(str(error)))) from error
     finally:
         if is_main:
             signal.signal(signal.SIGTERM, handler)  # Ray takes it, and a training is to be kept at SIGTERM
     return ray
+
+
+def _knock(address: str) -> None:
+    """Hold that something answers at an address: Ray itself would try for minutes.
+
+    Raises:
+        InputError: nothing does.
+    """
+    host, mark, port = address.removeprefix("ray://").rpartition(":")
+    if mark and port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise InputError(_NO_CLUSTER.format(address, error)) from error

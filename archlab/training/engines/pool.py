@@ -47,6 +47,9 @@ class Pool:
     """Jobs that are tried a second time, since their process hung or died before it began."""
     losses: Counter[int] = field(default_factory=Counter)
     """How often a job's machine was lost."""
+    waited: float = 0.0
+    """Seconds since the last look in which nothing came of any worker."""
+    looked: float = field(default_factory=time.monotonic)
     lost_starts: int = 0
     """How many workers were lost before they were ready."""
     runs: dict[int, Run] = field(default_factory=dict)
@@ -122,23 +125,29 @@ class Pool:
             if self.stop.is_asked:
                 self.settle()
             started = time.monotonic()
-            try:
-                worker, event = self.events.get(timeout=TICK_SECONDS)
-            except queue.Empty:
-                worker, event = None, None
+            found: tuple[Worker, object] | None = None
+            with contextlib.suppress(queue.Empty):
+                found = self.events.get(timeout=TICK_SECONDS)
+            now = time.monotonic()
             # A stretch that was longer was none of waiting: this process was stopped, or the machine asleep.
-            waited = min(time.monotonic() - started, 2 * TICK_SECONDS)
-            for other in self.workers:
-                other.wait(waited)
-            if worker is not None:
-                worker.heard()
-                return worker, event
-            for silent in self.workers:
-                if not silent.hung and silent.hangs:
-                    silent.give_up()
-            for idle in self.workers:
-                if idle.ready and idle.job is None:
-                    self.assign(idle)
+            self.waited += min(now - started, 2 * TICK_SECONDS)
+            if found is not None:
+                found[0].heard()
+            if now - self.looked >= TICK_SECONDS:
+                self.look()
+                self.looked = now
+            if found is not None:
+                return found
+
+    def look(self) -> None:
+        """End who hangs, and give jobs to who has none: those of a worker that is gone, or of another process."""
+        for worker in self.workers:
+            worker.wait(self.waited)
+            if not worker.hung and worker.hangs:
+                worker.give_up()
+            if worker.ready and worker.job is None:
+                self.assign(worker)
+        self.waited = 0.0
 
     def start(self) -> None:
         """Start a worker; it waits for a job."""
