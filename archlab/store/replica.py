@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterable
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 GROWING = (EPOCHS, STEPS)
 """Files that are only appended to while a run goes."""
 
+_PLACE = re.compile(rf"({RUNS}/[^./\\][^/\\]*|{TRACES})/[^./\\][^/\\]*")
+"""Paths of files in a store; none leads out of it, or to what is hidden in it."""
 Mark = tuple[int, int, int]
 """Size, time and number of a file: another where it was written or replaced."""
 
@@ -80,7 +83,7 @@ class Outgoing:
     def put(self, parts: Iterable[Part]) -> None:
         """Have these files in the store; they are no changes."""
         for part in parts:
-            target = _inside(self._path, part)
+            target = self._path / part.folder / part.name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(part.content)
             self._known.setdefault(part.folder, {})[part.name] = _mark(target.stat())
@@ -156,6 +159,10 @@ class Replicas:
         Raises:
             StoreError: the store can't be written.
         """
+        for part in changes.parts:
+            _check(part.folder, part.name)
+        for folder, name in changes.removed:
+            _check(folder, name or RUN)
         by_folder: dict[str, list[Part]] = {}
         for part in changes.parts:
             by_folder.setdefault(part.folder, []).append(part)
@@ -169,7 +176,7 @@ class Replicas:
                     self._publish(folder, parts)
             for folder, name in changes.removed:
                 if name:
-                    _inside(self.store.path, Part(folder, name, b"")).unlink(missing_ok=True)
+                    (self.store.path / folder / name).unlink(missing_ok=True)
                 elif (held := self._held.pop(folder, None)) is not None:
                     self._leave(held)
 
@@ -219,7 +226,7 @@ class Replicas:
 
     def _write(self, parts: Iterable[Part]) -> None:
         for part in parts:
-            path = _inside(self.store.path, part)
+            path = self.store.path / part.folder / part.name
             if part.offset:
                 with path.open("r+b") as file:
                     file.seek(part.offset)
@@ -247,16 +254,14 @@ def beginnings(store: Store, config: TrainingConfig) -> list[Part]:
     return found
 
 
-def _inside(store: Path, part: Part) -> Path:
-    """The path of a file; what another machine names lies nowhere else.
+def _check(folder: str, name: str) -> None:
+    """Hold that what another machine names lies among the runs or the traces.
 
     Raises:
-        StoreError: it would lie outside the store's runs and traces.
+        StoreError: it does not.
     """
-    first, _, name = part.folder.partition("/")
-    if first not in (RUNS, TRACES) or any(os.path.basename(item) != item or item == ".." for item in (name, part.name)):  # noqa: PTH119
-        raise StoreError(f"{part.folder}/{part.name} is no file of a store")
-    return store / part.folder / part.name
+    if not _PLACE.fullmatch(f"{folder}/{name}"):
+        raise StoreError(f"{folder}/{name} is no file of a store")
 
 
 def _names(folder: Path) -> list[str]:

@@ -28,7 +28,7 @@ from archlab.store.replica import Replicas, beginnings
 from archlab.training.engines.interface import Worker
 from archlab.training.engines.local import END_SECONDS, STACK_SECONDS
 from archlab.training.engines.needs import Data, Needs, Piece, needs_of, packed
-from archlab.training.engines.remote import Heard, RemoteWorker, Started
+from archlab.training.engines.remote import PACE_SECONDS, Heard, RemoteWorker, Started
 from archlab.training.execution import Execution
 from archlab.training.worker import Ended, Greeting
 
@@ -39,6 +39,9 @@ UNREACHABLE_SECONDS = 60.0
 """For which an actor is asked again that can't be reached, before it is taken for lost."""
 ASK_SECONDS = 1.0
 """Between two such calls."""
+PACE_PER_WORKER = 0.003
+"""Seconds: a few hundred answers per second are what one process deals with beside all else
+(`python -m benchmarks.engines`)."""
 KNOCK_SECONDS = 5.0
 """For a cluster's address to answer."""
 _NO_CLUSTER = (
@@ -76,6 +79,7 @@ class RayEngine:
         self._execution = replace(execution, store=execution.home, download=False)
         self._sign = home / f".workers.{uuid.uuid4().hex[:8]}"
         self._needs = needs_of(configs, execution, (str(self._sign), self._sign.name))
+        self._started = 0
         self._sent: dict[str, list[Any]] = {}
         self._answers: queue.SimpleQueue[tuple[Callable[[Future[Any]], None], Future[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._deal, daemon=True)
@@ -95,6 +99,7 @@ class RayEngine:
             num_cpus=1, num_gpus=self._wanted.get("GPU", 0), max_concurrency=4, max_restarts=0, max_task_retries=0
         )
         greeting = replace(greeting, execution=replace(self._execution, store=str(self._sign.parent)))
+        self._started += 1
         return RayWorker(self, actors.remote(), greeting, on_event)
 
     def close(self) -> None:
@@ -129,6 +134,11 @@ class RayEngine:
         """End an actor, if it is still there."""
         with contextlib.suppress(ValueError, self._ray.exceptions.RayError):
             self._ray.kill(actor)
+
+    @property
+    def pace(self) -> float:
+        """Seconds in which a worker tells once what it does: with many of them each less often."""
+        return max(PACE_SECONDS, self._started * PACE_PER_WORKER)
 
     @property
     def needs(self) -> Needs:
@@ -249,7 +259,7 @@ class RayWorker(Worker):
 
     def _hear(self) -> None:
         if not self.is_gone:
-            self._engine.then(self._actor.hear.remote(self._number), self._on_heard)
+            self._engine.then(self._actor.hear.remote(self._number, self._engine.pace), self._on_heard)
 
     def _on_heard(self, answer: Future[Any]) -> None:
         with self._turn:
@@ -325,15 +335,20 @@ def connected(address: str | None) -> Any:
 
     if ray.is_initialized():
         return ray
+    from ray._private import worker as inside
+
     if address is not None:
         _knock(address)
     is_main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGTERM)
+    # Ray would print pages of a node's log when one is lost, to the standard output: the pool says what happened.
+    listen, inside.listen_error_messages = inside.listen_error_messages, lambda *_: None
     try:
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise InputError(_NO_CLUSTER.format(address or "this machine", cut(str(error)))) from error
     finally:
+        inside.listen_error_messages = listen
         if is_main:
             signal.signal(signal.SIGTERM, handler)  # Ray takes it, and a training is to be kept at SIGTERM
     return ray

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from archlab.errors import ArchlabError, StoreError
 from archlab.records import TrainingConfig
+from archlab.store.lock import hold, is_held
 from archlab.store.replica import Changes, Outgoing, Part
 from archlab.training.engines import needs as needed
 from archlab.training.engines.local import WorkerProcess
@@ -39,6 +40,10 @@ QUIET_SECONDS = 5.0
 """Until `hear` answers that nothing has happened."""
 COPY_SECONDS = 2.0
 """Between two looks at what has changed in a store that is handed over."""
+SCRATCH, HOLDER = "archlab-worker-", "holder"
+"""How the names of such stores begin, and the lock in each, which its worker holds."""
+LEFT_SECONDS = 60.0
+"""That a folder is old before its lock is asked: a new one has none yet."""
 OFTEN = ("step", "measuring", "landscape")
 """States that come many times a second, of which only the last counts."""
 
@@ -78,7 +83,7 @@ class RemoteWorker:
         self._name = name or platform.node()
         self._process: WorkerProcess | None = None
         self._events: queue.Queue[object] = queue.Queue(MOST_EVENTS)
-        self._hearing = threading.Lock()
+        self._hearing, self._copying = threading.Lock(), threading.Lock()
         self._last, self._answer = -1, Heard()
         self._scratch: Path | None = None
         self._outgoing: Outgoing | None = None
@@ -109,7 +114,8 @@ class RemoteWorker:
         if has_store:
             store = Path(needs.sign[0]).parent
         else:
-            store = self._scratch = Path(tempfile.mkdtemp(prefix="archlab-worker-"))
+            store = self._scratch = _scratch()
+            self._holder = hold(store / HOLDER)  # as long as this process lives
             self._outgoing = Outgoing(store)
         execution = replace(execution, store=store, placed=placed)
         self._process = WorkerProcess.start(replace(greeting, execution=execution), self._receive)
@@ -125,7 +131,7 @@ class RemoteWorker:
         assert self._process is not None
         try:
             if self._outgoing is not None:
-                with self._hearing:
+                with self._copying:
                     self._outgoing.clear()
                     self._outgoing.put(parts)
         except (OSError, ArchlabError) as error:
@@ -133,15 +139,16 @@ class RemoteWorker:
             return
         self._process.send(config)
 
-    def hear(self, number: int) -> Heard:
+    def hear(self, number: int, pace: float = PACE_SECONDS) -> Heard:
         """What has happened; the same again where the number is that of the last call, whose answer was lost.
 
         Args:
             number: of the call.
+            pace: seconds for events that are not urgent to be waited for together.
         """
         with self._hearing:
             if number != self._last:
-                self._answer = self._gathered()
+                self._answer = self._gathered(pace)
                 self._last = number
             return self._answer
 
@@ -175,7 +182,7 @@ class RemoteWorker:
     def _named(self, message: str) -> str:
         return f"{message} (on the machine {self._name})"
 
-    def _gathered(self) -> Heard:
+    def _gathered(self, pace: float) -> Heard:
         """Events, once there are some, and those that follow soon."""
         found: list[object] = []
         ends = time.monotonic() + QUIET_SECONDS
@@ -186,7 +193,7 @@ class RemoteWorker:
             except queue.Empty:
                 break
             if not found:
-                ends = min(ends, time.monotonic() + PACE_SECONDS)
+                ends = min(ends, time.monotonic() + pace)
             is_urgent = not isinstance(event, Progress)
             found.append(event)
         while not self._events.empty():
@@ -207,7 +214,18 @@ class RemoteWorker:
         if self._outgoing is None or (not now and time.monotonic() - self._copied < COPY_SECONDS):
             return Changes()
         self._copied = time.monotonic()
-        return self._outgoing.changes()
+        with self._copying:
+            return self._outgoing.changes()
+
+
+def _scratch() -> Path:
+    """A new folder for a store of this machine; those of workers that went with their node are removed."""
+    home = Path(tempfile.gettempdir())
+    for path in home.glob(f"{SCRATCH}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > LEFT_SECONDS and is_held(path / HOLDER, path) is False:
+                shutil.rmtree(path, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=SCRATCH))
 
 
 def _thinned(events: Iterable[object]) -> list[object]:
