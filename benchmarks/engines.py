@@ -28,6 +28,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from unittest.mock import patch
 
@@ -38,7 +39,7 @@ from archlab.training.engines import cluster
 from archlab.training.engines.interface import Worker
 from archlab.training.engines.needs import needs_of
 from archlab.training.engines.pool import Pool
-from archlab.training.engines.remote import PACE_SECONDS
+from archlab.training.engines.remote import PACE_SECONDS, Heard, Started
 from archlab.training.stopping import Stop
 from archlab.training.worker import Ended, Greeting, Ready
 
@@ -199,21 +200,35 @@ def overhead() -> Figures:
     return found
 
 
-def _answer_seconds(made: Any) -> float:
-    """CPU seconds of the driver per answer of a worker that trains, steps and epochs told."""
-    answers = itertools.count()
-    on_heard = cluster.RayWorker._on_heard
-    told: list[tuple[float, int]] = []
-    heard = [0]
+class _Talker:
+    """Stands for the far end of a worker: it is ready, then tells a step at once whenever it is asked."""
 
-    def count(worker: cluster.RayWorker, answer: Any) -> None:
-        heard[0] = next(answers)
-        on_heard(worker, answer)
+    def start(self, *_: object) -> Started:
+        return Started(has_store=True)
 
-    with tempfile.TemporaryDirectory() as folder, patch.object(cluster.RayWorker, "_on_heard", count):
-        execution = Execution(store=folder, engine="ray", address=made.address, device="cpu", workers=1)
-        train_all([TrainingConfig(epochs=25)], execution, lambda event: told.append((time.process_time(), heard[0])))
-    return (told[-1][0] - told[0][0]) / (told[-1][1] - told[0][1])
+    def hear(self, number: int, pace: float) -> Heard:
+        return Heard((Progress(BRIEF, "step", "key", step=number, steps=1000) if number else Ready(False),))
+
+    def close(self) -> None: ...
+
+
+def _answer_seconds(made: Any, answers: int = 1000) -> float:
+    """CPU seconds of the driver per answer of a worker: Ray's call and what is done with the answer."""
+    heard: SimpleQueue[object] = SimpleQueue()
+    with tempfile.TemporaryDirectory() as folder, patch.object(cluster, "RemoteWorker", _Talker):
+        execution = Execution(store=folder, engine="ray", address=made.address, device="cpu")
+        engine = cluster.RayEngine(execution)
+        worker = engine.start(Greeting(execution, ()), lambda worker, event: heard.put(event))
+        for _ in range(100):
+            heard.get()
+        began = time.process_time()
+        for _ in range(answers):
+            heard.get()
+        used = time.process_time() - began
+        worker.kill()
+        worker.end()
+        engine.close()
+    return used / answers
 
 
 def scaling(rounds: int = 3) -> Figures:

@@ -39,9 +39,9 @@ UNREACHABLE_SECONDS = 60.0
 """For which an actor is asked again that can't be reached, before it is taken for lost."""
 ASK_SECONDS = 1.0
 """Between two such calls."""
-PACE_PER_WORKER = 0.003
-"""Seconds: a few hundred answers per second are what one process deals with beside all else
-(`python -m benchmarks.engines`)."""
+PACE_PER_WORKER = 0.01
+"""Seconds between the answers of all workers together: they take a fraction of one core
+(`python -m benchmarks.engines` measures it)."""
 KNOCK_SECONDS = 5.0
 """For a cluster's address to answer."""
 _NO_CLUSTER = (
@@ -81,7 +81,7 @@ class RayEngine:
         self._needs = needs_of(configs, execution, (str(self._sign), self._sign.name))
         self._started = 0
         self._sent: dict[str, list[Any]] = {}
-        self._answers: queue.SimpleQueue[tuple[Callable[[Future[Any]], None], Future[Any]] | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[_Answer | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._deal, daemon=True)
         self._thread.start()
 
@@ -109,14 +109,17 @@ class RayEngine:
         self._sent.clear()
         self._sign.unlink(missing_ok=True)
 
-    def then(self, reference: Any, deal: Callable[[Future[Any]], None]) -> None:
-        """Have the answer to a call dealt with in the engine's thread, when it comes."""
-        reference.future().add_done_callback(lambda answer: self._answers.put((deal, answer)))
+    def then(self, worker: RayWorker, reference: Any, deal: Callable[[Future[Any]], None]) -> None:
+        """Have the answer to a call of a worker dealt with in the engine's thread, when it comes."""
+        reference.future().add_done_callback(lambda answer: self._answers.put((worker, deal, answer)))
 
     def _deal(self) -> None:
         while (item := self._answers.get()) is not None:
-            deal, answer = item
-            deal(answer)
+            worker, deal, answer = item
+            try:
+                deal(answer)
+            except Exception as error:  # it is that worker's alone: this thread hears all of them
+                worker.fail(error)
 
     def pieces(self, data: Data) -> list[Any]:
         """References to the files of a data set, which are put into Ray's object store once."""
@@ -157,6 +160,9 @@ class RayEngine:
     def is_loss(self, error: BaseException) -> bool:
         """Whether an actor is gone: with its node, or since the node ran out of memory."""
         return isinstance(error, self._ray.exceptions.RayActorError)
+
+
+_Answer = tuple["RayWorker", Callable[[Future[Any]], None], Future[Any]]
 
 
 class RayWorker(Worker):
@@ -221,7 +227,7 @@ class RayWorker(Worker):
     def kill(self) -> None:
         """End its process where it is."""
         if self._has_place and not self.is_gone:
-            self._engine.then(self._actor.close.remote(), lambda answer: self._finish())
+            self._engine.then(self, self._actor.close.remote(), lambda answer: self._finish())
         else:
             self._finish()
 
@@ -237,13 +243,13 @@ class RayWorker(Worker):
         return self._engine.answer(self._actor.place.remote(), STACK_SECONDS + 1) or ""
 
     def _start(self, sent: Mapping[str, Callable[[], Iterator[Piece]]] | None) -> None:
-        self._engine.then(self._actor.start.remote(self._greeting, self._engine.needs, sent), self._on_started)
+        self._engine.then(self, self._actor.start.remote(self._greeting, self._engine.needs, sent), self._on_started)
 
     def _on_started(self, answer: Future[Any]) -> None:
         try:
             started: Started = answer.result()
         except Exception as error:  # of whatever made the actor end
-            self._fail(error)
+            self.fail(error)
             return
         self._has_place = True
         if started.refusal is not None:
@@ -259,7 +265,7 @@ class RayWorker(Worker):
 
     def _hear(self) -> None:
         if not self.is_gone:
-            self._engine.then(self._actor.hear.remote(self._number, self._engine.pace), self._on_heard)
+            self._engine.then(self, self._actor.hear.remote(self._number, self._engine.pace), self._on_heard)
 
     def _on_heard(self, answer: Future[Any]) -> None:
         with self._turn:
@@ -279,7 +285,7 @@ class RayWorker(Worker):
                 self._unreachable, self._is_stopped = 0.0, heard.is_stopped
                 self._take(heard)
         if failure is not None:
-            self._fail(failure)
+            self.fail(failure)
         elif heard.ended is not None:
             self._reason = heard.ended
             self._finish()
@@ -297,7 +303,8 @@ class RayWorker(Worker):
         for event in heard.events:
             self._on_event(self, event)
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """Note that it has ended of an error."""
         self._is_lost = self._engine.is_loss(error)
         what = "its node is gone, or ended it" if self._is_lost else "its actor failed"
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
