@@ -46,7 +46,7 @@ KNOCK_SECONDS = 5.0
 """For a cluster's address to answer."""
 _NO_CLUSTER = (
     "there is no Ray cluster at {}: {}. Start one (ray start --head; on each other machine ray start "
-    "--address=HOST:6379), and give --address HOST:6379"
+    "--address=HOST:6379), and give --address HOST:6379; where it wants a token, set RAY_AUTH_MODE=token here too"
 )
 
 
