@@ -41,12 +41,22 @@ def _levels(**given: Any) -> Levels:
     return found
 
 
+def _execution(**given: Any) -> Execution:
+    from archlab.training.engines.choosing import check_engine
+
+    execution = Execution(**given)
+    check_engine(execution)  # before anything is built or read
+    return execution
+
+
+OF_MANY = ("workers", "engine", "address", "fresh", "stack")
+"""Fields of `Execution` that say nothing of one run in the command's own process."""
 _CONFIG, _EXECUTION = settings(TrainingConfig), settings(Execution)
 register(Chosen, Chosen, [_parameter(item) for item in _CONFIG.values()])
 register(Levels, _levels, [_parameter(item, item.varies) for item in _CONFIG.values() if item.field != "seed"])
-register(Execution, Execution, [_parameter(item) for item in _EXECUTION.values()])
+register(Execution, _execution, [_parameter(item) for item in _EXECUTION.values()])
 register(
     InProcess,
     lambda **given: InProcess(Execution(workers=1, fresh=True, **given)),
-    [_parameter(item) for item in _EXECUTION.values() if item.field not in ("workers", "fresh", "stack")],
+    [_parameter(item) for item in _EXECUTION.values() if item.field not in OF_MANY],
 )

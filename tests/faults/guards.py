@@ -115,7 +115,7 @@ GUARDS = (
     ),
     Guard(
         "a worker that is silent is ended",
-        "archlab/training/engine.py",
+        "archlab/training/engines/pool.py",
         "if not silent.hung and silent.hangs:",
         "if False:",
         "tests/training/test_workers.py",
