@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from archlab.cli.common.groups import register
 from archlab.records.settings import Setting, settings
 from archlab.training.execution import Execution
 
@@ -34,7 +36,25 @@ def option(item: Setting, *, several: bool = False) -> Any:
     )
 
 
+def parameter(item: Setting, several: bool = False) -> inspect.Parameter:
+    """A parameter of a command for a setting; `several` values are divided by commas."""
+    kind: Any = str if several else item.kind
+    default = str(item.default) if several and item.default is not None else item.default
+    allowed: Any = kind | None if default is None else kind
+    annotation: Any = Annotated[allowed, option(item, several=several)]
+    return inspect.Parameter(item.field, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _execution(**given: Any) -> Execution:
+    from archlab.training.engines.choosing import check_engine
+
+    execution = Execution(**given)
+    check_engine(execution)  # before anything is built or read
+    return execution
+
+
 _EXECUTION = settings(Execution)
+register(Execution, _execution, [parameter(item) for item in _EXECUTION.values()])
 StoreOption: TypeAlias = Annotated[Path | None, option(_EXECUTION["store"])]
 DataDirOption: TypeAlias = Annotated[Path | None, option(_EXECUTION["data_dir"])]
 DownloadDataOption: TypeAlias = Annotated[bool, option(_EXECUTION["download"])]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Annotated, Any, NewType
+from typing import Any, NewType
 
 from archlab.cli.common.groups import register
-from archlab.cli.common.places import option
+from archlab.cli.common.places import parameter
 from archlab.records import TrainingConfig
-from archlab.records.settings import Setting, settings
+from archlab.records.settings import settings
 from archlab.training.execution import Execution
 
 
@@ -24,14 +23,6 @@ InProcess = NewType("InProcess", Execution)
 """An execution in the command's own process: one run, always trained."""
 
 
-def _parameter(item: Setting, several: bool = False) -> inspect.Parameter:
-    kind: Any = str if several else item.kind
-    default = str(item.default) if several and item.default is not None else item.default
-    allowed: Any = kind | None if default is None else kind
-    annotation: Any = Annotated[allowed, option(item, several=several)]
-    return inspect.Parameter(item.field, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
 def _levels(**given: Any) -> Levels:
     found = Levels(given)
     for name, item in settings(TrainingConfig).items():
@@ -41,22 +32,13 @@ def _levels(**given: Any) -> Levels:
     return found
 
 
-def _execution(**given: Any) -> Execution:
-    from archlab.training.engines.choosing import check_engine
-
-    execution = Execution(**given)
-    check_engine(execution)  # before anything is built or read
-    return execution
-
-
 OF_MANY = ("workers", "engine", "address", "fresh", "stack")
 """Fields of `Execution` that say nothing of one run in the command's own process."""
-_CONFIG, _EXECUTION = settings(TrainingConfig), settings(Execution)
-register(Chosen, Chosen, [_parameter(item) for item in _CONFIG.values()])
-register(Levels, _levels, [_parameter(item, item.varies) for item in _CONFIG.values() if item.field != "seed"])
-register(Execution, _execution, [_parameter(item) for item in _EXECUTION.values()])
+_CONFIG = settings(TrainingConfig)
+register(Chosen, Chosen, [parameter(item) for item in _CONFIG.values()])
+register(Levels, _levels, [parameter(item, item.varies) for item in _CONFIG.values() if item.field != "seed"])
 register(
     InProcess,
     lambda **given: InProcess(Execution(workers=1, fresh=True, **given)),
-    [_parameter(item) for item in _EXECUTION.values() if item.field not in OF_MANY],
+    [parameter(item) for item in settings(Execution).values() if item.field not in OF_MANY],
 )
