@@ -1,7 +1,7 @@
 """Values of options without pydantic, which newer versions of typer load for each value: in 0.1 s, a third of a start.
 
-archlab runs list --store runs        no option needs it: a path, and what isn't given
-archlab runs list --limit 20          typer reads the number, and says what is wrong with one
+archlab runs list --limit 20          no option needs it: a number within its bounds, and what isn't given
+archlab runs list --limit 1e9         typer reads the value, and says what is wrong with it
 """
 
 from __future__ import annotations
@@ -26,6 +26,13 @@ def spare_pydantic() -> None:
         typers.build_runtime_param = lambda described: _Lazy(described, build)
 
 
+def _is_short(value: object) -> bool:
+    """Whether it is a number as anybody writes it: some digits, none of them a 0 in front."""
+    return (
+        isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16 and value == str(int(value))
+    )
+
+
 class _Lazy:
     """Reads the values of one option; typer's own reader is made when a value needs it.
 
@@ -48,12 +55,22 @@ class _Lazy:
         if value is None:
             return None if is_one else ()
         kind, known = self._described.annotation, self._described.parameter_info
+        if known.parser is None and kind == list[str] and all(isinstance(text, str) for text in value):
+            return list(value)
         if is_one and known.parser is None:
             if kind in (str, bool) and isinstance(value, kind):
                 return value
+            number = int(value) if kind is int and _is_short(value) else value
+            if kind in (int, float) and type(number) is kind and self._holds(number):
+                return number
             if kind is Path and isinstance(value, str) and self._takes(value):
                 return Path(value)
         return self._own.coerce(value, param=param, ctx=ctx)
+
+    def _holds(self, number: float) -> bool:
+        """Whether a number is within the option's bounds."""
+        known = self._described.parameter_info
+        return (known.min is None or number >= known.min) and (known.max is None or number <= known.max)
 
     def _takes(self, path: str) -> bool:
         """Whether typer would have nothing to say against a path."""

@@ -62,6 +62,11 @@ LINES = [
     ["a", "--number", "7", "--share", "0.25"],
     ["a", "--number", "0"],
     ["a", "--number", "x"],
+    ["a", "--number", "07"],
+    ["a", "--number", "+7"],
+    ["a", "--number", "7.0"],
+    ["a", "--number", "\u0663"],
+    ["a", "--number", "9" * 30],
     ["a", "--share", "x"],
     ["a", "--many", "b", "--many", "c"],
     ["a", "--upper", "b", "--flag"],
@@ -85,10 +90,12 @@ def test_a_command_gets_the_same_values_and_says_the_same(line: list[str]) -> No
 
 
 @newer
-def test_a_list_of_runs_loads_no_pydantic(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [["runs", "list", "--limit", "3"], ["networks", "--json"], ["cache", "show"]])
+def test_plain_options_load_no_pydantic(words: list[str], tmp_path: Path) -> None:
+    line = [*words, *(["--store", str(tmp_path)] if words[0] == "runs" else [])]
     program = (
         "import sys\nfrom archlab.cli.app import main\n"
-        f"sys.argv = ['archlab', 'runs', 'list', '--store', {str(tmp_path)!r}]\n"
+        f"sys.argv = ['archlab', *{line!r}]\n"
         "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code\n"
         "assert 'pydantic' not in sys.modules"
     )
