@@ -67,6 +67,7 @@ CASES = {
     "LeNet, 28 x 28, batch 16": Case(_config("lenet", 28, 16), recorded=256, turns=40, probed=1_437),
     "LeNet, 28 x 28, batch 256": Case(_config("lenet", 28, 256), recorded=512, turns=40, probed=1_437),
     "ResNet-20, 32 x 32, batch 64": Case(_config("resnet20", 32, 64), recorded=64, turns=5, probed=256),
+    "ResNet, 96 x 96, batch 16": Case(_config("resnet", 96, 16), recorded=16, turns=5, probed=32),
     "DenseNet, 96 x 96, batch 16": Case(_config("densenet", 96, 16), recorded=16, turns=5, probed=32),
 }
 PREPARER = Preparer(Execution(device="cpu"))

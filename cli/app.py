@@ -24,6 +24,7 @@ import typer
 from typer.core import TyperGroup
 
 from archlab import __version__
+from archlab.cli.common.coercion import spare_pydantic
 from archlab.cli.common.console import message, stopped_code
 from archlab.cli.common.defaults import command_defaults
 from archlab.cli.common.timeout import OutOfTimeError, stop_no_more
@@ -180,4 +181,5 @@ it is searched hundreds of times, which takes a seventh of it."""
 def main() -> None:
     """Run the command line and leave with its exit code: 0 done, 1 a check or a run failed, 2 the call was wrong."""
     gc.set_threshold(OBJECTS_PER_COLLECTION)
+    spare_pydantic()
     typer.main.get_command(app).main(prog_name="archlab")

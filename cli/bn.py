@@ -16,7 +16,7 @@ from archlab.cli.common.idle import refuse_data_options, refuse_idle
 from archlab.cli.common.keys import NEWEST, find, matching
 from archlab.cli.common.options import NetworkOptions
 from archlab.cli.common.output import Format, Output, writable
-from archlab.cli.common.settings import DataDirOption, DownloadDataOption, StoreOption
+from archlab.cli.common.places import DataDirOption, DownloadDataOption, StoreOption
 from archlab.cli.common.verdicts import LEVEL_ROLES
 from archlab.errors import InputError
 

@@ -16,8 +16,8 @@ from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import refuse_data_options
 from archlab.cli.common.options import chosen_seeds
 from archlab.cli.common.output import FileOutput, Format, Output, page_path
+from archlab.cli.common.places import TrustOption, option
 from archlab.cli.common.progress import announce, showing_progress
-from archlab.cli.common.settings import TrustOption, option
 from archlab.errors import InputError
 from archlab.records import TrainingConfig
 from archlab.records.settings import settings

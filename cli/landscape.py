@@ -14,8 +14,9 @@ from archlab.cli.common.groups import grouped
 from archlab.cli.common.idle import refuse_data_options
 from archlab.cli.common.keys import matching
 from archlab.cli.common.output import Output
+from archlab.cli.common.places import TrustOption
 from archlab.cli.common.progress import showing_progress
-from archlab.cli.common.settings import InProcess, TrustOption
+from archlab.cli.common.settings import InProcess
 
 if TYPE_CHECKING:
     from archlab.records import Landscape

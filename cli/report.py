@@ -18,7 +18,7 @@ from archlab.cli.common.idle import OF_NETWORKS, refuse_idle
 from archlab.cli.common.keys import NEWEST, matching
 from archlab.cli.common.options import HubOptions, InputOption, NetworkOptions, both, is_trace, traced
 from archlab.cli.common.output import PAGES, writable
-from archlab.cli.common.settings import DataDirOption, StoreOption, TrustOption
+from archlab.cli.common.places import DataDirOption, StoreOption, TrustOption
 from archlab.errors import ArchlabError, ForwardError, InputError, SourceError, cut
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from archlab.cli.common.idle import refuse_idle
 from archlab.cli.common.keys import find, matching
 from archlab.cli.common.listing import WhereOption
 from archlab.cli.common.output import Format, Output
+from archlab.cli.common.places import StoreOption
 from archlab.cli.common.pruning import prune_runs
-from archlab.cli.common.settings import StoreOption
 from archlab.cli.common.upkeep import repair_runs, verify_runs
 from archlab.cli.common.verdicts import show_run_verdicts, show_worst_verdicts
 from archlab.errors import StoreError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from archlab.cli.common.console import message
-from archlab.cli.common.settings import StoreOption
+from archlab.cli.common.places import StoreOption
 from archlab.errors import InputError
 
 if TYPE_CHECKING:

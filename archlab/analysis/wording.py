@@ -86,8 +86,10 @@ def layer_text(layer: Layer) -> str:
     """
     window = layer.window
     if window is None:
+        if layer.kind.lower() not in ("linear", "lazylinear"):
+            return ""
         shapes = [*layer.input_shapes[:1], *layer.output_shapes[:1]]
-        if layer.kind.lower() not in ("linear", "lazylinear") or len(shapes) != 2 or not all(shapes):
+        if len(shapes) != 2 or not all(shapes):
             return ""
         return f"{shapes[0][-1]} -> {shapes[1][-1]}"
     parts = [shape_text(window.kernel)]

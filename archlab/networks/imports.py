@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from archlab.errors import SourceError, nearest
 from archlab.networks.local_modules import OWN, held, local_files
@@ -184,7 +184,7 @@ def searching(folder: Path) -> Iterator[None]:
     finally:
         if entry in sys.path:
             sys.path.remove(entry)
-        own.update({name: module for name, module in list(sys.modules.items()) if _lies_in(module, name, entry)})
+        own.update(_found_in(entry))
 
 
 _OWNED: dict[str, dict[str, ModuleType]] = {}
@@ -196,10 +196,37 @@ def _has(folder: Path, name: str) -> bool:
     return (folder / first).is_dir() or (folder / f"{first}.py").is_file()
 
 
-def _lies_in(module: ModuleType, name: str, folder: str) -> bool:
-    """Whether a module, or a package without a file, was found in a folder by its name; archlab itself never is."""
-    known = held(module)
-    paths = [known.get("__file__"), *list(known.get("__path__") or ())[:1]]
-    path = next((path for path in paths if isinstance(path, str)), "")
+_SEEN: dict[str, dict[str, ModuleType]] = {}
+"""Of each folder that was searched, all modules that there were when it was searched last, by name."""
+
+
+def _found_in(folder: str) -> dict[str, ModuleType]:
+    """The modules that came from a folder, by name, of those that are new since the last call for it.
+
+    There are thousands where large libraries are loaded: where most come from is asked once.
+    """
+    every = sys.modules.copy()
+    seen = _SEEN.get(folder, {})
+    _SEEN[folder] = every
+    begins = folder.rstrip(os.sep) + os.sep
+    found = {}
+    for name, module in every.items():
+        if seen.get(name) is not module:
+            path = _origin(held(module))
+            if path.startswith(begins) and _lies_in(path, name, folder):
+                found[name] = module
+    return found
+
+
+def _origin(known: dict[str, Any]) -> str:
+    """Where what a module holds came from: its file, or the folder of a package without one; empty for neither."""
+    path = known.get("__file__")
+    if isinstance(path, str):
+        return path
+    return next((path for path in list(known.get("__path__") or ())[:1] if isinstance(path, str)), "")
+
+
+def _lies_in(path: str, name: str, folder: str) -> bool:
+    """Whether a module that came from a path was found in a folder by its name; archlab itself never is."""
     there = str(Path(folder, *name.split(".")))
     return path in (there, f"{there}.py", f"{there}{os.sep}__init__.py") and not path.startswith(OWN)

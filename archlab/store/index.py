@@ -1,7 +1,7 @@
 """The index of a store: what lists say of ended runs, where there are many, so that 30,000 folders needn't be read each
 time; and which answers were found to questions, so that they needn't be sought again.
 
-It is a file beside the runs, in SQLite with a write-ahead log, and never the truth: a row counts only while the stamp
+It is a file beside the runs, in SQLite with a write-ahead log, and never the truth: a look counts only while the stamp
 of its folder's run.json is the one that it was made of. It can be deleted at any time. One that is damaged or of
 another archlab is thrown away and made anew; one that is locked, or can't be read or written, is as none.
 """
@@ -15,30 +15,28 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from archlab.errors import StoreError
 from archlab.records import Epoch, Run, TrainingConfig
-from archlab.records.entry import MEASURES, Entry, Setup
-from archlab.store.look import Look, is_partial
+from archlab.records.entry import Entry, Setup
+from archlab.store import columns
 
 if TYPE_CHECKING:
+    from archlab.store.columns import Columns
     from archlab.store.listed import Setups
+    from archlab.store.look import Look
 
 INDEX = ".index.sqlite"
 BUSY_SECONDS = 1.0
 """How long another process's writing is waited for."""
-COLUMNS = (
-    *("name", "mtime", "ctime", "size", "inode", "error"),
-    *("status", "created", "setup", "seed", "done", "parameters", *MEASURES),
-)
+PARTS = 32
+"""Into which looks are divided, by the hashes of their names: what has changed is written part by part."""
 TABLES = (
     "CREATE TABLE setups (id INTEGER PRIMARY KEY, config TEXT NOT NULL, watched TEXT NOT NULL)",
-    f"CREATE TABLE runs (name TEXT PRIMARY KEY, {', '.join(COLUMNS[1:])}) WITHOUT ROWID",
+    "CREATE TABLE parts (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, content BLOB NOT NULL)",
     "CREATE TABLE answers (question TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID",
 )
-STAMPED = 5
-"""The first columns: the name, and the stamp."""
-SETUP = COLUMNS.index("setup")
 
 
 R = TypeVar("R")
@@ -46,6 +44,18 @@ R = TypeVar("R")
 
 class _UnusableError(Exception):
     """The index can't be used and is to be thrown away: it is damaged, or another archlab's."""
+
+
+class Indexed(NamedTuple):
+    """What is known of the folders of ended runs."""
+
+    parts: list[Columns]
+    setups: Mapping[int, Setup]
+    """By the numbers that the parts name."""
+
+    def looks(self) -> dict[str, Look]:
+        """All of them read, by their names."""
+        return {name: look for part in self.parts for name, look in part.looks(self.setups).items()}
 
 
 class Index:
@@ -58,17 +68,22 @@ class Index:
     def __init__(self, store: Path) -> None:
         self._path = store / INDEX
 
-    def read(self, setups: Setups) -> dict[str, Look]:
-        """What is known of the folders of ended runs, by their names; nothing where no index can be read."""
-        return self._read(lambda index: _looks(index, setups)) or {}
+    def read(self, setups: Setups) -> Indexed:
+        """What is known of the folders of ended runs; nothing where no index can be read."""
+        return self._read(lambda index: _indexed(index, setups)) or Indexed([], {})
 
     def answers(self, questions: Collection[str]) -> dict[str, str]:
         """Question -> the answer that was kept, of those that have one."""
         return self._read(lambda index: _answers(index, questions)) or {}
 
-    def write(self, looks: Mapping[str, Look], gone: Collection[str]) -> None:
-        """Keep what was found of folders (`is_kept`), and forget those that are gone, at once or not at all."""
-        self._write(lambda index: _keep_looks(index, looks, gone))
+    def write(self, looks: Mapping[str, Look], changed: Collection[str]) -> None:
+        """Keep what was found of folders, at once or not at all.
+
+        Args:
+            looks: at all folders whose runs have ended and fit into columns.
+            changed: the names of those that are new or were changed, or are gone.
+        """
+        self._write(lambda index: _keep_looks(index, looks, {_place(name) for name in changed}))
 
     def keep_answers(self, found: Mapping[str, str]) -> None:
         """Keep answers to questions."""
@@ -124,7 +139,7 @@ class Index:
                 index.close()
         except sqlite3.OperationalError:  # which says nothing against the file: it is locked, the disk is full
             raise
-        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+        except (sqlite3.DatabaseError, StoreError, ValueError, TypeError) as error:
             raise _UnusableError(str(error)) from error
 
     def _discard(self) -> None:
@@ -133,14 +148,11 @@ class Index:
                 self._path.with_name(f"{INDEX}{ending}").unlink(missing_ok=True)
 
 
-def is_kept(name: str, look: Look) -> bool:
-    """Whether the index keeps a look: of a run that has ended, where something says when it changes."""
-    return look.stamp is not None and not is_partial(name)
-
-
 def _version() -> int:
     """Changes with what a row holds, and with what makes a run readable."""
-    known = [TABLES, *([(item.name, str(item.type)) for item in fields(kind)] for kind in (Run, Epoch, TrainingConfig))]
+    kinds = (Run, Epoch, TrainingConfig)
+    declared = [[(item.name, str(item.type)) for item in fields(kind)] for kind in kinds]
+    known = [TABLES, columns.VERSION, Entry._fields, *declared]
     return zlib.crc32(repr(known).encode()) & 0x7FFFFFFF
 
 
@@ -153,20 +165,21 @@ def _answers(index: sqlite3.Connection, questions: Collection[str]) -> dict[str,
     return found
 
 
-def _looks(index: sqlite3.Connection, setups: Setups) -> dict[str, Look]:
-    shared = {
-        number: setups.kept(Setup(config, watched))
-        for number, config, watched in index.execute("SELECT id, config, watched FROM setups")
-    }
-    made, found = tuple.__new__, {}  # half the time of a call of the class, of which there are tens of thousands
-    for row in index.execute(f"SELECT {', '.join(COLUMNS)} FROM runs"):
-        name, error, setup = row[0], row[STAMPED], row[SETUP]
-        if error:
-            found[name] = made(Look, (row[1:STAMPED], None, error))
-        elif setup in shared:
-            entry = made(Entry, (name, *row[STAMPED + 1 : SETUP], shared[setup], *row[SETUP + 1 :]))
-            found[name] = made(Look, (row[1:STAMPED], entry, ""))
-    return found
+def _indexed(index: sqlite3.Connection, setups: Setups) -> Indexed:
+    shared = {}
+    for number, config, watched in index.execute("SELECT id, config, watched FROM setups"):
+        setup = Setup(config, watched)
+        if columns.number_of(setup) != number:
+            raise _UnusableError("a setup is not the one that was written")
+        shared[number] = setups.kept(setup)
+    parts = []
+    for digest, content in index.execute("SELECT hash, content FROM parts"):
+        if hashlib.sha256(content).digest() != digest:
+            raise _UnusableError("its bytes are not those that were written")
+        parts.append(columns.decode(content))
+    if not all(number in shared for part in parts for number in part.setups):
+        raise _UnusableError("a setup is missing")
+    return Indexed(parts, shared)
 
 
 def _begin(index: sqlite3.Connection) -> None:
@@ -183,25 +196,26 @@ def _begin(index: sqlite3.Connection) -> None:
         raise _UnusableError("another archlab's")
 
 
-def _keep_looks(index: sqlite3.Connection, looks: Mapping[str, Look], gone: Collection[str]) -> None:
-    setups = {look.entry.setup for look in looks.values() if look.entry is not None}
-    numbers = {setup: _number(setup) for setup in setups}
+def _keep_looks(index: sqlite3.Connection, looks: Mapping[str, Look], places: Collection[int]) -> None:
+    parts: dict[int, dict[str, Look]] = {place: {} for place in places}
+    for name, look in looks.items():
+        place = _place(name)
+        if place in parts:
+            parts[place][name] = look
+    numbers = columns.numbered(look for part in parts.values() for look in part.values())
     index.executemany(
         "INSERT OR IGNORE INTO setups VALUES (?, ?, ?)",
         [(number, setup.text, setup.watched) for setup, number in numbers.items()],
     )
-    index.executemany(
-        f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * len(COLUMNS))})",
-        [(name, *look.stamp, look.error, *_cells(look.entry, numbers)) for name, look in looks.items() if look.stamp],
-    )
-    index.executemany("DELETE FROM runs WHERE name = ?", [(name,) for name in gone])
+    for place, part in parts.items():
+        content = columns.encode(part, numbers)
+        row = (place, hashlib.sha256(content).digest(), content)
+        index.execute("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", row)
 
 
-def _cells(entry: Entry | None, numbers: Mapping[Setup, int]) -> tuple[object, ...]:
-    if entry is None:
-        return (None,) * (len(COLUMNS) - STAMPED - 1)
-    _, status, created, setup, *others = entry
-    return status, created, numbers[setup], *others
+def _place(name: str) -> int:
+    """Of which part a look is."""
+    return zlib.crc32(name.encode(errors="surrogateescape")) % PARTS
 
 
 def _number(setup: Setup) -> int:

@@ -85,7 +85,8 @@ def _of_runs(store: Path, *, everywhere: bool) -> Iterator[Leftover]:
             if _is_old(path) and is_held(store / LOCKS / token[1], store / LOCKS, sweep=False) is False:
                 yield Leftover(path)
         elif path.name.endswith(PARTIAL):
-            if RunFolder(path).is_held is False:
+            # Its age first: a lock is asked in turn, and hundreds of runs may be going.
+            if _is_old(path) and RunFolder(path).is_held is False:
                 yield from _drafts(path)
         elif everywhere:
             yield from _drafts(path)

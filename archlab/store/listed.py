@@ -10,8 +10,6 @@ their seed alone the configuration is read once, since its bytes are the same bu
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
 from archlab.records.config import TrainingConfig
@@ -21,8 +19,8 @@ from archlab.records.watched import Watched
 from archlab.store.run_folder import BEGINNING
 from archlab.store.sealing import check_seal
 
-_SEED = re.compile(rb'\n    "seed": (\d+),')
-"""A text in JSON holds no line break, so this is a line of its own."""
+_SEED = b'\n    "seed": '
+"""A text in JSON holds no line break, so this is the beginning of a line."""
 
 
 class _Run(msgspec.Struct):
@@ -67,15 +65,18 @@ class Setups:
             return None
         run = _RUN.decode(content)
         config = bytes(run.config)
-        found = _SEED.search(config)
-        if found is None or (run.status == "finished" and not run.epochs and run.watched is None):
+        start = config.find(_SEED)
+        end = config.find(b",", start)
+        seed = config[start + len(_SEED) : end]
+        if start < 0 or not seed.isdigit() or (run.status == "finished" and not run.epochs and run.watched is None):
             return None
-        rest = b"%b\n%b" % (_SEED.sub(b"", config), run.watched or b"")
+        rest = config[:start] + config[end:]
+        if run.watched is not None:
+            rest += bytes(run.watched)
         setup = self._read.get(rest)
         if setup is None:
             watched = None if run.watched is None else msgspec.json.decode(run.watched, type=Watched)
             setup = self._read[rest] = self.kept(setup_of(msgspec.json.decode(config, type=TrainingConfig), watched))
         last = run.epochs[-1] if run.epochs else None
         measured = _NONE if last is None else msgspec.structs.astuple(_EPOCH.decode(last))
-        seed = int(found[1])
-        return Entry(run.key, run.status, run.created, setup, seed, len(run.epochs), run.parameters, *measured)
+        return Entry(run.key, run.status, run.created, setup, int(seed), len(run.epochs), run.parameters, *measured)

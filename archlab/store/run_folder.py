@@ -29,17 +29,17 @@ from typing import TYPE_CHECKING
 
 from archlab import files
 from archlab.errors import InputError, StoreError
-from archlab.records import Epoch, NormRecording, Probes, Run
+from archlab.records import Epoch, Run
 from archlab.records.display import Shown
 from archlab.store import contents
 from archlab.store.arrays import numbers, read_arrays
 from archlab.store.contents import PARTIAL, RUN
 from archlab.store.lock import is_held
-from archlab.store.measurements import PROBES, RECORDING, read_probes, read_recording
 from archlab.store.reading import NewerError, reading
 from archlab.store.sealing import check_seal
 
 if TYPE_CHECKING:
+    from archlab.records import NormRecording, Probes
     from archlab.records.run import Status
     from archlab.store.arrays import Array
 
@@ -148,6 +148,8 @@ class RunFolder(Shown):
         Raises:
             StoreError: they can't be read.
         """
+        from archlab.store.measurements import PROBES, read_probes  # to make the records of probes takes a while
+
         self._check(PROBES)
         return read_probes(self.path, kinds)
 
@@ -157,6 +159,8 @@ class RunFolder(Shown):
         Raises:
             StoreError: it can't be read.
         """
+        from archlab.store.measurements import RECORDING, read_recording
+
         self._check(RECORDING)
         return read_recording(self.path, last)
 

@@ -29,38 +29,28 @@ from typing import TYPE_CHECKING
 
 from archlab import files
 from archlab.errors import InputError, StoreError, nearest
-from archlab.records import (
-    Comparison,
-    DataSummary,
-    NormRecording,
-    Probes,
-    Run,
-    Trace,
-    TrainingConfig,
-    Value,
-    Watched,
-)
+from archlab.records import Run
 from archlab.records.contents import Contents
 from archlab.records.display import Shown
 from archlab.records.run import RESULTS
 from archlab.store import contents, lock
-from archlab.store.checkpoints import Checkpoint, checkpoints_in
+from archlab.store.checkpoints import checkpoints_in
 from archlab.store.comparison_folder import ComparisonFolder
 from archlab.store.contents import RUN
 from archlab.store.deleting import delete_run
 from archlab.store.keys import precision_part, run_key, slug, watched_key
-from archlab.store.landscape_draft import LandscapeDraft
-from archlab.store.look import each_once
-from archlab.store.measurements import KINDS
+from archlab.store.look import each_once, folder_names
 from archlab.store.reading import DeniedError, NewerError
 from archlab.store.run_folder import LOCKS, RUNS, RunFolder
-from archlab.store.run_writer import RunWriter
 from archlab.store.sealing import sealed
-from archlab.store.traces import TRACES, keep_trace, read_trace
 
 if TYPE_CHECKING:
+    from archlab.records import Comparison, DataSummary, NormRecording, Probes, Trace, TrainingConfig, Value, Watched
     from archlab.store.arrays import Array
+    from archlab.store.checkpoints import Checkpoint
+    from archlab.store.landscape_draft import LandscapeDraft
     from archlab.store.problem import Problem
+    from archlab.store.run_writer import RunWriter
     from archlab.store.survey import Listing, Survey
 
 DEFAULT_FOLDER = "archlab-runs"
@@ -124,7 +114,9 @@ class Store(Shown):
 
     def listing(self) -> Listing:
         """What lists say of all runs, which takes a fraction of the time of reading them whole."""
-        survey = self.survey()
+        from archlab.store.survey import Survey
+
+        survey = Survey(self.path, once=True)
         survey.look()
         return survey.listing()
 
@@ -139,9 +131,7 @@ class Store(Shown):
         return [RunFolder(self._runs / name) for name in sorted(self._folder_names())]
 
     def _folder_names(self) -> list[str]:
-        root = self._runs
-        names = os.listdir(root) if root.is_dir() else []  # noqa: PTH208 - a Path for each takes longer than the names
-        return [name for name in names if not name.startswith(".")]
+        return folder_names(str(self._runs)) if self._runs.is_dir() else []
 
     def run(self, key: str) -> Run:
         """The run of that name.
@@ -195,6 +185,8 @@ class Store(Shown):
 
     def probes(self, key: str, *kinds: str) -> Probes | None:
         """What was probed of the run, as far as it got, or these fields of it; None where nothing was."""
+        from archlab.store.measurements import KINDS
+
         return self._folder(key).probes(*(kinds or KINDS))
 
     def keep_trace(self, trace: Trace) -> str:
@@ -203,10 +195,14 @@ class Store(Shown):
         Raises:
             StoreError: the folder can't be written.
         """
+        from archlab.store.traces import TRACES, keep_trace
+
         return keep_trace(self.path / TRACES, trace)
 
     def trace(self, run: Run) -> Trace | None:
         """The trace of a run's network, as it was when it was trained; None where it isn't there, or not as it was."""
+        from archlab.store.traces import TRACES, read_trace
+
         return read_trace(self.path / TRACES, run.trace)
 
     def landscape_draft(self, key: str) -> LandscapeDraft:
@@ -215,6 +211,8 @@ class Store(Shown):
         Raises:
             InputError: there is no such run.
         """
+        from archlab.store.landscape_draft import LandscapeDraft
+
         return LandscapeDraft(self._folder(key))
 
     def comparison(self, key: str) -> Comparison:
@@ -297,6 +295,8 @@ class Store(Shown):
         Raises:
             StoreError: the folder can't be written.
         """
+        from archlab.store.run_writer import RunWriter
+
         created, resumed = datetime.now(UTC).astimezone().isoformat(timespec="seconds"), 0
         if begun is not None:
             with contextlib.suppress(StoreError):

@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archlab.records.display import Shown
-from archlab.store.index import Index, is_kept
+from archlab.store.columns import fits
+from archlab.store.contents import PARTIAL
+from archlab.store.index import Index, Indexed
+from archlab.store.kept import Kept
 from archlab.store.listed import Setups
-from archlab.store.look import Look, each_once, is_partial, look_at, stamp_of
+from archlab.store.look import Look, each_once, folder_names, is_partial, stamps_of
+from archlab.store.looking import looks_at
 from archlab.store.problem import Problem
-from archlab.store.run_folder import RUNS, Fingerprint, RunFolder
+from archlab.store.run_folder import RUNS, RunFolder
 
 if TYPE_CHECKING:
     from archlab.records.entry import Entry
@@ -45,10 +49,15 @@ class Survey:
 
     Args:
         store: the folder of the store.
+        once: for one look and one listing. No glance can follow, and `looks` stays empty where the index keeps all that
+            is asked for.
     """
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, *, once: bool = False) -> None:
         self._root = str(store / RUNS)
+        self._once = once
+        self._listing: Listing | None = None
+        """What the index says, where it needed no looks."""
         self._index = Index(store)
         self._setups = Setups()
         self._numbers: dict[str, int] = {}
@@ -73,16 +82,51 @@ class Survey:
         is_first = not self.looks
         self._numbers = self._scan()
         ended = sum(not is_partial(name) for name in self._numbers)
-        known = self._index.read(self._setups) if is_first and ended >= INDEXED_RUNS else self.looks
-        current = {name: known[name] for name in self._numbers if name in known and self._is_current(name, known[name])}
+        known: Mapping[str, Look] = self.looks
+        if is_first and ended >= INDEXED_RUNS:
+            indexed = self._index.read(self._setups)
+            if self._once and (found := self._kept(indexed)) is not None:
+                self._listing = found
+                return True
+            known = indexed.looks()
+        current = self._unchanged(known)
         self._due = time.monotonic() + REST * (time.monotonic() - start)
         has_changed = self._take(current)
         if ended >= INDEXED_RUNS:
-            found = {name: look for name, look in self.looks.items() if name not in current and is_kept(name, look)}
-            gone = [name for name in known if name not in self.looks and not is_partial(name)]
-            if found or gone:
-                self._index.write(found, gone)
+            kept = {name: look for name, look in self.looks.items() if fits(name, look)}
+            changed = {name for name in kept if name not in current}
+            changed |= {name for name in known if name not in self.looks and not is_partial(name)}
+            if changed:
+                self._index.write(kept, changed)
         return has_changed
+
+    def _kept(self, indexed: Indexed) -> Listing | None:
+        """What lists say, where the index keeps all ended runs as they are; None where it doesn't."""
+        ended = {name for part in indexed.parts for name in part.names}
+        partials = [name for name in self._numbers if name not in ended]
+        if len(ended) + len(partials) != len(self._numbers) or not all(map(is_partial, partials)):
+            return None
+        if not all(part.are_current(self._root) for part in indexed.parts):
+            return None
+        looks = looks_at(self._root, partials, self._setups)
+        others = each_once(one for look in looks.values() if (one := look.entry) is not None and one.key not in ended)
+        errors = {name: look.error for name, look in looks.items() if look.entry is None}
+        errors |= {name: error for part in indexed.parts for name, error in part.unreadable}
+        problems = [Problem(Path(self._root, name), errors[name]) for name in sorted(errors)]
+        return Listing(Kept(indexed.parts, indexed.setups, others), problems)
+
+    def _unchanged(self, known: Mapping[str, Look]) -> Mapping[str, Look]:
+        """The folders that are as they were when they were looked at."""
+        names = [name for name in self._numbers if name in known]
+        ended = [name for name in names if not name.endswith(PARTIAL)]
+        before = [known[name].stamp for name in ended]
+        stamps = list(stamps_of(self._root, ended))
+        if len(ended) == len(names) and None not in before and stamps == before:  # nearly always, and found out at once
+            return known
+        asked = zip(ended, stamps, before, strict=True)
+        current = {name: known[name] for name, stamp, was in asked if stamp is not None and stamp == was}
+        partials = [name for name in names if is_partial(name) and self._is_current(name, known[name])]
+        return current | {name: known[name] for name in partials}
 
     def glance(self) -> bool:
         """Whether something has changed since the last time, seen at little cost.
@@ -104,6 +148,8 @@ class Survey:
 
     def listing(self) -> Listing:
         """What lists say, by the last look."""
+        if self._listing is not None:
+            return self._listing
         problems = [Problem(Path(self._root, name), look.error) for name, look in self.looks.items() if not look.entry]
         return Listing(each_once(look.entry for look in self.looks.values() if look.entry is not None), problems)
 
@@ -112,6 +158,8 @@ class Survey:
         self._changed = None
         changed = _changed(self._root)
         try:
+            if self._once:
+                return dict.fromkeys(sorted(folder_names(self._root)), 0)
             with os.scandir(self._root) as items:
                 found = {item.name: item.inode() for item in items if not item.name.startswith(".")}
         except FileNotFoundError:
@@ -121,21 +169,17 @@ class Survey:
         return {name: found[name] for name in sorted(found)}
 
     def _is_current(self, name: str, look: Look) -> bool:
-        """Whether the folder is as it was when it was looked at."""
-        if look.stamp is None:
-            return False
-        return look.stamp == (self._partial_stamp(name) if is_partial(name) else stamp_of(self._root, name))
-
-    def _partial_stamp(self, name: str) -> Fingerprint | None:
-        return RunFolder(Path(self._root, name)).fingerprint()
+        """Whether a partial folder is as it was when it was looked at."""
+        return look.stamp is not None and look.stamp == RunFolder(Path(self._root, name)).fingerprint()
 
     def _take(self, current: Mapping[str, Look]) -> bool:
         """Read the folders that are not among those that are known; whether something has changed."""
         missing = [name for name in self._numbers if name not in current]
-        found = {name: look_at(self._root, name, self._setups) for name in missing}
+        found = looks_at(self._root, missing, self._setups) if missing else {}
         looks = {name: look for name in self._numbers if (look := current.get(name) or found.get(name)) is not None}
         self.has_lost = len(looks) < len(self._numbers)
-        self._numbers = {name: number for name, number in self._numbers.items() if name in looks}
+        if self.has_lost:
+            self._numbers = {name: number for name, number in self._numbers.items() if name in looks}
         has_changed = looks != self.looks
         self.looks = looks
         self._partials = [name for name in looks if is_partial(name)]

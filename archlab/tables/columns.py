@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from operator import attrgetter
 
 from archlab.analysis.wording import layer_text, shape_text
@@ -91,8 +92,14 @@ def share_of_total(column: Column, help: str, part: str) -> Measure:
 
 def shapes_text(shapes: Sequence[Shape], most: int = 4) -> str:
     """Shapes in a row, the first few in full and the number of the others."""
-    listed = ", ".join(map(shape_text, shapes[:most]))
+    if len(shapes) == 1:
+        return _shape_text(shapes[0])
+    listed = ", ".join(map(_shape_text, shapes[:most]))
     return listed + (f", +{len(shapes) - most}" if len(shapes) > most else "")
+
+
+_shape_text = lru_cache(maxsize=1024)(shape_text)
+"""For thousands of rows, which have some dozens of shapes."""
 
 
 def network_text(record: Trace | Side | MemoryEstimate | Profile | Decoding) -> str:

@@ -45,7 +45,7 @@ def text(table: Table, width: int | None = None, guides: Guides = "plain") -> st
 
     `plain` guides indent and give each row its whole name, for files and pipes; `unicode` ones draw the tree.
     """
-    return "\n".join("".join(span.text for span in line).rstrip() for line in lines(table, width, guides))
+    return "\n".join(["".join([span.text for span in line]).rstrip() for line in lines(table, width, guides)])
 
 
 def lines(table: Table, width: int | None = None, guides: Guides = "plain") -> list[Line]:
@@ -203,7 +203,9 @@ def _selected(table: Table, kept: Sequence[int]) -> Table:
     return replace(
         table,
         columns=tuple(table.columns[k] for k in kept),
-        rows=tuple(replace(row, cells=tuple(row.cells[k] for k in kept)) for row in table.rows),
+        rows=tuple(
+            [Row(tuple([row.cells[k] for k in kept]), row.depth, row.emphasis, row.label) for row in table.rows]
+        ),
         total=None if table.total is None else tuple(table.total[k] for k in kept),
     )
 

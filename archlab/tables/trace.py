@@ -42,15 +42,20 @@ def trace_table(
     """
     measures = [(COLUMNS | BARS)[name] for name in columns]
     shown = [Fold(layer, layer.depth) for layer in trace.rows(depth)] if unfold else fold(trace, depth)
-    failed = trace.failure
+    failed, totals = trace.failure, trace.totals
+    layers = [row.layer for row in shown]
+    names = [marked(row.layer.path, row.count) for row in shown]
+    values = [[measure.value(layer, totals) for layer in layers] for measure in measures]  # a network has thousands
     rows = tuple(
-        Row(
-            (marked(row.layer.path, row.count), *(measure.value(row.layer, trace.totals) for measure in measures)),
-            depth=row.depth - 1,
-            emphasis="bad" if failed and row.layer.path == failed.path else "" if row.layer.call else "dim",
-            label=marked(row.name, row.count) if row.name else "",
-        )
-        for row in shown
+        [
+            Row(
+                cells,
+                row.depth - 1,
+                "bad" if failed and row.layer.path == failed.path else "" if row.layer.call else "dim",
+                marked(row.name, row.count) if row.name else "",
+            )
+            for row, cells in zip(shown, zip(names, *values, strict=True), strict=True)
+        ]
     )
     series = any(row.count > 1 for row in shown)
     return Table(

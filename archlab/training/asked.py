@@ -10,10 +10,8 @@ Only of runs that workers train: a training in the command's own process takes a
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
 
 from archlab.circumstances import code, digest, machine
 from archlab.errors import StoreError
@@ -21,7 +19,6 @@ from archlab.records import Run, TrainingConfig
 from archlab.store.index import Index
 from archlab.training import images
 from archlab.training.execution import Execution
-from archlab.training.torchvision_files import LAYOUTS
 
 
 class Asked:
@@ -60,7 +57,9 @@ class Asked:
 
 def questions(configs: Sequence[TrainingConfig], execution: Execution) -> dict[int, str]:
     """What each configuration is called with all that decides its run, by its place; none where nobody can see that."""
-    around = [str(execution.device or ""), *machine(), *([execution.stack] if execution.stack else [])]
+    # On a cluster, other processors than this machine's may have trained what is asked for.
+    engine = [] if execution.engine == "local" else [execution.engine]
+    around = [str(execution.device or ""), *machine(), *engine, *([execution.stack] if execution.stack else [])]
     of_code = {config.network: code(config.network) for config in configs}
     of_data = {config.dataset: _data(config.dataset, execution) for config in configs}
     found = {}
@@ -73,17 +72,14 @@ def questions(configs: Sequence[TrainingConfig], execution: Execution) -> dict[i
 
 def _data(dataset: str, execution: Execution) -> list[object] | None:
     """What changes when the images do: a version, or names, sizes and times of files; None where they aren't there."""
-    if dataset == "digits":
+    lies = images.files_of(dataset, execution.data_dir)
+    if lies is None:
         return ["digits", metadata.version("scikit-learn")]
-    if dataset in LAYOUTS:
-        layout = LAYOUTS[dataset]
-        folder = images.data_folder(execution.data_dir) / layout.folder
-        paths = [str(folder / f"{name}{ending}") for name in layout.files for ending in ("", ".gz")]
-    else:
-        paths = [os.path.join(folder, name) for folder, _, names in os.walk(dataset) for name in names]  # noqa: PTH118
+    root, names = lies
     found: list[object] = []
-    for path in sorted(paths):
+    for name in names:
         with contextlib.suppress(OSError):
-            state = Path(path).stat()
-            found.append([path, state.st_size, state.st_mtime_ns, state.st_ino])
+            path = root / name
+            state = path.stat()
+            found.append([str(path), state.st_size, state.st_mtime_ns, state.st_ino])
     return found or None

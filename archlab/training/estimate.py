@@ -15,7 +15,7 @@ from archlab.networks.strangers import described
 from archlab.records import Epoch, TrainingConfig
 from archlab.records.settings import settled
 from archlab.training.calibration import known_seconds
-from archlab.training.engine import default_workers
+from archlab.training.engines.choosing import worker_count
 from archlab.training.evaluation import EVALUATION_IMAGES
 from archlab.training.execution import Execution
 from archlab.training.loop import Trainer
@@ -116,7 +116,7 @@ def estimate_time(configs: Sequence[TrainingConfig], where: Execution | Preparer
         torch.set_num_threads(threads)
     if not seconds:
         return TimeEstimate(0.0)
-    processes = preparer.execution.workers or default_workers(accelerator=device.type != "cpu")
+    processes = worker_count(preparer.execution, accelerator=device.type != "cpu")
     return TimeEstimate(START_SECONDS + max(max(seconds), sum(seconds) / processes), tuple(failures), tuple(seconds))
 
 

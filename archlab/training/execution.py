@@ -9,6 +9,8 @@ from archlab.records.display import Shown
 from archlab.records.settings import setting
 from archlab.store import Store, open_store
 
+ENGINES = ("local", "ray")
+
 
 @dataclass(frozen=True, slots=True)
 class Execution(Shown):
@@ -16,6 +18,17 @@ class Execution(Shown):
 
     device: str | None = setting(None, "cpu, cuda, ... Default: an accelerator if any.", metavar="NAME")
     workers: int | None = setting(None, "Processes, of one thread. Default: one per core.", least=1)
+    engine: str = setting(
+        "local",
+        "local: processes of this machine. ray: of a Ray cluster (archlab[ray]).",
+        metavar="NAME",
+        holds=ENGINES.__contains__,
+        expected=f"one of {', '.join(ENGINES)}",
+    )
+    address: str | None = setting(
+        None,
+        "Of the cluster, with --engine ray. Default: RAY_ADDRESS, else one that runs on this machine, else a new one.",
+    )
     store: Path | str | Store | None = setting(
         None, "Folder of runs. Default: ARCHLAB_STORE, else archlab-runs.", metavar="DIR"
     )
@@ -42,9 +55,18 @@ class Execution(Shown):
         least=0,
     )
 
+    placed: tuple[tuple[str, str, str], ...] = ()
+    """Data sets that a worker of a cluster was sent: each with its name, or its folder, and the data folder there."""
+
     def stacks(self, *, accelerator: bool) -> bool:
         """Whether runs may be trained as one program: as `stack` says, else on an accelerator alone."""
         return (self.stack or ("auto" if accelerator else "off")) != "off"
+
+    def found(self, dataset: str) -> tuple[str, Path | str | None]:
+        """The name, or the folder, of a data set on this machine, and the data folder that it lies in."""
+        return next(
+            ((name, folder) for known, name, folder in self.placed if known == dataset), (dataset, self.data_dir)
+        )
 
     @property
     def home(self) -> Store:

@@ -99,6 +99,25 @@ def data_folder(data_dir: str | Path | None = None) -> Path:
     return Path(data_dir or os.environ.get("ARCHLAB_DATA") or cache / "archlab")
 
 
+def files_of(dataset: str, data_dir: str | Path | None = None) -> tuple[Path, list[str]] | None:
+    """The folder that a data set lies in and the names of its files in there, sorted; None of one that is built in.
+
+    Files that aren't there are left out.
+    """
+    if dataset == "digits":
+        return None
+    if dataset in torchvision_files.LAYOUTS:
+        layout = torchvision_files.LAYOUTS[dataset]
+        root = data_folder(data_dir)
+        wanted = [f"{layout.folder}/{name}{ending}" for name in layout.files for ending in ("", ".gz")]
+        return root, sorted(name for name in wanted if (root / name).is_file())
+    found = []
+    for folder, _, names in os.walk(dataset):
+        inner = os.path.relpath(folder, dataset)
+        found += [name if inner == "." else f"{inner}/{name}" for name in names]
+    return Path(dataset), sorted(found)
+
+
 def split(labels: Labels) -> tuple[Labels, Labels]:
     """Indices (train, test), each in order: of every class a fixed random fifth, rounded, is for testing."""
     random = np.random.RandomState(0)  # its stream is frozen for good, unlike default_rng's

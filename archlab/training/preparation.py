@@ -246,7 +246,7 @@ class Preparer:
         return self._traces[kind]
 
     def _images(self, dataset: str) -> Images:
-        return images.load_images(dataset, self.execution.data_dir, download=self.execution.download)
+        return images.load_images(*self.execution.found(dataset), download=self.execution.download)
 
 
 def _demand_room(run: Preparation) -> None:

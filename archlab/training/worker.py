@@ -1,4 +1,4 @@
-"""A process that trains one run after another, or several as one program, for `archlab.training.engine`.
+"""A process that trains one run after another, or several as one program, whichever engine started it.
 
 It reads pickled jobs from its standard input and writes pickled events to its standard output; what a network prints
 goes to the standard error. When the input ends, its parent is gone or wants no more: then, and at SIGTERM, the worker

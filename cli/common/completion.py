@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from importlib.metadata import entry_points
-
-from archlab.circumstances import BUILT_IN
 
 ZOOS = ("torchvision:", "timm:", "hf:")
 
 
 def network_names(incomplete: str) -> list[str]:
     """Built-in networks and those of other packages; behind `torchvision:` and `timm:` those of the zoo."""
+    from importlib.metadata import entry_points  # both take longer than many a command
+
+    from archlab.circumstances import BUILT_IN
+
     known: Iterable[str] = (*BUILT_IN, *(point.name for point in entry_points(group="archlab.networks")), *ZOOS)
     if ":" in incomplete:
         with contextlib.suppress(Exception):

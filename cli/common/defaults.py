@@ -13,7 +13,6 @@ refused, since a typing error would else go unnoticed.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,12 +67,14 @@ def _nearest_file(folder: Path) -> Path | None:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
+    import tomllib  # most folders have no such file
+
     try:
         text = path.read_text(encoding="utf-8")
         if "archlab" not in text:  # the usual file, which then may hold what it likes
             return {}
         table = tomllib.loads(text).get("tool", {}).get("archlab", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # no UTF-8, or no TOML
         raise InputError(f"{path} can't be read: {error}") from error
     if not isinstance(table, Mapping):
         raise InputError(f"{path}: tool.archlab is {table!r}, expected a table of options")

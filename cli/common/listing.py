@@ -50,9 +50,10 @@ def listed(store: Store, where: str | None, sort: str | None, limit: int | None,
     elif not entries and not comparisons:
         message(f"none of {counted(len(listing.entries), 'run')} has {where}")
     for_people = target.form not in (Format.json, Format.csv)
-    shown: list[Item] = [*entries] if target.form is Format.csv else [*entries, *comparisons]
-    shown = _in_order(shown, entries, sort)
-    total, limit = len(shown), SHOWN if limit is None and for_people else limit or 0
+    comparisons = [] if target.form is Format.csv else comparisons
+    total, limit = len(entries) + len(comparisons), SHOWN if limit is None and for_people else limit or 0
+    newest = entries[-limit:] if limit and sort is None else entries  # the others need not be read
+    shown: list[Item] = _in_order([*newest, *comparisons], entries, sort)
     if limit:
         shown = shown[-limit:] if sort is None else shown[:limit]
     runs, others = _divided(shown)

@@ -28,7 +28,7 @@ def show_plan(configs: Sequence[TrainingConfig], preparer: Preparer, target: Out
 
     from archlab.tables.plan import PlannedVariant, plan_table
     from archlab.training import estimate_time, missing
-    from archlab.training.engine import default_workers
+    from archlab.training.engines.choosing import worker_count
 
     with prints_aside():
         waiting = missing(configs, preparer)
@@ -42,7 +42,7 @@ def show_plan(configs: Sequence[TrainingConfig], preparer: Preparer, target: Out
         stored = sum(config not in waiting for config in runs)
         memory = _step_bytes(runs[0], preparer)
         rows.append(PlannedVariant(variant or network, len(runs), stored, seconds[id(runs[0])], memory))
-    usual = preparer.execution.workers or default_workers(accelerator=preparer.device.type != "cpu")
+    usual = worker_count(preparer.execution, accelerator=preparer.device.type != "cpu")
     longest = max((row.seconds for row in rows if row.stored < row.runs), default=0.0)
     total = sum(row.seconds * (row.runs - row.stored) for row in rows)
     workers = {count: max(longest, total / count) for count in sorted({*WORKERS, usual})}

@@ -44,6 +44,8 @@ def announce(configs: Sequence[TrainingConfig], preparer: Preparer, *, sought: b
     count = "1 run" if len(configs) == 1 else f"{len(configs)} runs"
     networks = ", ".join(dict.fromkeys(config.network for config in configs))
     there = len(configs) - len(waiting)
+    if preparer.execution.engine == "ray":
+        message(f"connecting to the Ray cluster{f' at {address}' if (address := preparer.execution.address) else ''}")
     what = f"{count} of {networks} on {configs[0].dataset}" + (f", {there} of them in the store" if there else "")
     with prints_aside():
         estimate = estimate_time(waiting, preparer)
@@ -51,7 +53,8 @@ def announce(configs: Sequence[TrainingConfig], preparer: Preparer, *, sought: b
             message(note)
     seconds = estimate.seconds
     without = f", without what already failed when it was tried: {estimate.failures[0]}" if estimate.failures else ""
-    message(f"{what}: about {spoken_time(seconds)} on this machine{without}")
+    where = "on this machine" if preparer.execution.engine == "local" else "on the cluster, if its cores are like these"
+    message(f"{what}: about {spoken_time(seconds)} {where}{without}")
     if seconds > LONG_SECONDS:
         epochs = configs[0].epochs
         once = f"--epochs 1 (about {spoken_time(seconds / epochs)}), " if epochs > 1 else ""

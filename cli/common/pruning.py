@@ -10,7 +10,7 @@ import typer
 
 from archlab.cli.common.console import is_terminal, message, progress, show
 from archlab.cli.common.listing import SHOWN, WhereOption
-from archlab.cli.common.settings import StoreOption
+from archlab.cli.common.places import StoreOption
 from archlab.errors import InputError, StoreError
 
 if TYPE_CHECKING:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-from pathlib import Path
-from typing import Annotated, Any, NewType, TypeAlias
-
-import typer
+from typing import Any, NewType
 
 from archlab.cli.common.groups import register
+from archlab.cli.common.places import parameter
 from archlab.records import TrainingConfig
-from archlab.records.settings import Setting, settings
+from archlab.records.settings import settings
 from archlab.training.execution import Execution
 
 
@@ -22,40 +19,8 @@ class Levels(dict[str, Any]):
     """The same for a comparison: several values (`--lr 0.1,0.2`) are a list, and it has no seed of its own."""
 
 
-TrustOption: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--trust",
-        help="Run the code that a record or file names, with all that you may do: only if you know who wrote it.",
-    ),
-]
 InProcess = NewType("InProcess", Execution)
 """An execution in the command's own process: one run, always trained."""
-
-
-ALIASES = {"batch_size": ("--batch",), "size": ("--input",)}
-"""Fields of `TrainingConfig` -> what commands that measure a network call the same thing."""
-
-
-def option(item: Setting, *, several: bool = False) -> Any:
-    """What typer needs to know of a setting's option; `several` values are divided by commas."""
-    bounds = {} if several or item.least is None else {"min": item.least}
-    return typer.Option(
-        item.flag,
-        *ALIASES.get(item.field, ()),
-        metavar=None if item.kind is bool else f"{item.metavar},{item.metavar}" if several else item.metavar,
-        show_default=item.default is not None,
-        help=f"{item.help} (Several are compared.)" if several else item.help,
-        **bounds,  # type: ignore[arg-type]
-    )
-
-
-def _parameter(item: Setting, several: bool = False) -> inspect.Parameter:
-    kind: Any = str if several else item.kind
-    default = str(item.default) if several and item.default is not None else item.default
-    allowed: Any = kind | None if default is None else kind
-    annotation: Any = Annotated[allowed, option(item, several=several)]
-    return inspect.Parameter(item.field, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _levels(**given: Any) -> Levels:
@@ -67,15 +32,13 @@ def _levels(**given: Any) -> Levels:
     return found
 
 
-_CONFIG, _EXECUTION = settings(TrainingConfig), settings(Execution)
-register(Chosen, Chosen, [_parameter(item) for item in _CONFIG.values()])
-register(Levels, _levels, [_parameter(item, item.varies) for item in _CONFIG.values() if item.field != "seed"])
-register(Execution, Execution, [_parameter(item) for item in _EXECUTION.values()])
+OF_MANY = ("workers", "engine", "address", "fresh", "stack")
+"""Fields of `Execution` that say nothing of one run in the command's own process."""
+_CONFIG = settings(TrainingConfig)
+register(Chosen, Chosen, [parameter(item) for item in _CONFIG.values()])
+register(Levels, _levels, [parameter(item, item.varies) for item in _CONFIG.values() if item.field != "seed"])
 register(
     InProcess,
     lambda **given: InProcess(Execution(workers=1, fresh=True, **given)),
-    [_parameter(item) for item in _EXECUTION.values() if item.field not in ("workers", "fresh", "stack")],
+    [parameter(item) for item in settings(Execution).values() if item.field not in OF_MANY],
 )
-StoreOption: TypeAlias = Annotated[Path | None, option(_EXECUTION["store"])]
-DataDirOption: TypeAlias = Annotated[Path | None, option(_EXECUTION["data_dir"])]
-DownloadDataOption: TypeAlias = Annotated[bool, option(_EXECUTION["download"])]

@@ -123,7 +123,7 @@ class _Pages:
 
 def _each(pages: _Pages, jobs: Sequence[Comparison | _Loose]) -> Iterator[list[Card]]:
     """The cards of all pages, in their order; many pages are written by several processes."""
-    from archlab.training.engine import default_workers
+    from archlab.training.engines.local import default_workers
 
     processes = min(default_workers(accelerator=False), MOST_PROCESSES, len(jobs) // PAGES_PER_PROCESS)
     if processes < 2:

@@ -11,7 +11,7 @@ from archlab.cli.common.console import emit, message, write_item
 from archlab.cli.common.groups import grouped
 from archlab.cli.common.keys import matching
 from archlab.cli.common.output import Output
-from archlab.cli.common.settings import StoreOption
+from archlab.cli.common.places import StoreOption
 
 SomeKeys = Annotated[
     list[str] | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from archlab.records import TrainingConfig
 from archlab.records.entry import Entry, Setup
@@ -42,24 +43,26 @@ class Grouping:
             anchor = self._anchors.get(entry.setup) or self._anchors.setdefault(entry.setup, _anchor(entry.setup))
             name = entry.key if entry.is_watched else (entry.setup, entry.seed)
             together.setdefault(anchor, {})[name] = entry
-            latest[anchor] = max(latest.get(anchor, ""), entry.created)
+            latest[anchor] = entry.created
         order = sorted(together, key=lambda anchor: latest[anchor], reverse=True)
         return [Group(anchor, tuple(entry.key for entry in together[anchor].values())) for anchor in order]
 
 
 def _anchor(setup: Setup) -> str:
-    config = setup.config
-    shared = f"{config.network} on {config.dataset}" if setup.watched else _shared(config)
-    return f"{slug(f'{config.network} {config.dataset}')}-{short(shared)}"
+    import msgspec
+
+    config = msgspec.json.decode(setup.text)  # a record of it would be made and taken apart again, thousands of times
+    network, dataset = config["network"], config["dataset"]
+    return f"{slug(f'{network} {dataset}')}-{short(f'{network} on {dataset}' if setup.watched else _shared(config))}"
 
 
-def _shared(config: TrainingConfig) -> str:
+def _shared(config: dict[str, Any]) -> str:
     """What all runs of an experiment have in common, and the names of what varies."""
     import msgspec
 
-    varied = [part.partition("=")[0] for part in config.variant.split(", ") if "=" in part]
+    varied = [part.partition("=")[0] for part in config["variant"].split(", ") if "=" in part]
     known = varying(TrainingConfig)
     settings = {known[name].field: known[name].default for name in varied if name in known}
-    options = {name: value for name, value in config.options.items() if name not in varied}
-    values = msgspec.to_builtins(config) | settings
-    return msgspec.json.encode(values | {"seed": 0, "variant": ",".join(varied), "options": options}).decode()
+    options = {name: value for name, value in config["options"].items() if name not in varied}
+    named = {"seed": 0, "variant": ",".join(varied), "options": options}
+    return msgspec.json.encode(config | settings | named).decode()

@@ -33,6 +33,8 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        ("compare --bn off --address here:6379", "the engine is local, which has none: add --engine ray"),
+        ("compare --bn off --engine spark", "engine is 'spark', expected one of local, ray"),
         ("compare --bn off --report nowhere/x.html", "--report nowhere/x.html can't be written: there is no folder"),
         (
             "compare --bn off --report x.pdf",

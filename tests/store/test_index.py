@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ import pytest
 
 from archlab.records import Epoch, Run, TrainingConfig, Watched
 from archlab.records.entry import entry_of
-from archlab.store import Store, look, open_store, survey
+from archlab.store import Store, look, looking, open_store, survey
 from archlab.store.index import INDEX
 from archlab.store.listed import Setups
 from archlab.store.survey import Listing
@@ -73,7 +73,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(name)
         return look.look_at(root, name, setups)
 
-    monkeypatch.setattr(survey, "look_at", read)
+    monkeypatch.setattr(looking, "look_at", read)
     return names
 
 
@@ -172,11 +172,13 @@ MUTATIONS: list[Callable[[Store], object]] = [
     lambda store: (store.path / INDEX).write_bytes(b""),
     lambda store: (store.path / INDEX).write_bytes(b"no database" * 1000),
     lambda store: os.truncate(store.path / INDEX, 5000),
-    execute("DROP TABLE runs"),
+    execute("DROP TABLE parts"),
     execute("DELETE FROM setups"),
-    execute("DELETE FROM runs WHERE seed > 1"),
+    execute("UPDATE setups SET config = replace(config, 'lenet', 'resnet')"),
+    execute("DELETE FROM parts WHERE id > 9"),
     execute("PRAGMA user_version = 7"),
-    execute("UPDATE runs SET size = size + 1, status = 'failed'"),
+    execute("UPDATE parts SET content = replace(content, 'finished', 'diverged')"),
+    execute("UPDATE parts SET content = x'90', hash = x'00'"),
 ]
 
 
@@ -291,13 +293,14 @@ def test_a_survey_sees_at_a_glance_what_has_changed(store: Store, monkeypatch: p
 def test_a_glance_asks_no_ended_run_of_a_large_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(survey, "CLOSELY", 0)
     monkeypatch.setattr(survey, "SETTLED_SECONDS", -1.0)
+    monkeypatch.setattr(survey, "REST", 10**9)
     asked: list[str] = []
 
-    def ask(root: str, name: str) -> look.Stamp | None:
-        asked.append(name)
-        return look.stamp_of(root, name)
+    def ask(root: str, names: list[str]) -> Iterator[look.Stamp | None]:
+        asked.extend(names)
+        return look.stamps_of(root, names)
 
-    monkeypatch.setattr(survey, "stamp_of", ask)
+    monkeypatch.setattr(survey, "stamps_of", ask)
     found = store.survey()
     found.glance()
     for _ in range(3):

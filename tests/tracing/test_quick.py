@@ -256,6 +256,8 @@ FUNCTIONS: list[Callable[[Tensor], Any]] = [
     lambda x: x.index_select(1, torch.tensor(3)),
     lambda x: torch.zeros_like(x).scatter_add_(1, torch.zeros(2, 4, 6, 8, dtype=torch.long), x),
     lambda x: x.scatter_add(0, torch.zeros(1, 4, 6, 8, dtype=torch.long), x),
+    lambda x: torch.scatter_reduce(x, 1, torch.zeros(2, 1, 6, 8, dtype=torch.long), x, "amax"),
+    lambda x: x.scatter_reduce_(0, torch.zeros(1, 4, 6, 8, dtype=torch.long), x * 2, "mean", include_self=False),
     lambda x: (x, x == None)[0],  # noqa: E711
 ]
 
@@ -277,7 +279,6 @@ RUN_FUNCTIONS: list[Callable[[Tensor], Any]] = [
     lambda x: torch.zeros(2, 4, 6, 8).index_put((torch.tensor(0),), x[0]) + x,
     lambda x: torch.linalg.vector_norm(x, dim=1),
     lambda x: torch.topk(x, 2).values,
-    lambda x: torch.scatter_reduce(x, 1, torch.zeros(2, 1, 6, 8, dtype=torch.long), x, "amax"),
     lambda x: F.cross_entropy(x.flatten(1), torch.zeros(2, dtype=torch.long)),
     lambda x: F.cosine_similarity(x, x),
 ]

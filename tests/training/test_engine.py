@@ -12,7 +12,9 @@ import pytest
 from archlab.errors import DataError, InputError, RunError
 from archlab.records import TrainingConfig
 from archlab.store import Store, open_store
-from archlab.training import Execution, Progress, engine, train_all, worker, worker_process
+from archlab.training import Execution, Progress, train_all, worker
+from archlab.training.engines import local
+from archlab.training.engines.pool import Pool
 from tests.training.tiny import SOURCE
 
 CONFIG = TrainingConfig(
@@ -93,8 +95,8 @@ def test_unknown_device(store: Store) -> None:
 def test_number_of_workers() -> None:
     with pytest.raises(InputError, match="workers is 0"):
         train_all([CONFIG], Execution(store=open_store(), workers=0))
-    assert engine.default_workers(accelerator=True) == 1
-    assert 1 <= engine.default_workers(accelerator=False) <= (os.cpu_count() or 1)
+    assert local.default_workers(accelerator=True) == 1
+    assert 1 <= local.default_workers(accelerator=False) <= (os.cpu_count() or 1)
 
 
 def test_nothing_to_do(store: Store) -> None:
@@ -103,17 +105,19 @@ def test_nothing_to_do(store: Store) -> None:
 
 def test_stopping_ends_the_workers_and_keeps_what_is_finished(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     processes: list[subprocess.Popen[bytes]] = []
-    start = engine._Pool.start
+    start = Pool.start
 
-    def remember(pool: engine._Pool) -> None:
+    def remember(pool: Pool) -> None:
         start(pool)
-        processes.append(pool.workers[-1].process)
+        started = pool.workers[-1]
+        assert isinstance(started, local.WorkerProcess)
+        processes.append(started.process)
 
     def stop(event: Progress) -> None:
         if event.state == "finished":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine._Pool, "start", remember)
+    monkeypatch.setattr(Pool, "start", remember)
     long = replace(CONFIG, seed=1, epochs=100_000)
     with pytest.raises(KeyboardInterrupt):
         train_all([CONFIG, long], Execution(store=store, workers=1, device="cpu"), progress=stop)
@@ -123,7 +127,7 @@ def test_stopping_ends_the_workers_and_keeps_what_is_finished(store: Store, monk
 
 
 def test_workers_that_do_not_start_are_an_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_process, "BOOTSTRAP", "raise SystemExit('no torch here')")
+    monkeypatch.setattr(local, "BOOTSTRAP", "raise SystemExit('no torch here')")
     with pytest.raises(RunError, match=r"did not start: its process ended with code 1: no torch here"):
         train_all([CONFIG], Execution(store=store, workers=1, device="cpu"))
 

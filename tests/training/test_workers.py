@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +13,11 @@ import pytest
 from archlab.errors import RunError
 from archlab.records import Run, TrainingConfig
 from archlab.store import Store, lock, open_store, run_key
-from archlab.training import Execution, Progress, engine, session, train, train_all, worker_process
+from archlab.training import Execution, Progress, session, train, train_all
+from archlab.training.engines import interface, local, pool
+from archlab.training.engines.local import WorkerProcess, where
 from archlab.training.preparation import Preparer
-from archlab.training.worker_process import WorkerProcess, where
+from archlab.training.worker import Job
 from tests.training.tiny import SOURCE
 
 CONFIG = TrainingConfig(
@@ -32,11 +34,11 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> list[WorkerProcess]:
     """Workers that may be silent for half a second, as they are started."""
-    monkeypatch.setattr(worker_process, "HANG_SECONDS", 0.5)
-    monkeypatch.setattr(worker_process, "HANG_GAPS", 3)
-    monkeypatch.setattr(worker_process, "START_SECONDS", 20.0)
+    monkeypatch.setattr(interface, "HANG_SECONDS", 0.5)
+    monkeypatch.setattr(interface, "HANG_GAPS", 3)
+    monkeypatch.setattr(interface, "START_SECONDS", 20.0)
     monkeypatch.setattr(session, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(engine, "TICK_SECONDS", 0.1)
+    monkeypatch.setattr(pool, "TICK_SECONDS", 0.1)
     started: list[WorkerProcess] = []
     start = WorkerProcess.start
 
@@ -159,7 +161,7 @@ def test_a_run_that_hangs_twice_fails_and_says_where(store: Store, impatient: li
 
 
 def test_a_worker_whose_words_are_no_events_fails_its_run_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_process, "END_SECONDS", 0.2)
+    monkeypatch.setattr(local, "END_SECONDS", 0.2)
     noisy = replace(CONFIG, network=f"{SOURCE}:Noisy", epochs=1_000_000)
     runs = train_all([noisy, CONFIG], Execution(store=store, workers=1, device="cpu"))
     assert [run.status for run in runs] == ["failed", "finished"]
@@ -181,8 +183,8 @@ def test_a_process_that_dies_before_its_run_begins_leaves_no_failed_run(
 ) -> None:
     begin = WorkerProcess.begin
 
-    def begin_and_die(worker: WorkerProcess, job: int, message: object) -> None:
-        begin(worker, job, message)
+    def begin_and_die(worker: WorkerProcess, job: int, work: Job, others: Sequence[int]) -> None:
+        begin(worker, job, work, others)
         if len(impatient) == 1:
             worker.process.kill()
 

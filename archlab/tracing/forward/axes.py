@@ -24,7 +24,7 @@ _Rule = Callable[[Any, int], Axes]
 def axes(call: Call) -> Axes:
     """The names of the axes of a call's first result, "" where the layer doesn't say; () if it says nothing at all."""
     kind: Any = type(call.module)
-    rule = _rule_of_class(kind) if call.module is not None else _OPERATIONS.get(call.kind)
+    rule = _OPERATIONS.get(call.kind) if call.module is None else _rule_of_class(kind)
     if rule is None or not call.outputs:
         return ()
     if call.children and not isinstance(call.module, nn.MultiheadAttention):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from archlab.tracing.forward.attempt import Attempt
     from archlab.tracing.forward.gradients import Gradients
     from archlab.tracing.forward.module_tree import Stray
+    from archlab.tracing.forward.repeated import Repeated, Signature
     from archlab.tracing.receptive.regions import Region
 
 
@@ -144,6 +145,8 @@ class CallTree:
         """Whether a tensor was made where shape functions hear nothing."""
         self.idle: dict[int, Tensor] = {}
         """Results that hold nothing where there are values, by their storage's identity."""
+        self.repeated: dict[Signature, Repeated] = {}
+        """Calls that were measured, for those that are like them."""
         self.notes: dict[str, None] = {}
         self.strays: list[Stray] = []
         """Parameters that operations took and that no module had registered."""

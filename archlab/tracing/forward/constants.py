@@ -65,4 +65,6 @@ def base_of(tensor: Tensor) -> Tensor:
 
 def written_tensors(in_place: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
     """The tensors that a call writes its results into: its first argument's where it works in place, and `out`."""
+    if not in_place and not kwargs:  # most calls
+        return []
     return tensors((args[0] if in_place and args else None, kwargs.get("out")))

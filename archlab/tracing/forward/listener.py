@@ -9,21 +9,21 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from archlab.formulas import explicit_equation
 from archlab.tracing.forward.attempt import Attempt
 from archlab.tracing.forward.call_tree import Call, CallTree, UnheardError, is_under_vmap
 from archlab.tracing.forward.constants import base_of, is_stale, move_constant, write_through, written_tensors
 from archlab.tracing.forward.dispatch import Dispatched
+from archlab.tracing.forward.formulas import result_of
 from archlab.tracing.forward.grouped import grouped_product
 from archlab.tracing.forward.higher_order import where_nobody_listens, written_in_python
 from archlab.tracing.forward.module_tree import State, stray
 from archlab.tracing.forward.operations import Operation, Role, detail, opened, operation
 from archlab.tracing.forward.placement import CPU, converted, is_too_large, new_tensor_on, on_meta, shape_by_values
+from archlab.tracing.forward.repeated import Signature, remember, repeat, signature
 from archlab.tracing.forward.saved import fused_attention
 from archlab.tracing.forward.windows import operation_window
 from archlab.tracing.pytree import convert, shape_of, tensors, version
 from archlab.tracing.quick.layers import VARYING_FUNCTIONS
-from archlab.tracing.quick.shape_function import Result, ShapeFunctionError, raise_refusal, registered_function
 
 
 class DataDependentError(Exception):
@@ -64,9 +64,24 @@ class Listener(TorchFunctionMode):
         known = operation(func)
         if known.role is Role.QUERY or self.tree.parent is None:
             return func(*args, **(kwargs or {}))
-        return self._hear(known, func, args, kwargs or {})
+        kwargs = kwargs or {}
+        signed = signature(func, args, kwargs) if self.tree.quick and known.repeats else None
+        if signed is not None:
+            before = self.tree.repeated.get(signed[0])
+            if before is not None and not _is_in_kernel(sys._getframe(1)):
+                out = repeat(self.tree, known, before, signed[1], lambda: result_of(known, func, args, kwargs))
+                if out is not None:
+                    return out
+        return self._hear(known, func, args, kwargs, signed)
 
-    def _hear(self, known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _hear(
+        self,
+        known: Operation,
+        function: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        signed: tuple[Signature, list[Tensor]] | None,
+    ) -> Any:
         role = known.role
         if role is Role.COMPOSITE:
             with Listener(self.tree):
@@ -75,14 +90,16 @@ class Listener(TorchFunctionMode):
             with Listener(self.tree):
                 return in_python(*args, **kwargs)
         if known.name in ("eq", "ne") and args[-1] is None:
-            return function(*args, **kwargs)  # `x == None`, which Python then decides
+            if function in _BY_IDENTITY:  # `x == None`, which torch leaves to Python by an exception
+                return known.name == "ne"
+            return function(*args, **kwargs)
         if role is Role.DEVICE:
             is_asked_by_torch = not args[0].is_meta or _is_in_kernel(sys._getframe(2))
             return function(*args) if is_asked_by_torch else CPU
         if self.tree.quick and _is_in_kernel(sys._getframe(2)):
             self.tree.has_unheard = True
             raise UnheardError
-        given = tensors((args, kwargs))
+        given = signed[1] if signed is not None else tensors((args, kwargs))
         origins: dict[int, None] = {}
         states: dict[State, None] = {}
         mixed = meta = False
@@ -120,7 +137,7 @@ class Listener(TorchFunctionMode):
         if known.name == "set_data" and len(given) < 2 and len(args) > 1:
             self.tree.notes[_CUT.format(self.tree.parent.path or "the network")] = None  # type: ignore[union-attr]
         if role is Role.FACTORY:
-            kwargs = new_tensor_on(known.name, args, kwargs, real=self.tree.real)
+            args, kwargs = new_tensor_on(known.name, args, kwargs, real=self.tree.real)
         elif role is Role.CONVERSION:
             conversion = converted(function, args, kwargs, real=self.tree.real)
             if conversion is None:
@@ -139,7 +156,7 @@ class Listener(TorchFunctionMode):
             is_row = any(state.is_parameter for state in states)
         if role is Role.FACTORY or not is_row:
             return self._constant(known, function, args, kwargs, given, states, meta)
-        out = self._operation(known, function, args, kwargs, given, origins, states, meta)
+        out = self._operation(known, function, args, kwargs, given, origins, states, meta, signed)
         stand_ins = written_tensors(known.in_place, args, kwargs) if stayed else []
         for k, tensor in stayed:
             if hasattr(stand_ins[k], "_archlab"):
@@ -160,7 +177,7 @@ class Listener(TorchFunctionMode):
     ) -> Any:
         tree = self.tree
         quick = tree.is_quick and (meta or known.role is Role.FACTORY)
-        result = _result(known, function, args, kwargs) if quick else None
+        result = result_of(known, function, args, kwargs) if quick else None
         if result is not None:
             out = result[0]
         else:
@@ -170,12 +187,13 @@ class Listener(TorchFunctionMode):
             finally:
                 tree.is_quiet = was_quiet
         mark = () if known.role is Role.FACTORY else tuple(states)
-        for tensor in tensors(out):
-            if not any(tensor is item for item in given):
+        for tensor in (out,) if type(out) is Tensor else tensors(out):
+            is_new = not any(tensor is item for item in given)
+            if is_new:
                 tensor._archlab_made = True  # type: ignore[attr-defined]
                 if known.name in ("data", "detach"):
                     tensor._archlab_shares = base_of(given[0])  # type: ignore[attr-defined]
-            if getattr(tensor, "_archlab", ()) in (None, ()) or not any(tensor is item for item in given):
+            if is_new or getattr(tensor, "_archlab", ()) in (None, ()):
                 tensor._archlab = mark  # type: ignore[attr-defined]
         return out
 
@@ -189,6 +207,7 @@ class Listener(TorchFunctionMode):
         origins: dict[int, None],
         states: dict[State, None],
         meta: bool,
+        signed: tuple[Signature, list[Tensor]] | None,
     ) -> Any:
         """A row, and what it gives; shape functions stand only for operations on tensors without values (`meta`)."""
         tree = self.tree
@@ -206,7 +225,8 @@ class Listener(TorchFunctionMode):
             raise
         result = args[0] if known.name in ("setitem", "set_data") else out
         same = any(result is tensor for tensor in given)
-        if not tensors(result) or (same and not known.in_place and known.role in (Role.VIEW, Role.CONVERSION)):
+        is_nothing = type(result) is not Tensor and not tensors(result)
+        if is_nothing or (same and not known.in_place and known.role in (Role.VIEW, Role.CONVERSION)):
             return out  # nothing happened that is worth a row
         if known.name in ("set_data", "as_subclass"):  # where nothing is dispatched
             result._archlab_regions = getattr(given[-1], "_archlab_regions", ())
@@ -222,30 +242,34 @@ class Listener(TorchFunctionMode):
         tree.leave(call, result, leaf=True)
         for tensor in written_tensors(known.in_place, args, kwargs):
             tree.overwrite(tensor, call)
+        if signed is not None and meta and not is_under_vmap():
+            remember(tree, signed[0], call, out, given, is_view=known.role is Role.VIEW)
         return out
 
     def _run(
         self, call: Call, known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], meta: bool
     ) -> Any:
         """What the function returns, or what stands for it; its cost goes to the call."""
-        tree, quick = self.tree, meta and self.tree.is_quick
+        tree = self.tree
+        is_quick = tree.is_quick
+        quick = meta and is_quick
         if known.name == "scaled_dot_product_attention" and meta and not quick:
             function = fused_attention
         if known.name == "grouped_mm" and isinstance(args[0], Tensor) and args[0].is_meta:
             function = grouped_product
         if known.role is Role.HIGHER_ORDER:
             out = where_nobody_listens(function, args, kwargs)
-            result = _result(known, function, args, kwargs)
+            result = result_of(known, function, args, kwargs)
             call.macs, call.elementwise = result[1:] if result is not None else (0, 0)
             call.uncounted = () if result is not None else (f"higher_order::{known.name}",)
             return out
         by_formula = known.name in _BY_FORMULA or (known.name.startswith("conv") and args and _is_complex(args[0]))
-        if (tree.is_quick or (by_formula and not is_under_vmap())) and kwargs.get("out") is None:
-            result = _result(known, function, args, kwargs)
+        if (is_quick or (by_formula and not is_under_vmap())) and kwargs.get("out") is None:
+            result = result_of(known, function, args, kwargs)
             if result is not None:
                 if quick:
                     out = result[0]
-                elif tree.is_quick:  # on tensors with values, which the formula says nothing of
+                elif is_quick:  # on tensors with values, which the formula says nothing of
                     out = function(*args, **kwargs)
                 else:
                     out = tree.count(call, function, args, kwargs)
@@ -257,6 +281,9 @@ class Listener(TorchFunctionMode):
             call.macs, call.elementwise, call.uncounted = 0, 0, ("aten::scaled_dot_product_attention",)
             return out
         first = args[0] if args and isinstance(args[0], Tensor) else None  # none where all are given by name
+        if known.role is Role.VIEW and is_quick and type(first) is Tensor:
+            call.uncounted = ()  # what views dispatch is free
+            return function(*args, **kwargs)
         before = version(first) if first is not None else -1
         out = tree.count(call, function, args, kwargs)
         if known.role is Role.COMPUTE and first is not None and out is first and version(first) == before:
@@ -264,26 +291,11 @@ class Listener(TorchFunctionMode):
         return out
 
 
-def _result(known: Operation, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Result | None:
-    """What an operation gives and takes by its shape function; views are run, since that takes no arithmetic."""
-    registration = registered_function(known.name) if known.is_torchs else None
-    if registration is None:
-        return (function(*args, **kwargs), 0, 0) if known.role in (Role.VIEW, Role.CONVERSION) else None
-    if known.name == "einsum" and isinstance(args[0], str):
-        args = (explicit_equation(args[0], [item.dim() for item in args[1:] if isinstance(item, Tensor)]), *args[1:])
-    try:
-        result = registration.result(args, kwargs)
-    except ShapeFunctionError as fault:
-        raise_refusal(fault, function, args, kwargs)
-    if result is None or not known.in_place or known.name == "setitem":
-        return result
-    target, made = args[0], result[0]
-    return (target, *result[1:]) if target.shape == made.shape and target.dtype is made.dtype else None
-
-
 _BY_FORMULA = VARYING_FUNCTIONS | {"einsum"}
 """Functions that are counted by their formula also where they are dispatched: torch runs a product over an axis of size
 1 as a pointwise one."""
+
+_BY_IDENTITY = (Tensor.__eq__, Tensor.__ne__)
 
 _CUT = "The graph is cut at {}: a tensor gets the storage of another there (set_), which doesn't say what wrote it."
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import cache
 from typing import Any
@@ -67,6 +67,13 @@ class Operation:
     in_place: bool = False
     is_torchs: bool = True
     """Whether it means what its name does in torch."""
+
+    repeats: bool = field(init=False)
+    """Whether calls with the same arguments but for values have the same row, and write into none of them."""
+
+    def __post_init__(self) -> None:
+        repeats = self.is_torchs and not self.in_place and self.role in (Role.VIEW, Role.PRODUCT, Role.COMPUTE)
+        object.__setattr__(self, "repeats", repeats)
 
 
 @cache

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from archlab.records import Layer, ReceptiveField, Totals, Weight
+from archlab.records.making import maker
 from archlab.records.trace import SIZE_UNKNOWN
 from archlab.tracing.forward.axes import axes
 from archlab.tracing.forward.call_tree import Call, CallTree
@@ -67,10 +68,12 @@ class Rows:
             call, depth = stack.pop()
             call.depth = depth
             ordered.append(call)
-            stack.extend((child, depth + 1) for child in reversed(call.children))
+            if call.children:
+                stack += [(child, depth + 1) for child in reversed(call.children)]
         places = {call.index: place for place, call in enumerate(ordered) if call.index >= 0}
         for call in reversed(ordered):
-            call.lacking += len(call.uncounted or ())
+            if call.uncounted:
+                call.lacking += len(call.uncounted)
             if call.parent is not None:
                 _sum_into(call.parent, call)
         return tuple([self._layer(call, places) for call in ordered])
@@ -206,7 +209,8 @@ class Rows:
         above.children = merged + children[done:]
 
     def _layer(self, call: Call, places: dict[int, int]) -> Layer:
-        return Layer(
+        module, origins = call.module, call.origins
+        return _new_layer(
             path=call.path,
             kind=call.kind,
             depth=call.depth,
@@ -214,7 +218,7 @@ class Rows:
             output_shapes=call.outputs,
             parameters=call.parameters,
             macs=call.macs,
-            operation=call.module is None and call.index >= 0,
+            operation=module is None and call.index >= 0,
             own_parameters=call.own_parameters,
             trainable_parameters=call.trainable,
             buffers=call.buffers,
@@ -229,18 +233,20 @@ class Rows:
             calls=self._call_count(call),
             source=call.source,
             detail=call.detail,
-            inputs=tuple([origin if origin < 0 else places[origin] for origin in call.origins]),
+            inputs=tuple([origin if origin < 0 else places[origin] for origin in origins]) if origins else (),
             axes=axes(call),
-            window=module_window(call.module) if call.module is not None and not call.children else call.window,
-            weights=_weights(call.module) if call.module is not None else call.weights,
+            window=module_window(module) if module is not None and not call.children else call.window,
+            weights=_weights(module) if module is not None else call.weights,
             uncounted=call.lacking,
         )
 
     def _call_count(self, call: Call) -> int:
-        owner = call
-        while owner.module is None and owner.parent is not None:
-            owner = owner.parent
-        return len(self.tree.by_module.get(id(owner.module), ()))
+        while call.module is None and call.parent is not None:
+            call = call.parent
+        return len(self.tree.by_module.get(id(call.module), ()))
+
+
+_new_layer = maker(Layer)
 
 
 def _weights(module: nn.Module) -> tuple[Weight, ...]:
@@ -264,14 +270,16 @@ _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict,
 
 
 def _sum_into(above: Call, call: Call) -> None:
-    above.parameters += call.parameters
-    above.trainable += call.trainable
-    above.buffers += call.buffers
+    if call.parameters or call.buffers:  # which most rows haven't
+        above.parameters += call.parameters
+        above.trainable += call.trainable
+        above.buffers += call.buffers
     above.macs += call.macs
     above.elementwise += call.elementwise
     above.lacking += call.lacking
-    above.backward += call.backward
-    above.recomputed += call.recomputed
+    if call.backward or call.recomputed:
+        above.backward += call.backward
+        above.recomputed += call.recomputed
     if call.saved is not None:
         above.saved = (above.saved or 0) + call.saved
 

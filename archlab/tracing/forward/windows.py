@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from torch import nn
@@ -45,17 +46,17 @@ def module_window(module: nn.Module) -> Window | None:
 
 def operation_window(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Window | None:
     """The window of a call of `torch.nn.functional.conv2d` and its like; None for any other operation."""
-    found = re.fullmatch(r"(conv|conv_transpose|max_pool|avg_pool|convolution)(\d?)d?", name)
-    if found is None:
+    sliding = _sliding(name)
+    if sliding is None:
         return None
-    kind = found[1]
+    kind, axes = sliding
     names = {"conv": _CONVOLUTION, "conv_transpose": _TRANSPOSED, "convolution": _ATEN, "max_pool": _MAXIMUM}
     values = {**dict(zip(names.get(kind, _AVERAGE), args, strict=False)), **kwargs}
     try:
         if kind.endswith("pool"):
             kernel = values["kernel_size"]
             stride = kernel if values.get("stride") in (None, (), []) else values["stride"]
-            return _window(kernel, stride, values.get("padding", 0), values.get("dilation", 1), int(found[2]))
+            return _window(kernel, stride, values.get("padding", 0), values.get("dilation", 1), axes)
         kernel = shape_of(values["weight"])[2:]
         return _window(
             kernel,
@@ -68,6 +69,13 @@ def operation_window(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -
         )
     except (KeyError, TypeError, ValueError):
         return None  # called in a way that isn't foreseen
+
+
+@cache
+def _sliding(name: str) -> tuple[str, int] | None:
+    """What slides, and along how many axes where the name says it: `("max_pool", 2)` of `max_pool2d`."""
+    found = re.fullmatch(r"(conv|conv_transpose|max_pool|avg_pool|convolution)(\d?)d?", name)
+    return None if found is None else (found[1], int(found[2] or 0))
 
 
 def _window(

@@ -108,6 +108,15 @@ def _scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Result 
     return like(input), 0, input.numel()
 
 
+@for_functions("scatter_reduce")
+def _scatter_reduce(
+    input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
+) -> Result | None:
+    if reduce not in ("sum", "prod", "mean", "amax", "amin"):
+        return None
+    return _scatter_add(input, dim, index, src)
+
+
 @for_functions("masked_fill")
 def _masked_fill(input: Tensor, mask: Tensor, value: Any) -> Result | None:
     check_tensors(mask)

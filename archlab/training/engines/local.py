@@ -1,10 +1,13 @@
-"""A worker as `archlab.training.engine` sees it: its process, how long it has been silent, and where it hangs."""
+"""Workers that are processes of this machine, one thread each: the engine that needs nothing but Python.
+
+They are plain interpreters, not forks, so that scripts, notebooks and tests need no main guard; they are out of reach
+of the terminal's Ctrl-C, and end with their parent however it ends.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import pickle
 import re
@@ -14,11 +17,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from archlab.training.worker import BOOTSTRAP, SOURCE
+from archlab.training.engines.interface import Worker
+from archlab.training.worker import BOOTSTRAP, SOURCE, Greeting, Job
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -30,14 +33,6 @@ ENVIRONMENT = {
 """What workers find in their environment variables."""
 ERRORS_KEPT = 2**16
 """Bytes of the end of a worker's standard error; a network may print without end."""
-READY_SECONDS = 600.0
-"""For an interpreter to start and to import torch, from a cold disk on a busy machine too."""
-START_SECONDS = 1800.0
-"""For data to be read, a network to be built, and its first two signs: nobody knows yet how long its steps are."""
-HANG_SECONDS, HANG_GAPS = 60.0, 30
-"""Seconds, and longest gaps between two signs of the same run so far, after which a silent worker hangs. Between two
-signs lies a step, a batch of an evaluation, a look of the probes or a point of a landscape, of which the longest takes
-as long as some ten of the others."""
 STACK_SECONDS = 5.0
 """For a worker to say where it is."""
 END_SECONDS = 5.0
@@ -73,31 +68,15 @@ class _Tail:
             self._stream.close()
 
 
-@dataclass(eq=False, slots=True)
-class WorkerProcess:
-    """A process that trains, and what it is doing.
+class WorkerProcess(Worker):
+    """A process that trains."""
 
-    Time in which this process was itself stopped, or the machine asleep, is no silence: `wait` is told of each stretch
-    that was waited for.
-    """
-
-    process: subprocess.Popen[bytes]
-    errors: _Tail
-    listener: threading.Thread | None = None
-    """Reads its events."""
-    ready: bool = False
-    spare: bool = False
-    """Whether it gets no job, since another has the accelerator."""
-    job: int | None = None
-    """Index of its configuration, or of the first of several."""
-    others: list[int] = field(default_factory=list)
-    """Those that it is given with it."""
-    key: str = ""
-    hung: str = ""
-    """Why it was ended; empty where it wasn't."""
-    _silence: float = 0.0
-    _longest: float = 0.0
-    _signs: int = field(default=0)
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        super().__init__()
+        assert process.stderr is not None
+        self.process, self._errors = process, _Tail(process.stderr)
+        self._listener: threading.Thread | None = None
+        """Reads its events."""
 
     @classmethod
     def start(cls, greeting: object, on_event: Callable[[WorkerProcess, object], None]) -> WorkerProcess:
@@ -118,11 +97,10 @@ class WorkerProcess:
             env=os.environ | ENVIRONMENT,
             start_new_session=True,
         )
-        assert process.stderr is not None
-        worker = cls(process, _Tail(process.stderr))
-        worker.send(greeting)
-        worker.listener = threading.Thread(target=worker._listen, args=(on_event,), daemon=True)
-        worker.listener.start()
+        worker = cls(process)
+        worker._write(greeting)
+        worker._listener = threading.Thread(target=worker._listen, args=(on_event,), daemon=True)
+        worker._listener.start()
         return worker
 
     def _listen(self, on_event: Callable[[WorkerProcess, object], None]) -> None:
@@ -133,46 +111,23 @@ class WorkerProcess:
                 on_event(self, pickle.load(self.process.stdout))
         on_event(self, None)
 
-    def send(self, message: object) -> None:
-        """Hand it a setting or a configuration."""
+    def _write(self, message: object) -> None:
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died: the end of its output says so
             pickle.dump(message, self.process.stdin)
             self.process.stdin.flush()
 
-    def begin(self, job: int, message: object) -> None:
-        """Hand it a job."""
-        self.job, self.key = job, ""
-        self._silence = self._longest = 0.0
-        self._signs = 0
-        self.send(message)
-
-    def heard(self) -> None:
-        """Note a sign of it."""
-        if self._signs:
-            self._longest = max(self._longest, self._silence)
-        self._silence = 0.0
-        self._signs += 1
-
-    def wait(self, seconds: float) -> None:
-        """Note that it was waited for so long, and nothing came."""
-        self._silence += seconds
+    def send(self, work: Job) -> None:
+        """Hand it what to train."""
+        self._write(work)
 
     @property
-    def hangs(self) -> bool:
-        """Whether it has been silent for longer than anything takes that it may be doing."""
-        return self._silence > self._patience() and self.process.poll() is None
+    def is_gone(self) -> bool:
+        """Whether it has ended."""
+        return self.process.poll() is not None
 
-    def _patience(self) -> float:
-        if self.ready and self.job is None:
-            return math.inf
-        if self._silence > HANG_SECONDS and self._is_stopped():
-            return HANG_SECONDS
-        if not self.ready:
-            return READY_SECONDS
-        return max(HANG_SECONDS, HANG_GAPS * self._longest) if self._signs > 3 else START_SECONDS
-
-    def _is_stopped(self) -> bool:
+    @property
+    def is_stopped(self) -> bool:
         """Whether somebody stopped it (SIGSTOP); False where the system doesn't say so."""
         try:
             status = Path(f"/proc/{self.process.pid}/stat").read_text()
@@ -180,24 +135,16 @@ class WorkerProcess:
             return False
         return status.rpartition(")")[2].split()[0] in ("T", "t")
 
-    def give_up(self) -> None:
-        """End it since it hangs, after it has said where it is; `hung` tells."""
-        stopped = " (it was stopped by SIGSTOP)" if self._is_stopped() else ""
-        place = self._place()
-        self.process.kill()
-        self.hung = f"its process gave no sign for {self._silence:.0f} s{stopped} and was ended"
-        self.hung += f"; it was at {place}" if place else ""
-
-    def _place(self) -> str:
+    def place(self) -> str:
         """Where its main thread is, from the inside out; empty where it doesn't say so."""
         if not self.ready or not hasattr(signal, "SIGUSR1"):
             return ""  # before it is ready, the signal would end it
-        before = self.errors.total
+        before = self._errors.total
         self.process.send_signal(signal.SIGUSR1)
         self.process.send_signal(signal.SIGCONT)
         ends = time.monotonic() + STACK_SECONDS
         place = ""
-        while time.monotonic() < ends and not (place := where(self.errors.text(before))):
+        while time.monotonic() < ends and not (place := where(self._errors.text(before))):
             time.sleep(0.05)
         return place
 
@@ -207,26 +154,61 @@ class WorkerProcess:
         with contextlib.suppress(OSError):
             self.process.stdin.close()
 
-    def end(self) -> int:
-        """Its exit code, when it is gone and its files are closed."""
+    def kill(self) -> None:
+        """End it where it is."""
+        self.process.kill()
+
+    def end(self) -> str:
+        """Why it ended, once it is gone and its files are closed."""
         try:
             code = self.process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:  # its events ended, and it lives on
             self.process.kill()
             code = self.process.wait()
-        if self.listener is not None:
-            self.listener.join()
+        if self._listener is not None:
+            self._listener.join()
         for stream in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(BrokenPipeError):
                 assert stream is not None
                 stream.close()
-        self.errors.close()
-        return code
+        self._errors.close()
+        lines = self._errors.text().strip().splitlines()
+        return _describe_exit(code, lines[-1] if lines else "")
 
-    def last_error_line(self) -> str:
-        """The end of its standard error, once it has ended."""
-        lines = self.errors.text().strip().splitlines()
-        return lines[-1] if lines else ""
+
+class LocalEngine:
+    """Starts processes on this machine."""
+
+    takes_groups = True
+    shares_accelerator = True
+
+    def default_workers(self, *, accelerator: bool) -> int:
+        """As the function of that name."""
+        return default_workers(accelerator=accelerator)
+
+    def start(self, greeting: Greeting, on_event: Callable[[Worker, object], None]) -> WorkerProcess:
+        """A process that waits for a job."""
+        return WorkerProcess.start(greeting, on_event)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def default_workers(*, accelerator: bool) -> int:
+    """How many processes train: one on an accelerator, else one per core that this process may use."""
+    if accelerator:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _describe_exit(code: int, line: str) -> str:
+    if code == -getattr(signal, "SIGKILL", 9):  # Windows has no signals, nor exit codes below 0
+        return (
+            "its process was killed (SIGKILL), as systems do when memory runs out: try fewer workers or smaller batches"
+        )
+    if code < 0:
+        return f"its process was ended by {signal.Signals(-code).name}"
+    return f"its process ended with code {code}" + (f": {line}" if line else "")
 
 
 def where(dump: str) -> str:

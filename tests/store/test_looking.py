@@ -1,0 +1,113 @@
+"""What several processes find in a store is what one finds, whatever becomes of them."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archlab.records import Epoch, TrainingConfig
+from archlab.store import Store, look, looking, open_store, survey
+from archlab.store.listed import Setups
+from archlab.store.look import Look
+
+CONFIG = TrainingConfig(variant="norm=none", options={"norm": "none"}, epochs=2)
+RUNS = 12
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Twelve runs of which one can't be read, and one that was interrupted."""
+    store = open_store(tmp_path / "store")
+    for seed in range(RUNS):
+        with store.writer(replace(CONFIG, seed=seed), {}, parameters=seed) as writer:
+            writer.append(Epoch(1, 10, 1.0, test_accuracy=seed / 100))
+            writer.finish({})
+    with suppress(KeyboardInterrupt), store.writer(replace(CONFIG, seed=RUNS), {}):
+        raise KeyboardInterrupt
+    (sorted((store.path / "runs").iterdir())[3] / "run.json").write_text("{")
+    return store
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the folders that this process reads, one of two."""
+    names: list[str] = []
+
+    def read(root: str, name: str, setups: Setups) -> Look | None:
+        names.append(name)
+        return look.look_at(root, name, setups)
+
+    monkeypatch.setattr(looking, "look_at", read)
+    monkeypatch.setattr(looking, "SHARE", 2)
+    monkeypatch.setattr(looking, "_cores", lambda: 2)
+    return names
+
+
+def names_of(store: Store) -> list[str]:
+    return sorted(path.name for path in (store.path / "runs").iterdir())
+
+
+def looks(store: Store, names: list[str]) -> dict[str, tuple[object, ...]]:
+    """Looks in values that can be compared."""
+    found = looking.looks_at(str(store.path / "runs"), names, Setups())
+    return {
+        name: (one.stamp, one.error, one.entry and (*one.entry._replace(setup=None), one.entry.setup.text))  # type: ignore[arg-type]
+        for name, one in sorted(found.items())
+    }
+
+
+def test_two_processes_find_what_one_finds(store: Store, own: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    names = names_of(store)
+    shared = looks(store, names)
+    partial = [name for name in names if name.endswith(".partial")]
+    assert sorted(own) == sorted({*names[::2], *partial})  # the other process has looked at the others
+    monkeypatch.setattr(looking, "PROCESSES", 1)
+    assert shared == looks(store, names)
+    assert len(shared) == RUNS + 1
+
+
+@pytest.mark.parametrize("program", ["raise SystemExit(1)", "print('no columns')", "import os; os.abort()", ""])
+def test_what_another_process_does_not_find_is_read_here(
+    store: Store, own: list[str], program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = names_of(store)
+    monkeypatch.setattr(looking, "PROGRAM", program)
+    assert len(looks(store, names)) == RUNS + 1
+    assert sorted(own) == names
+
+
+def test_no_process_more_can_be_started(store: Store, own: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    assert len(looks(store, names_of(store))) == RUNS + 1
+    assert sorted(own) == names_of(store)
+
+
+def test_a_folder_that_is_gone_is_left_out(store: Store, own: list[str]) -> None:
+    names = names_of(store)
+    for name in names[:2]:
+        shutil.rmtree(store.path / "runs" / name)
+    assert list(looks(store, names)) == names[2:]
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, RUNS - 1, RUNS, RUNS + 1, RUNS + 5])
+def test_the_newest_are_the_last_of_all(store: Store, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "INDEXED_RUNS", 1)
+    store.listing()
+    listing = store.listing()
+    newest = listing.entries[-number:]
+    assert len(listing.entries) == RUNS  # of twelve one can't be read, and one more was interrupted
+    assert [problem.path.name for problem in listing.problems] == [names_of(store)[3]]
+    assert newest == list(listing.entries)[-number:]
+    assert listing.entries[0] == next(iter(listing.entries))
+    monkeypatch.setattr(survey, "INDEXED_RUNS", 10**9)
+    assert [entry._replace(setup=None) for entry in listing.entries] == [  # type: ignore[arg-type]
+        entry._replace(setup=None)  # type: ignore[arg-type]
+        for entry in store.listing().entries
+    ]
