@@ -116,9 +116,23 @@ GUARDS = (
     Guard(
         "a worker that is silent is ended",
         "archlab/training/engines/pool.py",
-        "if not silent.hung and silent.hangs:",
+        "if not worker.hung and worker.hangs:",
         "if False:",
         "tests/training/test_workers.py",
+    ),
+    Guard(
+        "a run whose machine is lost is taken up again",
+        "archlab/training/engines/pool.py",
+        "return self.losses[job] <= MOST_LOSSES",
+        "return False",
+        "tests/training/engines/test_pool.py",
+    ),
+    Guard(
+        "what another machine names lies in the store",
+        "archlab/store/replica.py",
+        "            _check(part.folder, part.name)",
+        "            pass",
+        "tests/store/test_replica.py",
     ),
     Guard(
         "a document that is not as it was written is damaged",
