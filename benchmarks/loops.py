@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from json import dumps, loads
 from pathlib import Path
 from typing import Any
@@ -125,12 +126,13 @@ def lightning(configs: Sequence[TrainingConfig], data_dir: str, device: str) -> 
 
 def _lightning_run(config: TrainingConfig, data_dir: str, device: str) -> tuple[float, float]:
     import torch
-    from lightning import LightningModule, Trainer, seed_everything
     from torch import Tensor
     from torch.nn import functional as F
     from torch.utils.data import DataLoader
 
-    class Classifier(LightningModule):
+    library: Any = import_module("lightning")
+
+    class Classifier(library.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.network = _network(config)
@@ -151,9 +153,9 @@ def _lightning_run(config: TrainingConfig, data_dir: str, device: str) -> tuple[
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
-    seed_everything(config.seed, verbose=False)
+    library.seed_everything(config.seed, verbose=False)
     train_part, test_part = _torchvision_parts(config, data_dir)
-    trainer = Trainer(
+    trainer = library.Trainer(
         max_epochs=config.epochs,
         accelerator="gpu" if device.startswith("cuda") else "cpu",
         devices=1,

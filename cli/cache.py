@@ -11,7 +11,7 @@ cache = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="""What is kept of earlier looks at networks, and of earlier trainings.
+    help="""What is kept of earlier looks and trainings.
 
     `archlab shapes`, `growth`, `graph`, `diff`, `check` and `report` keep the traces of archlab's own networks, of
     torchvision's and timm's, and answer the same question again without torch. Trainings keep how long a run took, from

@@ -101,8 +101,11 @@ def train(
 def _is_small(config: TrainingConfig, preparer: Preparer) -> bool:
     """Whether a step is too little work for several threads; False where that can't be told."""
     with contextlib.suppress(Exception):  # whatever a stranger's network may raise; training says it
-        trace = preparer.prepare(config).trace()
-        return 3 * trace.totals.macs * config.batch_size < THREADED_MACS  # backward takes twice as many
+        prepared = preparer.prepare(config)
+        trace = preparer.trace(prepared, prepared.network())
+        return (
+            trace is not None and 3 * trace.totals.macs * config.batch_size < THREADED_MACS
+        )  # backward takes twice as many
     return False
 
 
