@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Sequence
@@ -183,7 +184,7 @@ def compare(
     from archlab.comparing import conduct
     from archlab.comparing.asked import AskedDesign
     from archlab.tables.comparison import answer_table
-    from archlab.training.engine import all_stored, train_all
+    from archlab.training.engine import all_stored, starting, train_all
 
     home = execution.home
     execution = replace(execution, store=home)
@@ -202,8 +203,12 @@ def compare(
         show_plan(configs, Preparer(execution), target)
         return
     followed = follow(context, home, configs, fresh=execution.fresh, show=opened) if live else None
-    networks = None if all_stored(configs, execution) else _announced(designed, configs, execution)
-    with showing_progress(len(configs)) as watch:
+    networks = None
+    with contextlib.ExitStack() as around:
+        if not all_stored(configs, execution):
+            around.enter_context(starting(configs, execution))  # while the networks are resolved and timed
+            networks = _announced(designed, configs, execution)
+        watch = around.enter_context(showing_progress(len(configs)))
         try:
             command = shlex.join(["archlab", *sys.argv[1:]])
             if shard is not None:

@@ -11,7 +11,7 @@ import functools
 import json
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,12 +24,13 @@ from archlab.training import images
 from archlab.training.asked import Asked
 from archlab.training.calibration import keep_seconds
 from archlab.training.engines.choosing import check_engine, opened
-from archlab.training.engines.local import default_workers
+from archlab.training.engines.local import default_workers, started_ahead
 from archlab.training.engines.pool import Pool
 from archlab.training.execution import Execution
 from archlab.training.grouping import share
 from archlab.training.progress import Progress
 from archlab.training.stopping import Stop, stopping_by_signals
+from archlab.training.worker import Greeting
 
 if TYPE_CHECKING:
     from archlab.networks import Source
@@ -92,6 +93,20 @@ def train_all(
             keep_seconds(unique, found, execution)
         known |= found
     return [known[places[_name(config)]] for config in configs]
+
+
+@contextlib.contextmanager
+def starting(configs: Sequence[TrainingConfig], execution: Execution) -> Iterator[None]:
+    """A context in which the processes of this machine start, which `train_all` then finds ready.
+
+    For who has something else to do before: resolving networks, say, or estimating the time.
+    """
+    execution = settled(execution)
+    execution = replace(execution, store=execution.home)
+    wanted = execution.workers or default_workers(accelerator=False)
+    count = min(wanted, len(_different(configs))) if execution.engine == "local" else 0
+    with started_ahead(Greeting(execution, tuple(sys.argv)), count):
+        yield
 
 
 def all_stored(configs: Sequence[TrainingConfig], execution: Execution) -> bool:

@@ -14,6 +14,7 @@ from archlab.errors import RunError
 from archlab.records import Run, TrainingConfig
 from archlab.store import Store, lock, open_store, run_key
 from archlab.training import Execution, Progress, session, train, train_all
+from archlab.training.engine import starting
 from archlab.training.engines import interface, local, pool
 from archlab.training.engines.local import WorkerProcess, where
 from archlab.training.preparation import Preparer
@@ -192,3 +193,18 @@ def test_a_process_that_dies_before_its_run_begins_leaves_no_failed_run(
     (run,) = train_all([CONFIG], Execution(store=store, workers=1, device="cpu"))
     assert run.status == "finished"
     assert [found.key for found in store.runs()] == [run.key]
+
+
+def test_processes_that_were_started_ahead_are_the_ones_that_train(
+    store: Store, impatient: list[WorkerProcess]
+) -> None:
+    execution = Execution(store=store.path, workers=2, device="cpu")
+    with starting([CONFIG, replace(CONFIG, seed=1)], execution):
+        assert len(impatient) == 2
+        (run,) = train_all([CONFIG], execution)
+        assert run.status == "finished"
+        assert len(impatient) == 2
+        (other,) = train_all([replace(CONFIG, seed=2)], replace(execution, workers=1))  # of another execution
+        assert other.status == "finished"
+        assert len(impatient) == 3
+    assert all(worker.is_gone for worker in impatient)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -187,11 +187,61 @@ class LocalEngine:
         return default_workers(accelerator=accelerator)
 
     def start(self, greeting: Greeting, on_event: Callable[[Worker, object], None]) -> WorkerProcess:
-        """A process that waits for a job."""
+        """A process that waits for a job; one that was started ahead, if there is one."""
+        for place, (asked, worker, relay) in enumerate(_AHEAD):
+            if asked == pickle.dumps(greeting) and not worker.is_gone:
+                del _AHEAD[place]
+                relay.listen(on_event)
+                return worker
         return WorkerProcess.start(greeting, on_event)
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class _Relay:
+    """Keeps the events of a worker until somebody listens."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[WorkerProcess, object]] = []
+        self._listener: Callable[[WorkerProcess, object], None] = lambda worker, event: self._kept.append(
+            (worker, event)
+        )
+        self._lock = threading.Lock()
+
+    def __call__(self, worker: WorkerProcess, event: object) -> None:
+        with self._lock:
+            self._listener(worker, event)
+
+    def listen(self, listener: Callable[[WorkerProcess, object], None]) -> None:
+        """Hand over what was kept, and from now on each event."""
+        with self._lock:
+            for worker, event in self._kept:
+                listener(worker, event)
+            self._listener = listener
+
+
+_AHEAD: list[tuple[bytes, WorkerProcess, _Relay]] = []
+"""Processes that nobody has asked for yet, each with its pickled greeting."""
+
+
+@contextlib.contextmanager
+def started_ahead(greeting: Greeting, count: int) -> Iterator[None]:
+    """A context in which so many processes start at once, and wait to be asked for; those left over end with it."""
+    started: list[tuple[bytes, WorkerProcess, _Relay]] = []
+    try:
+        with contextlib.suppress(OSError):  # whoever asks for one says so
+            for _ in range(count):
+                relay = _Relay()
+                started.append((pickle.dumps(greeting), WorkerProcess.start(greeting, relay), relay))
+        _AHEAD.extend(started)
+        yield
+    finally:
+        for item in started:
+            if item in _AHEAD:
+                _AHEAD.remove(item)
+                item[1].kill()
+                item[1].end()
 
 
 def default_workers(*, accelerator: bool) -> int:
