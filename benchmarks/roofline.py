@@ -29,6 +29,7 @@ from archlab.records import TrainingConfig
 from archlab.training.datasets import Dataset, Split
 from archlab.training.loop import Trainer
 from archlab.training.seeding import build
+from archlab.training.step import driven
 
 CASES = [("lenet", 28, 256), ("lenet", 28, 16), ("resnet", 96, 32), ("densenet", 96, 32)]
 """Network, height and width of the images, images per step."""
@@ -61,7 +62,7 @@ def steps(config: TrainingConfig, size: int, count: int) -> Callable[[], None]:
     trainer = Trainer(network, Dataset(split, split, tuple("0123456789"), ""), replace(config, epochs=10**6))
 
     def take() -> None:
-        trainer._train(len(trainer.recorder.steps) // count + 1, lambda step: None)
+        driven(trainer._train(len(trainer.recorder.steps) // count + 1, lambda step: None))
         trainer._place = 0
 
     return take
