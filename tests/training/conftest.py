@@ -1,7 +1,10 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 import torch
+
+from archlab.training.stacking.stack import Stack
+from archlab.training.step import Step, Taken
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -11,3 +14,17 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many steps were taken together each time."""
+    counts: list[int] = []
+    take = Stack.take
+
+    def note(stack: Stack, steps: Sequence[Step]) -> list[Taken]:
+        counts.append(len(steps))
+        return take(stack, steps)
+
+    monkeypatch.setattr(Stack, "take", note)
+    return counts

@@ -16,8 +16,6 @@ from archlab.records import Run, TrainingConfig
 from archlab.store import Store, open_store
 from archlab.training import Execution, Progress, session, train_all
 from archlab.training.preparation import Preparer
-from archlab.training.stacking.stack import Stack
-from archlab.training.step import Step, Taken
 from archlab.training.stopping import Stop, StoppedError
 from archlab.training.together import run_together
 from tests.training.tiny import SOURCE
@@ -57,20 +55,6 @@ def alone(store: Store, config: TrainingConfig) -> Run:
 def losses(run: Run | None) -> list[float | None]:
     assert run is not None
     return [value for epoch in run.epochs for value in (epoch.train_loss, epoch.test_loss)]
-
-
-@pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many steps were taken together each time."""
-    counts: list[int] = []
-    take = Stack.take
-
-    def note(stack: Stack, steps: Sequence[Step]) -> list[Taken]:
-        counts.append(len(steps))
-        return take(stack, steps)
-
-    monkeypatch.setattr(Stack, "take", note)
-    return counts
 
 
 def test_stacked_runs_agree_with_those_by_themselves_and_have_other_keys(store: Store, taken: list[int]) -> None:

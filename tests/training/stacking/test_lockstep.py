@@ -34,20 +34,6 @@ def trainers(configs: Sequence[TrainingConfig], norm: str = "batch") -> list[Tra
     return [Trainer(seeding.build(lambda: make_network(norm), config.seed), DATA, config) for config in configs]
 
 
-@pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many steps were taken together each time."""
-    counts: list[int] = []
-    take = Stack.take
-
-    def note(stack: Stack, steps: Sequence[Step]) -> list[Taken]:
-        counts.append(len(steps))
-        return take(stack, steps)
-
-    monkeypatch.setattr(Stack, "take", note)
-    return counts
-
-
 def losses(epochs: Sequence[Epoch] | None) -> list[float | None]:
     assert epochs is not None
     return [value for epoch in epochs for value in (epoch.train_loss, epoch.test_loss)]
