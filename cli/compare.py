@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import sys
 from collections.abc import Sequence
@@ -183,16 +182,19 @@ def compare(
     from archlab.analysis.answers import answer
     from archlab.comparing import conduct
     from archlab.comparing.asked import AskedDesign
+    from archlab.comparing.designing import seeds_of
     from archlab.tables.comparison import answer_table
     from archlab.training.engine import all_stored, starting, train_all
 
     home = execution.home
     execution = replace(execution, store=home)
+    chosen = chosen_seeds(seeds)
+    asked = AskedDesign(network, home, bn=bn, skip=skip, vary=varied, seeds=chosen, options=shared, **levels)
+    is_ahead = not (asked.is_known or dry_run or shard or max_lr)
+    if is_ahead:  # torch takes seconds to load: here and in the workers at once
+        context.with_resource(starting(execution, 2 * len(seeds_of(chosen))))
     with prints_aside():
-        asked = AskedDesign(
-            network, home, bn=bn, skip=skip, vary=varied, seeds=chosen_seeds(seeds), options=shared, **levels
-        )
-    designed = asked.design
+        designed = asked.design
     if max_lr is not None:
         _search(designed, execution, max_lr, target)
         return
@@ -204,11 +206,11 @@ def compare(
         return
     followed = follow(context, home, configs, fresh=execution.fresh, show=opened) if live else None
     networks = None
-    with contextlib.ExitStack() as around:
-        if not all_stored(configs, execution):
-            around.enter_context(starting(configs, execution))  # while the networks are resolved and timed
-            networks = _announced(designed, configs, execution)
-        watch = around.enter_context(showing_progress(len(configs)))
+    if not all_stored(configs, execution):
+        if not is_ahead:
+            context.with_resource(starting(execution, len(configs)))
+        networks = _announced(designed, configs, execution)
+    with showing_progress(len(configs)) as watch:
         try:
             command = shlex.join(["archlab", *sys.argv[1:]])
             if shard is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from archlab.circumstances import code, digest
@@ -18,17 +19,29 @@ class AskedDesign:
         network: its source.
         store: whose index has the answers.
         asked: what else `design` takes; its seeds need not be the same.
-
-    Raises:
-        InputError: nothing varies, or something can't vary so.
     """
 
     def __init__(self, network: str, store: Store, **asked: Any) -> None:
         versions, self._index = code(network), Index(store.path)
         others = sorted((name, value) for name, value in asked.items() if name != "seeds")
         self._question = "" if versions is None else digest("design", network, others, versions)
-        variants = self._kept()
-        self.design = Design(variants, seeds_of(asked["seeds"])) if variants else design(network, **asked)
+        self._network, self._asked, self._variants = network, asked, self._kept()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the index has it."""
+        return bool(self._variants)
+
+    @cached_property
+    def design(self) -> Design:
+        """The design, made now where it isn't known.
+
+        Raises:
+            InputError: nothing varies, or something can't vary so.
+        """
+        if self._variants:
+            return Design(self._variants, seeds_of(self._asked["seeds"]))
+        return design(self._network, **self._asked)
 
     def _kept(self) -> tuple[TrainingConfig, ...]:
         import msgspec

@@ -96,15 +96,19 @@ def train_all(
 
 
 @contextlib.contextmanager
-def starting(configs: Sequence[TrainingConfig], execution: Execution) -> Iterator[None]:
+def starting(execution: Execution, runs: int) -> Iterator[None]:
     """A context in which the processes of this machine start, which `train_all` then finds ready.
 
-    For who has something else to do before: resolving networks, say, or estimating the time.
+    For who has something else to do before: loading torch, resolving networks, estimating the time.
+
+    Args:
+        execution: where and how.
+        runs: how many there are to train; no more processes are started.
     """
     execution = settled(execution)
     execution = replace(execution, store=execution.home)
     wanted = execution.workers or default_workers(accelerator=False)
-    count = min(wanted, len(_different(configs))) if execution.engine == "local" else 0
+    count = min(wanted, runs) if execution.engine == "local" else 0
     with started_ahead(Greeting(execution, tuple(sys.argv)), count):
         yield
 

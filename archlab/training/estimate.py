@@ -30,8 +30,10 @@ START_SECONDS = 3.0
 """Until workers are up."""
 STEP_SECONDS = 0.5
 """A batch is made smaller for the trial if its step would take longer: by then nearly all of it is arithmetic."""
-TRIAL_SECONDS = 0.5
+TRIAL_SECONDS = 0.1
 """Steps of a trial take about so long together, beside the first."""
+LONG_SECONDS = 0.02
+"""A step that takes so long is known from itself alone: what an epoch takes beside its steps is a few milliseconds."""
 MOST_STEPS = 8
 FORWARD_STEPS = 0.5
 """Of a forward pass on a CPU: .54 of LeNet's step, .45 of ResNet-20's."""
@@ -151,8 +153,8 @@ def _look_steps(prepared: Preparation) -> float:
 def _timed(prepared: Preparation, device: torch.device) -> _Times:
     """What the parts take, from a first look at two images and then from steps of the real size where they are short.
 
-    A step's time is the difference of an epoch of several and one of a single step: what an epoch takes beside its
-    steps (the order, the accuracies) is thousands of steps of a small network at two images each.
+    A short step's time is the difference of an epoch of several and one of a single step: what an epoch takes beside
+    its steps (the order, the accuracies) is thousands of steps of a small network at two images each.
     """
     train, test = prepared.samples
     batch = min(prepared.config.batch_size, train)
@@ -160,9 +162,12 @@ def _timed(prepared: Preparation, device: torch.device) -> _Times:
     # Two at least, where there are: BatchNorm on maps of one position trains on no single image.
     size = max(min(2, batch), min(batch, int(STEP_SECONDS / max(rough, 1e-9)), train // 2))
     one = _epoch(prepared, device, size, 1)
-    steps = max(2, min(MOST_STEPS, int(TRIAL_SECONDS / max(one.seconds, 1e-9)), train // size))
-    several = _epoch(prepared, device, size, steps)
-    step = max(several.seconds - one.seconds, 0.1 * several.seconds) / (steps - 1)
+    if one.seconds >= LONG_SECONDS:
+        steps, several, step = 1, one, one.seconds
+    else:
+        steps = max(2, min(MOST_STEPS, int(TRIAL_SECONDS / max(one.seconds, 1e-9)), train // size))
+        several = _epoch(prepared, device, size, steps)
+        step = max(several.seconds - one.seconds, 0.1 * several.seconds) / (steps - 1)
     images, tested = size * steps, _tested(test, size * steps)
     return _Times(
         step=step * batch / size,

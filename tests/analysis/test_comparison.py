@@ -56,7 +56,7 @@ def test_what_varies_belongs_to_the_variant_and_the_rest_to_all() -> None:
     assert [variant.options for variant in comparison.variants] == [{"norm": "batch"}, {"norm": "none"}]
     shared = {name: value for name, value in TrainingConfig().deciding.items() if name not in ("network", "dataset")}
     assert comparison.settings == shared
-    assert shared.items() >= {"epochs": 5, "batch_size": 16, "learning_rate": 0.001, "precise_images": 12_800}.items()
+    assert shared.items() >= {"epochs": 5, "batch_size": 16, "learning_rate": 0.001, "precise_images": 4_096}.items()
     assert (comparison.network, comparison.dataset) == ("lenet", "digits")
     assert comparison.environment == {"torch": "2.14"}  # pid differs from run to run
     assert comparison.command == "archlab compare --bn off"

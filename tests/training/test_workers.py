@@ -199,7 +199,7 @@ def test_processes_that_were_started_ahead_are_the_ones_that_train(
     store: Store, impatient: list[WorkerProcess]
 ) -> None:
     execution = Execution(store=store.path, workers=2, device="cpu")
-    with starting([CONFIG, replace(CONFIG, seed=1)], execution):
+    with starting(execution, 2):
         assert len(impatient) == 2
         (run,) = train_all([CONFIG], execution)
         assert run.status == "finished"

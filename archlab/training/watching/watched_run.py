@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from archlab.errors import InputError, nearest
 from archlab.records import Epoch, NormRecording, Probes, Run, Value, Watched
+from archlab.records.config import PRECISE_IMAGES
 from archlab.training import population, seeding
 from archlab.training.environment import peak_memory
 from archlab.training.norm_uses import NormObserver, with_recorded
@@ -42,8 +43,6 @@ METRICS = (
     "test_accuracy_running",
 )
 """What `epoch` takes: fields of `Epoch`."""
-PRECISE_IMAGES = 12_800
-"""Training images that precise statistics are taken over, as in archlab's own trainings."""
 Number = Tensor | float | None
 P = ParamSpec("P")
 
