@@ -12,7 +12,6 @@ import os
 import platform
 import sys
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 from archlab import __version__
@@ -43,6 +42,8 @@ def code(network: str) -> list[str] | None:
     library, mark, _ = network.partition(":")
     if not (library in LIBRARIES if mark else network in BUILT_IN):
         return None
+    from importlib import metadata  # 20 ms, of which lists have no use
+
     try:
         versions = [metadata.version(name) for name in ("torch", *([library] if mark else []))]
     except metadata.PackageNotFoundError:
@@ -94,3 +95,8 @@ def newest() -> int:
                 if name.endswith(CODE):
                     found = max(found, os.stat(os.path.join(folder, name)).st_mtime_ns)  # noqa: PTH116, PTH118
     return found
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

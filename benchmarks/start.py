@@ -3,7 +3,8 @@
     python -m benchmarks.start
 
 The commands run in turn, so that a slow moment of the machine falls on all of them alike; medians are compared. Goals:
-`archlab shapes densenet --input 96` at most 1.25 times `python -c "import torch"`, `archlab --help` at most 0.3 s.
+`archlab shapes densenet --input 96` at most 1.12 times `python -c "import torch"` when it is asked for the first time,
+0.4 s when it is asked again; `archlab --help` at most 0.3 s.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
     "archlab --help": [*ARCHLAB, "--help"],
     "python -c 'import torch'": [sys.executable, "-c", "import torch"],
-    "archlab shapes densenet --input 96": [*ARCHLAB, "shapes", "densenet", "--input", "96"],
+    "archlab shapes densenet, first": [*ARCHLAB, "shapes", "densenet", "--input", "96", "--no-cache"],
+    "archlab shapes densenet, again": [*ARCHLAB, "shapes", "densenet", "--input", "96"],
 }
-LONGEST_RATIO = 1.25
-LONGEST_HELP = 0.3
+LONGEST_RATIO = 1.12
+LONGEST_AGAIN, LONGEST_HELP = 0.4, 0.3
+"""Seconds."""
 
 
 def seconds(command: list[str]) -> float:
@@ -47,11 +50,11 @@ def main() -> int:
     for name, median in medians.items():
         low, high = min(times[name]), max(times[name])
         print(f"{name:<36} {median:6.3f} s  ({low:.3f} to {high:.3f}, n={rounds})")
-    _, shown, imported, shapes = medians.values()
-    ratio = shapes / imported
-    print(f"shapes / import torch: {ratio:.2f} (at most {LONGEST_RATIO})")
-    print(f"--help: {shown:.2f} s (at most {LONGEST_HELP})")
-    return 0 if ratio <= LONGEST_RATIO and shown <= LONGEST_HELP else 1
+    _, shown, imported, first, again = medians.values()
+    ratio = first / imported
+    print(f"first / import torch: {ratio:.2f} (at most {LONGEST_RATIO})")
+    print(f"again: {again:.2f} s (at most {LONGEST_AGAIN}); --help: {shown:.2f} s (at most {LONGEST_HELP})")
+    return 0 if ratio <= LONGEST_RATIO and again <= LONGEST_AGAIN and shown <= LONGEST_HELP else 1
 
 
 if __name__ == "__main__":

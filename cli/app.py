@@ -1,10 +1,9 @@
 """The command `archlab`: which commands there are, and what happens when one fails.
 
-A command NAME lives in a file of its own, `cli/NAME.py`, and is imported only when it is called or when `--help` lists
-it. The file holds either a function of that name, whose parameters typer turns into options, or, for a command with
-commands of its own, a `typer.Typer` of that name. It is registered by one line in `COMMANDS`. The docstring's first
-line is its line in `archlab --help`; examples follow after a line that holds the escape `\\b` alone, which keeps their
-line breaks.
+A command NAME lives in a file of its own, `cli/NAME.py`, and is imported only when it is called. The file holds either
+a function of that name, whose parameters typer turns into options, or, for a command with commands of its own, a
+`typer.Typer` of that name. It is registered by one line in `COMMANDS`. The docstring's first line is its line in
+`archlab --help`; examples follow after a line that holds the escape `\\b` alone, which keeps their line breaks.
 Shared options come from `archlab.cli.common.options`, those that belong together as one group
 (`archlab.cli.common.groups`); data goes out through `archlab.cli.common.console.emit`. Imports of the library beyond
 errors and the records of settings stand inside the functions, so that every command starts as fast as it can.
@@ -15,13 +14,14 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from archlab import __version__
 from archlab.cli.common.coercion import spare_pydantic
@@ -76,6 +76,13 @@ class Commands(TyperGroup):
             one.context_settings = {**one.context_settings, **HELP_NAMES}
         return made
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write what each command does, in a line; none is imported for that, which would take a quarter of a second."""
+        limit = formatter.width - 6 - max(map(len, COMMANDS))
+        lines = [(name, TyperCommand(name, help=summary(name)).get_short_help_str(limit)) for name in COMMANDS]
+        with formatter.section("Commands"):
+            formatter.write_dl(lines)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is named; a name that there is not comes with the nearest ones."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
@@ -112,6 +119,17 @@ class Commands(TyperGroup):
         finally:
             stop_no_more()
         return result
+
+
+def summary(name: str) -> str:
+    """The first line of a command's help, as its file has it.
+
+    >>> summary("check")
+    'Hold a network to limits or a kept trace.'
+    """
+    text = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+    found = re.search(rf'^(?:def {name}\(|{name} = typer\.Typer\().*?"""(.*?)(?:\n|""")', text, re.DOTALL | re.MULTILINE)
+    return found[1] if found else ""
 
 
 DEBUG = "ARCHLAB_DEBUG"

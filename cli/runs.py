@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -21,9 +21,6 @@ from archlab.cli.common.pruning import prune_runs
 from archlab.cli.common.upkeep import repair_runs, verify_runs
 from archlab.cli.common.verdicts import show_run_verdicts, show_worst_verdicts
 from archlab.errors import StoreError
-
-if TYPE_CHECKING:
-    pass
 
 runs = typer.Typer(
     add_completion=False,

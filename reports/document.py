@@ -11,7 +11,6 @@ from archlab.errors import InputError
 from archlab.reports import resources
 from archlab.reports.embedding import embed
 from archlab.reports.material import Item, Material, gather
-from archlab.reports.sections import sections
 from archlab.reports.templating import Section, render
 from archlab.reports.text import visible
 
@@ -37,6 +36,8 @@ def page(items: Sequence[Item], *, store: Store | None = None, title: str | None
     >>> html.startswith("<!doctype html>")
     True
     """
+    from archlab.reports.sections import sections  # of which the live page has no use
+
     if not items:
         raise InputError(
             "a page needs at least one Trace, Profile, Run, Comparison, ExperimentResult or NormHealth, got none"

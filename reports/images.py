@@ -23,7 +23,6 @@ from archlab.reports.panel import (
     series_color,
 )
 from archlab.reports.resources import light_color
-from archlab.reports.sections import sections
 from archlab.reports.text import label
 
 if TYPE_CHECKING:
@@ -112,6 +111,8 @@ def figures(items: Sequence[Item], *, store: Store | None = None, **controls: st
     >>> found["network-lenet-share-share"].layout.title.subtitle.text
     'lenet · Area shows: MACs'
     """
+    from archlab.reports.sections import sections  # of which the live page has no use
+
     placed = [
         # A part of an experiment is called what it shows, a network's own part after the network.
         (part.title if section.anchor == panel.name else section.title, panel)

@@ -13,8 +13,8 @@ from archlab.analysis.wording import counted
 from archlab.records import Comparison, Run
 from archlab.reports.document import document, subject
 from archlab.reports.material import Experiment, Material, gather
-from archlab.reports.sections.summary import moment
 from archlab.reports.templating import Section, render
+from archlab.reports.text import moment
 from archlab.tables.sparkline import polylines
 
 WIDTH, HEIGHT = 260, 96

@@ -63,6 +63,16 @@ def slug(text: str, taken: Iterable[str] = ()) -> str:
     return name
 
 
+def moment(created: str) -> str:
+    """A time stamp as people read it: `2026-03-01 12:00 +01:00`."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M %z")
+    except ValueError:
+        return created
+
+
 def count(value: int) -> str:
     """An integer with its thousands set apart: `758,226`."""
     return f"{value:,}"

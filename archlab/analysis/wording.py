@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from archlab.records import Layer, TrainingConfig, Value, VariantResult
+from archlab.records import TrainingConfig
 from archlab.records.settings import settings
+
+if TYPE_CHECKING:
+    from archlab.records import Layer, Value, VariantResult
 
 
 def counted(count: int, noun: str) -> str:
@@ -77,7 +81,7 @@ def layer_text(layer: Layer) -> str:
 
     A padding is said where windows overlap and it doesn't keep the kernel's centre on the map.
 
-    >>> from archlab.records import Window
+    >>> from archlab.records import Layer, Window
     >>> stem = Window((7, 7), (2, 2), ((3, 3), (3, 3)), (1, 1), 1)
     >>> layer_text(Layer("conv", "Conv2d", 1, ((1, 3, 224, 224),), ((1, 64, 112, 112),), window=stem))
     '7x7, 64, /2'

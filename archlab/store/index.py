@@ -216,9 +216,3 @@ def _keep_looks(index: sqlite3.Connection, looks: Mapping[str, Look], places: Co
 def _place(name: str) -> int:
     """Of which part a look is."""
     return zlib.crc32(name.encode(errors="surrogateescape")) % PARTS
-
-
-def _number(setup: Setup) -> int:
-    """Made of the content, so that no number ever means another setup than it did."""
-    digest = hashlib.sha256(f"{setup.text}\0{setup.watched}".encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)

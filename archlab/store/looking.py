@@ -1,5 +1,8 @@
 """Looks at many folders of runs: where there are thousands, several processes share them, one per core.
 
+Whether folders are as they were, a copy of this process (a fork) answers for half of them: it only asks the file
+system, and says yes or no by its exit code.
+
 Another process is an interpreter that reads names from one file and writes what it found, as columns, into another: no
 pipe can fill up while this process reads its own share. What it did not find, for whatever reason, this one reads.
 """
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from archlab.circumstances import cores
 from archlab.errors import StoreError
 from archlab.records.entry import Setup
 from archlab.store import columns
@@ -26,6 +30,7 @@ from archlab.store.listed import Setups
 from archlab.store.look import look_at
 
 if TYPE_CHECKING:
+    from archlab.store.columns import Columns
     from archlab.store.look import Look
 
 SHARE = 2000
@@ -49,7 +54,7 @@ class _Found(msgspec.Struct):
 
 def looks_at(root: str, names: Sequence[str], setups: Setups) -> dict[str, Look]:
     """Looks at the folders of these names, without those that are gone."""
-    count = max(1, min(PROCESSES, _cores(), len(names) // SHARE))
+    count = max(1, min(PROCESSES, cores(), len(names) // SHARE))
     first, *others = [names[place::count] for place in range(count)]
     with ExitStack() as stack:
         answers = [stack.enter_context(_asked(root, share, setups)) for share in others]
@@ -58,6 +63,22 @@ def looks_at(root: str, names: Sequence[str], setups: Setups) -> dict[str, Look]
             found |= answer()
             found |= _read(root, [name for name in share if name not in found], setups)
     return found
+
+
+def are_current(root: str, parts: Sequence[Columns]) -> bool:
+    """Whether all folders of these columns are as they were."""
+    count = sum(len(part.names) for part in parts)
+    if count < SHARE or cores() == 1 or not _has_one_thread():
+        return all(part.are_current(root) for part in parts)
+    child = os.fork()
+    if not child:
+        answer = 1
+        try:
+            answer = int(not all(part.are_current(root) for part in parts[1::2]))
+        finally:
+            os._exit(answer)
+    mine = all(part.are_current(root) for part in parts[::2])
+    return os.waitpid(child, 0)[1] == 0 and mine
 
 
 def serve() -> None:
@@ -102,6 +123,15 @@ def _asked(root: str, names: Sequence[str], setups: Setups) -> Iterator[Callable
             process.wait()
 
 
+def _has_one_thread() -> bool:
+    """Whether this process has no thread but this one, whose lock a fork could inherit and never get; False where the
+    system doesn't say."""
+    try:
+        return hasattr(os, "fork") and len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208 - names alone
+    except OSError:
+        return False
+
+
 def _command() -> list[str]:
     """What starts the other process: without `site`, which takes as long as the rest of a start."""
     path = [*sys.path, str(Path(__file__).resolve().parents[2])]  # `site` may be what finds archlab
@@ -115,8 +145,3 @@ def _decoded(content: bytes, setups: Setups) -> dict[str, Look]:
         return columns.decode(found.looks).looks({columns.number_of(setup): setup for setup in shared})
     except (msgspec.MsgspecError, StoreError):
         return {}
-
-
-def _cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

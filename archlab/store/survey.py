@@ -19,7 +19,7 @@ from archlab.store.index import Index, Indexed
 from archlab.store.kept import Kept
 from archlab.store.listed import Setups
 from archlab.store.look import Look, each_once, folder_names, is_partial, stamps_of
-from archlab.store.looking import looks_at
+from archlab.store.looking import are_current, looks_at
 from archlab.store.problem import Problem
 from archlab.store.run_folder import RUNS, RunFolder
 
@@ -81,32 +81,33 @@ class Survey:
         start = time.monotonic()
         is_first = not self.looks
         self._numbers = self._scan()
-        ended = sum(not is_partial(name) for name in self._numbers)
         known: Mapping[str, Look] = self.looks
-        if is_first and ended >= INDEXED_RUNS:
+        if is_first and len(self._numbers) >= INDEXED_RUNS:
             indexed = self._index.read(self._setups)
             if self._once and (found := self._kept(indexed)) is not None:
                 self._listing = found
                 return True
             known = indexed.looks()
-        current = self._unchanged(known)
+        if self._once:
+            self._numbers = dict(sorted(self._numbers.items()))
+        is_current = is_first and bool(known) and are_current(self._root, indexed.parts)
+        current = known if is_current else self._unchanged(known)
         self._due = time.monotonic() + REST * (time.monotonic() - start)
         has_changed = self._take(current)
-        if ended >= INDEXED_RUNS:
-            kept = {name: look for name, look in self.looks.items() if fits(name, look)}
-            changed = {name for name in kept if name not in current}
+        if sum(not is_partial(name) for name in self._numbers) >= INDEXED_RUNS:
+            changed = {name for name, look in self.looks.items() if name not in current and fits(name, look)}
             changed |= {name for name in known if name not in self.looks and not is_partial(name)}
             if changed:
-                self._index.write(kept, changed)
+                self._index.write({name: look for name, look in self.looks.items() if fits(name, look)}, changed)
         return has_changed
 
     def _kept(self, indexed: Indexed) -> Listing | None:
         """What lists say, where the index keeps all ended runs as they are; None where it doesn't."""
         ended = {name for part in indexed.parts for name in part.names}
-        partials = [name for name in self._numbers if name not in ended]
+        partials = sorted(self._numbers.keys() - ended)
         if len(ended) + len(partials) != len(self._numbers) or not all(map(is_partial, partials)):
             return None
-        if not all(part.are_current(self._root) for part in indexed.parts):
+        if not are_current(self._root, indexed.parts):
             return None
         looks = looks_at(self._root, partials, self._setups)
         others = each_once(one for look in looks.values() if (one := look.entry) is not None and one.key not in ended)
@@ -154,12 +155,12 @@ class Survey:
         return Listing(each_once(look.entry for look in self.looks.values() if look.entry is not None), problems)
 
     def _scan(self) -> dict[str, int]:
-        """The folders by their names, in order, each with its number in the file system."""
+        """The folders by their names, each with its number in the file system; in order, unless for one look."""
         self._changed = None
         changed = _changed(self._root)
         try:
             if self._once:
-                return dict.fromkeys(sorted(folder_names(self._root)), 0)
+                return dict.fromkeys(folder_names(self._root), 0)
             with os.scandir(self._root) as items:
                 found = {item.name: item.inode() for item in items if not item.name.startswith(".")}
         except FileNotFoundError:

@@ -17,7 +17,7 @@ from archlab.reports.material import Experiment, Material
 from archlab.reports.panel import Panel
 from archlab.reports.strip import Series, Strip, strip
 from archlab.reports.templating import Section, render
-from archlab.reports.text import metric
+from archlab.reports.text import metric, moment
 
 COLUMN_VARIANTS = 4
 """Up to so many variants, the table has one column per variant and one row per metric; else the other way round."""
@@ -214,13 +214,3 @@ def _listed(seeds: tuple[int, ...]) -> str:
     if len(seeds) > 4 and seeds == tuple(range(seeds[0], seeds[0] + len(seeds))):
         return f"{seeds[0]} to {seeds[-1]}"
     return ", ".join(map(str, seeds))
-
-
-def moment(created: str) -> str:
-    """A time stamp as people read it: `2026-03-01 12:00 +01:00`."""
-    from datetime import datetime
-
-    try:
-        return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M %z")
-    except ValueError:
-        return created

@@ -35,6 +35,11 @@ def test_help_lists_every_command() -> None:
     assert listed == list(app.COMMANDS)
 
 
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_its_line_is_the_first_of_its_help(name: str) -> None:
+    assert app.summary(name) == run(name, "--help").out.split("\n\n")[1].strip().splitlines()[0]
+
+
 def test_no_line_of_the_help_is_cut() -> None:
     lines = run("--help").out.partition("Commands:")[2].splitlines()
     assert [line for line in lines if line.endswith("...")] == []

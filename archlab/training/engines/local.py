@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from archlab.circumstances import cores
 from archlab.training.engines.interface import Worker
 from archlab.training.worker import BOOTSTRAP, SOURCE, Greeting, Job
 
@@ -246,9 +247,7 @@ def started_ahead(greeting: Greeting, count: int) -> Iterator[None]:
 
 def default_workers(*, accelerator: bool) -> int:
     """How many processes train: one on an accelerator, else one per core that this process may use."""
-    if accelerator:
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if accelerator else cores()
 
 
 def _describe_exit(code: int, line: str) -> str:
