@@ -11,6 +11,7 @@ give the same in the same order.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import torch
@@ -35,6 +36,8 @@ def refuse_unsound(network: nn.Module) -> None:
     Raises:
         InputError: what is otherwise, and where.
     """
+    if all(map(_is_sound, modules(network))):  # nearly always, and found out in a third of the time
+        return
     for path, module in named_modules(network):
         own, is_scripted = vars(module), isinstance(module, torch.jit.ScriptModule)
         for kind, table in () if is_scripted else _TABLES:
@@ -56,9 +59,24 @@ def refuse_unsound(network: nn.Module) -> None:
                     )
 
 
+def _is_sound(module: nn.Module) -> bool:
+    """Whether the tables of a module are all that they should be; False where that takes a second look."""
+    own = vars(module)
+    for table, kind in _KINDS:
+        held = own.get(table)
+        if not isinstance(held, dict):
+            return False
+        for name, value in held.items():
+            if not _is_name(name) or (value is not None and not isinstance(value, kind)):
+                return False
+    return True
+
+
+_KINDS: tuple[tuple[str, type], ...] = (("_parameters", Tensor), ("_buffers", Tensor), ("_modules", nn.Module))
 _TABLES = (("parameter", "_parameters"), ("buffer", "_buffers"), ("module", "_modules"))
 
 
+@lru_cache(1024)
 def _is_name(name: object) -> bool:
     return isinstance(name, str) and name.isprintable() and len(name) <= LONGEST_NAME and name not in _RESERVED
 
