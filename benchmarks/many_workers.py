@@ -36,7 +36,7 @@ class _Idle(Worker):
     def __init__(self, on_event: Callable[[Worker, object], None], run: Run) -> None:
         super().__init__()
         self._on_event, self._run = on_event, run
-        on_event(self, Ready(accelerator=False))
+        on_event(self, Ready(0))
 
     def send(self, work: Job) -> None:
         config = work if isinstance(work, TrainingConfig) else work[0]
@@ -61,7 +61,7 @@ class _Idles:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    def default_workers(self, *, accelerator: bool) -> int:
+    def default_workers(self, *, accelerators: int) -> int:
         return MANY_WORKERS
 
     def start(self, greeting: Greeting, on_event: Callable[[Worker, object], None]) -> Worker:

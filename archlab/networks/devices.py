@@ -30,6 +30,13 @@ def find_device(name: str | None) -> torch.device:
     return device
 
 
+def accelerators(device: torch.device) -> int:
+    """How many accelerators there are for work on a device: all, unless it says which; 0 for a processor."""
+    if device.type == "cpu":
+        return 0
+    return torch.accelerator.device_count() if device.index is None else 1
+
+
 def device_name(device: torch.device) -> str:
     """The device, with what an accelerator is called: `cuda:0 NVIDIA H100 80GB HBM3`."""
     if device.type == "cuda":

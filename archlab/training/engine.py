@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from archlab.circumstances import cores
 from archlab.errors import InputError, RunError
 from archlab.records import Run, TrainingConfig
 from archlab.records.config import consistent
@@ -24,7 +25,7 @@ from archlab.training import images
 from archlab.training.asked import Asked
 from archlab.training.calibration import keep_seconds
 from archlab.training.engines.choosing import check_engine, opened
-from archlab.training.engines.local import default_workers, started_ahead
+from archlab.training.engines.local import started_ahead
 from archlab.training.engines.pool import Pool
 from archlab.training.execution import Execution
 from archlab.training.grouping import share
@@ -51,7 +52,7 @@ def train_all(
 
     Args:
         configs: what to train; equal ones are trained once.
-        execution: where and how; on an accelerator a single process trains unless `workers` says otherwise.
+        execution: where and how; on each accelerator a single process trains unless `workers` says otherwise.
         progress: called with each event, in this thread.
         sources: networks that were given as objects. Where other processes can't build one, all is trained in this
             process, one run after another, and a warning says so.
@@ -107,7 +108,7 @@ def starting(execution: Execution, runs: int) -> Iterator[None]:
     """
     execution = settled(execution)
     execution = replace(execution, store=execution.home)
-    wanted = execution.workers or default_workers(accelerator=False)
+    wanted = execution.workers or cores()
     count = min(wanted, runs) if execution.engine == "local" else 0
     with started_ahead(Greeting(execution, tuple(sys.argv)), count):
         yield
@@ -141,7 +142,7 @@ def _train_here(
             f"workers is {execution.workers}, and {reason}: leave workers out, for which all is trained in this "
             f"process, or {remedy}"
         )
-    if len(configs) > 1 and default_workers(accelerator=False) > 1:
+    if len(configs) > 1 and cores() > 1:
         warnings.warn(
             f"{reason}: runs are trained in this process, one after another. For one process per core, {remedy}",
             stacklevel=_frames_within(),

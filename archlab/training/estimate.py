@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 
 from archlab.errors import ArchlabError, DivergedError, InputError
+from archlab.networks.devices import accelerators
 from archlab.networks.strangers import described
 from archlab.records import Epoch, TrainingConfig
 from archlab.records.settings import settled
@@ -118,7 +119,7 @@ def estimate_time(configs: Sequence[TrainingConfig], where: Execution | Preparer
         torch.set_num_threads(threads)
     if not seconds:
         return TimeEstimate(0.0)
-    processes = worker_count(preparer.execution, accelerator=device.type != "cpu")
+    processes = worker_count(preparer.execution, accelerators=accelerators(device))
     return TimeEstimate(START_SECONDS + max(max(seconds), sum(seconds) / processes), tuple(failures), tuple(seconds))
 
 

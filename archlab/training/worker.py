@@ -52,8 +52,16 @@ class Greeting:
 class Ready:
     """The first message from a worker."""
 
-    accelerator: bool
-    """Whether it will train on one."""
+    accelerators: int
+    """How many it could train on; 0 where it trains on a processor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """A message to a worker: which of several accelerators its jobs are trained on."""
+
+    place: int
+    """Its number among those of this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     if hasattr(signal, "SIGUSR1"):  # the parent asks where this process is, when it is silent for too long
         faulthandler.register(signal.SIGUSR1, file=sys.stderr.fileno(), all_threads=True)
-    jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    jobs: queue.SimpleQueue[Job | Accelerator | None] = queue.SimpleQueue()
     greeting: Greeting = pickle.load(sys.stdin.buffer)
     sys.argv[:] = greeting.command
     stop = Stop()
@@ -80,6 +88,7 @@ def main() -> None:
 
     import torch
 
+    from archlab.networks.devices import accelerators
     from archlab.training import session, together
     from archlab.training.preparation import Preparer
 
@@ -99,11 +108,14 @@ def main() -> None:
             stop.ask()
 
     try:
-        send(Ready(preparer.device.type != "cpu"))
+        send(Ready(accelerators(preparer.device)))
     except ArchlabError as error:
         send(Ended((type(error), str(error))))
         return
     while (job := jobs.get()) is not None:
+        if isinstance(job, Accelerator):
+            torch.accelerator.set_device_index(job.place)
+            continue
         try:
             if isinstance(job, tuple):
                 together.run_together(job, preparer, send, stop)
@@ -121,7 +133,7 @@ def main() -> None:
     _exit(0)  # with whatever threads a network has started
 
 
-def _receive(stream: BinaryIO, jobs: queue.SimpleQueue[Job | None], stop: Stop) -> None:
+def _receive(stream: BinaryIO, jobs: queue.SimpleQueue[Job | Accelerator | None], stop: Stop) -> None:
     with contextlib.suppress(EOFError):
         while True:
             jobs.put(pickle.load(stream))

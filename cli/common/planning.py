@@ -28,6 +28,7 @@ def show_plan(configs: Sequence[TrainingConfig], preparer: Preparer, target: Out
 
     from archlab.tables.plan import PlannedVariant, plan_table
     from archlab.training import estimate_time, missing
+    from archlab.networks.devices import accelerators
     from archlab.training.engines.choosing import worker_count
 
     with prints_aside():
@@ -42,7 +43,7 @@ def show_plan(configs: Sequence[TrainingConfig], preparer: Preparer, target: Out
         stored = sum(config not in waiting for config in runs)
         memory = _step_bytes(runs[0], preparer)
         rows.append(PlannedVariant(variant or network, len(runs), stored, seconds[id(runs[0])], memory))
-    usual = worker_count(preparer.execution, accelerator=preparer.device.type != "cpu")
+    usual = worker_count(preparer.execution, accelerators=accelerators(preparer.device))
     longest = max((row.seconds for row in rows if row.stored < row.runs), default=0.0)
     total = sum(row.seconds * (row.runs - row.stored) for row in rows)
     workers = {count: max(longest, total / count) for count in sorted({*WORKERS, usual})}

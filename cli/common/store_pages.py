@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from archlab import files
 from archlab.cli.common.console import message, progress
+from archlab.circumstances import cores
 from archlab.errors import InputError
 
 if TYPE_CHECKING:
@@ -123,9 +124,7 @@ class _Pages:
 
 def _each(pages: _Pages, jobs: Sequence[Comparison | _Loose]) -> Iterator[list[Card]]:
     """The cards of all pages, in their order; many pages are written by several processes."""
-    from archlab.training.engines.local import default_workers
-
-    processes = min(default_workers(accelerator=False), MOST_PROCESSES, len(jobs) // PAGES_PER_PROCESS)
+    processes = min(cores(), MOST_PROCESSES, len(jobs) // PAGES_PER_PROCESS)
     if processes < 2:
         yield from map(pages, jobs)
         return

@@ -220,9 +220,7 @@ def test_all_by_several_processes_is_the_same(command: Command, monkeypatch: pyt
     written = []
     for pages, processes in ((8, 1), (1, 2)):
         monkeypatch.setattr("archlab.cli.common.store_pages.PAGES_PER_PROCESS", pages)
-        monkeypatch.setattr(
-            "archlab.training.engines.local.default_workers", lambda processes=processes, **_: processes
-        )
+        monkeypatch.setattr("archlab.cli.common.store_pages.cores", lambda processes=processes: processes)
         assert command("--all", "-o", f"{processes}/i.html")[0] == 0
         written.append({path.name: path.read_bytes() for path in Path(str(processes)).iterdir()})
     assert len(written[0]) == 3

@@ -95,8 +95,8 @@ def test_unknown_device(store: Store) -> None:
 def test_number_of_workers() -> None:
     with pytest.raises(InputError, match="workers is 0"):
         train_all([CONFIG], Execution(store=open_store(), workers=0))
-    assert local.default_workers(accelerator=True) == 1
-    assert 1 <= local.default_workers(accelerator=False) <= (os.cpu_count() or 1)
+    assert [local.LocalEngine().default_workers(accelerators=count) for count in (1, 4)] == [1, 4]
+    assert 1 <= local.LocalEngine().default_workers(accelerators=0) <= (os.cpu_count() or 1)
 
 
 def test_nothing_to_do(store: Store) -> None:

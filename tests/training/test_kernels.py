@@ -79,6 +79,29 @@ def test_the_layers_and_the_batch_decide(build: Callable[[], nn.Module], batch_s
     assert chosen(network, config, shape, torch.device("cuda")) == Kernels()
 
 
+@pytest.mark.parametrize(
+    ("build", "settings", "expected"),
+    [
+        (layered(32, 1024, 32), {"precision": "bf16"}, "channels_last"),
+        (layered(32, 1024, 32), {"precision": "tf32"}, "channels_last"),
+        (layered(32, 1024, 32), {"precision": "tf32", "kernels": "plain"}, ""),
+        (layered(32, 1024, 32), {}, ""),
+        (layered(8, 8), {"precision": "bf16"}, ""),
+        (Viewing, {"precision": "bf16"}, ""),
+    ],
+)
+def test_tensor_cores_get_channels_last(
+    build: Callable[[], nn.Module], settings: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = build()
+    if any(isinstance(layer, nn.LazyLinear) for layer in network.modules()):
+        network(torch.zeros(2, 1, 8, 8))
+    tried = kernels._values_of_a_step
+    monkeypatch.setattr(kernels, "_values_of_a_step", lambda network, shape, device: tried(network, shape, CPU))
+    config = replace(CONFIG, batch_size=8, **settings)
+    assert chosen(network, config, (1, 8, 8), torch.device("cuda")).name == expected
+
+
 @settings(deadline=None)
 @given(
     images=st.integers(1, 4),

@@ -50,12 +50,12 @@ def opened(execution: Execution, configs: Sequence[TrainingConfig] = ()) -> Engi
     return RayEngine(execution, configs)
 
 
-def worker_count(execution: Execution, *, accelerator: bool) -> int:
+def worker_count(execution: Execution, *, accelerators: int) -> int:
     """How many workers will train.
 
     Args:
         execution: where and how.
-        accelerator: whether this machine's runs are trained on one.
+        accelerators: how many of this machine runs are trained on; 0 where they are trained on its processor.
 
     Raises:
         InputError: as `opened`.
@@ -64,6 +64,6 @@ def worker_count(execution: Execution, *, accelerator: bool) -> int:
         return execution.workers
     engine = opened(execution)
     try:
-        return engine.default_workers(accelerator=accelerator)
+        return engine.default_workers(accelerators=accelerators)
     finally:
         engine.close()

@@ -86,7 +86,7 @@ class RayEngine:
         self._thread = threading.Thread(target=self._deal, daemon=True)
         self._thread.start()
 
-    def default_workers(self, *, accelerator: bool) -> int:
+    def default_workers(self, *, accelerators: int) -> int:
         """As many as the cluster has room for: one per core, or per GPU."""
         return self._room
 

@@ -33,7 +33,9 @@ class Worker(ABC):
     def __init__(self) -> None:
         self.ready = False
         self.spare = False
-        """Whether it gets no job, since another has the accelerator."""
+        """Whether it gets no job, since others have the accelerators."""
+        self.accelerator: int | None = None
+        """The number of the one that it trains on, of those that it shares with others."""
         self.job: int | None = None
         """Index of its configuration, or of the first of several."""
         self.others: tuple[int, ...] = ()
@@ -68,6 +70,10 @@ class Worker(ABC):
     @abstractmethod
     def send(self, work: Job) -> None:
         """Hand it what to train."""
+
+    def settle_on(self, accelerator: int) -> None:
+        """Have its jobs trained on the accelerator of this number; only of engines whose workers share several."""
+        raise NotImplementedError
 
     @abstractmethod
     def dismiss(self) -> None:
@@ -133,13 +139,13 @@ class Engine(Protocol):
     takes_groups: bool
     """Whether a worker can be handed several runs at once, which it may train as one program."""
     shares_accelerator: bool
-    """Whether all its workers see the same accelerator, which one of them then trains on alone."""
+    """Whether all its workers see the same accelerators, on each of which one of them then trains alone."""
 
-    def default_workers(self, *, accelerator: bool) -> int:
+    def default_workers(self, *, accelerators: int) -> int:
         """How many workers there are where nobody says so.
 
         Args:
-            accelerator: whether runs are trained on one.
+            accelerators: how many of this machine runs are trained on; 0 where they are trained on its processor.
         """
 
     def start(self, greeting: Greeting, on_event: Callable[[Worker, object], None]) -> Worker:

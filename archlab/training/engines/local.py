@@ -22,7 +22,7 @@ from typing import IO
 
 from archlab.circumstances import cores
 from archlab.training.engines.interface import Worker
-from archlab.training.worker import BOOTSTRAP, SOURCE, Greeting, Job
+from archlab.training.worker import BOOTSTRAP, SOURCE, Accelerator, Greeting, Job
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -122,6 +122,10 @@ class WorkerProcess(Worker):
         """Hand it what to train."""
         self._write(work)
 
+    def settle_on(self, accelerator: int) -> None:
+        """Have its jobs trained on the accelerator of this number."""
+        self._write(Accelerator(accelerator))
+
     @property
     def is_gone(self) -> bool:
         """Whether it has ended."""
@@ -183,9 +187,9 @@ class LocalEngine:
     takes_groups = True
     shares_accelerator = True
 
-    def default_workers(self, *, accelerator: bool) -> int:
-        """As the function of that name."""
-        return default_workers(accelerator=accelerator)
+    def default_workers(self, *, accelerators: int) -> int:
+        """One process per accelerator, else one per core that this process may use."""
+        return accelerators or cores()
 
     def start(self, greeting: Greeting, on_event: Callable[[Worker, object], None]) -> WorkerProcess:
         """A process that waits for a job; one that was started ahead, if there is one."""
@@ -243,11 +247,6 @@ def started_ahead(greeting: Greeting, count: int) -> Iterator[None]:
                 _AHEAD.remove(item)
                 item[1].kill()
                 item[1].end()
-
-
-def default_workers(*, accelerator: bool) -> int:
-    """How many processes train: one on an accelerator, else one per core that this process may use."""
-    return 1 if accelerator else cores()
 
 
 def _describe_exit(code: int, line: str) -> str:

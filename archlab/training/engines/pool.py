@@ -82,18 +82,18 @@ class Pool:
         """
         self.waiting.extend(range(len(self.configs)))
         wanted = self.execution.workers
-        for _ in range(min(wanted or self.engine.default_workers(accelerator=False), len(self.configs))):
+        for _ in range(min(wanted or self.engine.default_workers(accelerators=0), len(self.configs))):
             self.start()
         meanwhile()
         while len(self.runs) < len(self.configs):
             worker, event = self.next_event()
             match event:
-                case Ready(accelerator):
+                case Ready(accelerators):
                     worker.ready = True
-                    shared = accelerator and self.engine.shares_accelerator and wanted is None
-                    if self.engine.takes_groups and self.execution.stacks(accelerator=accelerator):
-                        self.sharers = 1 if shared else len(self.workers)
-                    worker.spare = shared and worker is not self.workers[0]
+                    self.settle_on(worker, accelerators)
+                    if self.engine.takes_groups and self.execution.stacks(accelerator=accelerators > 0):
+                        shared = self.engine.shares_accelerator and wanted is None and accelerators > 0
+                        self.sharers = min(accelerators, len(self.workers)) if shared else len(self.workers)
                     self.assign(worker)
                 case Progress():
                     worker.key = event.key
@@ -165,6 +165,18 @@ class Pool:
         except OSError as error:
             if not self.workers:
                 raise RunError(f"a training process did not start: {error.strerror or error}") from error
+
+    def settle_on(self, worker: Worker, accelerators: int) -> None:
+        """Give a worker the accelerator that fewest others train on; nothing to do where none is free for it."""
+        if not accelerators or not self.engine.shares_accelerator:
+            return
+        taken = [other.accelerator for other in self.workers if other.accelerator is not None]
+        place = min(range(accelerators), key=taken.count)
+        worker.spare = place in taken and self.execution.workers is None
+        if not worker.spare:
+            worker.accelerator = place
+            if accelerators > 1:
+                worker.settle_on(place)
 
     def assign(self, worker: Worker) -> None:
         """Give a worker the next job that no other process is at."""

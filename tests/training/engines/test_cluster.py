@@ -126,14 +126,14 @@ def trains() -> dict[str, list[Any]]:
     return {
         "start": [Started(has_store=True)],
         "hear": [
-            Heard((Ready(accelerator=False),)),
+            Heard((Ready(accelerators=0),)),
             Heard((told("started"), told("finished", run=Run("key", BUILT_IN, "finished")), Ended())),
         ],
     }
 
 
 def trains_nothing() -> dict[str, list[Any]]:
-    return {"hear": [Heard((Ready(accelerator=False),))]}
+    return {"hear": [Heard((Ready(accelerators=0),))]}
 
 
 def all_of(store: Store, configs: list[TrainingConfig], **execution: Any) -> tuple[list[Run], list[Progress]]:
@@ -201,7 +201,7 @@ def test_data_that_a_node_lacks_is_sent_to_it(
     ready: queue.SimpleQueue[object] = queue.SimpleQueue()
     for _ in ray.waiting[:]:
         engine.start(Greeting(Execution(store=store), ()), lambda worker, event: ready.put(event))
-    assert [ready.get(timeout=10) for _ in "ab"] == [Ready(accelerator=False)] * 2
+    assert [ready.get(timeout=10) for _ in "ab"] == [Ready(accelerators=0)] * 2
     engine.close()
     assert ray.stored == [(("a", b"1"),), (("b", b"2"),)], "once for all nodes"
     for actor in ray.actors:
@@ -238,7 +238,7 @@ def test_what_comes_by_value_is_in_the_store_when_it_is_told(store: Store, use: 
 def test_workers_are_as_many_as_there_is_room_for(store: Store, use: Callable[[Ray], Ray]) -> None:
     def workers(has: dict[str, float], **chosen: Any) -> int:
         use(Ray(has=has))
-        return choosing.worker_count(Execution(store=store, engine="ray", **chosen), accelerator=False)
+        return choosing.worker_count(Execution(store=store, engine="ray", **chosen), accelerators=0)
 
     assert workers({"CPU": 12.0}) == 12
     assert workers({"CPU": 12.0, "GPU": 2.0}) == 2

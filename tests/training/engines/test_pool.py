@@ -30,7 +30,8 @@ class Scripted(Worker):
         self.engine, self.on_event = engine, on_event
         self.gone = self.lost = False
         self.sent: list[int] = []
-        self.tell(Ready(accelerator=engine.accelerator))
+        self.settled: list[int] = []
+        self.tell(Ready(engine.accelerators))
 
     def tell(self, *events: object) -> None:
         for event in events:
@@ -62,6 +63,9 @@ class Scripted(Worker):
             self.gone, self.lost = True, deed == "lose"
             self.tell(None)
 
+    def settle_on(self, accelerator: int) -> None:
+        self.settled.append(accelerator)
+
     def dismiss(self) -> None:
         self.gone = True
 
@@ -80,13 +84,13 @@ class Engine:
 
     takes_groups = True
 
-    def __init__(self, *script: str, room: int = 1, accelerator: bool = False, shares: bool = False) -> None:
-        self.script, self.room, self.accelerator, self.shares_accelerator = list(script), room, accelerator, shares
+    def __init__(self, *script: str, room: int = 1, accelerators: int = 0, shares: bool = False) -> None:
+        self.script, self.room, self.accelerators, self.shares_accelerator = list(script), room, accelerators, shares
         self.workers: list[Scripted] = []
         self.began: list[tuple[int, int]] = []
         self.is_closed = False
 
-    def default_workers(self, *, accelerator: bool) -> int:
+    def default_workers(self, *, accelerators: int) -> int:
         return self.room
 
     def start(self, greeting: Greeting, on_event: Callable[[Worker, object], None]) -> Worker:
@@ -156,16 +160,28 @@ def test_what_a_worker_refuses_is_the_callers_error(store: Store) -> None:
     assert all(worker.gone for worker in engine.workers)
 
 
-def test_one_worker_trains_where_all_see_the_same_accelerator_and_each_where_they_don_t(store: Store) -> None:
-    shared = Engine(room=3, accelerator=True, shares=True)
+def test_one_worker_trains_on_each_accelerator_that_all_see_and_each_worker_on_its_own(store: Store) -> None:
+    shared = Engine(room=3, accelerators=1, shares=True)
     work(shared, store)
     assert {worker for worker, _ in shared.began} == {0}
-    own = Engine(room=3, accelerator=True)
+    assert shared.workers[0].settled == []  # there is no choice
+    two = Engine(room=3, accelerators=2, shares=True)
+    work(two, store)
+    assert {worker for worker, _ in two.began} == {0, 1}
+    assert [worker.settled for worker in two.workers] == [[0], [1], []]
+    own = Engine(room=3, accelerators=1)
     work(own, store)
     assert {worker for worker, _ in own.began} == {0, 1, 2}
-    asked = Engine(accelerator=True, shares=True)
+    asked = Engine(accelerators=2, shares=True)
     work(asked, store, workers=3)
     assert {worker for worker, _ in asked.began} == {0, 1, 2}
+    assert [worker.settled for worker in asked.workers] == [[0], [1], [0]]
+
+
+def test_who_comes_in_the_place_of_another_takes_its_accelerator(store: Store) -> None:
+    engine = Engine("die", "train", room=2, accelerators=2, shares=True)
+    work(engine, store)
+    assert [worker.settled for worker in engine.workers] == [[0], [1], [0]]
 
 
 def test_workers_that_are_lost_before_they_are_ready_are_replaced_for_a_while(

@@ -65,7 +65,7 @@ def test_a_run_comes_by_value_from_a_machine_that_does_not_see_the_store(store: 
         assert started.refusal is None
         assert not started.has_store
         (ready,), _, number = heard(worker, 0, until=Ready)
-        assert ready == Ready(accelerator=False)
+        assert ready == Ready(accelerators=0)
         replicas = Replicas(store)
         worker.begin(CONFIG, beginnings(store, CONFIG))
         events, answers, number = heard(worker, number, until=Ended)
