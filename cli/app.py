@@ -77,7 +77,7 @@ class Commands(TyperGroup):
         return made
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write what each command does, in a line; none is imported for that, which would take a quarter of a second."""
+        """Write what each command does, in a line; none is imported for that, which takes a quarter of a second."""
         limit = formatter.width - 6 - max(map(len, COMMANDS))
         lines = [(name, TyperCommand(name, help=summary(name)).get_short_help_str(limit)) for name in COMMANDS]
         with formatter.section("Commands"):
@@ -128,7 +128,7 @@ def summary(name: str) -> str:
     'Hold a network to limits or a kept trace.'
     """
     text = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
-    found = re.search(rf'^(?:def {name}\(|{name} = typer\.Typer\().*?"""(.*?)(?:\n|""")', text, re.DOTALL | re.MULTILINE)
+    found = re.search(rf'(?ms)^(?:def {name}\(|{name} = typer\.Typer\().*?"""(.*?)(?:\n|""")', text)
     return found[1] if found else ""
 
 

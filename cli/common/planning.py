@@ -26,9 +26,9 @@ def show_plan(configs: Sequence[TrainingConfig], preparer: Preparer, target: Out
     """
     import msgspec
 
+    from archlab.networks.devices import accelerators
     from archlab.tables.plan import PlannedVariant, plan_table
     from archlab.training import estimate_time, missing
-    from archlab.networks.devices import accelerators
     from archlab.training.engines.choosing import worker_count
 
     with prints_aside():

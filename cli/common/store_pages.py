@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from archlab import files
-from archlab.cli.common.console import message, progress
 from archlab.circumstances import cores
+from archlab.cli.common.console import message, progress
 from archlab.errors import InputError
 
 if TYPE_CHECKING:
