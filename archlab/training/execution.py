@@ -16,8 +16,10 @@ ENGINES = ("local", "ray")
 class Execution(Shown):
     """Where and how runs are trained. It is handed through whole, from the call to the process that trains."""
 
-    device: str | None = setting(None, "cpu, cuda, ... Default: an accelerator if any.", metavar="NAME")
-    workers: int | None = setting(None, "Processes, of one thread. Default: one per core.", least=1)
+    device: str | None = setting(
+        None, "cpu, cuda, cuda:1, ... Default: an accelerator if any, in a comparison all.", metavar="NAME"
+    )
+    workers: int | None = setting(None, "Processes, of one thread. Default: one per core, or per accelerator.", least=1)
     engine: str = setting(
         "local",
         "local: processes of this machine. ray: of a Ray cluster (archlab[ray]).",

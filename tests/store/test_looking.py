@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +45,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(looking, "look_at", read)
     monkeypatch.setattr(looking, "SHARE", 2)
-    monkeypatch.setattr(looking, "_cores", lambda: 2)
+    monkeypatch.setattr(looking, "cores", lambda: 2)
     return names
 
 
@@ -111,3 +113,40 @@ def test_the_newest_are_the_last_of_all(store: Store, number: int, monkeypatch: 
         entry._replace(setup=None)  # type: ignore[arg-type]
         for entry in store.listing().entries
     ]
+
+
+FORKING = """
+import os, sys
+from archlab.store import columns, looking
+from archlab.store.listed import Setups
+
+root, forks, fork = sys.argv[1], [], os.fork
+os.fork = lambda: forks.append(1) or fork()
+looking.SHARE, looking.cores = 2, lambda: 2
+setups = Setups()
+names = sorted(name for name in os.listdir(root) if not name.endswith(".partial"))
+parts = []
+for place in range(3):
+    found = looking.looks_at(root, names[place::3], setups)
+    parts.append(columns.decode(columns.encode(found, columns.numbered(found.values()))))
+
+def answers():  # whichever half each part falls to
+    return {looking.are_current(root, parts[place:] + parts[:place]) for place in range(len(parts))}
+
+print(answers())
+for name in names[:2]:
+    path = f"{root}/{name}/run.json"
+    os.rename(path, f"{path}-aside")
+    print(answers())
+    os.rename(f"{path}-aside", path)  # another time of change: from here on its part is not as it was
+    parts = [part for part in parts if name not in part.names]
+    print(answers())
+print(len(forks))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a process's threads are counted in /proc")
+def test_a_fork_sees_what_has_changed_in_its_half(store: Store) -> None:
+    command = [sys.executable, "-c", FORKING, str(store.path / "runs")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["{True}", "{False}", "{True}", "{False}", "{True}", "11"]
