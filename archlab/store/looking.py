@@ -77,8 +77,11 @@ def are_current(root: str, parts: Sequence[Columns]) -> bool:
             answer = int(not all(part.are_current(root) for part in parts[1::2]))
         finally:
             os._exit(answer)
-    mine = all(part.are_current(root) for part in parts[::2])
-    return os.waitpid(child, 0)[1] == 0 and mine
+    try:
+        mine = all(part.are_current(root) for part in parts[::2])
+    finally:
+        _, theirs = os.waitpid(child, 0)
+    return mine and theirs == 0
 
 
 def serve() -> None:

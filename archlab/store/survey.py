@@ -90,7 +90,8 @@ class Survey:
             known = indexed.looks()
         if self._once:
             self._numbers = dict(sorted(self._numbers.items()))
-        is_current = is_first and bool(known) and are_current(self._root, indexed.parts)
+        # Of one look it was asked already, and the answer was no.
+        is_current = is_first and not self._once and bool(known) and are_current(self._root, indexed.parts)
         current = known if is_current else self._unchanged(known)
         self._due = time.monotonic() + REST * (time.monotonic() - start)
         has_changed = self._take(current)
