@@ -2,9 +2,9 @@
 
 On a processor there are three forms, of which each gives what the layer itself gives, the last two up to rounding:
 
-- **Pooling.** torch's max-pooling goes through a map value by value, unless the channels lie beside each other. Without
-  gradients nobody asks where the largest value was: then it is the larger of rows, then of columns, both whole vectors
-  at a time, to the bit the same, in a tenth of the time (LeNet's first map, batch 256).
+- **Pooling.** torch's max-pooling goes through a map value by value, unless the channels lie beside each other. As the
+  larger of columns, then of rows, both whole vectors at a time, it gives the same to the bit, in an eighth of the time
+  (LeNet's first map, batch 256). The gradient goes the same way back, to the value that torch takes among equal ones.
 - **Weight gradients of a convolution of one channel.** oneDNN's kernels take 8 or 16 input channels at once, of which
   grey images fill one. As matrix products of the gradient with shifted columns they take a quarter of the time.
 - **channels_last**, where torch's kernels for pooling, BatchNorm and activations take a vector of channels at once: in
@@ -27,6 +27,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from archlab.networks import members
@@ -118,11 +119,39 @@ class MaxPool2d(nn.MaxPool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., channels, height, width) -> (..., channels, height / 2, width / 2)."""
-        if torch.is_grad_enabled() or input.shape[-1] % 2 or input.shape[-2] % 2:
+        if input.shape[-1] % 2 or input.shape[-2] % 2:
             result: Tensor = super().forward(input)
-            return result
-        rows = torch.maximum(input[..., 0::2, :], input[..., 1::2, :])
-        return torch.maximum(rows[..., 0::2], rows[..., 1::2])
+        elif torch.is_grad_enabled() and input.requires_grad:
+            result = _Halved.apply(input)
+        else:
+            rows = torch.maximum(input[..., 0::2, :], input[..., 1::2, :])
+            result = torch.maximum(rows[..., 0::2], rows[..., 1::2])
+        return result
+
+
+class _Halved(torch.autograd.Function):
+    """Of each 2 x 2 values the largest, and of equal ones the first in reading order, to which the gradient goes."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        columns = torch.maximum(maps[..., 0::2], maps[..., 1::2])  # (..., height, width / 2)
+        ctx.save_for_backward(maps, columns)
+        return torch.maximum(columns[..., 0::2, :], columns[..., 1::2, :])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        maps, columns = ctx.saved_tensors
+        # Ones and zeros as floats, since torch compares and chooses value by value where it has truth values.
+        is_top = torch.ge(columns[..., 0::2, :], columns[..., 1::2, :], out=torch.empty_like(gradient))
+        of_columns = torch.empty_like(columns)
+        top = torch.mul(gradient, is_top, out=of_columns[..., 0::2, :])
+        torch.sub(gradient, top, out=of_columns[..., 1::2, :])
+        is_left = torch.sub(maps[..., 0::2], columns).eq_(0)
+        of_maps = torch.empty_like(maps)
+        left = torch.mul(of_columns, is_left, out=of_maps[..., 0::2])
+        torch.sub(of_columns, left, out=of_maps[..., 1::2])
+        return of_maps
 
 
 class Conv2d(nn.Conv2d):

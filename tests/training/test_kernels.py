@@ -143,9 +143,17 @@ def test_pooling_is_torchs_to_the_bit(
     expected = F.max_pool2d(maps, 2)
     with torch.inference_mode():
         torch.testing.assert_close(kernels.MaxPool2d(2)(maps), expected, rtol=0, atol=0, equal_nan=True)
-    grown = maps.clone().requires_grad_()
-    kernels.MaxPool2d(2)(grown).sum().backward()
-    assert grown.grad is not None
+    results, gradients = [], []
+    weights = torch.randn_like(expected)
+    for layer in (nn.MaxPool2d(2), kernels.MaxPool2d(2)):
+        grown = maps.clone().requires_grad_()
+        results.append(layer(grown))
+        (results[-1] * weights).sum().backward()
+        assert grown.grad is not None
+        gradients.append(grown.grad)
+    torch.testing.assert_close(*results, rtol=0, atol=0, equal_nan=True)
+    if maps.isfinite().all():
+        assert torch.equal(*gradients)
 
 
 @pytest.mark.parametrize("build", [layered(4, 4), layered(32, 32), layered(32, 256, 32)], ids=["4", "32", "256"])
