@@ -177,6 +177,21 @@ def test_a_training_is_a_plain_one_up_to_rounding(build: Callable[[], nn.Module]
     assert all(torch.equal(value, again[1][name]) for name, value in fast[1].items())
 
 
+def test_a_training_with_fast_pooling_alone_is_the_plain_one_to_the_bit() -> None:
+    def made() -> nn.Module:
+        convolution = nn.Conv2d(1, 8, 3, padding=1, padding_mode="reflect")  # whose gradients are torch's
+        pool, head = nn.MaxPool2d(2), nn.Linear(8 * 4 * 4, 10)
+        return nn.Sequential(convolution, nn.BatchNorm2d(8), nn.ReLU(), pool, nn.Flatten(), head)
+
+    def trained(name: str) -> list[Tensor]:
+        network = seeding.build(made, 0)
+        assert len(list(Trainer(network, DATA, replace(CONFIG, epochs=2, kernels=name)).epochs())) == 2
+        assert any(isinstance(layer, kernels.MaxPool2d) for layer in network.modules()) == (name == "fast")
+        return [value.view(torch.int32) for value in network.state_dict().values() if value.is_floating_point()]
+
+    assert all(map(torch.equal, trained("plain"), trained("fast")))
+
+
 def test_channels_last_images_reach_the_layers_in_the_modes_that_ask_for_them() -> None:
     network = layered(32, 1024, 32)()
     network(torch.zeros(2, 1, 8, 8))
