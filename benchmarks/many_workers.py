@@ -22,7 +22,7 @@ from archlab.training import Execution, Progress
 from archlab.training.engines.interface import Worker
 from archlab.training.engines.pool import Pool
 from archlab.training.stopping import Stop
-from archlab.training.worker import Ended, Greeting, Job, Ready
+from archlab.training.worker import Accelerator, Ended, Greeting, Job, Ready
 
 MANY_RUNS, MANY_WORKERS = 10_000, 500
 Figures = dict[str, Any]
@@ -38,7 +38,8 @@ class _Idle(Worker):
         self._on_event, self._run = on_event, run
         on_event(self, Ready(0))
 
-    def send(self, work: Job) -> None:
+    def send(self, work: Job | Accelerator) -> None:
+        assert not isinstance(work, Accelerator)  # each trains on its own
         config = work if isinstance(work, TrainingConfig) else work[0]
         self._on_event(self, Progress(config, "started", "key"))
         self._on_event(self, Progress(config, "finished", "key", run=self._run))

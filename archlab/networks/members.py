@@ -40,7 +40,7 @@ def refuse_unsound(network: nn.Module) -> None:
         return
     for path, module in named_modules(network):
         own, is_scripted = vars(module), isinstance(module, torch.jit.ScriptModule)
-        for kind, table in () if is_scripted else _TABLES:
+        for kind, table, expected in () if is_scripted else _TABLES:
             held = own.get(table)
             if not isinstance(held, dict):
                 raise InputError(
@@ -52,28 +52,32 @@ def refuse_unsound(network: nn.Module) -> None:
                         f"{_place(path, module)} has a {kind} named {cut(repr(name), 100)}, expected a text of at most "
                         f"{LONGEST_NAME:,} printable characters, and no name that torch gives to something else"
                     )
-                if value is not None and not isinstance(value, nn.Module if kind == "module" else Tensor):
+                if value is not None and not isinstance(value, expected):
                     raise InputError(
                         f"{_place(path, module)} has a {kind} {cut(name, 100)!r} of type {type(value).__name__}, "
-                        f"expected a {'torch.nn.Module' if kind == 'module' else 'torch.Tensor'}"
+                        f"expected a torch.{'nn.' if kind == 'module' else ''}{expected.__name__}"
                     )
 
 
 def _is_sound(module: nn.Module) -> bool:
     """Whether the tables of a module are all that they should be; False where that takes a second look."""
     own = vars(module)
-    for table, kind in _KINDS:
+    for _, table, expected in _TABLES:
         held = own.get(table)
         if not isinstance(held, dict):
             return False
         for name, value in held.items():
-            if not _is_name(name) or (value is not None and not isinstance(value, kind)):
+            if not _is_name(name) or (value is not None and not isinstance(value, expected)):
                 return False
     return True
 
 
-_KINDS: tuple[tuple[str, type], ...] = (("_parameters", Tensor), ("_buffers", Tensor), ("_modules", nn.Module))
-_TABLES = (("parameter", "_parameters"), ("buffer", "_buffers"), ("module", "_modules"))
+_TABLES: tuple[tuple[str, str, type], ...] = (
+    ("parameter", "_parameters", Tensor),
+    ("buffer", "_buffers", Tensor),
+    ("module", "_modules", nn.Module),
+)
+"""What a module holds, the attribute that holds it, and its class."""
 
 
 @lru_cache(1024)

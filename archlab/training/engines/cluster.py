@@ -30,7 +30,7 @@ from archlab.training.engines.local import END_SECONDS, STACK_SECONDS
 from archlab.training.engines.needs import Data, Needs, Piece, needs_of, packed
 from archlab.training.engines.remote import PACE_SECONDS, Heard, RemoteWorker, Started
 from archlab.training.execution import Execution
-from archlab.training.worker import Ended, Greeting, Job
+from archlab.training.worker import Accelerator, Ended, Greeting, Job
 
 if TYPE_CHECKING:
     from archlab.store import Store
@@ -213,7 +213,7 @@ class RayWorker(Worker):
         """Whether somebody stopped its process, when it was last heard."""
         return self._is_stopped
 
-    def send(self, work: Job) -> None:
+    def send(self, work: Job | Accelerator) -> None:
         """Hand it what to train, one run at a time."""
         assert isinstance(work, TrainingConfig)
         config = work

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from archlab.training.worker import Greeting, Job
+from archlab.training.worker import Accelerator, Greeting, Job
 
 READY_SECONDS = 600.0
 """For an interpreter to start and to import torch, from a cold disk on a busy machine too."""
@@ -68,12 +68,8 @@ class Worker(ABC):
         """Whether somebody stopped its process (SIGSTOP), as far as that is known."""
 
     @abstractmethod
-    def send(self, work: Job) -> None:
-        """Hand it what to train."""
-
-    def settle_on(self, accelerator: int) -> None:
-        """Have its jobs trained on the accelerator of this number; only of engines whose workers share several."""
-        raise NotImplementedError
+    def send(self, work: Job | Accelerator) -> None:
+        """Hand it what to train; or, of several accelerators that workers share, the one that it trains on then."""
 
     @abstractmethod
     def dismiss(self) -> None:

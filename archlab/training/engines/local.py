@@ -118,13 +118,9 @@ class WorkerProcess(Worker):
             pickle.dump(message, self.process.stdin)
             self.process.stdin.flush()
 
-    def send(self, work: Job) -> None:
-        """Hand it what to train."""
+    def send(self, work: Job | Accelerator) -> None:
+        """Hand it what to train, or on what."""
         self._write(work)
-
-    def settle_on(self, accelerator: int) -> None:
-        """Have its jobs trained on the accelerator of this number."""
-        self._write(Accelerator(accelerator))
 
     @property
     def is_gone(self) -> bool:

@@ -22,7 +22,7 @@ from archlab.training.execution import Execution
 from archlab.training.grouping import share
 from archlab.training.progress import Progress
 from archlab.training.stopping import Stop
-from archlab.training.worker import STEP_SECONDS, Ended, Greeting, Ready
+from archlab.training.worker import STEP_SECONDS, Accelerator, Ended, Greeting, Ready
 
 TICK_SECONDS = 1.0
 """Between two looks at who is silent, and at runs that other processes train."""
@@ -176,7 +176,7 @@ class Pool:
         if not worker.spare:
             worker.accelerator = place
             if accelerators > 1:
-                worker.settle_on(place)
+                worker.send(Accelerator(place))
 
     def assign(self, worker: Worker) -> None:
         """Give a worker the next job that no other process is at."""

@@ -15,7 +15,7 @@ from archlab.training.engines import pool as pools
 from archlab.training.engines.interface import Worker
 from archlab.training.engines.pool import MOST_LOSSES, Pool
 from archlab.training.stopping import Stop
-from archlab.training.worker import Ended, Greeting, Job, Ready
+from archlab.training.worker import Accelerator, Ended, Greeting, Job, Ready
 
 CONFIGS = [TrainingConfig(seed=seed) for seed in range(3)]
 
@@ -45,7 +45,10 @@ class Scripted(Worker):
     def is_lost(self) -> bool:
         return self.lost
 
-    def send(self, work: Job) -> None:
+    def send(self, work: Job | Accelerator) -> None:
+        if isinstance(work, Accelerator):
+            self.settled.append(work.place)
+            return
         configs = work if isinstance(work, tuple) else (work,)
         config = configs[0]
         self.engine.began += [(self.engine.workers.index(self), one.seed) for one in configs]
@@ -62,9 +65,6 @@ class Scripted(Worker):
         elif deed != "hang":
             self.gone, self.lost = True, deed == "lose"
             self.tell(None)
-
-    def settle_on(self, accelerator: int) -> None:
-        self.settled.append(accelerator)
 
     def dismiss(self) -> None:
         self.gone = True
