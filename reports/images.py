@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 
 from archlab import files
 from archlab.errors import InputError, nearest
-from archlab.reports.diagram.picture import find_browser
 from archlab.reports.material import Item, gather
 from archlab.reports.panel import (
     Chart,
@@ -67,6 +66,8 @@ def save_images(
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file, expected a folder: choose another")
+    from archlab.reports.diagram.picture import find_browser  # of which a page has no use
+
     try:
         browser = find_browser()
     except InputError as error:

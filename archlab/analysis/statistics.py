@@ -239,6 +239,28 @@ def student_quantile(freedom: int) -> float:
     >>> round(student_quantile(5), 4)
     2.5706
     """
-    from scipy.special import stdtrit  # scipy.stats has the same, and takes three times as long to import
+    # From left of it, Newton's steps come ever closer: the share within t grows ever more slowly with t. scipy.special
+    # has the same, and its import takes several times as long as the rest of a first page of runs.
+    quantile, step = 1.9, 1.0
+    log_density = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(freedom * math.pi) / 2
+    while step > 1e-14 * quantile:
+        density = math.exp(log_density - (freedom + 1) / 2 * math.log1p(quantile**2 / freedom))
+        step = (CONFIDENCE - _share_within(quantile, freedom)) / (2 * density)
+        quantile += step
+    return quantile
 
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+
+def _share_within(quantile: float, freedom: int) -> float:
+    """The share of Student's distribution that lies nearer to 0 than a positive quantile.
+
+    Abramowitz and Stegun 1972, Handbook of mathematical functions, 26.7.3 and 26.7.4: a finite sum, since the degrees
+    of freedom are a whole number.
+    """
+    angle = math.atan(quantile / math.sqrt(freedom))
+    cosine, is_odd = math.cos(angle), freedom % 2
+    term, total = (cosine, 0.0) if is_odd else (1.0, 0.0)
+    for place in range(1 + is_odd, freedom, 2):
+        total += term
+        term *= cosine**2 * place / (place + 1)
+    total *= math.sin(angle)
+    return 2 / math.pi * (angle + total) if is_odd else total

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -68,16 +68,16 @@ class Columns(msgspec.Struct, array_like=True, gc=False):
         try:
             setups = [known[number] for number in self.setups]
             found = zip(self.names, self.created, _ROWS.decode(self.rows), strict=False)
-            return [_entry(name, created, row, setups) for name, created, row in found]
+            return [_entry(name, created, row, setups[row[1]]) for name, created, row in found]
         except (msgspec.MsgspecError, LookupError) as error:
             raise StoreError(str(error)) from error
 
     def some_entries(self, places: Iterable[int], known: Mapping[int, Setup]) -> list[Entry]:
         """Those in these places alone; raises as `entries` does."""
         try:
-            setups = [known[number] for number in self.setups]
-            rows = _RAW.decode(self.rows)
-            return [_entry(self.names[at], self.created[at], _ROW.decode(rows[at]), setups) for at in places]
+            raw = _RAW.decode(self.rows)
+            rows = [(at, _ROW.decode(raw[at])) for at in places]
+            return [_entry(self.names[at], self.created[at], row, known[self.setups[row[1]]]) for at, row in rows]
         except (msgspec.MsgspecError, LookupError) as error:
             raise StoreError(str(error)) from error
 
@@ -141,9 +141,9 @@ def decode(content: bytes) -> Columns:
         raise StoreError(str(error)) from error
 
 
-def _entry(name: str, created: str, row: Any, setups: Sequence[Setup]) -> Entry:
+def _entry(name: str, created: str, row: Any, setup: Setup) -> Entry:
     made: Any = tuple.__new__  # a third of the time of a call of the class, of which there are tens of thousands
-    entry: Entry = made(Entry, (name, row[0], created, setups[row[1]], *row[2:]))
+    entry: Entry = made(Entry, (name, row[0], created, setup, *row[2:]))
     return entry
 
 

@@ -34,6 +34,7 @@ PARTS = 32
 """Into which looks are divided, by the hashes of their names: what has changed is written part by part."""
 TABLES = (
     "CREATE TABLE setups (id INTEGER PRIMARY KEY, config TEXT NOT NULL, watched TEXT NOT NULL)",
+    "CREATE TABLE setups_hash (hash BLOB NOT NULL)",
     "CREATE TABLE parts (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, content BLOB NOT NULL)",
     "CREATE TABLE answers (question TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID",
 )
@@ -165,21 +166,37 @@ def _answers(index: sqlite3.Connection, questions: Collection[str]) -> dict[str,
     return found
 
 
+class _Shared(dict[int, Setup]):
+    """Setups by their numbers, each made when it is asked for: a list shows a few of thousands."""
+
+    def __init__(self, texts: Mapping[int, tuple[str, str]], setups: Setups) -> None:
+        super().__init__()
+        self._texts, self._setups = texts, setups
+
+    def __missing__(self, number: int) -> Setup:
+        setup = self[number] = self._setups.kept(Setup(*self._texts[number]))
+        return setup
+
+
 def _indexed(index: sqlite3.Connection, setups: Setups) -> Indexed:
-    shared = {}
-    for number, config, watched in index.execute("SELECT id, config, watched FROM setups"):
-        setup = Setup(config, watched)
-        if columns.number_of(setup) != number:
-            raise _UnusableError("a setup is not the one that was written")
-        shared[number] = setups.kept(setup)
+    texts, digest = _texts(index)
+    if index.execute("SELECT hash FROM setups_hash").fetchall() != [(digest,)]:
+        raise _UnusableError("the setups are not those that were written")
     parts = []
     for digest, content in index.execute("SELECT hash, content FROM parts"):
         if hashlib.sha256(content).digest() != digest:
             raise _UnusableError("its bytes are not those that were written")
         parts.append(columns.decode(content))
-    if not all(number in shared for part in parts for number in part.setups):
+    if not all(number in texts for part in parts for number in part.setups):
         raise _UnusableError("a setup is missing")
-    return Indexed(parts, shared)
+    return Indexed(parts, _Shared(texts, setups))
+
+
+def _texts(index: sqlite3.Connection) -> tuple[dict[int, tuple[str, str]], bytes]:
+    """The texts of all setups by their numbers, and a hash of it all."""
+    rows = index.execute("SELECT id, config, watched FROM setups ORDER BY id").fetchall()
+    whole = "\0".join([str(value) for row in rows for value in row])
+    return {number: (config, watched) for number, config, watched in rows}, hashlib.sha256(whole.encode()).digest()
 
 
 def _begin(index: sqlite3.Connection) -> None:
@@ -207,6 +224,8 @@ def _keep_looks(index: sqlite3.Connection, looks: Mapping[str, Look], places: Co
         "INSERT OR IGNORE INTO setups VALUES (?, ?, ?)",
         [(number, setup.text, setup.watched) for setup, number in numbers.items()],
     )
+    index.execute("DELETE FROM setups_hash")
+    index.execute("INSERT INTO setups_hash VALUES (?)", (_texts(index)[1],))
     for place, part in parts.items():
         content = columns.encode(part, numbers)
         row = (place, hashlib.sha256(content).digest(), content)

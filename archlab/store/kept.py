@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import count, repeat
+from itertools import chain
 from typing import overload
 
 from archlab.records.entry import Entry, Setup
@@ -52,10 +52,16 @@ class Kept(Sequence[Entry]):
         """So many of them, the oldest of these first."""
         columns = [(part.created, part.names) for part in self._parts]
         columns.append(([one.created for one in self._others], [one.key for one in self._others]))
-        # Of each run, when it was created, its key, and its place: in which columns, and where there.
-        runs = (run for at, (created, keys) in enumerate(columns) for run in zip(created, keys, repeat(at), count()))
+        first = heapq.nlargest(number, chain.from_iterable(created for created, _ in columns))[-1]
+        # Of each run from then on, when it was created, its key, and its place: in which columns, and where there.
+        runs = [
+            (time, keys[place], at, place)
+            for at, (created, keys) in enumerate(columns)
+            for place, time in enumerate(created)
+            if time >= first
+        ]
         places: dict[int, list[int]] = {}
-        for _, _, at, place in heapq.nlargest(number, runs):
+        for _, _, at, place in sorted(runs)[-number:]:
             places.setdefault(at, []).append(place)
         others = [self._others[place] for place in places.pop(len(self._parts), ())]
         chosen = [entry for at, found in places.items() for entry in self._parts[at].some_entries(found, self._setups)]

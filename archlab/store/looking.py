@@ -65,23 +65,33 @@ def looks_at(root: str, names: Sequence[str], setups: Setups) -> dict[str, Look]
     return found
 
 
-def are_current(root: str, parts: Sequence[Columns]) -> bool:
-    """Whether all folders of these columns are as they were."""
+def are_current(root: str, parts: Sequence[Columns], meanwhile: Callable[[], object] | None = None) -> bool:
+    """Whether all folders of these columns are as they were.
+
+    Args:
+        root: the folder that holds them.
+        parts: what was known of them.
+        meanwhile: is called while another process asks after most of many folders, and else not at all.
+    """
     count = sum(len(part.names) for part in parts)
     if count < SHARE or cores() == 1 or not _has_one_thread():
         return all(part.are_current(root) for part in parts)
+    step = 2 if meanwhile is None else 3  # of so many parts this process takes one
     child = os.fork()
     if not child:
         answer = 1
         try:
-            answer = int(not all(part.are_current(root) for part in parts[1::2]))
+            theirs = (part for place, part in enumerate(parts) if place % step)
+            answer = int(not all(part.are_current(root) for part in theirs))
         finally:
             os._exit(answer)
     try:
-        mine = all(part.are_current(root) for part in parts[::2])
+        if meanwhile is not None:
+            meanwhile()
+        mine = all(part.are_current(root) for part in parts[::step])
     finally:
-        _, theirs = os.waitpid(child, 0)
-    return mine and theirs == 0
+        _, status = os.waitpid(child, 0)
+    return mine and status == 0
 
 
 def serve() -> None:

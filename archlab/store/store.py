@@ -17,11 +17,12 @@ keys mean equal results. Importing this module loads no torch.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,22 +102,24 @@ class Store(Shown):
 
     def problems(self) -> list[Problem]:
         """What lies in the store and can't be read."""
-        return [*self.listing().problems, *self.scan_comparisons()[1]]
+        listing, _, problems = self.scan()
+        return [*listing.problems, *problems]
 
-    def scan_comparisons(self) -> tuple[list[Comparison], list[Problem]]:
-        """All readable comparisons, the oldest first, and the files that can't be read."""
-        return self._comparisons.scan()
+    def scan(self) -> tuple[Listing, list[Comparison], list[Problem]]:
+        """What lists say of all runs; all readable comparisons, the oldest first; and those that can't be read."""
+        comparisons = functools.cache(self._comparisons.scan)
+        return self.listing(comparisons), *comparisons()
 
     def comparison_written(self, key: str) -> float:
         """When a comparison was kept, in seconds since 1970; 0 where there is none of that name."""
         path = self._comparisons.find(key)
         return 0.0 if path is None else path.stat().st_mtime
 
-    def listing(self) -> Listing:
-        """What lists say of all runs, which takes a fraction of the time of reading them whole."""
+    def listing(self, meanwhile: Callable[[], object] | None = None) -> Listing:
+        """What lists say of all runs, which takes a fraction of the time of reading them whole; `Survey` says more."""
         from archlab.store.survey import Survey
 
-        survey = Survey(self.path, once=True)
+        survey = Survey(self.path, once=True, meanwhile=meanwhile)
         survey.look()
         return survey.listing()
 

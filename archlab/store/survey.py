@@ -6,7 +6,7 @@ import gc
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,11 +51,13 @@ class Survey:
         store: the folder of the store.
         once: for one look and one listing. No glance can follow, and `looks` stays empty where the index keeps all that
             is asked for.
+        meanwhile: of one look, what may be done while others ask after folders; it isn't called where no others do.
     """
 
-    def __init__(self, store: Path, *, once: bool = False) -> None:
+    def __init__(self, store: Path, *, once: bool = False, meanwhile: Callable[[], object] | None = None) -> None:
         self._root = str(store / RUNS)
         self._once = once
+        self._meanwhile = meanwhile
         self._listing: Listing | None = None
         """What the index says, where it needed no looks."""
         self._index = Index(store)
@@ -108,7 +110,7 @@ class Survey:
         partials = sorted(self._numbers.keys() - ended)
         if len(ended) + len(partials) != len(self._numbers) or not all(map(is_partial, partials)):
             return None
-        if not are_current(self._root, indexed.parts):
+        if not are_current(self._root, indexed.parts, self._meanwhile):
             return None
         looks = looks_at(self._root, partials, self._setups)
         others = each_once(one for look in looks.values() if (one := look.entry) is not None and one.key not in ended)

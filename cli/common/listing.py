@@ -40,8 +40,7 @@ def listed(store: Store, where: str | None, sort: str | None, limit: int | None,
 
     if where is not None:
         conditions(where)  # what is no condition is said before the work
-    listing = store.listing()
-    comparisons, problems = store.scan_comparisons()
+    listing, comparisons, problems = store.scan()
     for problem in (*listing.problems, *problems):
         message(f"warning: {problem.error}")
     entries, comparisons = (listing.entries, comparisons) if where is None else (chosen(listing.entries, where), [])

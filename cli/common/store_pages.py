@@ -49,8 +49,7 @@ def write_all(store: Store, path: Path | None, networks: Callable[[Comparison], 
     from archlab.reports.index import index_page
 
     target = path or store.report_path("index")
-    listing = store.listing()
-    comparisons, problems = store.scan_comparisons()
+    listing, comparisons, problems = store.scan()
     comparisons = comparisons[::-1]
     if not comparisons and not listing.entries:
         raise InputError(f"{store.path} holds no run yet: `archlab compare --bn off` makes some")

@@ -10,7 +10,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
-from archlab.analysis.statistics import student_quantile
 from archlab.errors import InputError
 from archlab.records import TrainingConfig
 from archlab.reports import resources
@@ -81,7 +80,8 @@ class Live:
         self.last_message = ""
         """What open pages say when the server has ended; empty where it may come back."""
         self._watch = Watch(store, plan, fresh)
-        threading.Thread(target=_get_ready, daemon=True).start()
+        # The first page would wait for it: plotly.js is packed, which mostly needs no Python.
+        threading.Thread(target=resources.plotly, daemon=True).start()
         self._ending = threading.Event()
         application = app(self._watch, self.address.token, self._events)
         from archlab.reports.live.connections import QuietServer, protocol
@@ -140,12 +140,6 @@ def app(watch: Watch, token: str, stream: Callable[[int], AsyncIterator[str]]) -
 
     routes = [Route("/", answer_page), Route("/events", answer_events)]
     return TrustedHostMiddleware(Guard(Starlette(routes=routes), token), HOSTS, www_redirect=False)
-
-
-def _get_ready() -> None:
-    """Do what the first page would wait for, much of it beside Python's lock: packing plotly.js, loading scipy."""
-    resources.plotly()
-    student_quantile(1)
 
 
 def _number(request: Request) -> int:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import stdtrit
 
 from archlab.analysis.statistics import (
     estimate,
@@ -31,6 +32,11 @@ finite = st.floats(-1e3, 1e3, allow_nan=False).map(lambda value: round(value, 6)
 )
 def test_quantiles_are_those_of_the_printed_table(freedom: int, quantile: float) -> None:
     assert student_quantile(freedom) == pytest.approx(quantile, abs=5e-5)
+
+
+@pytest.mark.parametrize("freedom", [*range(1, 40), 99, 100, 999, 20_000])
+def test_quantiles_are_scipys(freedom: int) -> None:
+    assert student_quantile(freedom) == pytest.approx(stdtrit(freedom, 0.975), rel=1e-11)
 
 
 def test_an_estimate_is_the_mean_and_students_interval() -> None:

@@ -174,6 +174,7 @@ MUTATIONS: list[Callable[[Store], object]] = [
     lambda store: os.truncate(store.path / INDEX, 5000),
     execute("DROP TABLE parts"),
     execute("DELETE FROM setups"),
+    execute("DELETE FROM setups_hash"),
     execute("UPDATE setups SET config = replace(config, 'lenet', 'resnet')"),
     execute("DELETE FROM parts WHERE id > 9"),
     execute("PRAGMA user_version = 7"),
