@@ -48,6 +48,8 @@ def decoded(text: str | bytes, kind: type[Kind] | Any, origin: str, expected: st
     import msgspec
 
     try:
+        if isinstance(text, bytes) and not text.isascii():
+            text.decode()  # in fields that no record has msgspec takes any bytes for letters
         found: Kind = msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:
         raise InputError(f"{origin} is no {expected or 'JSON that is expected here'}: {cut(error)}") from error

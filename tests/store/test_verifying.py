@@ -157,6 +157,20 @@ def test_runs_of_an_older_archlab_get_hashes(store: Store) -> None:
     assert (store.runs(), store.comparisons()) == ([run], [kept])
 
 
+def test_bytes_that_are_no_letters_are_damage_wherever_they_stand(store: Store) -> None:
+    """Also in a field that no record has, whose bytes are skipped as they are."""
+    run = write(store)
+    kept = store.save_comparison(comparison())
+    as_an_older_archlab_wrote_it(store, run)
+    path = store.path / "comparisons" / f"{kept.key}.json"
+    path.write_text(kept.to_json())
+    for document in (folder_of(store, run) / "run.json", path):
+        document.write_bytes(document.read_bytes().rstrip().removesuffix(b"}") + b', "more": "\xe9"}')
+    assert states(store) == {run.key: "damaged", kept.key: "damaged"}
+    assert repair(store) == ["move", "move"]
+    assert states(store) == {}
+
+
 def test_what_was_cut_short_loses_its_last_line(store: Store) -> None:
     key = kill_a_writer(store)
     (metrics,) = store.path.rglob("metrics.jsonl")

@@ -28,7 +28,7 @@ def trainer_callback(**settings: Any) -> Any:
     except ImportError as error:
         raise InputError("transformers is not installed: pip install transformers accelerate") from error
 
-    class WatchingCallback(TrainerCallback):
+    class WatchingCallback(TrainerCallback):  # type: ignore[misc]
         """Records the training; `run` is the `WatchedRun` while it goes, and afterwards."""
 
         def __init__(self) -> None:
