@@ -81,6 +81,15 @@ class Dataset:
         return channels, height, width
 
 
+Share = Callable[[str, Callable[[], Tensor]], Tensor]
+"""Gives the images of that name, which are made as it says where nobody else has made them."""
+
+
+def alone(name: str, make: Callable[[], Tensor]) -> Tensor:
+    """The images of a process that has none in common with others."""
+    return make()
+
+
 def prepare(
     images: Images,
     size: int | None,
@@ -89,6 +98,7 @@ def prepare(
     device: torch.device | str = "cpu",
     channels: int | None = None,
     normalise: str = "none",
+    share: Share = alone,
 ) -> Dataset:
     """The data set on a device, with images of one size.
 
@@ -103,6 +113,7 @@ def prepare(
         device: where the tensors shall lie.
         channels: what the network takes; grey images are repeated to fill them. None for the images' own.
         normalise: `none`, `data` (mean and deviation of these training images, per channel) or `imagenet`.
+        share: how processes have the images in common (`archlab.training.sharing`); they are on the CPU then.
 
     Raises:
         DataError: fewer images are there than were asked for, or they have no common size, or are no squares; or
@@ -118,8 +129,14 @@ def prepare(
     if size is None:
         raise DataError(f"the images of {images.name} differ in size: name one to resize them to (--size, size=)")
     copies = channels if channels is not None and images.channels == 1 else 1
-    train = _split(images.train, _chosen(images.train, train_samples, "train"), size, device, copies)
-    test = _split(images.test, _chosen(images.test, test_samples, "test"), size, device, copies)
+
+    def split(name: str, part: Part, count: int | None) -> Split:
+        chosen = _chosen(part, count, name)
+        what = f"{images.fingerprint}: {name} {len(chosen)}, {size} x {size}, {copies} times"
+        whole = share(what, lambda: _pixels(part, chosen, size, device, copies))
+        return Split(whole, torch.from_numpy(part.labels[chosen]).to(device))
+
+    train, test = split("train", images.train, train_samples), split("test", images.test, test_samples)
     scaling = _scaling(normalise, train.images, images.name)
     return Dataset(
         train=replace(train, scaling=scaling),
@@ -173,16 +190,14 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     return (mean / 255).to(images.device, torch.float32), (deviation / 255).to(images.device, torch.float32)
 
 
-def _split(part: Part, indices: Labels, size: int, device: torch.device | str, copies: int) -> Split:
+def _pixels(part: Part, indices: Labels, size: int, device: torch.device | str, copies: int) -> Tensor:
     # Read, resized and moved piece by piece: the images at their own size are never whole beside the resized ones.
     pieces = [
         _resize(torch.from_numpy(part.pixels(chosen, size)), size).to(device)
         for chosen in np.array_split(indices, range(RESIZED_IMAGES, len(indices), RESIZED_IMAGES))
     ]
     whole = torch.cat(pieces)
-    return Split(
-        whole.repeat(1, copies, 1, 1) if copies > 1 else whole, torch.from_numpy(part.labels[indices]).to(device)
-    )
+    return whole.repeat(1, copies, 1, 1) if copies > 1 else whole
 
 
 def _resize(images: Tensor, size: int) -> Tensor:

@@ -28,7 +28,7 @@ from archlab.networks.strangers import contained, described, settings_kept
 from archlab.records import DataSummary, Trace, TrainingConfig, Value
 from archlab.records.settings import settled
 from archlab.training import datasets, images, seeding
-from archlab.training.datasets import Dataset
+from archlab.training.datasets import Dataset, Share, alone
 from archlab.training.environment import describe
 from archlab.training.execution import Execution
 from archlab.training.images import Images
@@ -109,15 +109,20 @@ class Preparation:
         config, train, test = self.config, len(self.images.train.labels), len(self.images.test.labels)
         return min(train, config.train_samples or train), min(test, config.test_samples or test)
 
-    def dataset(self, train_samples: int | None, test_samples: int | None, device: torch.device) -> Dataset:
-        """So many of its images on a device, as the network is given them.
+    def dataset(
+        self,
+        train_samples: int | None,
+        test_samples: int | None,
+        device: torch.device,
+        share: Share = alone,
+    ) -> Dataset:
+        """So many of its images on a device, as the network is given them; `datasets.prepare` says more.
 
         Raises:
             DataError: there are fewer, they have no common size, or can't be normalised so.
         """
-        return datasets.prepare(
-            self.images, self.size, train_samples, test_samples, device, self.channels, self.config.normalise
-        )
+        images, size, normalise = self.images, self.size, self.config.normalise
+        return datasets.prepare(images, size, train_samples, test_samples, device, self.channels, normalise, share)
 
     def network(self, device: Literal["cpu", "meta"] = "cpu") -> nn.Module:
         """A new network: on the CPU, its first weights decided by the seed alone; or on `meta`, without any."""
@@ -161,10 +166,19 @@ class Preparer:
         sources: networks that a configuration's name doesn't find, since this process alone has them.
         trust: whether what a configuration names is built whatever it is; False for one that a record holds, of which
             `archlab.networks.recorded` says what may be.
+        share: how this process has images on the CPU in common with others.
     """
 
-    def __init__(self, execution: Execution, sources: Iterable[Source] = (), *, trust: bool = True) -> None:
+    def __init__(
+        self,
+        execution: Execution,
+        sources: Iterable[Source] = (),
+        *,
+        trust: bool = True,
+        share: Share = alone,
+    ) -> None:
         self.execution = settled(execution)
+        self._share = share
         self._trust = trust
         self._sources = {source.name: source for source in sources}
         self._read = cache(self._images)
@@ -225,7 +239,8 @@ class Preparer:
         """
         wanted = _chosen(run)
         if self._latest is None or self._latest[0] != wanted:
-            self._latest = wanted, run.dataset(run.config.train_samples, run.config.test_samples, self.device)
+            config, share = run.config, self._share if self.device.type == "cpu" else alone
+            self._latest = wanted, run.dataset(config.train_samples, config.test_samples, self.device, share)
         return self._latest[1]
 
     def summary(self, run: Preparation) -> DataSummary:

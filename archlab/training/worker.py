@@ -89,7 +89,7 @@ def main() -> None:
     import torch
 
     from archlab.networks.devices import accelerators
-    from archlab.training import session, together
+    from archlab.training import datasets, session, sharing, together
     from archlab.training.preparation import Preparer
 
     def end(number: int, frame: object) -> None:
@@ -98,7 +98,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, end)
     torch.set_num_threads(1)
-    preparer = Preparer(greeting.execution)
+    preparer = Preparer(greeting.execution, share=sharing.inherited() or datasets.alone)
 
     def send(event: object) -> None:
         try:

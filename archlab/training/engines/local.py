@@ -22,6 +22,7 @@ from typing import IO
 
 from archlab.circumstances import cores
 from archlab.training.engines.interface import Worker
+from archlab.training.sharing import DESCRIPTOR, opened
 from archlab.training.worker import BOOTSTRAP, SOURCE, Accelerator, Greeting, Job
 
 ENVIRONMENT = {
@@ -80,22 +81,27 @@ class WorkerProcess(Worker):
         """Reads its events."""
 
     @classmethod
-    def start(cls, greeting: object, on_event: Callable[[WorkerProcess, object], None]) -> WorkerProcess:
+    def start(
+        cls, greeting: object, on_event: Callable[[WorkerProcess, object], None], images: IO[bytes] | None = None
+    ) -> WorkerProcess:
         """A worker that has been greeted and waits for a job.
 
         Args:
             greeting: its first message.
             on_event: called in another thread with each event, and with None when there are no more.
+            images: where it has those in common with others.
 
         Raises:
             OSError: the system starts no more processes.
         """
+        inherited = () if images is None else (images.fileno(),)
         process = subprocess.Popen(
             [sys.executable, "-c", BOOTSTRAP, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=os.environ | ENVIRONMENT,
+            env=os.environ | ENVIRONMENT | {DESCRIPTOR: "".join(map(str, inherited))},
+            pass_fds=inherited,
             start_new_session=True,
         )
         worker = cls(process)
@@ -183,21 +189,30 @@ class LocalEngine:
     takes_groups = True
     shares_accelerator = True
 
+    def __init__(self) -> None:
+        self._images: IO[bytes] | None = None
+        """What its workers have in common."""
+        self._files = contextlib.ExitStack()
+
     def default_workers(self, *, accelerators: int) -> int:
         """One process per accelerator, else one per core that this process may use."""
         return accelerators or cores()
 
     def start(self, greeting: Greeting, on_event: Callable[[Worker, object], None]) -> WorkerProcess:
         """A process that waits for a job; one that was started ahead, if there is one."""
-        for place, (asked, worker, relay) in enumerate(_AHEAD):
+        for place, (asked, worker, relay, images) in enumerate(_AHEAD):
             if asked == pickle.dumps(greeting) and not worker.is_gone:
                 del _AHEAD[place]
+                self._images = self._images or images
                 relay.listen(on_event)
                 return worker
-        return WorkerProcess.start(greeting, on_event)
+        if self._images is None and (images := opened()) is not None:
+            self._images = self._files.enter_context(images)
+        return WorkerProcess.start(greeting, on_event, self._images)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Forget what its workers had in common."""
+        self._files.close()
 
 
 class _Relay:
@@ -222,27 +237,30 @@ class _Relay:
             self._listener = listener
 
 
-_AHEAD: list[tuple[bytes, WorkerProcess, _Relay]] = []
-"""Processes that nobody has asked for yet, each with its pickled greeting."""
+_Waiting = tuple[bytes, WorkerProcess, _Relay, IO[bytes] | None]
+_AHEAD: list[_Waiting] = []
+"""Processes that nobody has asked for yet, each with its pickled greeting, and what they have in common."""
 
 
 @contextlib.contextmanager
 def started_ahead(greeting: Greeting, count: int) -> Iterator[None]:
     """A context in which so many processes start at once, and wait to be asked for; those left over end with it."""
-    started: list[tuple[bytes, WorkerProcess, _Relay]] = []
-    try:
-        with contextlib.suppress(OSError):  # whoever asks for one says so
-            for _ in range(count):
-                relay = _Relay()
-                started.append((pickle.dumps(greeting), WorkerProcess.start(greeting, relay), relay))
-        _AHEAD.extend(started)
-        yield
-    finally:
-        for item in started:
-            if item in _AHEAD:
-                _AHEAD.remove(item)
-                item[1].kill()
-                item[1].end()
+    started: list[_Waiting] = []
+    with (opened() if count else None) or contextlib.nullcontext() as images:
+        try:
+            with contextlib.suppress(OSError):  # whoever asks for one says so
+                for _ in range(count):
+                    relay = _Relay()
+                    worker = WorkerProcess.start(greeting, relay, images)
+                    started.append((pickle.dumps(greeting), worker, relay, images))
+            _AHEAD.extend(started)
+            yield
+        finally:
+            for item in started:
+                if item in _AHEAD:
+                    _AHEAD.remove(item)
+                    item[1].kill()
+                    item[1].end()
 
 
 def _describe_exit(code: int, line: str) -> str:
