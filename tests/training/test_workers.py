@@ -4,9 +4,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,8 +44,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> list[WorkerProcess]:
     started: list[WorkerProcess] = []
     start = WorkerProcess.start
 
-    def remember(greeting: object, on_event: Callable[[WorkerProcess, object], None]) -> WorkerProcess:
-        started.append(start(greeting, on_event))
+    def remember(*asked: Any) -> WorkerProcess:
+        started.append(start(*asked))
         return started[-1]
 
     monkeypatch.setattr(WorkerProcess, "start", remember)
