@@ -1,4 +1,4 @@
 import os
 
 os.environ["ARCHLAB_CACHE"] = "off"  # nothing of a test is kept, nor answers one
-os.environ["OMP_NUM_THREADS"] = "1"  # tests run side by side, one per core, and torch's threads would wait for cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and torch's threads would wait for cores

@@ -45,9 +45,9 @@ def band(values: Array, least: float = -math.inf, most: float = math.inf) -> Ban
         mean = filled.sum(axis=0) / n
         squares = np.where(present, (values - mean) ** 2, 0.0).sum(axis=0)
         error = np.sqrt(squares / (n - 1) / n)
-    factors = np.array(
-        [student_quantile(int(size) - 1) if size > 1 else 0.0 for size in range(int(n.max(initial=0)) + 1)]
-    )
+    factors = np.zeros(int(n.max(initial=0)) + 1)
+    for size in np.unique(n[n > 1]).tolist():
+        factors[size] = student_quantile(size - 1)
     half = np.where(n > 1, factors[n] * error, 0.0 if len(values) == 1 else np.nan)
     return Band(int(n.max(initial=0)), mean, np.maximum(mean - half, least), np.minimum(mean + half, most))
 

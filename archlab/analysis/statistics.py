@@ -236,6 +236,9 @@ def _correlation(before: Array, after: Array) -> float | None:
 def student_quantile(freedom: int) -> float:
     """The t that a share `CONFIDENCE` of Student's distribution lies within, on both sides of 0.
 
+    Args:
+        freedom: degrees of freedom, a whole number from 1.
+
     >>> round(student_quantile(5), 4)
     2.5706
     """

@@ -49,7 +49,7 @@ def decoded(text: str | bytes, kind: type[Kind] | Any, origin: str, expected: st
 
     try:
         if isinstance(text, bytes) and not text.isascii():
-            text.decode()  # in fields that no record has msgspec takes any bytes for letters
+            text.decode()  # msgspec looks at no bytes of fields that it skips
         found: Kind = msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:
         raise InputError(f"{origin} is no {expected or 'JSON that is expected here'}: {cut(error)}") from error

@@ -179,9 +179,7 @@ class _Shared(dict[int, Setup]):
 
 
 def _indexed(index: sqlite3.Connection, setups: Setups) -> Indexed:
-    texts, digest = _texts(index)
-    if index.execute("SELECT hash FROM setups_hash").fetchall() != [(digest,)]:
-        raise _UnusableError("the setups are not those that were written")
+    texts = _whole_texts(index)
     parts = []
     for digest, content in index.execute("SELECT hash, content FROM parts"):
         if hashlib.sha256(content).digest() != digest:
@@ -190,6 +188,18 @@ def _indexed(index: sqlite3.Connection, setups: Setups) -> Indexed:
     if not all(number in texts for part in parts for number in part.setups):
         raise _UnusableError("a setup is missing")
     return Indexed(parts, _Shared(texts, setups))
+
+
+def _whole_texts(index: sqlite3.Connection) -> dict[int, tuple[str, str]]:
+    """The texts of all setups by their numbers.
+
+    Raises:
+        _UnusableError: they are not those that were written.
+    """
+    texts, digest = _texts(index)
+    if index.execute("SELECT hash FROM setups_hash").fetchall() != [(digest,)]:
+        raise _UnusableError("the setups are not those that were written")
+    return texts
 
 
 def _texts(index: sqlite3.Connection) -> tuple[dict[int, tuple[str, str]], bytes]:
@@ -208,6 +218,7 @@ def _begin(index: sqlite3.Connection) -> None:
     if version == (0,):
         for table in TABLES:
             index.execute(table)
+        index.execute("INSERT INTO setups_hash VALUES (?)", (_texts(index)[1],))
         index.execute(f"PRAGMA user_version = {_version()}")
     elif version != (_version(),):
         raise _UnusableError("another archlab's")
@@ -219,13 +230,13 @@ def _keep_looks(index: sqlite3.Connection, looks: Mapping[str, Look], places: Co
         place = _place(name)
         if place in parts:
             parts[place][name] = look
+    _whole_texts(index)  # what is damaged shall get no hash
     numbers = columns.numbered(look for part in parts.values() for look in part.values())
     index.executemany(
         "INSERT OR IGNORE INTO setups VALUES (?, ?, ?)",
         [(number, setup.text, setup.watched) for setup, number in numbers.items()],
     )
-    index.execute("DELETE FROM setups_hash")
-    index.execute("INSERT INTO setups_hash VALUES (?)", (_texts(index)[1],))
+    index.execute("UPDATE setups_hash SET hash = ?", (_texts(index)[1],))
     for place, part in parts.items():
         content = columns.encode(part, numbers)
         row = (place, hashlib.sha256(content).digest(), content)

@@ -1,7 +1,7 @@
 """Looks at many folders of runs: where there are thousands, several processes share them, one per core.
 
-Whether folders are as they were, a copy of this process (a fork) answers for half of them: it only asks the file
-system, and says yes or no by its exit code.
+Whether folders are as they were, a copy of this process (a fork) answers for half of them, or more: it only asks the
+file system, and says yes or no by its exit code.
 
 Another process is an interpreter that reads names from one file and writes what it found, as columns, into another: no
 pipe can fill up while this process reads its own share. What it did not find, for whatever reason, this one reads.
@@ -71,7 +71,8 @@ def are_current(root: str, parts: Sequence[Columns], meanwhile: Callable[[], obj
     Args:
         root: the folder that holds them.
         parts: what was known of them.
-        meanwhile: is called while another process asks after most of many folders, and else not at all.
+        meanwhile: other work for this process, which then asks after fewer of them; it is done only where another
+            process asks too.
     """
     count = sum(len(part.names) for part in parts)
     if count < SHARE or cores() == 1 or not _has_one_thread():

@@ -15,6 +15,8 @@ from archlab.training.images import Images, Labels, Part
 
 RESIZED_IMAGES = 4096
 """Images resized together: bounds the memory that it takes."""
+SHARED_BYTES = 8 << 20
+"""Of images, from which on it is worth having them in common."""
 
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -133,7 +135,8 @@ def prepare(
     def split(name: str, part: Part, count: int | None) -> Split:
         chosen = _chosen(part, count, name)
         what = f"{images.fingerprint}: {name} {len(chosen)}, {size} x {size}, {copies} times"
-        whole = share(what, lambda: _pixels(part, chosen, size, device, copies))
+        is_large = len(chosen) * images.channels * copies * size**2 >= SHARED_BYTES
+        whole = (share if is_large else alone)(what, lambda: _pixels(part, chosen, size, device, copies))
         return Split(whole, torch.from_numpy(part.labels[chosen]).to(device))
 
     train, test = split("train", images.train, train_samples), split("test", images.test, test_samples)

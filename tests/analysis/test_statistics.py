@@ -36,7 +36,7 @@ def test_quantiles_are_those_of_the_printed_table(freedom: int, quantile: float)
 
 @pytest.mark.parametrize("freedom", [*range(1, 40), 99, 100, 999, 20_000])
 def test_quantiles_are_scipys(freedom: int) -> None:
-    assert student_quantile(freedom) == pytest.approx(stdtrit(freedom, 0.975), rel=1e-11)
+    assert student_quantile(freedom) == pytest.approx(stdtrit(freedom, 0.975), rel=1e-8)  # as older scipy has it
 
 
 def test_an_estimate_is_the_mean_and_students_interval() -> None:

@@ -19,7 +19,7 @@ import pytest
 from archlab.records import Epoch, Run, TrainingConfig, Watched
 from archlab.records.entry import entry_of
 from archlab.store import Store, look, looking, open_store, survey
-from archlab.store.index import INDEX
+from archlab.store.index import INDEX, Index
 from archlab.store.listed import Setups
 from archlab.store.survey import Listing
 
@@ -203,6 +203,20 @@ def test_a_damaged_index_is_made_anew(store: Store, damage: bytes, reads: list[s
     count = len(reads)
     store.listing()
     assert (count, len(reads)) == (6, 6)
+
+
+def test_answers_stay_when_looks_come(tmp_path: Path) -> None:
+    index = Index(tmp_path)
+    index.keep_answers({"question": "answer"})
+    assert index.read(Setups()).parts == []
+    assert index.answers(["question"]) == {"question": "answer"}
+
+
+def test_what_is_damaged_gets_no_hash(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.listing()
+    execute("UPDATE setups SET config = replace(config, 'lenet', 'resnet')")(store)
+    Index(store.path).write({}, [folder(store, 2).name])
+    assert told(store.listing()) == by_folders(store, monkeypatch)
 
 
 def test_a_locked_index_is_as_none(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

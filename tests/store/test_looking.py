@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from archlab.records import Epoch, TrainingConfig
-from archlab.store import Store, look, looking, open_store, survey
+from archlab.records.entry import Entry, Setup
+from archlab.store import Store, columns, look, looking, open_store, survey
+from archlab.store.kept import Kept
 from archlab.store.listed import Setups
 from archlab.store.look import Look
+from tests.store.test_store import comparison
 
 CONFIG = TrainingConfig(variant="norm=none", options={"norm": "none"}, epochs=2)
 RUNS = 12
@@ -115,6 +118,39 @@ def test_the_newest_are_the_last_of_all(store: Store, number: int, monkeypatch: 
     ]
 
 
+def test_the_newest_are_found_among_runs_of_equal_times(store: Store) -> None:
+    setup = Setup("{}", "")
+    times = "aabbbccaabbbcca"
+    entries = [
+        Entry(f"key-{place * 7 % 15:02}", "finished", time, setup, place, 1, 10, *[None] * (len(Entry._fields) - 7))
+        for place, time in enumerate(times)
+    ]
+    numbers = {setup: columns.number_of(setup)}
+    parts = [
+        columns.decode(columns.encode({one.key: Look((0, 0, 0, 0), one) for one in share}, numbers))
+        for share in (entries[:4], entries[4:5], entries[5:12])
+    ]
+    kept = Kept(parts, {numbers[setup]: setup}, entries[12:])
+    expected = sorted(entries, key=lambda one: (one.created, one.key))
+    assert list(kept) == expected
+    for number in range(1, 20):
+        assert kept[-number:] == expected[-number:]
+
+
+SCANNING = """
+import os, sys
+from archlab.store import looking, open_store, survey
+
+forks, fork = [], os.fork
+os.fork = lambda: forks.append(1) or fork()
+survey.INDEXED_RUNS, looking.SHARE, looking.cores = 1, 2, lambda: 2
+store = open_store(sys.argv[1])
+for _ in range(2):
+    listing, comparisons, problems = store.scan()
+    print(len(listing.entries), len(comparisons), len(problems))
+print(len(forks))
+"""
+
 FORKING = """
 import os, sys
 from archlab.store import columns, looking
@@ -154,3 +190,10 @@ def test_a_fork_sees_what_has_changed_in_its_share(store: Store) -> None:
     command = [sys.executable, "-c", FORKING, str(store.path / "runs")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["{True}", "{False}", "{True}", "{False}", "{True}", "22", "11"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a process's threads are counted in /proc")
+def test_a_scan_reads_comparisons_while_a_fork_asks_after_runs(store: Store) -> None:
+    store.save_comparison(comparison())
+    done = subprocess.run([sys.executable, "-c", SCANNING, str(store.path)], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["12 1 0", "12 1 0", "1", ""]  # the first found no index to ask by

@@ -133,7 +133,7 @@ def test_a_pool_trains_others_while_another_process_has_one(store: Store, impati
 def test_a_worker_that_is_stopped_is_ended_and_its_run_begun_again(
     store: Store, impatient: list[WorkerProcess]
 ) -> None:
-    config = replace(CONFIG, epochs=60)  # so that it is not over before it is stopped
+    config = replace(CONFIG, epochs=200)  # so that it is not over before it is stopped
     whole = train(config, execution=Execution(device="cpu"), progress=False)
     events: list[Progress] = []
 

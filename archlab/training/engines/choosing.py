@@ -44,7 +44,7 @@ def opened(execution: Execution, configs: Sequence[TrainingConfig] = ()) -> Engi
     """
     check_engine(execution)
     if execution.engine == "local":
-        return LocalEngine()
+        return LocalEngine(len(configs))
     from archlab.training.engines.cluster import RayEngine
 
     return RayEngine(execution, configs)

@@ -22,7 +22,7 @@ from typing import IO
 
 from archlab.circumstances import cores
 from archlab.training.engines.interface import Worker
-from archlab.training.sharing import DESCRIPTOR, opened
+from archlab.training.sharing import VARIABLE, Shared, opened
 from archlab.training.worker import BOOTSTRAP, SOURCE, Accelerator, Greeting, Job
 
 ENVIRONMENT = {
@@ -82,26 +82,25 @@ class WorkerProcess(Worker):
 
     @classmethod
     def start(
-        cls, greeting: object, on_event: Callable[[WorkerProcess, object], None], images: IO[bytes] | None = None
+        cls, greeting: object, on_event: Callable[[WorkerProcess, object], None], shared: Shared | None = None
     ) -> WorkerProcess:
         """A worker that has been greeted and waits for a job.
 
         Args:
             greeting: its first message.
             on_event: called in another thread with each event, and with None when there are no more.
-            images: where it has those in common with others.
+            shared: files in which it has images in common with others.
 
         Raises:
             OSError: the system starts no more processes.
         """
-        inherited = () if images is None else (images.fileno(),)
         process = subprocess.Popen(
             [sys.executable, "-c", BOOTSTRAP, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=os.environ | ENVIRONMENT | {DESCRIPTOR: "".join(map(str, inherited))},
-            pass_fds=inherited,
+            env=os.environ | ENVIRONMENT | {VARIABLE: "" if shared is None else shared.told},
+            pass_fds=shared or (),
             start_new_session=True,
         )
         worker = cls(process)
@@ -189,9 +188,10 @@ class LocalEngine:
     takes_groups = True
     shares_accelerator = True
 
-    def __init__(self) -> None:
-        self._images: IO[bytes] | None = None
-        """What its workers have in common."""
+    def __init__(self, runs: int = 1) -> None:
+        self._runs = runs
+        """How many there are to train: one has nothing in common with others."""
+        self._shared: Shared | None = None
         self._files = contextlib.ExitStack()
 
     def default_workers(self, *, accelerators: int) -> int:
@@ -200,18 +200,28 @@ class LocalEngine:
 
     def start(self, greeting: Greeting, on_event: Callable[[Worker, object], None]) -> WorkerProcess:
         """A process that waits for a job; one that was started ahead, if there is one."""
-        for place, (asked, worker, relay, images) in enumerate(_AHEAD):
+        for place, (asked, worker, relay, files) in enumerate(_AHEAD):
             if asked == pickle.dumps(greeting) and not worker.is_gone:
                 del _AHEAD[place]
-                self._images = self._images or images
+                self._shared = self._shared or self._own(files)
                 relay.listen(on_event)
                 return worker
-        if self._images is None and (images := opened()) is not None:
-            self._images = self._files.enter_context(images)
-        return WorkerProcess.start(greeting, on_event, self._images)
+        if self._shared is None and self._runs > 1 and greeting.execution.workers != 1:
+            self._shared = opened(self._files)
+        return WorkerProcess.start(greeting, on_event, self._shared)
+
+    def _own(self, files: Shared | None) -> Shared | None:
+        """The same files under numbers that stay until this engine closes them."""
+        if files is None:
+            return None
+        own = Shared(*map(os.dup, files))
+        for number in own:
+            self._files.callback(os.close, number)
+        return own
 
     def close(self) -> None:
-        """Forget what its workers had in common."""
+        """Give back what its workers had in common."""
+        self._shared = None
         self._files.close()
 
 
@@ -237,7 +247,7 @@ class _Relay:
             self._listener = listener
 
 
-_Waiting = tuple[bytes, WorkerProcess, _Relay, IO[bytes] | None]
+_Waiting = tuple[bytes, WorkerProcess, _Relay, Shared | None]
 _AHEAD: list[_Waiting] = []
 """Processes that nobody has asked for yet, each with its pickled greeting, and what they have in common."""
 
@@ -246,13 +256,14 @@ _AHEAD: list[_Waiting] = []
 def started_ahead(greeting: Greeting, count: int) -> Iterator[None]:
     """A context in which so many processes start at once, and wait to be asked for; those left over end with it."""
     started: list[_Waiting] = []
-    with (opened() if count else None) or contextlib.nullcontext() as images:
+    with contextlib.ExitStack() as files:
+        shared = opened(files) if count > 1 else None
         try:
             with contextlib.suppress(OSError):  # whoever asks for one says so
                 for _ in range(count):
                     relay = _Relay()
-                    worker = WorkerProcess.start(greeting, relay, images)
-                    started.append((pickle.dumps(greeting), worker, relay, images))
+                    worker = WorkerProcess.start(greeting, relay, shared)
+                    started.append((pickle.dumps(greeting), worker, relay, shared))
             _AHEAD.extend(started)
             yield
         finally:

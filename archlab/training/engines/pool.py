@@ -63,11 +63,13 @@ class Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self.workers:
-            worker.kill()
-        for worker in self.workers:
-            worker.end()
-        self.engine.close()
+        try:
+            for worker in self.workers:
+                worker.kill()
+            for worker in self.workers:
+                worker.end()
+        finally:
+            self.engine.close()
 
     def work(self, meanwhile: Callable[[], object] = lambda: None) -> dict[int, Run]:
         """The runs by the index of their configuration.
