@@ -105,13 +105,20 @@ class SharedImages:
         return make() if made is None else made
 
     @contextlib.contextmanager
-    def _locked(self, byte: int) -> Iterator[None]:
-        """A context for one process at a time. The system ends it with the process."""
-        with ExitStack() as locks:
-            with contextlib.suppress(OSError):  # then each makes its own, and the table is left alone
-                fcntl.lockf(self._locks, fcntl.LOCK_EX, 1, byte)
-                locks.callback(fcntl.lockf, self._locks, fcntl.LOCK_UN, 1, byte)
-            yield
+    def _locked(self, byte: int) -> Iterator[bool]:
+        """A context for one process at a time; whether it is, since a file system may know no locks.
+
+        The system ends it with the process.
+        """
+        try:
+            fcntl.lockf(self._locks, fcntl.LOCK_EX, 1, byte)
+        except OSError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, byte)
 
     def _table(self) -> dict[bytes, _Place]:
         """Each tensor by the hash of its name; empty where it can't be read."""
@@ -125,15 +132,14 @@ class SharedImages:
 
     def _written(self, digest: bytes, made: Tensor) -> _Place | None:
         """Where the tensor is now; None where it isn't shared."""
+        with self._locked(0) as is_alone:
+            return self._appended(digest, made) if is_alone else None
+
+    def _appended(self, digest: bytes, made: Tensor) -> _Place | None:
+        table = self._table()
+        end = max([_BEGIN, *(start + math.prod(shape) for start, shape in table.values())])
+        start = -(-end // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
         try:
-            fcntl.lockf(self._locks, fcntl.LOCK_EX, 1, 0)
-        except OSError:
-            return None
-        end = None
-        try:
-            table = self._table()
-            end = max([_BEGIN, *(start + math.prod(shape) for start, shape in table.values())])
-            start = -(-end // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
             room = os.fstatvfs(self._images)
             if len(table) == _MOST or FREE_TIMES * made.numel() > room.f_bavail * room.f_frsize:
                 return None
@@ -145,12 +151,9 @@ class SharedImages:
             os.pwrite(self._images, row, _COUNT.size + len(table) * _ENTRY.size)
             os.pwrite(self._images, _COUNT.pack(len(table) + 1), 0)
         except OSError:  # the disk is full after all
-            if end is not None:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._images, end)
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._images, end)
             return None
-        finally:
-            fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, 0)
         return start, tuple(made.shape)
 
     def _mapped(self, start: int, shape: tuple[int, ...]) -> Tensor:
