@@ -1,10 +1,12 @@
 """Faster kernels for a network that is trained, chosen by rule from its layers and its images.
 
-On a processor there are three forms, of which each gives what the layer itself gives, the last two up to rounding:
+On a processor there are four forms, of which each gives what the layers themselves give, the last three up to rounding:
 
 - **Pooling.** torch's max-pooling goes through a map value by value, unless the channels lie beside each other. As the
   larger of columns, then of rows, both whole vectors at a time, it gives the same to the bit, in an eighth of the time
   (LeNet's first map, batch 256). The gradient goes the same way back, to the value that torch takes among equal ones.
+- **Pooling before a sigmoid or tanh.** Neither turns the order of two values round, so the largest value may as well be
+  looked for first. That leaves a quarter of the values to go through the exponential function, there and back.
 - **Weight gradients of a convolution of one channel.** oneDNN's kernels take 8 or 16 input channels at once, of which
   grey images fill one. As matrix products of the gradient with shifted columns they take a quarter of the time.
 - **channels_last**, where torch's kernels for pooling, BatchNorm and activations take a vector of channels at once: in
@@ -14,16 +16,18 @@ On a processor there are three forms, of which each gives what the layer itself 
 On an NVIDIA accelerator, channels_last is what tensor cores take without turning it round first: with `--precision
 bf16` or `tf32`, in the same networks.
 
-Equal settings give equal bits, as ever; a run whose last bits the second or the third may have changed says so in its
-record, and by that in its key. `--kernels plain` leaves everything to the network's own modules.
+Equal settings give equal bits, as ever; a run whose last bits any but the first may have changed says so in its record,
+and by that in its key. `--kernels plain` leaves everything to the network's own modules.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import statistics
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +41,8 @@ from archlab.training import seeding
 
 VECTOR_CHANNELS = 16
 """float32 values of the widest vector register (AVX-512); half of it is what most processors have."""
+_RISING = (nn.Sigmoid, nn.Tanh)
+"""Activations of which the larger value has the larger result, and which take their time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,8 @@ class Kernels:
 
     pooling: bool = False
     """Whether there is a max-pooling to be taken by rows and columns."""
+    pooling_first: bool = False
+    """Whether there is a max-pooling to be taken before the activation in front of it."""
     columns: bool = False
     """Whether there is a convolution of one channel, whose weights get their gradients from columns."""
     tests_last: bool = False
@@ -60,7 +68,8 @@ class Kernels:
         ('columns, channels_last in tests', '')
         """
         last = "channels_last" if self.steps_last else "channels_last in tests" if self.tests_last else ""
-        return ", ".join(part for part in ("columns" if self.columns else "", last) if part)
+        first = "pooling first" if self.pooling_first else ""
+        return ", ".join(part for part in (first, "columns" if self.columns else "", last) if part)
 
 
 def chosen(network: nn.Module, config: TrainingConfig, shape: tuple[int, int, int], device: torch.device) -> Kernels:
@@ -79,13 +88,16 @@ def chosen(network: nn.Module, config: TrainingConfig, shape: tuple[int, int, in
     layers = list(members.modules(network))
     convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
     widths = [layer.out_channels for layer in convolutions]
+    pooling = on_processor and any(map(_is_halving, layers))
+    first = on_processor and any(_order(layer) != list(layer) for layer in layers if _is_a_row(layer))
     if not widths or statistics.median(widths) < VECTOR_CHANNELS:
-        return Kernels(any(map(_is_halving, layers)), any(map(_has_one_channel, layers))) if on_processor else Kernels()
+        return Kernels(pooling, first, on_processor and any(map(_has_one_channel, layers)))
     values = _values_of_a_step(network, shape, device)
     if values is None:
-        return Kernels(on_processor and any(map(_is_halving, layers)))
+        return Kernels(pooling, first)
     weights = sum(layer.weight.numel() for layer in convolutions if max(layer.kernel_size) > 1)
-    return Kernels(tests_last=True, steps_last=on_tensor_cores or values * config.batch_size >= weights)
+    steps_last = on_tensor_cores or values * config.batch_size >= weights
+    return Kernels(pooling_first=first, tests_last=True, steps_last=steps_last)
 
 
 def fit(network: nn.Module, config: TrainingConfig, shape: tuple[int, int, int], device: torch.device) -> nn.Module:
@@ -103,6 +115,9 @@ def fit(network: nn.Module, config: TrainingConfig, shape: tuple[int, int, int],
             layer.__class__ = MaxPool2d
         elif kernels.columns and _has_one_channel(layer):
             layer.__class__ = Conv2d
+        elif kernels.pooling_first and _is_a_row(layer):
+            kind: Any = type(layer)  # for mypy, to whom a class has no hash
+            layer.__class__ = _pooling_first(kind)
     if kernels.tests_last:
 
         def before(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -202,6 +217,36 @@ def _weight_gradient(images: Tensor, gradient: Tensor, weight: Tensor) -> Tensor
     stretches = [shifted[:, :, row * width : (row + height) * width] for row in range(rows)]
     products = [torch.bmm(maps, stretch.transpose(1, 2)).view(count, out, columns).sum(0) for stretch in stretches]
     return torch.stack(products, 1).view(out, 1, rows, columns)
+
+
+@functools.cache
+def _pooling_first(kind: Any) -> Any:
+    """The class, whose layers run in their `_order`."""
+
+    def forward(self: nn.Sequential, input: Any) -> Any:
+        for layer in _order(self):
+            input = layer(input)
+        return input
+
+    return type(kind.__name__, (kind,), {"__module__": kind.__module__, "__doc__": kind.__doc__, "forward": forward})
+
+
+def _order(row: nn.Sequential) -> list[nn.Module]:
+    """The layers, a max-pooling before the activation in front of it where nobody looks at what either gives."""
+    layers = list(row)
+    for place, (one, other) in enumerate(pairwise(tuple(layers))):
+        is_pair = type(one) in _RISING and isinstance(other, nn.MaxPool2d) and not other.return_indices
+        if is_pair and not (_is_watched(one) or _is_watched(other)):
+            layers[place : place + 2] = other, one
+    return layers
+
+
+def _is_a_row(layer: nn.Module) -> TypeGuard[nn.Sequential]:
+    return isinstance(layer, nn.Sequential) and type(layer).forward is nn.Sequential.forward
+
+
+def _is_watched(layer: nn.Module) -> bool:
+    return any((layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks))
 
 
 def channels_last(images: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -52,8 +53,9 @@ def layered(*widths: int, kernel: int = 3) -> Callable[[], nn.Module]:
 @pytest.mark.parametrize(
     ("build", "batch_size", "expected"),
     [
-        (lambda: archlab.build("lenet"), 256, Kernels(pooling=True, columns=True)),
-        (lambda: archlab.build("lenet", width=4), 256, Kernels(tests_last=True, steps_last=True)),
+        (lambda: archlab.build("lenet"), 256, Kernels(pooling=True, pooling_first=True, columns=True)),
+        (lambda: archlab.build("lenet", activation="relu"), 256, Kernels(pooling=True, columns=True)),
+        (lambda: archlab.build("lenet", width=4), 256, Kernels(pooling_first=True, tests_last=True, steps_last=True)),
         (layered(32, 32), 16, Kernels(tests_last=True, steps_last=True)),
         (layered(32, 1024, 32), 8, Kernels(tests_last=True)),  # 590 thousand weights, 8 x 70 thousand values
         (layered(32, 1024, 32), 256, Kernels(tests_last=True, steps_last=True)),
@@ -61,7 +63,7 @@ def layered(*widths: int, kernel: int = 3) -> Callable[[], nn.Module]:
         (Viewing, 16, Kernels()),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), 16, Kernels()),
     ],
-    ids=["LeNet", "wide LeNet", "wide", "many weights", "and a large batch", "narrow", "view", "linear"],
+    ids=["LeNet", "with ReLU", "wide LeNet", "wide", "many weights", "and a large batch", "narrow", "view", "linear"],
 )
 def test_the_layers_and_the_batch_decide(build: Callable[[], nn.Module], batch_size: int, expected: Kernels) -> None:
     network = build()
@@ -177,6 +179,35 @@ def test_a_training_is_a_plain_one_up_to_rounding(build: Callable[[], nn.Module]
     assert all(torch.equal(value, again[1][name]) for name, value in fast[1].items())
 
 
+@pytest.mark.parametrize("activation", [nn.Sigmoid, nn.Tanh])
+@pytest.mark.parametrize("pooling", [nn.MaxPool2d(2), nn.MaxPool2d(3, 2, padding=1), nn.MaxPool2d(3, ceil_mode=True)])
+def test_pooling_goes_first_where_nobody_looks(activation: type[nn.Module], pooling: nn.Module) -> None:
+    def made() -> nn.Sequential:
+        convolution, norm = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)
+        part = nn.Sequential(norm, activation(), copy.deepcopy(pooling))
+        return nn.Sequential(convolution, part, nn.Flatten(), nn.LazyLinear(10))
+
+    images = torch.randn(8, 1, 12, 12)
+    theirs = made()
+    theirs(images)
+    ours = fit(copy.deepcopy(theirs), CONFIG, (1, 12, 12), CPU)
+    gradients = []
+    for network in (theirs, ours):
+        network(images).square().sum().backward()
+        gradients.append([value.grad for value in network.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
+    part: Any = ours[1]  # type: ignore[index]
+    assert type(part).__name__ == "Sequential"
+    seen: list[bool] = []
+    part[2].register_forward_pre_hook(lambda module, given: seen.append(bool((given[0].abs() <= 1).all())))
+    ours(images)
+    watched = part[1].register_forward_hook(lambda module, given, result: seen.append(result.shape == (8, 4, 10, 10)))
+    ours(images)
+    watched.remove()
+    assert seen == [True] * 3
+
+
 def test_a_training_with_fast_pooling_alone_is_the_plain_one_to_the_bit() -> None:
     def made() -> nn.Module:
         convolution = nn.Conv2d(1, 8, 3, padding=1, padding_mode="reflect")  # whose gradients are torch's
@@ -211,6 +242,6 @@ def test_the_record_names_what_changes_the_last_bits(tmp_path: object) -> None:
     asked: dict[str, Any] = {"epochs": 1, "train_samples": 32, "test_samples": 16, "size": 28}
     fast = train("lenet", execution=execution, **asked)
     plain = train("lenet", execution=execution, kernels="plain", **asked)
-    assert fast.environment["kernels"] == "columns"
+    assert fast.environment["kernels"] == "pooling first, columns"
     assert "kernels" not in plain.environment
     assert fast.key != plain.key
