@@ -1,6 +1,6 @@
 """Faster kernels for a network that is trained, chosen by rule from its layers and its images.
 
-On a processor there are four forms, of which each gives what the layers themselves give, the last three up to rounding:
+On a processor there are five forms, of which each gives what the layers themselves give, the last four up to rounding:
 
 - **Pooling.** torch's max-pooling goes through a map value by value, unless the channels lie beside each other. As the
   larger of columns, then of rows, both whole vectors at a time, it gives the same to the bit, in an eighth of the time
@@ -12,6 +12,7 @@ On a processor there are four forms, of which each gives what the layers themsel
 - **channels_last**, where torch's kernels for pooling, BatchNorm and activations take a vector of channels at once: in
   networks whose layers usually have `VECTOR_CHANNELS` or more. A step also brings the weights into that order and their
   gradients back, which pays where a step has more activations than weights.
+- **Winograd's algorithm** for weight gradients, in the same steps and where channels are many: `winograd.py`.
 
 On an NVIDIA accelerator, channels_last is what tensor cores take without turning it round first: with `--precision
 bf16` or `tf32`, in the same networks.
@@ -37,7 +38,7 @@ from torch.nn import functional as F
 from archlab.networks import members
 from archlab.networks.strangers import contained, settings_kept
 from archlab.records import TrainingConfig
-from archlab.training import seeding
+from archlab.training import seeding, winograd
 
 VECTOR_CHANNELS = 16
 """float32 values of the widest vector register (AVX-512); half of it is what most processors have."""
@@ -59,6 +60,8 @@ class Kernels:
     """Whether images are channels_last in evaluation mode."""
     steps_last: bool = False
     """The same in training mode."""
+    winograd: bool = False
+    """Whether there is a convolution whose weights get their gradients by Winograd's algorithm."""
 
     @property
     def name(self) -> str:
@@ -69,7 +72,8 @@ class Kernels:
         """
         last = "channels_last" if self.steps_last else "channels_last in tests" if self.tests_last else ""
         first = "pooling first" if self.pooling_first else ""
-        return ", ".join(part for part in (first, "columns" if self.columns else "", last) if part)
+        parts = first, "columns" if self.columns else "", last, "winograd" if self.winograd else ""
+        return ", ".join(part for part in parts if part)
 
 
 def chosen(network: nn.Module, config: TrainingConfig, shape: tuple[int, int, int], device: torch.device) -> Kernels:
@@ -97,7 +101,8 @@ def chosen(network: nn.Module, config: TrainingConfig, shape: tuple[int, int, in
         return Kernels(pooling, first)
     weights = sum(layer.weight.numel() for layer in convolutions if max(layer.kernel_size) > 1)
     steps_last = on_tensor_cores or values * config.batch_size >= weights
-    return Kernels(pooling_first=first, tests_last=True, steps_last=steps_last)
+    by_winograd = on_processor and steps_last and any(map(winograd.pays, layers))
+    return Kernels(pooling_first=first, tests_last=True, steps_last=steps_last, winograd=by_winograd)
 
 
 def fit(network: nn.Module, config: TrainingConfig, shape: tuple[int, int, int], device: torch.device) -> nn.Module:
@@ -115,6 +120,8 @@ def fit(network: nn.Module, config: TrainingConfig, shape: tuple[int, int, int],
             layer.__class__ = MaxPool2d
         elif kernels.columns and _has_one_channel(layer):
             layer.__class__ = Conv2d
+        elif kernels.winograd and winograd.pays(layer):
+            layer.__class__ = winograd.Conv2d
         elif kernels.pooling_first and _is_a_row(layer):
             kind: Any = type(layer)  # for mypy, to whom a class has no hash
             layer.__class__ = _pooling_first(kind)

@@ -58,7 +58,7 @@ def layered(*widths: int, kernel: int = 3) -> Callable[[], nn.Module]:
         (lambda: archlab.build("lenet", width=4), 256, Kernels(pooling_first=True, tests_last=True, steps_last=True)),
         (layered(32, 32), 16, Kernels(tests_last=True, steps_last=True)),
         (layered(32, 1024, 32), 8, Kernels(tests_last=True)),  # 590 thousand weights, 8 x 70 thousand values
-        (layered(32, 1024, 32), 256, Kernels(tests_last=True, steps_last=True)),
+        (layered(32, 1024, 32), 256, Kernels(tests_last=True, steps_last=True, winograd=True)),
         (layered(8, 8), 16, Kernels(pooling=True, columns=True)),
         (Viewing, 16, Kernels()),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), 16, Kernels()),

@@ -26,7 +26,7 @@ from archlab.networks.batchnorm import BATCH_NORMS, BatchNorm
 from archlab.networks.blocks import FlatLinear
 from archlab.networks.strangers import contained, described
 from archlab.networks.surgery.norms import BatchNormAnyRank, FrozenBatchNorm
-from archlab.training import kernels
+from archlab.training import kernels, winograd
 from archlab.training.precision import computing_in
 
 
@@ -49,6 +49,7 @@ _WIDENED: dict[type[nn.Module], tuple[str, ...]] = {
     nn.InstanceNorm2d: ("num_features",),
     nn.InstanceNorm3d: ("num_features",),
     kernels.Conv2d: _CONVOLUTION,
+    winograd.Conv2d: _CONVOLUTION,
     nn.GroupNorm: ("num_groups", "num_channels"),
     BatchNorm: ("channels",),
     BatchNormAnyRank: ("channels",),
