@@ -1,10 +1,10 @@
 """Weight gradients of convolutions of three rows, with half the multiplications.
 
 Row k of the weights gets the sum, over the rows i of the result, of image row i + k times gradient row i. Winograd's
-algorithm F(m, 3) (Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", section 4.1; here
-transposed, as section 4.3 has it for tiles) takes m rows of the gradient with the m + 2 rows of the image that they
-meet: m + 2 products of sums of rows in the place of 3 m products of rows. For example F(2, 3), image rows a, b, c, d
-and gradient rows p and q. The weights' rows are to get ap + bq, bp + cq and cp + dq. Of the four products
+minimal filtering (Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", section 4), here F(3, m)
+along the rows alone, takes m rows of the gradient with the m + 2 rows of the image that they meet: m + 2 products of
+sums of rows in the place of 3 m products of rows. For example F(3, 2), image rows a, b, c, d and gradient rows p and q.
+The weights' rows are to get ap + bq, bp + cq and cp + dq. Of the four products
 
     s = (a - c) p      t = (b + c) (p + q)      u = (c - b) (p - q)      v = (d - b) q
 
@@ -29,7 +29,7 @@ IN_CACHE = 2**20
 
 
 class Form(NamedTuple):
-    """F(m, 3): which sums it takes."""
+    """F(3, m): which sums it takes."""
 
     images: tuple[tuple[float, ...], ...]
     """(m + 2, m + 2): product x image row."""

@@ -27,7 +27,7 @@ def test_comparisons_that_are_killed_go_on_and_end_as_if_they_were_not(tmp_path:
 def test_a_signal_stops_the_command_after_its_step_and_it_goes_on_from_there(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-c", "from archlab.cli.app import main; main()", "train", "lenet", "--epochs", "60"]
+    command = [sys.executable, "-c", "from archlab.cli.app import main; main()", "train", "lenet", "--epochs", "30"]
     command += ["--train-samples", "600", "--store", str(tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment)

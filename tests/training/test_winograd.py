@@ -17,7 +17,7 @@ from archlab.training import kernels, winograd
 from archlab.training.winograd import FORMS, Form
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: f"F({form.rows}, 3)")
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: f"F(3, {form.rows})")
 @given(data=st.data())
 def test_a_form_is_the_correlation_of_rows_exactly(form: Form, data: st.DataObject) -> None:
     whole = st.integers(-9, 9)
