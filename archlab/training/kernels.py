@@ -283,15 +283,8 @@ def _is_halving(layer: nn.Module) -> bool:
 
 
 def _has_one_channel(layer: nn.Module) -> bool:
-    """Whether it is torch's own convolution of one channel, of stride 1, padded alike on all sides with zeros."""
-    return (
-        type(layer) is nn.Conv2d
-        and layer.in_channels == 1
-        and layer.stride == layer.dilation == (1, 1)
-        and isinstance(layer.padding, tuple)
-        and len(set(layer.padding)) == 1
-        and layer.padding_mode == "zeros"
-    )
+    """Whether it is a usual convolution of one channel, padded alike on all sides."""
+    return winograd.is_usual(layer) and layer.in_channels == 1 and len(set(layer.padding)) == 1
 
 
 def _values_of_a_step(network: nn.Module, shape: tuple[int, int, int], device: torch.device) -> int | None:

@@ -17,7 +17,7 @@ Values differ from torch's by rounding: by as much as oneDNN's own do (`benchmar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -76,15 +76,22 @@ FORMS = (
 """Toom and Cook's, at the points 0, 1, -1, 2 and infinity, and at -2 too."""
 
 
-def pays(layer: nn.Module) -> bool:
-    """Whether it is torch's own convolution of three rows and stride 1, of so many channels that it takes less time."""
+def is_usual(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether it is torch's own convolution of stride 1, with zeros or nothing around the images."""
     return (
         type(layer) is nn.Conv2d
-        and layer.kernel_size[0] == 3
         and layer.stride == layer.dilation == (1, 1)
-        and layer.groups == 1
         and isinstance(layer.padding, tuple)
         and layer.padding_mode == "zeros"
+    )
+
+
+def pays(layer: nn.Module) -> bool:
+    """Whether it is a usual convolution of three rows, of so many channels that it takes less time."""
+    return (
+        is_usual(layer)
+        and layer.kernel_size[0] == 3
+        and layer.groups == 1
         and min(layer.in_channels, layer.out_channels) >= 32
         and max(layer.in_channels, layer.out_channels) >= 64
     )
